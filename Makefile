@@ -1,0 +1,52 @@
+# Everything a contributor types. `make help` lists the targets; each of them makes .venv by itself where it is missing.
+# Paths are relative on purpose: the repository may stand below a folder with spaces in its name.
+
+PYTHON ?=
+VECTORS ?=
+
+# Where the vectors are: what was asked for, else those beside the repository, else the selection inside it.
+VECTORS_DIR = $(or $(VECTORS),$(if $(wildcard ../shared/vectors/.),../shared/vectors,tests/vectors))
+
+VENV := .venv
+STAMP := $(VENV)/.installed
+RUN := $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check bench vectors clean
+
+help:
+	@echo 'make install   .venv with everything (PYTHON=... chooses the interpreter, 3.11 or newer)'
+	@echo 'make demo      a small but real data set: made, verified, explained'
+	@echo 'make test      check, then every test'
+	@echo 'make check     lint, formatting, types, import contracts'
+	@echo 'make bench     labels per second against hashlib.scrypt'
+	@echo 'make vectors   every vector-driven check on VECTORS=DIR (now: $(VECTORS_DIR)); writes .vectors.json'
+	@echo 'make clean     removes .venv, caches and build output'
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml tools/setup-venv.sh
+	@PYTHON='$(PYTHON)' sh tools/setup-venv.sh $(VENV)
+	@touch $@
+
+demo: $(STAMP)
+	@$(RUN) -m api.cli.demo
+
+check: $(STAMP)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports
+
+test: check
+	$(RUN) -m pytest -n 2 --dist worksteal
+
+bench: $(STAMP)
+	@$(RUN) -m bench
+
+vectors: $(STAMP)
+	@$(RUN) -m tests.vector_cases --vectors '$(VECTORS_DIR)'
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .vectors.json .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,104 @@
+"""Which instruction set the CPU kernels are compiled for.
+
+There is one source for every processor; what differs is how many labels stand side by side in a
+vector. Three variants exist: `avx512` (512-bit registers, rotate instruction), `avx2` (256-bit) and
+`portable` (128-bit: SSE2, NEON, or whatever LLVM makes of a plain vector). The best one that the
+processor has is taken, unless the environment variable `KERNELS_FORCE` names another; then numba's
+target is set to a processor that has nothing above that variant. The choice is made once, before
+anything is compiled, and is part of the key under which numba caches compiled code.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from functools import cache
+
+from .errors import KernelError
+
+FORCE_VARIABLE = "KERNELS_FORCE"
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to lay labels into registers."""
+
+    name: str
+    registers: int
+    """Bits of one vector register."""
+    lanes: int
+    """Labels side by side in one run: two registers of 4-word rows, so that one hides the latency of the other."""
+
+
+VARIANTS = (
+    Variant("portable", 128, 2),
+    Variant("avx2", 256, 4),
+    Variant("avx512", 512, 8),
+)
+
+_AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl")
+
+# What LLVM may use when a variant is forced: x86-64 is SSE2 and no more, x86-64-v3 is AVX2, BMI and FMA.
+_FORCED_CPU = {"portable": "x86-64", "avx2": "x86-64-v3"}
+
+
+@cache
+def _host_features() -> frozenset[str]:
+    from llvmlite import binding
+
+    return frozenset(name for name, present in binding.get_host_cpu_features().items() if present)
+
+
+def _is_x86() -> bool:
+    return platform.machine().lower() in ("x86_64", "amd64")
+
+
+@cache
+def supported_variants() -> tuple[str, ...]:
+    """Names of the variants that this processor can run, the slowest first."""
+    names = ["portable"]
+    if _is_x86():
+        features = _host_features()
+        if "avx2" in features:
+            names.append("avx2")
+        if all(name in features for name in _AVX512):
+            names.append("avx512")
+    return tuple(names)
+
+
+def _choose(forced: str | None) -> Variant:
+    supported = supported_variants()
+    if forced is None:
+        chosen = supported[-1]
+    elif forced not in [variant.name for variant in VARIANTS]:
+        raise KernelError(
+            f"{FORCE_VARIABLE}={forced!r} is not a variant; expected one of "
+            f"{', '.join(variant.name for variant in VARIANTS)}"
+        )
+    elif forced not in supported:
+        raise KernelError(
+            f"{FORCE_VARIABLE}={forced} needs instructions that this processor lacks; it can run {', '.join(supported)}"
+        )
+    else:
+        chosen = forced
+    return next(variant for variant in VARIANTS if variant.name == chosen)
+
+
+@cache
+def variant() -> Variant:
+    """The variant in use in this process; the first call sets numba's target.
+
+    Raises `KernelError` when `KERNELS_FORCE` names an unknown variant or one that the processor
+    cannot run, or when numba has compiled something for another target before.
+    """
+    forced = os.environ.get(FORCE_VARIABLE) or None
+    chosen = _choose(forced)
+    if forced in _FORCED_CPU and _is_x86():
+        from numba.core import config, registry
+
+        if "_toplevel_target_context" in vars(registry.cpu_target):
+            raise KernelError(f"{FORCE_VARIABLE} came too late: numba has already compiled code in this process")
+        config.CPU_NAME = _FORCED_CPU[forced]
+        config.CPU_FEATURES = ""
+    return chosen

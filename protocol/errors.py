@@ -1,0 +1,17 @@
+"""Errors of the protocol floor: a value breaks a rule of the network.
+
+The rules and their sections are named where the errors are raised.
+"""
+
+from __future__ import annotations
+
+
+class ProtocolError(Exception):
+    """A value that the protocol does not allow. The message is a complete sentence for a person."""
+
+    reason: str
+    """A short fixed word for programs and tests, such as `no_labels`; may be empty."""
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason

@@ -1,0 +1,4 @@
+"""Parameters of the known networks, one frozen dataclass a protocol.
+
+May be imported from outside: `protocol.params.post` (Proof of Space-Time).
+"""
