@@ -90,7 +90,16 @@ def xor_rows(x, v):  # type: ignore[no-untyped-def]
     """X ^ V[j]."""
     x0, x1, x2, x3, x4, x5, x6, x7 = x
     v0, v1, v2, v3, v4, v5, v6, v7 = v
-    return xor(x0, v0), xor(x1, v1), xor(x2, v2), xor(x3, v3), xor(x4, v4), xor(x5, v5), xor(x6, v6), xor(x7, v7)
+    return (
+        xor(x0, v0),
+        xor(x1, v1),
+        xor(x2, v2),
+        xor(x3, v3),
+        xor(x4, v4),
+        xor(x5, v5),
+        xor(x6, v6),
+        xor(x7, v7),
+    )
 
 
 @njit(nogil=True)

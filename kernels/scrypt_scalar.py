@@ -114,9 +114,7 @@ def _chacha20_8(x, work):  # type: ignore[no-untyped-def]
         for column in range(4):
             _quarter_round(work, column, 4 + column, 8 + column, 12 + column)
         for diagonal in range(4):
-            _quarter_round(
-                work, diagonal, 4 + (diagonal + 1) % 4, 8 + (diagonal + 2) % 4, 12 + (diagonal + 3) % 4
-            )
+            _quarter_round(work, diagonal, 4 + (diagonal + 1) % 4, 8 + (diagonal + 2) % 4, 12 + (diagonal + 3) % 4)
     x += work
 
 

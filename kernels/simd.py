@@ -22,7 +22,7 @@ _I32 = ir.IntType(32)
 _BYTE_POINTER = ir.IntType(8).as_pointer()
 
 
-class Vector(types.Type):  # type: ignore[misc]
+class Vector(types.Type):
     """The numba type of an LLVM vector of `length` unsigned integers of `bits` bits."""
 
     def __init__(self, bits: int, length: int) -> None:
@@ -36,7 +36,7 @@ def _llvm(vector: Vector) -> ir.VectorType:
 
 
 @register_model(Vector)
-class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+class _VectorModel(models.PrimitiveModel):
     def __init__(self, data_model_manager: Any, vector: Vector) -> None:
         super().__init__(data_model_manager, vector, _llvm(vector))
 
@@ -159,9 +159,7 @@ def lane_offsets(_typing: Any, start: Any, stride: Any, lanes: Any) -> Any:
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         wide = ir.IntType(64)
-        offsets = [
-            builder.add(args[0], builder.mul(args[1], ir.Constant(wide, lane))) for lane in range(count)
-        ]
+        offsets = [builder.add(args[0], builder.mul(args[1], ir.Constant(wide, lane))) for lane in range(count)]
         return context.make_tuple(builder, signature.return_type, offsets)
 
     return types.UniTuple(types.int64, count)(types.int64, types.int64, lanes), code

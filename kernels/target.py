@@ -6,14 +6,20 @@ vector. Three variants exist: `avx512` (512-bit registers, rotate instruction), 
 processor has is taken, unless the environment variable `KERNELS_FORCE` names another; then numba's
 target is set to a processor that has nothing above that variant. The choice is made once, before
 anything is compiled, and is part of the key under which numba caches compiled code.
+
+Compiled code is kept in a folder named after the content of all kernel sources: numba itself looks only
+at the file that holds the outermost function, so a change in a file below it would go unnoticed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
+import tempfile
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from .errors import KernelError
 
@@ -92,13 +98,59 @@ def variant() -> Variant:
     Raises `KernelError` when `KERNELS_FORCE` names an unknown variant or one that the processor
     cannot run, or when numba has compiled something for another target before.
     """
+    from numba.core import config, registry
+
     forced = os.environ.get(FORCE_VARIABLE) or None
     chosen = _choose(forced)
+    config.CACHE_DIR = str(cache_directory())
     if forced in _FORCED_CPU and _is_x86():
-        from numba.core import config, registry
-
         if "_toplevel_target_context" in vars(registry.cpu_target):
             raise KernelError(f"{FORCE_VARIABLE} came too late: numba has already compiled code in this process")
         config.CPU_NAME = _FORCED_CPU[forced]
         config.CPU_FEATURES = ""
     return chosen
+
+
+@cache
+def cache_directory() -> Path:
+    """Where compiled kernels are kept: below `NUMBA_CACHE_DIR`, else below the user's cache directory.
+
+    Where neither can be written, a private temporary folder; then the kernels are compiled again by the
+    next process.
+    """
+    sources = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        sources.update(source.read_bytes())
+    given = os.environ.get("NUMBA_CACHE_DIR")
+    if given:
+        base = Path(given)
+    elif platform.system() == "Darwin":
+        base = Path.home() / "Library" / "Caches" / "smesher" / "kernels"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "smesher" / "kernels"
+    folder = base / sources.hexdigest()[:16]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="smesher-kernels-"))
+
+
+def has_cached_code(function: str) -> bool:
+    """Whether code of `function` ("module.name") for the variant in use is in the cache."""
+    variant()
+    from numba.core import codegen, config
+
+    features = config.CPU_FEATURES if config.CPU_FEATURES is not None else codegen.get_host_cpu_features()
+    processor = config.CPU_NAME or _host_cpu_name()
+    needle = (processor.encode(), features.encode())
+    return any(
+        all(part in index.read_bytes() for part in needle) for index in cache_directory().rglob(f"{function}-*.nbi")
+    )
+
+
+def _host_cpu_name() -> str:
+    from llvmlite import binding
+
+    return str(binding.get_host_cpu_name())

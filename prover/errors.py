@@ -52,9 +52,7 @@ class MetadataError(DataError):
 
     def __init__(self, file: str, field: str | None, reason: str) -> None:
         subject = file if field is None else f"{file}, field {field}"
-        super().__init__(
-            f"{subject}: {reason}. Correct the file or restore it from a copy; it was not changed."
-        )
+        super().__init__(f"{subject}: {reason}. Correct the file or restore it from a copy; it was not changed.")
         self.file = file
         self.field = field
         self.reason = reason

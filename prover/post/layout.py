@@ -97,9 +97,7 @@ class Layout:
         Raises ValueError when the label is not in the data; a VRF nonce may lie beyond it.
         """
         if not 0 <= label < self.num_labels:
-            raise ValueError(
-                f"label {label} is not in the data, which holds the labels 0 to {self.num_labels - 1}"
-            )
+            raise ValueError(f"label {label} is not in the data, which holds the labels 0 to {self.num_labels - 1}")
         k, within = divmod(label, self.labels_per_file)
         return k, within * LABEL_SIZE
 

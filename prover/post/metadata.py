@@ -145,9 +145,7 @@ class _Reading:
             self._go_refuses("an array instead of an object")
             pairs = tuple(zip(_ARRAY_FORM, document, strict=True))
         if pairs is None:
-            raise MetadataError(
-                self.file, None, f"found {strict_json.describe(document)}, expected a JSON object"
-            )
+            raise MetadataError(self.file, None, f"found {strict_json.describe(document)}, expected a JSON object")
         unknown: list[tuple[str, object]] = []
         for key, value in pairs:
             name = _field_name(key)
@@ -183,9 +181,7 @@ class _Reading:
     def id(self, name: str, value: object) -> bytes:
         """32 bytes from base64, or from an array of numbers."""
         if isinstance(value, list):
-            if not all(
-                isinstance(item, int) and not isinstance(item, bool) and 0 <= item < 256 for item in value
-            ):
+            if not all(isinstance(item, int) and not isinstance(item, bool) and 0 <= item < 256 for item in value):
                 raise self._error(name, "found an array that does not consist of byte values (0 to 255)")
             self._rust_refuses(f"{name} as an array")
             return self._of_id_size(name, bytes(value), "")

@@ -23,6 +23,18 @@ _U64_MAX = 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
+class Search:
+    """How far the batch that the search beyond the data works on has come, so that a kill loses seconds of it."""
+
+    start: int
+    """The first label of the batch (`LastPosition` of the metadata)."""
+    position: int
+    """The first label that was not looked at yet."""
+    best: int | None = None
+    """The index of the smallest label so far that is below the threshold."""
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """The content of smesher.json."""
 
@@ -32,6 +44,8 @@ class Record:
     """The boot of the machine during which `durable` was noted; None when it is not known."""
     durable: tuple[tuple[int, int], ...] = ()
     """(file number, labels of that file known to be on stable storage), in ascending order of the files."""
+    search: Search | None = None
+    """The batch in work of the search for a VRF nonce beyond the data."""
     unknown: tuple[tuple[str, object], ...] = ()
     """Fields that are not ours, in their order, values as `strict_json.parse` gives them."""
 
@@ -51,7 +65,7 @@ def decode(text: str | bytes, file: str = FILE_NAME) -> Record:
     known: dict[str, object] = {}
     unknown: list[tuple[str, object]] = []
     for key, value in pairs:
-        if key not in ("ScryptN", "BootId", "Durable"):
+        if key not in ("ScryptN", "BootId", "Durable", "Search"):
             unknown.append((key, value))
         elif key in known:
             raise MetadataError(file, key, "the field is there more than once, expected one value")
@@ -61,6 +75,7 @@ def decode(text: str | bytes, file: str = FILE_NAME) -> Record:
         scrypt_n=_scrypt_n(known, file),
         boot_id=_boot_id(known, file),
         durable=_durable(known, file),
+        search=_search(known, file),
         unknown=tuple(unknown),
     )
 
@@ -72,6 +87,11 @@ def encode(record: Record) -> str:
         fields.append(("BootId", record.boot_id))
     if record.durable:
         fields.append(("Durable", {str(k): labels for k, labels in sorted(record.durable)}))
+    if record.search is not None:
+        search: dict[str, object] = {"Start": record.search.start, "Position": record.search.position}
+        if record.search.best is not None:
+            search["Best"] = record.search.best
+        fields.append(("Search", search))
     return strict_json.dump(strict_json.Members((*fields, *record.unknown)), "  ") + "\n"
 
 
@@ -84,9 +104,7 @@ def _scrypt_n(known: dict[str, object], file: str) -> int:
             return check_scrypt_n(value)
         except ProtocolError:
             pass
-    raise MetadataError(
-        file, "ScryptN", f"found {strict_json.describe(value)}, expected a power of two from 2"
-    )
+    raise MetadataError(file, "ScryptN", f"found {strict_json.describe(value)}, expected a power of two from 2")
 
 
 def _boot_id(known: dict[str, object], file: str) -> str | None:
@@ -119,3 +137,23 @@ def _durable(known: dict[str, object], file: str) -> tuple[tuple[int, int], ...]
             )
         durable[int(key)] = labels
     return tuple(sorted(durable.items()))
+
+
+def _search(known: dict[str, object], file: str) -> Search | None:
+    value = known.get("Search")
+    if value is None:
+        return None
+    pairs = strict_json.members(value)
+    fields = dict(pairs or ())
+    numbers = [fields.get("Start"), fields.get("Position"), fields.get("Best", 0)]
+    if pairs is None or not all(
+        isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= _U64_MAX for number in numbers
+    ):
+        raise MetadataError(
+            file,
+            "Search",
+            f"found {strict_json.describe(value)}, expected an object with the label indices Start, Position "
+            "and perhaps Best",
+        )
+    start, position, best = (number for number in numbers if isinstance(number, int))
+    return Search(start, position, best if "Best" in fields else None)

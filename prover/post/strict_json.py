@@ -72,9 +72,7 @@ def parse(text: str | bytes) -> object:
     except json.JSONDecodeError as error:
         cut = " (the file may be cut off)" if error.pos >= len(decoded.rstrip()) else ""
         what = error.msg[:1].lower() + error.msg[1:]
-        raise JsonError(
-            f"the text is not JSON: {what} at line {error.lineno}, column {error.colno}{cut}"
-        ) from None
+        raise JsonError(f"the text is not JSON: {what} at line {error.lineno}, column {error.colno}{cut}") from None
     except RecursionError:
         raise JsonError("arrays and objects are nested too deep") from None
 
@@ -124,9 +122,7 @@ def _check_depth(text: str) -> None:
         if first in "[{":
             depth += 1
             if depth > MAX_DEPTH:
-                raise JsonError(
-                    f"arrays and objects are nested too deep, expected at most {MAX_DEPTH} levels"
-                )
+                raise JsonError(f"arrays and objects are nested too deep, expected at most {MAX_DEPTH} levels")
         elif first in "]}":
             depth -= 1
 

@@ -1,0 +1,140 @@
+"""The command `smesher`: finds the command's module, runs it, turns errors into exit codes.
+
+A command module has `add_arguments(parser)` and `run(arguments, output) -> int`. It is imported only
+when its command is used, so that help is instant. Exit codes are those of `DESIGN` D8: 0 done, 1 the
+answer is no, 2 usage or input, 3 environment, 130 interrupted and resumable.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Never
+
+from .output import Output
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command: its name, the module behind it, and what it does in one line."""
+
+    name: str
+    module: str
+    summary: str
+
+
+COMMANDS = (
+    Command("init", "api.cli.init", "fill a directory with PoST labels, or go on where it stopped"),
+    Command("info", "api.cli.info", "show what a data directory holds and what is missing"),
+    Command("verify", "api.cli.verify", "recompute a sample of the labels and name each wrong one"),
+    Command("repair", "api.cli.repair", "rewrite the labels that verify found wrong"),
+    Command("merge", "api.cli.merge", "join the parts of a split initialisation"),
+    Command("nonce", "api.cli.nonce", "search the VRF nonce in existing data, then beyond it"),
+    Command("providers", "api.cli.providers", "list the devices that can compute labels"),
+    Command("bench", "api.cli.bench", "measure the label engine against hashlib.scrypt on this machine"),
+)
+
+EXIT_DONE, EXIT_NO, EXIT_USAGE, EXIT_ENVIRONMENT, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but its errors follow the rules of `Output`."""
+
+    output: Output | None = None
+
+    def error(self, message: str) -> Never:
+        """A usage error: exit code 2, with a hint where help is."""
+        if Parser.output is not None and Parser.output.json:
+            Parser.output.error(EXIT_USAGE, f"{message} (see {self.prog} --help)")
+        else:
+            self.print_usage(sys.stderr)
+            print(f"{self.prog}: {message}\nTry '{self.prog} --help'.", file=sys.stderr)
+        raise SystemExit(EXIT_USAGE)
+
+
+def _parser(command: Command | None) -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="smesher",
+        description="Spacemesh proofs of space-time: PoST data that the network accepts, at the speed of the silicon.",
+        epilog="'smesher COMMAND --help' explains a command. All commands take --json for machines.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for one in COMMANDS:
+        sub = commands.add_parser(
+            one.name,
+            help=one.summary,
+            description=one.summary[0].upper() + one.summary[1:] + ".",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        if one is command:
+            importlib.import_module(one.module).add_arguments(sub)
+            sub.add_argument("--json", action="store_true", help="one JSON object a line on standard output")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command line and returns its exit code; never raises for anything a user can cause."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    output = Parser.output = Output(json="--json" in words)
+    try:
+        return _run(words, output)
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else EXIT_USAGE
+    except BrokenPipeError:
+        # the reader of our output has gone; there is nobody left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_DONE
+    except KeyboardInterrupt:
+        output.error(EXIT_INTERRUPTED, "interrupted")
+        return EXIT_INTERRUPTED
+    except Exception as error:  # sorted by kind below; what is unknown is raised again
+        code = _exit_code(error)
+        if code is None:
+            raise
+        output.error(code, _message(error))
+        return code
+
+
+def _run(words: list[str], output: Output) -> int:
+    name = next((word for word in words if not word.startswith("-")), None)
+    command = next((one for one in COMMANDS if one.name == name), None)
+    parser = _parser(command)
+    arguments = parser.parse_args(words)
+    if arguments.version:
+        from importlib.metadata import version
+
+        print(f"smesher {version('smesher')}")
+        return EXIT_DONE
+    if command is None:
+        parser.print_help()
+        return EXIT_DONE if name is None and not words else EXIT_USAGE
+    return int(importlib.import_module(command.module).run(arguments, output))
+
+
+def _exit_code(error: Exception) -> int | None:
+    from kernels.device import SelectionError
+    from kernels.errors import KernelError
+    from protocol.errors import ProtocolError
+    from prover.errors import ProofError
+
+    if isinstance(error, ProofError):
+        return error.exit_code
+    if isinstance(error, (ProtocolError, SelectionError)):
+        return EXIT_USAGE
+    if isinstance(error, (KernelError, OSError)):
+        return EXIT_ENVIRONMENT
+    return None
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}"
+    return str(error)

@@ -1,0 +1,173 @@
+"""What a command says: rich text for people, or one JSON object a line for machines.
+
+Results go to standard output, progress and errors to standard error; with `--json` everything goes to
+standard output as events. rich is imported when something is printed, never for `--help`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+JSON_INTERVAL_S = 1.0
+"""At most one progress event in this time."""
+
+
+class Output:
+    """Where a command's words go. `json` chooses the form; commands say both and one of them is shown."""
+
+    def __init__(self, json: bool) -> None:
+        self.json = json
+
+    @cached_property
+    def console(self) -> Console:
+        """Standard output for people."""
+        from rich.console import Console
+
+        return Console(highlight=False, soft_wrap=True)
+
+    @cached_property
+    def errors(self) -> Console:
+        """Standard error for people."""
+        from rich.console import Console
+
+        return Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def event(self, name: str, /, **fields: object) -> None:
+        """One JSON line; nothing for people."""
+        if self.json:
+            sys.stdout.write(json.dumps({"event": name, **fields}) + "\n")
+            sys.stdout.flush()
+
+    def say(self, text: str) -> None:
+        """A line for people, with rich markup; nothing with `--json`."""
+        if not self.json:
+            self.console.print(text)
+
+    def show(self, renderable: object) -> None:
+        """A table or panel for people; nothing with `--json`."""
+        if not self.json:
+            self.console.print(renderable)
+
+    def note(self, text: str) -> None:
+        """Something worth knowing on the way: standard error, or a `note` event."""
+        if self.json:
+            self.event("note", message=text)
+        else:
+            from rich.markup import escape
+
+            self.errors.print(escape(text))
+
+    def error(self, code: int, message: str) -> None:
+        """Why the command ends with a code other than 0."""
+        if self.json:
+            self.event("error", code=code, message=message)
+        else:
+            from rich.markup import escape
+
+            colour = "yellow" if code == 130 else "red"
+            self.errors.print(f"[bold {colour}]smesher:[/] {escape(message)}")
+
+    @contextmanager
+    def busy(self, text: str) -> Iterator[None]:
+        """A spinner while something without a measure goes on."""
+        if self.json:
+            self.event("note", message=text)
+            yield
+        elif not self.errors.is_terminal:
+            self.errors.print(text)
+            yield
+        else:
+            with self.errors.status(text):
+                yield
+
+    @contextmanager
+    def progress(self, what: str, total: int | None, done: int = 0) -> Iterator[Progress]:
+        """A bar with labels, rate, time left and one line a device; `done` labels were there before."""
+        bar = Progress(self, what, total, done)
+        try:
+            yield bar
+        finally:
+            bar.close()
+
+
+class Progress:
+    """The progress of one job over labels. `update` may be called as often as one likes."""
+
+    def __init__(
+        self,
+        output: Output,
+        what: str,
+        total: int | None,
+        done: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._output = output
+        self._what = what
+        self._total = total
+        self._first = done
+        self._done = done
+        self._clock = clock
+        self._began = clock()
+        self._last_event = self._began
+        self._live: Any = None
+        self._tasks: dict[str, Any] = {}
+        if not output.json and output.errors.is_terminal:
+            self._start_live()
+
+    def _start_live(self) -> None:
+        from rich import progress as rich_progress
+
+        self._live = rich_progress.Progress(
+            rich_progress.TextColumn("{task.description}"),
+            rich_progress.BarColumn(bar_width=None),
+            rich_progress.TaskProgressColumn(),
+            rich_progress.TextColumn("{task.fields[rate]}"),
+            rich_progress.TimeRemainingColumn(compact=True),
+            console=self._output.errors,
+            speed_estimate_period=60,
+        )
+        self._live.start()
+        self._tasks[""] = self._live.add_task(self._what, total=self._total, completed=self._done, rate="")
+
+    def update(self, done: int, devices: Mapping[str, float] | None = None) -> None:
+        """`done` labels of the total are there; `devices` maps names to labels a second."""
+        self._done = done
+        now = self._clock()
+        rate = (done - self._first) / max(now - self._began, 1e-9)
+        if self._live is not None:
+            self._live.update(self._tasks[""], completed=done, rate=_rate(rate))
+            for name, device_rate in (devices or {}).items():
+                if name not in self._tasks:
+                    self._tasks[name] = self._live.add_task(f"  {name}", total=None, rate="")
+                self._live.update(self._tasks[name], rate=_rate(device_rate))
+        if now - self._last_event >= JSON_INTERVAL_S:
+            self._last_event = now
+            left = (self._total - done) / rate if rate > 0 and self._total is not None else None
+            if self._output.json:
+                self._output.event(
+                    "progress",
+                    what=self._what,
+                    labels=done,
+                    total=self._total,
+                    labels_per_second=round(rate, 1),
+                    seconds_left=None if left is None else round(left, 1),
+                    devices={name: round(value, 1) for name, value in (devices or {}).items()},
+                )
+
+    def close(self) -> None:
+        """Takes the bar off the screen (its last state stays as a line)."""
+        if self._live is not None:
+            self._live.stop()
+
+
+def _rate(labels_per_second: float) -> str:
+    return f"{labels_per_second:,.0f} labels/s, {labels_per_second * 16 / 2**20:.2f} MiB/s"

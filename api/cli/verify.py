@@ -1,0 +1,155 @@
+"""`smesher verify`: recomputes a sample of the labels on disk and names each wrong one."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from kernels.device import Stopped
+from prover.errors import EnvironmentFault, Interrupted, UsageError
+from prover.post import pos
+from prover.post.layout import file_name
+from prover.post.pos import Findings
+
+from . import common, dataset
+from .dataset import DataSet
+from .output import Output
+from .signals import stop_on_signal
+
+SHOWN = 20
+"""Bad labels listed on the screen; all of them are in the findings file and in the JSON events."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("data_dir", type=Path, metavar="D", help="the data directory")
+    parser.add_argument(
+        "--fraction", type=common.percent, default=0.2, metavar="PERCENT", help="share of labels (default 0.2)"
+    )
+    parser.add_argument("--from-file", type=common.signed_number, metavar="I", help="first file (default 0)")
+    parser.add_argument("--to-file", type=common.signed_number, metavar="J", help="last file, included")
+    parser.add_argument("--seed", type=common.whole_number, metavar="S", help="repeat the sample of an earlier run")
+    common.add_scrypt_arguments(parser)
+    common.add_device_arguments(parser)
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Exit code 0: nothing wrong; 1: wrong labels, or files missing or short."""
+    data = dataset.open_data(arguments.data_dir)
+    files = pos.file_range(data.layout, arguments.from_file, arguments.to_file)
+    findings = pos.sizes(data.storage, data.layout, files)
+    seed = pos.seeds(arguments.seed)
+    total = sum(pos.sample_size(data.layout.file_labels(number), arguments.fraction) for number in files)
+    work = pos.planned(data.layout, data.storage, files, arguments.fraction, seed)
+    began = time.monotonic()
+    scrypt_n = recompute(data, work, total, arguments, findings, output, "verifying")
+    seconds = time.monotonic() - began
+    if not findings.good:
+        _keep(data, findings, output)
+    elif len(files) == data.layout.num_files and arguments.fraction == 100:
+        _forget(data)
+    report(data, findings, output)
+    output.event(
+        "done",
+        labels=findings.checked,
+        seconds=round(seconds, 6),
+        labels_per_second=round(findings.checked / seconds, 3) if seconds else 0.0,
+        nonce=data.metadata.nonce,
+        nonce_value=data.metadata.nonce_value.hex() if data.metadata.nonce_value else None,
+        valid=findings.good,
+        bad_labels=len(findings.labels),
+        bad_files=len(findings.short),
+        files=len(files),
+        seed=seed,
+        scrypt_n=scrypt_n,
+    )
+    if findings.good:
+        output.say(
+            f"[bold green]ok[/]  {findings.checked:,} labels in {len(files)} files are right (seed {seed}, "
+            f"{seconds:,.1f} s)"
+        )
+        return 0
+    output.say(
+        f"[bold red]damaged[/]  {len(findings.labels):,} of {findings.checked:,} labels looked at are wrong, "
+        f"{len(findings.short)} files are missing or short (seed {seed})"
+    )
+    if findings.labels:
+        output.say(f"next: smesher repair {data.storage.path}   (for all labels of it first: --fraction 100)")
+    if findings.short:
+        output.say("next: run smesher init with the parameters of the directory to fill what is missing")
+    return 1
+
+
+def recompute(
+    data: DataSet,
+    work: pos.Work,
+    total: int,
+    arguments: argparse.Namespace,
+    findings: Findings,
+    output: Output,
+    what: str,
+) -> int:
+    """Checks the labels of `work` on the chosen device; returns the scrypt N. Raises Interrupted when told to stop."""
+    from kernels import cpu
+
+    if all(device.device_class != "CPU" for device in common.chosen_devices(arguments)):
+        raise UsageError("This command recomputes on the CPU; leave out --gpu and --provider, or name the CPU.")
+    device = cpu.devices()[0]
+    asked = common.asked_scrypt_n(arguments)
+    common.compile_kernels(output)
+    if not any(size >= 16 for size in data.storage.data_files().values()):
+        return asked or (data.record.scrypt_n if data.record else 0)  # nothing to recompute, so N plays no part
+    scrypt_n = dataset.scrypt_n_of(data, asked, output)
+    engine = cpu.LabelEngine(device, scrypt_n, common.thread_count(arguments))
+    try:
+        with stop_on_signal(engine.stop), output.progress(what, total) as bar:
+            pos.check(data.storage, data.layout, data.commitment, work, engine, findings, bar.update)
+    except Stopped:
+        raise Interrupted(
+            f"Stopped after {findings.checked} of {total} labels; {len(findings.labels)} of them are wrong."
+        ) from None
+    finally:
+        engine.close()
+    return scrypt_n
+
+
+def report(data: DataSet, findings: Findings, output: Output) -> None:
+    """Names every bad label and file."""
+    for label in findings.labels:
+        output.event(
+            "bad_label",
+            index=label.index,
+            file=file_name(label.file),
+            offset=label.offset,
+            found=label.found.hex(),
+            expected=label.expected.hex(),
+        )
+    for label in findings.labels[:SHOWN]:
+        output.say(
+            f"[red]wrong[/]    {file_name(label.file)} byte offset {label.offset} (label {label.index}): "
+            f"{label.found.hex()}, expected {label.expected.hex()}"
+        )
+    if len(findings.labels) > SHOWN:
+        output.say(f"         and {len(findings.labels) - SHOWN:,} more, see {pos.FINDINGS_NAME}")
+    for bad in findings.short:
+        output.event("bad_file", file=file_name(bad.file), bytes=bad.size, expected=bad.expected)
+        output.say(f"[red]file[/]     {file_name(bad.file)} {bad.reason}")
+    for bad in findings.long:
+        output.note(f"{file_name(bad.file)} {bad.reason}: the surplus is not looked at")
+
+
+def _keep(data: DataSet, findings: Findings, output: Output) -> None:
+    try:
+        data.storage.replace(pos.FINDINGS_NAME, pos.encode(findings).encode())
+    except EnvironmentFault as error:
+        output.note(f"The findings could not be kept beside the data: {error}")
+
+
+def _forget(data: DataSet) -> None:
+    """Everything was looked at and is right: findings of an earlier run are void."""
+    if data.storage.read_small(pos.FINDINGS_NAME) is not None:
+        try:
+            data.storage.remove(pos.FINDINGS_NAME)
+        except EnvironmentFault:
+            pass  # a directory that cannot be written keeps its old findings; a repair finds nothing to do

@@ -1,0 +1,43 @@
+"""One server a data directory: a lock that the kernel drops with its process, and says who holds it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from prover.errors import DataError
+
+
+class DirectoryLock:
+    """A held lock file. Its content is the holder's process id and what it is."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    def take(cls, path: Path, what: str, wait_s: float = 0.0) -> DirectoryLock:
+        """Takes the lock, waiting for a while if told to. Raises DataError that names the holder."""
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() >= deadline:
+                    holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
+                    os.close(descriptor)
+                    raise DataError(
+                        f"{path.parent} is in use by {holder or 'another process'}. "
+                        "Stop it, or choose another directory with --datadir."
+                    ) from None
+                time.sleep(0.05)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{what}, process {os.getpid()}\n".encode(), 0)
+        return cls(descriptor)
+
+    def release(self) -> None:
+        """Gives the lock back; the file stays."""
+        os.close(self._descriptor)

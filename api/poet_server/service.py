@@ -1,0 +1,437 @@
+"""The PoET service behind its interfaces: the registration machine with its databases, clock and worker.
+
+HTTP and gRPC ask this object; it turns what `prover.poet.registration` decides into writes, timers and work. All
+of it runs in one event loop; only writes, roots and proofs of large rounds go to one helper thread. A submit is
+answered after its batch is on stable storage. Specified in protocol 02-poet, sections 7 and 8.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from nacl.bindings import crypto_sign_seed_keypair
+
+from prover.errors import DataError, EnvironmentFault, ProofError
+from prover.poet.records import (
+    STATE_FILE,
+    ProofRecord,
+    decode_server_state,
+    encode_server_state,
+    write_atomically,
+)
+from prover.poet.registration import (
+    NOT_WRITTEN,
+    Batch,
+    Close,
+    Code,
+    Policy,
+    Pow,
+    Queued,
+    Refused,
+    Registered,
+    Registration,
+    Submit,
+)
+from prover.poet.store import POW_CHALLENGE, ProofStore, RoundStore, migrate, stored_rounds
+from prover.poet.trusted_keys import load_trusted_keys
+from protocol.merkle import root_of
+from protocol.poet_registration import PowParams, TrustedKeys
+from protocol.xdr import XdrError
+
+from .config import Config, ConfigError
+from .lock import DirectoryLock
+from .worker_link import Assignment, Finished, Progress, WorkerLink
+
+log = logging.getLogger("poet")
+
+FLUSH_SPACING_S = 0.004
+"""Between the starts of two writes under load: what arrives meanwhile shares the next write's sync."""
+CLOCK_CHECK_S = 1.0
+"""A clock that was set is noticed within this time."""
+RETRY_S = 5.0
+"""Between tries to store a proof while the disk refuses."""
+POW_CHALLENGE_SIZE = 32
+
+Answer = Callable[[Refused | Registered], None]
+Clock = Callable[[], int]
+
+PROOF_NOT_FOUND = Refused(Code.NOT_FOUND, "proof not found")
+
+
+class PoetService:
+    """One server's state and what may be asked of it."""
+
+    def __init__(
+        self,
+        config: Config,
+        worker: WorkerLink,
+        *,
+        clock: Clock = time.time_ns,
+        pow_challenge: bytes | None = None,
+        as_reference: bool = False,
+    ) -> None:
+        self.config = config
+        self.clock = clock
+        self.worker = worker
+        self.as_reference = as_reference
+        self.progress = Progress()
+        self.fault = ""
+        """What keeps registrations or proofs from being stored; empty if nothing does."""
+        self.batch_seconds: list[float] = []
+        """How long writes took since the metrics last asked."""
+        self.on_batch: Callable[[float], None] = self.batch_seconds.append
+        self._initial_pow = pow_challenge
+        self._lock: DirectoryLock | None = None
+        self._stores: dict[int, RoundStore] = {}
+        self._waiting: dict[int, list[tuple[Answer, Registered]]] = {}
+        self._helper = ThreadPoolExecutor(1, "poet-store")
+        self._flush_timer: asyncio.Handle | None = None
+        self._last_flush = 0.0
+        self._close_timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing: set[int] = set()
+        """Closed rounds whose root is not computed yet."""
+        self._stopping = False
+
+    # Start and end
+
+    def open(self) -> None:
+        """Takes the directories, the key and the databases. Raises ProofError; call before `start`."""
+        config = self.config
+        try:
+            config.datadir.mkdir(parents=True, exist_ok=True)
+            config.rounds_dir.mkdir(exist_ok=True)
+            config.dbdir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EnvironmentFault(f"{error.filename} cannot be used as a directory: {error.strerror}.") from None
+        self._lock = DirectoryLock.take(config.datadir / "smesher-poet.lock", "PoET server")
+        try:
+            self._open_locked(config)
+        except BaseException:
+            self._close_files()
+            raise
+
+    def _open_locked(self, config: Config) -> None:
+        for line in migrate(config.datadir, config.dbdir):
+            log.info("database moved: %s", line)
+        self.private_key = self._load_key(config)
+        self.pubkey = self.private_key[32:]
+        self.trusted = TrustedKeys(config.certifier_pubkey, self._load_trusted())
+        self.proofs = ProofStore(config.dbdir / "proofs")
+        now = self.clock()
+        round_id = self._first_open_round(now)
+        store = self._open_round_store(round_id)
+        self.machine = Registration(
+            config.schedule,
+            Policy(
+                config.max_round_members,
+                config.max_submit_batch_size,
+                certifier=self.has_certifier,
+                as_reference=self.as_reference,
+            ),
+            self.trusted,
+            self._load_pow(config.pow_difficulty),
+            self._stored_challenge,
+            open_round=round_id,
+            members=store.count(),
+        )
+
+    @property
+    def has_certifier(self) -> bool:
+        """Whether certificates are looked at; the reference's command line always has an (empty) certifier."""
+        config = self.config
+        configured = bool(config.certifier_url or config.certifier_pubkey or config.trusted_keys)
+        return configured or self.as_reference
+
+    def _load_key(self, config: Config) -> bytes:
+        path = config.datadir / STATE_FILE
+        failed = "failed to create server: loading state: "
+        given = config.private_key
+        try:
+            key = decode_server_state(path.read_bytes(), str(path))
+        except FileNotFoundError:
+            key = given or crypto_sign_seed_keypair(os.urandom(32))[1]
+        except XdrError as error:
+            raise ConfigError(f"{failed}{error} Restore the file, or move it away for a new key.") from None
+        if given is not None and given != key:
+            raise ConfigError(f"{failed}private key mismatch. env != {STATE_FILE}")
+        write_atomically(path, encode_server_state(key))
+        return key
+
+    def _load_trusted(self) -> tuple[bytes, ...]:
+        if self.config.trusted_keys is None:
+            return ()
+        try:
+            return load_trusted_keys(self.config.trusted_keys)
+        except DataError as error:
+            raise ConfigError(
+                f"failed to create server: creating registration service: loading trusted public keys: {error}"
+            ) from None
+
+    def _load_pow(self, difficulty: int) -> Pow:
+        current, previous = self.proofs.pow_challenges()
+        if current is None:
+            current = self._initial_pow or os.urandom(POW_CHALLENGE_SIZE)
+            self.proofs.put_raw(POW_CHALLENGE, current)
+            return Pow(difficulty, current)
+        # the reference takes a missing previous challenge for an empty one, and lets that in
+        return Pow(difficulty, current, b"" if previous is None and self.as_reference else previous)
+
+    def _first_open_round(self, now: int) -> int:
+        """By the clock, but never a round whose statement was fixed before the clock was set back."""
+        open_round = self.config.schedule.open_round(now)
+        working = stored_rounds(self.config.rounds_dir)
+        known = [round_id for round_id in (*working, *self.proofs.rounds()) if round_id < 1 << 32]
+        if known and max(known) >= open_round and not self.as_reference:
+            log.warning("the clock says round %d is open, but round %d has closed", open_round, max(known))
+            return max(known) + 1
+        return open_round
+
+    def _rounds_path(self, round_id: int) -> Path:
+        return self.config.dbdir / "rounds" / str(round_id)
+
+    def _open_round_store(self, round_id: int) -> RoundStore:
+        if round_id not in self._stores:
+            self._stores[round_id] = RoundStore.create(self._rounds_path(round_id))
+        return self._stores[round_id]
+
+    def _stored_challenge(self, round_id: int, pubkey: bytes) -> bytes | None:
+        return self._stores[round_id].get(pubkey)
+
+    async def start(self) -> None:
+        """Starts the worker and the clock; rounds that closed while nobody was here are handed over."""
+        await self.worker.start(self._finished, self._progressed)
+        for round_id in stored_rounds(self.config.dbdir / "rounds"):
+            if round_id >= self.machine.open_round or self.proofs.has(round_id):
+                continue
+            if self.config.schedule.end(round_id) > self.clock() or self._is_in_work(round_id):
+                self._closing.add(round_id)
+                self._spawn(self._hand_over(round_id))
+        self._arm_close()
+
+    def _is_in_work(self, round_id: int) -> bool:
+        return (self.config.rounds_dir / str(round_id) / STATE_FILE).exists()
+
+    async def stop(self) -> None:
+        """Writes what is queued, answers it, stops the worker, closes the databases."""
+        self._stopping = True
+        for timer in (self._close_timer, self._flush_timer):
+            if timer is not None:
+                timer.cancel()
+        self._flush_timer = None
+        while self.machine.pending or not all(map(self.machine.is_flushed, self._closing)):
+            self._flush()
+            await asyncio.sleep(0.001)
+        await self.worker.stop()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._helper.shutdown(wait=True)
+        self._close_files()
+
+    def _close_files(self) -> None:
+        for store in self._stores.values():
+            store.close()
+        self._stores.clear()
+        if hasattr(self, "proofs"):
+            self.proofs.close()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # Registration
+
+    def submit(self, request: Submit, answer: Answer) -> None:
+        """Judges a registration; `answer` is called now or once it is on stable storage."""
+        now = self.clock()
+        self._advance(now)
+        verdict = self.machine.submit(request, now)
+        if not isinstance(verdict, Queued):
+            answer(verdict)
+            return
+        registered = Registered(verdict.round_id, verdict.end_ns)
+        self._waiting.setdefault(verdict.batch, []).append((answer, registered))
+        self._plan_flush()
+
+    def _plan_flush(self) -> None:
+        """Writes soon: at once if the queue was idle, else so that a few milliseconds share one sync."""
+        loop = asyncio.get_running_loop()
+        if self.as_reference:
+            if self.machine.queue_is_full:
+                self._flush()
+            elif self._flush_timer is None:
+                self._flush_timer = loop.call_later(self.config.submit_flush_interval_ns / 1e9, self._flush)
+            return
+        if self._flush_timer is None:
+            spacing = min(FLUSH_SPACING_S, self.config.submit_flush_interval_ns / 1e9)
+            wait = self._last_flush + spacing - loop.time()
+            self._flush_timer = loop.call_soon(self._flush) if wait <= 0 else loop.call_later(wait, self._flush)
+
+    def _flush(self) -> None:
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
+        batch = self.machine.take_batch()
+        if batch is None:
+            return
+        loop = asyncio.get_running_loop()
+        self._last_flush = loop.time()
+        store = self._open_round_store(batch.round_id)
+        began = time.perf_counter()
+        writing = loop.run_in_executor(self._helper, store.write, batch.entries)
+        writing.add_done_callback(lambda done: self._written(batch, began, done))
+
+    def _written(self, batch: Batch, began: float, done: asyncio.Future[None]) -> None:
+        error = None if done.cancelled() else done.exception()
+        self.on_batch(time.perf_counter() - began)
+        self.machine.written(batch, failed=error is not None)
+        if error is not None:
+            self.fault = str(error)
+            log.error("registrations could not be written: %s", error)
+        elif self.fault:
+            self.fault = ""
+        for answer, registered in self._waiting.pop(batch.number, ()):
+            answer(registered if error is None else NOT_WRITTEN)
+        if self.machine.has_queued:
+            if self.machine.has_closing or self._stopping:
+                self._flush()
+            else:
+                self._plan_flush()
+
+    def pow_params(self) -> PowParams:
+        """The proof of work that is asked for now."""
+        return self.machine.pow.params()
+
+    def certifier(self) -> tuple[str, bytes] | None:
+        """Url and key of the certifier, as told to clients."""
+        config = self.config
+        if not (config.certifier_url or config.certifier_pubkey or self.as_reference):
+            return None
+        return config.certifier_url or "", config.certifier_pubkey or b""
+
+    def reload_trusted_keys(self) -> Refused | None:
+        """Reads the trusted keys anew; on a failure the former ones stay in force."""
+        if not self.has_certifier:
+            return Refused(Code.UNKNOWN, "certificate is not supported")
+        if self.config.trusted_keys is None:
+            return Refused(Code.UNKNOWN, "trusted keys directory path is not set in the configuration")
+        try:
+            others = load_trusted_keys(self.config.trusted_keys)
+        except DataError as error:
+            return Refused(Code.UNKNOWN, str(error))
+        self.machine.trusted = replace(self.machine.trusted, others=others)
+        log.info("%d trusted keys loaded", len(others))
+        return None
+
+    # Rounds
+
+    def _arm_close(self) -> None:
+        """Looks at the clock when the round should close, and every second before, for clocks are set."""
+        if self._stopping:
+            return
+        left = (self.machine.next_deadline() - self.clock()) / 1e9
+        wait = min(max(left, 0.0), CLOCK_CHECK_S)
+        self._close_timer = asyncio.get_running_loop().call_later(wait, self._tick)
+
+    def _tick(self) -> None:
+        self._advance(self.clock())
+        self._arm_close()
+
+    def _advance(self, now: int) -> None:
+        close = self.machine.advance(now)
+        if close is not None:
+            self._close(close)
+
+    def _close(self, close: Close) -> None:
+        log.info("round %d has closed, round %d is open", close.round_id, close.opened)
+        self._open_round_store(close.opened)
+        self._closing.add(close.round_id)
+        self._flush()
+        self._spawn(self._hand_over(close.round_id))
+
+    async def _hand_over(self, round_id: int) -> None:
+        """Computes the root of a closed round's members and gives the round to the worker."""
+        while not self.machine.is_flushed(round_id):
+            await asyncio.sleep(0.002)
+        loop = asyncio.get_running_loop()
+        try:
+            statement = await loop.run_in_executor(self._helper, self._root_of, round_id)
+        except ProofError as error:
+            self.fault = str(error)
+            log.error("round %d cannot be worked on: %s", round_id, error)
+            return
+        self._closing.discard(round_id)
+        log.info("round %d goes to the worker, statement %s", round_id, statement.hex())
+        self.worker.assign(Assignment(round_id, statement))
+
+    def _root_of(self, round_id: int) -> bytes:
+        return root_of(self._members_of(round_id))
+
+    def _members_of(self, round_id: int) -> list[bytes]:
+        store = self._stores.pop(round_id, None) or RoundStore.open(self._rounds_path(round_id))
+        try:
+            return store.challenges()
+        finally:
+            store.close()
+
+    # Proofs
+
+    def _progressed(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def _finished(self, finished: Finished) -> None:
+        self._spawn(self._store_proof(finished))
+
+    async def _store_proof(self, finished: Finished) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                if await loop.run_in_executor(self._helper, self._put_proof, finished):
+                    self.machine.proof_stored(finished.nip.root)
+                    log.info("round %d has its proof, %d leaves", finished.round_id, finished.num_leaves)
+                self.worker.stored(finished.round_id)
+                return
+            except ProofError as error:
+                self.fault = f"the proof of round {finished.round_id} is not stored: {error}"
+                log.error("%s", self.fault)
+                await asyncio.sleep(RETRY_S)
+
+    def _put_proof(self, finished: Finished) -> bool:
+        """Stores a proof; False if it was there already."""
+        if self.proofs.has(finished.round_id):
+            return False
+        members = self._members_of(finished.round_id)
+        record = ProofRecord(finished.nip, tuple(members), finished.num_leaves, self.pubkey, str(finished.round_id))
+        if self.as_reference or not finished.nip.root:
+            self.proofs.put(record)
+        else:
+            # the rotation is stored with the proof: a restart does not bring an old challenge back
+            self.proofs.put(record, current=finished.nip.root, previous=self.machine.pow.current)
+        if self.config.keep_rounds is not None:
+            for old in self.proofs.rounds()[: -max(1, self.config.keep_rounds)]:
+                self.proofs.delete(old)
+        return True
+
+    def proof(self, round_id: str) -> ProofRecord | Refused:
+        """The proof of a round, by its decimal id."""
+        number = round_id.isascii() and round_id.isdigit() and len(round_id) <= 10
+        if not number and not self.as_reference:
+            return PROOF_NOT_FOUND  # other rows of the database are no proofs
+        try:
+            record = self.proofs.get(round_id)
+        except DataError as error:
+            return Refused(Code.INTERNAL, str(error))
+        return PROOF_NOT_FOUND if record is None else record
+

@@ -1,0 +1,301 @@
+"""Several devices on one list of label ranges, results in order.
+
+Work-stealing: whoever is free takes the next piece of the list, sized so that a piece takes about the
+same time on every device. Pieces come back in any order and leave in the order of the list, so one
+writer can append them. A piece whose device failed is given back and taken by the next that is free;
+three failures in a row retire a device, the job goes on with the others. The last label of the first
+piece of every engine, and of every sixteenth after it, is recomputed in plain integers: a device that
+computes wrong labels is retired at once and none of that piece leaves the pool.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .device import Device, Engine, Labels, Stopped, VrfCandidate
+from .errors import KernelError
+
+PIECE_SECONDS = 0.4
+"""What one piece should take: short enough to stop quickly and lose little, long enough to cost nothing."""
+
+MAX_PIECE = 1 << 18
+"""Labels; bounds the memory of pieces that wait for their turn (4 MiB each)."""
+
+FAILURES_TO_RETIRE = 3
+RETRY_SECONDS = 1.0
+CHECK_EVERY = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Consecutive labels from one device."""
+
+    start: int
+    labels: Labels
+    """uint8[count, 16]"""
+    candidate: VrfCandidate
+    device: Device
+
+
+@dataclass(slots=True)
+class DeviceReport:
+    """What one device has done so far in a job."""
+
+    device: Device
+    labels: int = 0
+    seconds: float = 0.0
+    """Time spent computing, summed over its engines."""
+    errors: list[str] = field(default_factory=list)
+    retired: int = 0
+    """Engines of the device that were given up."""
+
+
+class AllDevicesFailed(KernelError):
+    """No engine is left that could compute the rest."""
+
+
+@dataclass(slots=True)
+class _Piece:
+    number: int
+    start: int
+    count: int
+
+
+class _Worker:
+    """One engine and its thread's own state."""
+
+    def __init__(self, engine: Engine, report: DeviceReport) -> None:
+        self.engine = engine
+        self.report = report
+        self.size = engine.granularity
+        self.failures = 0
+        self.pieces = 0
+        self.retired = False
+
+    def measured(self, count: int, seconds: float, target_seconds: float) -> None:
+        """Chooses the next piece's size; grows at most eightfold at a time, so that one odd figure does little."""
+        granularity = self.engine.granularity
+        wanted = int(count / max(seconds, 1e-6) * target_seconds)
+        wanted = min(wanted, 8 * self.size, MAX_PIECE)
+        self.size = max(granularity, wanted - wanted % granularity)
+
+
+class Pool:
+    """Runs engines over ranges. `share` below 1 lets every engine rest so that it works that share of time."""
+
+    def __init__(
+        self,
+        engines: Sequence[Engine],
+        *,
+        share: float = 1.0,
+        piece_seconds: float = PIECE_SECONDS,
+        check: Callable[[bytes, int], bytes] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.reports: list[DeviceReport] = []
+        self._workers: list[_Worker] = []
+        for engine in engines:
+            report = next((report for report in self.reports if report.device == engine.device), None)
+            if report is None:
+                report = DeviceReport(engine.device)
+                self.reports.append(report)
+            self._workers.append(_Worker(engine, report))
+        self._share = share
+        self._piece_seconds = piece_seconds * min(1.0, max(share, 0.25))
+        self._check = check
+        self._clock = clock
+        self._change = threading.Condition()
+        self._stopped = False
+
+    def run(self, commitment: bytes, ranges: Iterable[tuple[int, int]]) -> Iterator[Batch]:
+        """Batches that cover the (start, count) ranges, in their order; a batch never crosses a range.
+
+        Raises `AllDevicesFailed` when pieces are left and no engine is; `Stopped` after `stop`.
+        """
+        job = _Job(self, commitment, ranges)
+        try:
+            yield from job.results()
+        finally:
+            job.end()
+
+    def stop(self) -> None:
+        """Ends a running job soon: its iterator raises `Stopped`. May be called from any thread."""
+        with self._change:
+            self._stopped = True
+            self._change.notify_all()
+        for worker in self._workers:
+            worker.engine.stop()
+
+    def close(self) -> None:
+        """Gives the engines' memory back."""
+        for worker in self._workers:
+            worker.engine.close()
+
+
+class _Job:
+    """One call of `Pool.run`: the list of pieces, the threads, and the results that wait for their turn."""
+
+    def __init__(self, pool: Pool, commitment: bytes, ranges: Iterable[tuple[int, int]]) -> None:
+        self._pool = pool
+        self._commitment = commitment
+        self._ranges = iter(ranges)
+        self._current = (0, 0)
+        self._given_back: deque[_Piece] = deque()
+        self._done: dict[int, Batch] = {}
+        self._taken = 0
+        self._next = 0
+        self._exhausted = False
+        self._over = False
+        self._change = pool._change
+        self._active = [worker for worker in pool._workers if not worker.retired]
+        self._ahead = 4 * len(self._active) + 4
+        self._last_error = ""
+        self._threads = [
+            threading.Thread(target=self._work, args=(worker,), name="labels", daemon=True) for worker in self._active
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def results(self) -> Iterator[Batch]:
+        while True:
+            with self._change:
+                while not self._ready():
+                    self._change.wait()
+                if self._pool._stopped:
+                    raise Stopped("the job was stopped")
+                if self._next not in self._done:
+                    if self._exhausted and self._next == self._taken:
+                        return
+                    raise AllDevicesFailed(f"no device is left that works; the last error was: {self._last_error}")
+                batch = self._done.pop(self._next)
+                self._next += 1
+                self._change.notify_all()
+            yield batch
+
+    def end(self) -> None:
+        with self._change:
+            self._over = True
+            self._change.notify_all()
+        if self._pool._stopped:
+            return  # the engines end by themselves; a hanging driver must not keep the program from leaving
+        for thread in self._threads:
+            thread.join()
+
+    def _ready(self) -> bool:
+        return (
+            self._pool._stopped
+            or self._next in self._done
+            or (self._exhausted and self._next == self._taken)
+            or not self._active
+        )
+
+    def _take(self, worker: _Worker) -> _Piece | None:
+        """The next piece for a worker; waits while the writer is far behind. None: nothing will come."""
+        with self._change:
+            while not (self._over or self._pool._stopped):
+                if self._given_back:
+                    return self._given_back.popleft()
+                if self._exhausted and self._next == self._taken:
+                    return None
+                # a worker with nothing to take stays: another's piece may be given back
+                if not self._exhausted and self._taken - self._next < self._ahead:
+                    start, count = self._current
+                    if count == 0:
+                        following = next(self._ranges, None)
+                        if following is None:
+                            self._exhausted = True
+                            self._change.notify_all()
+                        else:
+                            self._current = following
+                        continue
+                    size = min(count, worker.size)
+                    self._current = (start + size, count - size)
+                    piece = _Piece(self._taken, start, size)
+                    self._taken += 1
+                    return piece
+                self._change.wait()
+        return None
+
+    def _work(self, worker: _Worker) -> None:
+        while (piece := self._take(worker)) is not None:
+            began = self._pool._clock()
+            try:
+                batch = self._compute(worker, piece)
+            except Stopped:
+                self._give_back(piece)
+                break
+            except WrongLabel as error:
+                self._failed(worker, piece, str(error))
+                self._retire(worker)
+                return
+            except Exception as error:  # whatever a driver raises: the device is judged by its failures
+                self._failed(worker, piece, f"{type(error).__name__}: {error}")
+                worker.failures += 1
+                if worker.failures >= FAILURES_TO_RETIRE:
+                    self._retire(worker)
+                    return
+                self._rest(RETRY_SECONDS)
+                continue
+            seconds = self._pool._clock() - began
+            with self._change:
+                worker.failures = 0
+                worker.pieces += 1
+                worker.measured(piece.count, seconds, self._pool._piece_seconds)
+                worker.report.labels += piece.count
+                worker.report.seconds += seconds
+                self._done[piece.number] = batch
+                self._change.notify_all()
+            if self._pool._share < 1:
+                self._rest(seconds * (1 / self._pool._share - 1))
+
+    def _compute(self, worker: _Worker, piece: _Piece) -> Batch:
+        out = np.empty((piece.count, 16), np.uint8)
+        candidate = worker.engine.labels(self._commitment, piece.start, piece.count, out)
+        if self._pool._check is not None and worker.pieces % CHECK_EVERY == 0:
+            last = piece.start + piece.count - 1
+            expected = self._pool._check(self._commitment, last)[:16]
+            if out[-1].tobytes() != expected:
+                raise WrongLabel(worker.engine.device, last, expected, out[-1].tobytes())
+        return Batch(piece.start, out, candidate, worker.engine.device)
+
+    def _give_back(self, piece: _Piece) -> None:
+        with self._change:
+            self._given_back.append(piece)
+            self._change.notify_all()
+
+    def _failed(self, worker: _Worker, piece: _Piece, message: str) -> None:
+        with self._change:
+            worker.report.errors.append(message)
+            self._last_error = message
+        self._give_back(piece)
+
+    def _retire(self, worker: _Worker) -> None:
+        with self._change:
+            worker.report.retired += 1
+            worker.retired = True
+            self._active.remove(worker)
+            self._change.notify_all()
+
+    def _rest(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        with self._change:
+            while not (self._over or self._pool._stopped) and (left := until - time.monotonic()) > 0:
+                self._change.wait(left)
+
+
+class WrongLabel(KernelError):
+    """A device computed a label that plain integers do not confirm."""
+
+    def __init__(self, device: Device, index: int, expected: bytes, found: bytes) -> None:
+        super().__init__(
+            f"{device.name} (driver {device.driver}) computed a wrong label {index}: "
+            f"{found.hex()} instead of {expected.hex()}; nothing of that batch was used"
+        )
+        self.device = device
+        self.index = index

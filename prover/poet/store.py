@@ -1,0 +1,221 @@
+"""The databases of a PoET server, in the reference's formats: members of a round, proofs.
+
+LevelDB. `rounds/<n>` maps the public key of a member to its challenge, so that members come out in the order of
+their keys; `proofs` maps the decimal id of a round to its proof, and holds the challenges of the registration's
+proof of work. One WriteBatch a call, on stable storage when the call returns. Specified in protocol 02-poet,
+sections 7.4 to 7.6.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import plyvel
+
+from protocol.xdr import XdrError
+
+from ..errors import DataError, EnvironmentFault, ProofError
+from .records import ProofRecord, decode_proof, encode_proof
+
+POW_CHALLENGE = b"pow_challenge"
+POW_CHALLENGE_PREVIOUS = b"pow_challenge_previous"
+NO_SPACE_WORDS = ("No space left", "Disk quota")
+
+WRITE_BUFFER = 1 << 20
+"""Bytes of a table in memory; the default of 4 MiB, once for every open database, is idle memory."""
+
+
+def open_database(path: Path, *, create: bool = True) -> plyvel.DB:
+    """Opens a LevelDB. Raises DataError where it is damaged, absent or held by another process."""
+    try:
+        if create:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        return plyvel.DB(str(path), create_if_missing=create, write_buffer_size=WRITE_BUFFER)
+    except plyvel.IOError as error:
+        raise _explained(path, str(error)) from None
+    except plyvel.Error as error:
+        raise DataError(f"the database {path} cannot be opened: {error}") from None
+    except OSError as error:
+        raise EnvironmentFault(f"the database {path} cannot be opened: {error}") from None
+
+
+def _explained(path: Path, text: str) -> ProofError:
+    if "lock" in text.lower():
+        return DataError(f"the database {path} is in use by another process: {text}")
+    return EnvironmentFault(f"the database {path} cannot be opened: {text}")
+
+
+class RoundStore:
+    """The members of one round. Calls may come from different threads, one at a time."""
+
+    def __init__(self, database: plyvel.DB, path: Path) -> None:
+        self._database = database
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path) -> RoundStore:
+        """The store at `path`, made if absent. Raises DataError, EnvironmentFault."""
+        return cls(open_database(path), path)
+
+    @classmethod
+    def open(cls, path: Path) -> RoundStore:
+        """The store that is at `path`. Raises DataError, EnvironmentFault."""
+        return cls(open_database(path, create=False), path)
+
+    def get(self, pubkey: bytes) -> bytes | None:
+        """The challenge that a key registered."""
+        value: bytes | None = self._database.get(pubkey)
+        return value
+
+    def write(self, entries: Mapping[bytes, bytes]) -> None:
+        """Adds members; they are on stable storage when this returns. Raises EnvironmentFault."""
+        with guarded(self.path), self._database.write_batch(sync=True) as batch:
+            for pubkey, challenge in entries.items():
+                batch.put(pubkey, challenge)
+
+    def count(self) -> int:
+        """How many members there are (walks over all of them)."""
+        with self._database.iterator(include_value=False) as rows:
+            return sum(1 for _ in rows)
+
+    def challenges(self) -> list[bytes]:
+        """The challenges, ordered by the members' keys: the leaves of the membership tree."""
+        with self._database.iterator(include_key=False) as rows:
+            return list(rows)
+
+    def close(self) -> None:
+        """Closes the database."""
+        self._database.close()
+
+
+class ProofStore:
+    """Proofs by round, and the proof of work's challenges."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._database = open_database(path)
+
+    def get(self, round_id: str) -> ProofRecord | None:
+        """The proof of a round, None if there is none. Raises DataError where the row is damaged."""
+        value = self.raw(round_id.encode())
+        if value is None:
+            return None
+        try:
+            return decode_proof(value, f"the proof of round {round_id}")
+        except XdrError as error:
+            raise DataError(f"failed to deserialize: {error}") from None
+
+    def has(self, round_id: int) -> bool:
+        """Whether the proof of a round is there."""
+        return self.raw(str(round_id).encode()) is not None
+
+    def raw(self, key: bytes) -> bytes | None:
+        """The bytes of a row."""
+        value: bytes | None = self._database.get(key)
+        return value
+
+    def put_raw(self, key: bytes, value: bytes) -> None:
+        """Writes one row, durably. Raises EnvironmentFault."""
+        with guarded(self.path):
+            self._database.put(key, value, sync=True)
+
+    def put(self, record: ProofRecord, *, current: bytes | None = None, previous: bytes | None = None) -> None:
+        """Stores a proof, and the challenges that follow from it, in one durable batch. Raises EnvironmentFault."""
+        with guarded(self.path), self._database.write_batch(sync=True) as batch:
+            batch.put(record.round_id.encode(), encode_proof(record))
+            if current is not None:
+                batch.put(POW_CHALLENGE, current)
+            if previous is not None:
+                batch.put(POW_CHALLENGE_PREVIOUS, previous)
+
+    def pow_challenges(self) -> tuple[bytes | None, bytes | None]:
+        """The stored challenges: current, previous."""
+        return self.raw(POW_CHALLENGE), self.raw(POW_CHALLENGE_PREVIOUS)
+
+    def rounds(self) -> list[int]:
+        """The rounds that have a proof, ascending."""
+        with self._database.iterator(include_value=False) as keys:
+            return sorted(int(key) for key in keys if key.isdigit())
+
+    def delete(self, round_id: int) -> None:
+        """Forgets a round's proof."""
+        with guarded(self.path):
+            self._database.delete(str(round_id).encode(), sync=True)
+
+    def close(self) -> None:
+        """Closes the database."""
+        self._database.close()
+
+
+class guarded:
+    """Turns what LevelDB raises on a write into an EnvironmentFault that names the database."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, plyvel.Error):
+            hint = " Make room on the disk." if any(w in str(error) for w in NO_SPACE_WORDS) else ""
+            raise EnvironmentFault(f"{self._path} could not be written: {error}.{hint}") from error
+
+
+def stored_rounds(directory: Path) -> list[int]:
+    """The rounds that have a member database below `directory`, ascending."""
+    try:
+        names = [entry.name for entry in directory.iterdir() if entry.is_dir()]
+    except FileNotFoundError:
+        return []
+    return sorted(int(name) for name in names if is_round_name(name))
+
+
+def is_round_name(name: str) -> bool:
+    """Whether a directory's name is the decimal number of a round (32 bits)."""
+    return name.isascii() and name.isdigit() and int(name) < 1 << 32
+
+
+def migrate(datadir: Path, dbdir: Path) -> list[str]:
+    """Moves databases of old versions to where they belong; returns what was moved.
+
+    `<datadir>/proofs` goes to `<dbdir>/proofs`, `<datadir>/rounds/<n>/challengesDb` to `<dbdir>/rounds/<n>`. Raises
+    DataError for a round's directory that has no number, and where both the old and the new place exist.
+    """
+    moves = []
+    if (datadir / "proofs").is_dir() and any((datadir / "proofs").glob("CURRENT")):
+        moves.append((datadir / "proofs", dbdir / "proofs"))
+    rounds = datadir / "rounds"
+    for entry in sorted(rounds.iterdir()) if rounds.is_dir() else ():
+        if not entry.is_dir():
+            continue
+        if not is_round_name(entry.name):
+            raise DataError(
+                f"migrations failed: migrating rounds DBs: entry is not a uint32 {entry.name} (in {rounds}). "
+                "Move it away."
+            )
+        if (entry / "challengesDb").is_dir():
+            moves.append((entry / "challengesDb", dbdir / "rounds" / entry.name))
+    for source, target in moves:
+        _move_database(source, target)
+    return [f"{source} -> {target}" for source, target in moves]
+
+
+def _move_database(source: Path, target: Path) -> None:
+    if target.exists():
+        raise DataError(f"both {source} and {target} exist; keep the one that is right and remove the other")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # on another file system: a copy becomes the database only when it is whole
+        partial = target.with_name(target.name + ".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(source, partial)
+        partial.rename(target)
+        shutil.rmtree(source)

@@ -1,0 +1,64 @@
+"""identity.key: the smesher's Ed25519 key beside the data, as the reference's postcli writes it.
+
+128 hex digits: the 32-byte seed and the 32-byte public key. The file is secret, is never overwritten, and has
+to be copied to the node's `data/identities`. Specified in protocol 01-post-tools, section 2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prover.errors import UsageError
+
+FILE_NAME = "identity.key"
+KEY_SIZE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A smesher's key pair."""
+
+    seed: bytes
+    """32 secret bytes."""
+    node_id: bytes
+    """The public key, 32 bytes."""
+
+    def encode(self) -> bytes:
+        """The content of identity.key."""
+        return (self.seed + self.node_id).hex().encode()
+
+
+def generate() -> Identity:
+    """A new identity from the system's random source."""
+    from nacl.signing import SigningKey
+
+    return _from_seed(SigningKey.generate().encode())
+
+
+def decode(data: bytes, file: str) -> Identity:
+    """The identity in a key file; `file` is how error messages call it.
+
+    Raises UsageError when it is not 128 hex digits or its two halves do not belong together. Never shows
+    what the file holds.
+    """
+    text = data.strip()
+    try:
+        key = bytes.fromhex(text.decode("ascii"))
+    except ValueError:
+        raise UsageError(
+            f"{file}: expected {2 * KEY_SIZE} hex digits (an Ed25519 private key), found something else."
+        ) from None
+    if len(key) != KEY_SIZE:
+        raise UsageError(f"{file}: expected {2 * KEY_SIZE} hex digits (an Ed25519 private key), found {len(text)}.")
+    identity = _from_seed(key[:32])
+    if identity.node_id != key[32:]:
+        raise UsageError(
+            f"{file}: the public key in its second half does not belong to the seed in its first half: it is damaged."
+        )
+    return identity
+
+
+def _from_seed(seed: bytes) -> Identity:
+    from nacl.signing import SigningKey
+
+    return Identity(seed, SigningKey(seed).verify_key.encode())
