@@ -192,6 +192,11 @@ def _chain(value, times):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
+def _peek(control, position):  # type: ignore[no-untyped-def]
+    return _read_shared(control, position)
+
+
+@njit(nogil=True, cache=True)
 def _label(message, length, nesting):  # type: ignore[no-untyped-def]
     out = np.empty(32, np.uint8)
     store(_nest(_hash(message, 0, length), nesting - 1), out, 0)
@@ -378,3 +383,8 @@ def regenerate(
     flag = np.zeros(1, np.int64) if stop is None else stop
     _regenerate(as_array(statement), height, starts, counts, slots, trees, flag)
     return trees
+
+
+def leaves_done(control: npt.NDArray[np.int64]) -> int:
+    """The leaves that `advance`, running in another thread, has published; their nodes can be read in the ring."""
+    return int(_peek(control, DONE))

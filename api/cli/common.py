@@ -146,7 +146,8 @@ def open_pool(
     engines = [engine for one in devices for engine in cpu.engines(one, scrypt_n, threads)]
     if len(engines) < threads or engines[0].plan.runs < cpu.RUNS:
         output.note(
-            f"Memory is short: {len(engines)} of {threads} threads are used, {engines[0].granularity} labels in flight each."
+            f"Memory is short: {len(engines)} of {threads} threads are used, each with {engines[0].granularity} "
+            "labels in flight."
         )
     opened = pool.Pool(engines, share=share, check=lambda key, index: label32(key, index, scrypt_n))
     try:

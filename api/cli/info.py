@@ -15,7 +15,7 @@ from prover.post.plan import strangers
 
 from . import dataset
 from .dataset import DataSet
-from .output import Output
+from .output import Output, byte_size
 
 SHOWN_FILES = 12
 """Files listed one by one on the screen when more are incomplete; JSON always has all of those."""
@@ -107,11 +107,9 @@ def _show(data: DataSet, labels: int, findings: pos.Findings, problems: list[str
     table.add_row("commitment ATX", metadata.commitment_atx_id.hex())
     table.add_row("units", f"{metadata.num_units} of {metadata.labels_per_unit:,} labels")
     table.add_row("scrypt N", str(data.record.scrypt_n) if data.record else "not recorded (found when it is needed)")
-    table.add_row(
-        "labels", f"{labels:,} of {layout.num_labels:,} ({share:.2f} %), {labels * LABEL_SIZE / 2**30:,.2f} GiB"
-    )
+    table.add_row("labels", f"{labels:,} of {layout.num_labels:,} ({share:.2f} %), {byte_size(labels * LABEL_SIZE)}")
     whole = layout.num_files - len(findings.short)
-    table.add_row("files", f"{whole} of {layout.num_files} complete, at most {metadata.max_file_size:,} bytes each")
+    table.add_row("files", f"{whole} of {layout.num_files} complete, at most {byte_size(metadata.max_file_size)} each")
     table.add_row("VRF nonce", "none yet" if metadata.nonce is None else str(metadata.nonce))
     table.add_row("state", "[bold green]complete[/]" if labels == layout.num_labels else "[bold yellow]incomplete[/]")
     output.show(table)

@@ -21,7 +21,7 @@ from prover.post.plan import Found, InitPlan, Request
 from prover.post.storage import Storage, boot_id
 
 from . import common, jobs
-from .output import Output, Progress
+from .output import Output, Progress, byte_size
 from .signals import stop_on_signal
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def _check_disk(storage: Storage, plan: InitPlan) -> None:
     free = storage.free_bytes()
     if plan.labels_there < plan.num_labels and needed > free:
         raise EnvironmentFault(
-            f"{storage.path}: the disk has {free / 2**30:.2f} GiB free, {needed / 2**30:.2f} GiB are needed for the "
+            f"{storage.path}: the disk has {byte_size(free)} free, {byte_size(needed)} are needed for the "
             "labels that are missing. Free some space, choose another disk, or fewer units or files."
         )
 
@@ -246,7 +246,7 @@ def _say_result(
     rate = f" in {seconds:,.1f} s, {written / seconds:,.0f} labels/s" if written and seconds else ""
     output.say(f"[bold green]done[/]  {storage.path}: {written:,} labels written{rate}")
     if there == request.num_labels:
-        output.say(f"      complete: {there:,} labels ({there * LABEL_SIZE / 2**30:,.2f} GiB); VRF nonce {nonce}")
+        output.say(f"      complete: {there:,} labels ({byte_size(there * LABEL_SIZE)}); VRF nonce {nonce}")
         output.say(f"      next: smesher verify {storage.path}")
     else:
         output.say(f"      {there:,} of {request.num_labels:,} labels are there; the rest belongs to other runs")

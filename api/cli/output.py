@@ -169,5 +169,15 @@ class Progress:
             self._live.stop()
 
 
+def byte_size(count: int) -> str:
+    """A number of bytes for people, in the binary unit that fits."""
+    size, unit = float(count), "bytes"
+    for larger in ("KiB", "MiB", "GiB", "TiB", "PiB"):
+        if size < 1024:
+            break
+        size, unit = size / 1024, larger
+    return f"{count} bytes" if unit == "bytes" else f"{size:,.2f} {unit}"
+
+
 def _rate(labels_per_second: float) -> str:
     return f"{labels_per_second:,.0f} labels/s, {labels_per_second * 16 / 2**20:.2f} MiB/s"

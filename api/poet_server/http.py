@@ -103,9 +103,7 @@ class HttpApi:
     def _info(self, request: Request, connection: Connection, argument: str) -> None:
         service = self._service
         schedule = service.config.schedule
-        body = gateway.encode_info(
-            service.pubkey, schedule.phase_shift_ns, schedule.cycle_gap_ns, service.certifier()
-        )
+        body = gateway.encode_info(service.pubkey, schedule.phase_shift_ns, schedule.cycle_gap_ns, service.certifier())
         self._accept(request, connection, body, "Info")
 
     def _pow_params(self, request: Request, connection: Connection, argument: str) -> None:
@@ -175,8 +173,7 @@ class HttpApi:
         kind = "application/json" if as_json else "text/html; charset=utf-8"
         head = f"{request.version} 200 OK\r\nContent-Type: {kind}\r\nCache-Control: no-store\r\n"
         connection.respond(
-            f"{head}Content-Length: {len(body)}\r\n{_connection_header(request, connection)}\r\n".encode()
-            + body
+            f"{head}Content-Length: {len(body)}\r\n{_connection_header(request, connection)}\r\n".encode() + body
         )
 
     # Answers
@@ -249,8 +246,4 @@ def _connection_header(request: Request, connection: Connection) -> str:
 
 def _plain(text: str) -> bytes:
     """What Go's server answers before any handler runs."""
-    return (
-        f"HTTP/1.1 {text}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n{text}"
-    ).encode()
-
-
+    return (f"HTTP/1.1 {text}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n{text}").encode()

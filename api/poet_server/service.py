@@ -19,6 +19,7 @@ from pathlib import Path
 from nacl.bindings import crypto_sign_seed_keypair
 
 from prover.errors import DataError, EnvironmentFault, ProofError
+from prover.poet.messages import Assignment, Finished, FromWorker, Progress, Stored
 from prover.poet.records import (
     STATE_FILE,
     ProofRecord,
@@ -47,7 +48,7 @@ from protocol.xdr import XdrError
 
 from .config import Config, ConfigError
 from .lock import DirectoryLock
-from .worker_link import Assignment, Finished, Progress, WorkerLink
+from .worker_link import WorkerLink
 
 log = logging.getLogger("poet")
 
@@ -207,7 +208,7 @@ class PoetService:
 
     async def start(self) -> None:
         """Starts the worker and the clock; rounds that closed while nobody was here are handed over."""
-        await self.worker.start(self._finished, self._progressed)
+        await self.worker.start(self._received)
         for round_id in stored_rounds(self.config.dbdir / "rounds"):
             if round_id >= self.machine.open_round or self.proofs.has(round_id):
                 continue
@@ -343,11 +344,15 @@ class PoetService:
             return
         left = (self.machine.next_deadline() - self.clock()) / 1e9
         wait = min(max(left, 0.0), CLOCK_CHECK_S)
-        self._close_timer = asyncio.get_running_loop().call_later(wait, self._tick)
+        self._close_timer = asyncio.get_running_loop().call_later(wait, self._look)
 
-    def _tick(self) -> None:
-        self._advance(self.clock())
+    def _look(self) -> None:
+        self.tick()
         self._arm_close()
+
+    def tick(self) -> None:
+        """Looks at the clock now."""
+        self._advance(self.clock())
 
     def _advance(self, now: int) -> None:
         close = self.machine.advance(now)
@@ -374,7 +379,7 @@ class PoetService:
             return
         self._closing.discard(round_id)
         log.info("round %d goes to the worker, statement %s", round_id, statement.hex())
-        self.worker.assign(Assignment(round_id, statement))
+        self.worker.tell(Assignment(round_id, statement))
 
     def _root_of(self, round_id: int) -> bytes:
         return root_of(self._members_of(round_id))
@@ -388,11 +393,11 @@ class PoetService:
 
     # Proofs
 
-    def _progressed(self, progress: Progress) -> None:
-        self.progress = progress
-
-    def _finished(self, finished: Finished) -> None:
-        self._spawn(self._store_proof(finished))
+    def _received(self, message: FromWorker) -> None:
+        if isinstance(message, Progress):
+            self.progress = message
+        else:
+            self._spawn(self._store_proof(message))
 
     async def _store_proof(self, finished: Finished) -> None:
         loop = asyncio.get_running_loop()
@@ -401,7 +406,7 @@ class PoetService:
                 if await loop.run_in_executor(self._helper, self._put_proof, finished):
                     self.machine.proof_stored(finished.nip.root)
                     log.info("round %d has its proof, %d leaves", finished.round_id, finished.num_leaves)
-                self.worker.stored(finished.round_id)
+                self.worker.tell(Stored(finished.round_id))
                 return
             except ProofError as error:
                 self.fault = f"the proof of round {finished.round_id} is not stored: {error}"
@@ -434,4 +439,3 @@ class PoetService:
         except DataError as error:
             return Refused(Code.INTERNAL, str(error))
         return PROOF_NOT_FOUND if record is None else record
-

@@ -1,103 +1,100 @@
-"""How the registration talks to the worker: one interface, whatever process the worker is in.
+"""How the registration reaches the worker: one interface, whatever process the worker is in.
 
-Rounds go there, progress and proofs come back; a proof is acknowledged once it is stored, and only then does the
-worker drop the round. `NoWorker` stands for `--disable-worker`. Specified in protocol 02-poet, sections 7.6 and 8.
+`NoWorker` stands for `--disable-worker`, `ThreadWorker` runs it in this process, `ProcessWorker` (in
+`worker_process`) in one of its own, where a crash does not touch registration. Specified in protocol 02-poet,
+sections 7.6 and 8.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from prover.poet.messages import Assignment, Finished, FromWorker, Progress, ToWorker
 from prover.poet.records import Nip
 
+if TYPE_CHECKING:
+    from prover.poet.worker import Worker
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """A closed round to be worked on."""
+log = logging.getLogger("poet")
 
-    round_id: int
-    statement: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A round's proof; an empty Nip and no leaves where there is no worker."""
-
-    round_id: int
-    num_leaves: int
-    nip: Nip
-
-
-@dataclass(slots=True)
-class Progress:
-    """Where the worker stands."""
-
-    round_id: int | None = None
-    num_leaves: int = 0
-    leaves_per_second: float = 0.0
-    """Over the last seconds."""
-    mean_leaves_per_second: float = 0.0
-    """Since this process took the round up."""
-    deadline_ns: int | None = None
-    durable_leaves: int = 0
-    disk_bytes: int = 0
-    state: str = "idle"
-    """idle, working, proving, down."""
-    problem: str = ""
-    """What keeps it from its work, for a person; empty if nothing does."""
-    checkpoint_seconds: list[float] = field(default_factory=list)
-    """How long the checkpoints took since the last report."""
-
-    def public(self) -> dict[str, Any]:
-        """For the status page."""
-        shown = asdict(self)
-        del shown["checkpoint_seconds"]
-        return shown
+Receive = Callable[[FromWorker], None]
 
 
 class WorkerLink(Protocol):
     """What the registration needs of a worker. Called, and calling back, in the event loop's thread."""
 
-    async def start(self, finished: Callable[[Finished], None], progress: Callable[[Progress], None]) -> None:
+    async def start(self, receive: Receive) -> None:
         """Starts the worker; it goes on with what it finds on disk."""
 
-    def assign(self, assignment: Assignment) -> None:
-        """Hands a closed round over; one that the worker knows already is left as it is."""
-
-    def stored(self, round_id: int) -> None:
-        """The proof of a round is on stable storage; the worker may forget the round."""
+    def tell(self, message: ToWorker) -> None:
+        """Hands a message over. A round that the worker knows already is left as it is."""
 
     async def stop(self) -> None:
         """Stops the worker at a safe point."""
-
-    def pids(self) -> list[int]:
-        """The worker's processes, if it has its own."""
 
 
 class NoWorker:
     """Every closed round has an empty proof at once."""
 
     def __init__(self) -> None:
-        self._finished: Callable[[Finished], None] | None = None
+        self._receive: Receive | None = None
 
-    async def start(self, finished: Callable[[Finished], None], progress: Callable[[Progress], None]) -> None:
+    async def start(self, receive: Receive) -> None:
         """Nothing to start."""
-        self._finished = finished
-        progress(Progress(state="disabled"))
+        self._receive = receive
+        receive(Progress("disabled"))
 
-    def assign(self, assignment: Assignment) -> None:
-        """Answers with the empty proof."""
-        if self._finished is not None:
-            self._finished(Finished(assignment.round_id, 0, Nip()))
-
-    def stored(self, round_id: int) -> None:
-        """Nothing to forget."""
+    def tell(self, message: ToWorker) -> None:
+        """Answers a round with the empty proof."""
+        if isinstance(message, Assignment) and self._receive is not None:
+            self._receive(Finished(message.round_id, 0, Nip()))
 
     async def stop(self) -> None:
         """Nothing to stop."""
 
-    def pids(self) -> list[int]:
-        """None."""
-        return []
+
+class ThreadWorker:
+    """The worker in a thread of this process."""
+
+    def __init__(self, make: Callable[[Callable[[FromWorker], None]], Worker]) -> None:
+        self._make = make
+        self._worker: Worker | None = None
+        self._thread: threading.Thread | None = None
+
+    async def start(self, receive: Receive) -> None:
+        """Starts the thread."""
+        loop = asyncio.get_running_loop()
+
+        def emit(message: FromWorker) -> None:
+            try:
+                loop.call_soon_threadsafe(receive, message)
+            except RuntimeError:
+                pass  # the loop has ended; what matters is on disk
+
+        worker = self._worker = self._make(emit)
+
+        def work() -> None:
+            try:
+                worker.run()
+            except Exception as error:  # whatever it was, registration goes on and the status says so
+                log.exception("the worker has died")
+                emit(Progress("down", problem=f"the worker has died: {error}"))
+
+        self._thread = threading.Thread(target=work, name="poet-worker", daemon=True)
+        self._thread.start()
+
+    def tell(self, message: ToWorker) -> None:
+        """Hands a message over."""
+        if self._worker is not None:
+            self._worker.tell(message)
+
+    async def stop(self) -> None:
+        """Stops the worker and waits for it."""
+        if self._worker is not None and self._thread is not None:
+            self._worker.stop()
+            while self._thread.is_alive():
+                await asyncio.sleep(0.01)

@@ -68,13 +68,20 @@ class _Block:
 
 
 def extract(
-    nodes: KeptNodes, num_leaves: int, security_param: int, threads: int | None = None, stop: StopFlag | None = None
+    nodes: KeptNodes,
+    num_leaves: int,
+    security_param: int,
+    threads: int | None = None,
+    stop: StopFlag | None = None,
+    slots: sha256.Bytes | None = None,
 ) -> MerkleProof:
     """The proof of a round of num_leaves >= 1 leaves whose complete blocks are in `nodes`.
 
-    threads: default one a usable core. Raises DamagedNodes, Interrupted, OSError.
+    threads: default one a usable core. slots: what is parked behind the last leaf, where the caller knows it; then
+    the nodes are held against it. Raises DamagedNodes, Interrupted, OSError.
     """
-    return _Extraction(nodes, num_leaves, threads or usable_cores(), stop or StopFlag()).prove(security_param)
+    extraction = _Extraction(nodes, num_leaves, threads or usable_cores(), stop or StopFlag())
+    return extraction.prove(security_param, slots)
 
 
 def root_of_slots(statement: bytes, num_leaves: int, slots: sha256.Bytes) -> bytes:
@@ -123,11 +130,13 @@ class _Extraction:
         self._chunks: dict[int, list[sha256.Bytes]] = {}
         self._below: dict[tuple[int, int], bytes] = {}
 
-    def prove(self, security_param: int) -> MerkleProof:
+    def prove(self, security_param: int, slots: sha256.Bytes | None) -> MerkleProof:
         if self._tail:
-            self._close_tail()
+            self._last = self._tail_again() if slots is None else self._tail_parked(slots)
         self._build_top()
         root = self._node(self._tree_height, 0)
+        if slots is not None and root != root_of_slots(self._statement, self._leaves, slots):
+            raise DamagedNodes("The kept layer gives another root than the leaves did; resume the round to mend it.")
         indices = fiat_shamir.draw(root, self._leaves, security_param)
         positions = proof_positions(indices, self._tree_height)
         leaves = [(0, index) for index in indices]
@@ -189,31 +198,28 @@ class _Extraction:
                 slots[NODE_SIZE * layer : NODE_SIZE * (layer + 1)] = np.frombuffer(node, np.uint8)
         return slots
 
-    def _close_tail(self) -> None:
-        """Makes the leaves behind the last complete block once more, for the node over them."""
+    def _tail_parked(self, slots: sha256.Bytes) -> bytes:
+        """The node over the leaves behind the last complete block, from what is parked there."""
+        if self._tail == 1 << self._height:
+            return _slot(slots, self._height)
+        return _folded(self._statement, self._leaves, slots, self._height)
+
+    def _tail_again(self) -> bytes:
+        """The same from the leaves, made once more."""
         slots = sha256.new_slots()
         piece = 1 << 15
         for first in range(0, self._complete, piece):
             self._stop.check()
             data = self._nodes.read(first, min(piece, self._complete - first))
-            sha256.absorb_nodes(
-                self._statement, slots, self._nodes.height, first, np.frombuffer(data, np.uint8)
-            )
-        start = self._complete << self._nodes.height
+            sha256.absorb_nodes(self._statement, slots, self._height, first, np.frombuffer(data, np.uint8))
         row = slots.reshape(1, -1)
-        sha256.regenerate(
-            self._statement,
-            self._nodes.height,
-            np.array([start], np.int64),
-            np.array([self._tail], np.int64),
-            row,
-            self._stop.word,
-        )
+        starts = np.array([self._complete << self._height], np.int64)
+        counts = np.array([self._tail], np.int64)
+        trees = sha256.regenerate(self._statement, self._height, starts, counts, row, self._stop.word)
         self._stop.check()
         if self._tail == 1 << self._height:
-            self._last = _slot(row[0], self._height)
-        else:
-            self._last = _folded(self._statement, self._leaves, row[0], self._height)
+            return bytes(trees[0, -NODE_SIZE:].tobytes())
+        return _folded(self._statement, self._leaves, row[0], self._height)
 
     def _load(self, places: Sequence[tuple[int, int]]) -> None:
         """Brings the chunks and blocks of these nodes to hand."""

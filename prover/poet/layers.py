@@ -346,3 +346,10 @@ def _truncate(descriptor: int, size: int) -> None:
     if os.fstat(descriptor).st_size != size:
         os.ftruncate(descriptor, size)
         os.fsync(descriptor)
+
+
+def put_aside(directory: Path) -> None:
+    """Renames the files of a round that cannot be read, so that a new one can begin. Raises OSError."""
+    for name in (LOG_FILE, NODES_FILE):
+        if (directory / name).exists():
+            os.replace(directory / name, directory / f"{name}.damaged")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from kernels.device import Stopped, VrfCandidate
 from protocol.post import LABEL_SIZE, commitment, vrf_difficulty
-from prover.errors import DataError, Interrupted
+from prover.errors import DataError, Interrupted, UsageError
 from prover.post import metadata as metadata_file
 from prover.post import record as record_file
 from prover.post import scrypt_n, vrf_nonce
@@ -77,6 +77,8 @@ class Initialisation:
         note: Callable[[str], None] = lambda message: None,
         as_reference: bool = False,
     ) -> None:
+        if batch_size < 1:
+            raise UsageError(f"The batch size of the search for a VRF nonce is {batch_size}, expected at least 1.")
         self._storage = storage
         self._request = request
         self._plan = plan

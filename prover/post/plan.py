@@ -36,6 +36,8 @@ class Request:
     min_num_units: int = 1
     max_num_units: int = 2**32 - 1
     k1: int = 26
+    scrypt_r: int = 1
+    scrypt_p: int = 1
     from_file: int | None = None
     to_file: int | None = None
     grow: bool = False
@@ -114,6 +116,10 @@ def check(request: Request) -> None:
         if len(value) != ID_SIZE:
             raise UsageError(f"The {name} has {len(value)} bytes, expected {ID_SIZE} ({2 * ID_SIZE} hex digits).")
     check_scrypt_n(request.scrypt_n)
+    if (request.scrypt_r, request.scrypt_p) != (1, 1):
+        raise UsageError(
+            f"scrypt r is {request.scrypt_r} and p is {request.scrypt_p}, expected 1 and 1: no network uses others."
+        )
     if not request.min_num_units <= request.num_units <= request.max_num_units:
         raise UsageError(
             f"--num-units is {request.num_units}, expected {request.min_num_units} to {request.max_num_units}, "

@@ -87,8 +87,7 @@ def fields_of(metadata: PostMetadata) -> dict[str, Any]:
 def merged(readings: list[Reading]) -> Reading:
     """The values that at least one reader found; post-rs sees no value under a key in another case."""
     return {
-        name: next((reading[name] for reading in readings if reading[name] is not None), None)
-        for name in readings[0]
+        name: next((reading[name] for reading in readings if reading[name] is not None), None) for name in readings[0]
     }
 
 
@@ -97,9 +96,7 @@ def one_meaning(text: str, readings: list[Reading], only_go: bool) -> bool:
     for name in readings[0]:
         if len({reading[name] for reading in readings if reading[name] is not None}) > 1:
             return False
-    if any(
-        len(value) != 32 for reading in readings for value in reading.values() if isinstance(value, bytes)
-    ):
+    if any(len(value) != 32 for reading in readings for value in reading.values() if isinstance(value, bytes)):
         return False
     if not only_go:
         return True

@@ -1,0 +1,309 @@
+"""The worker of a PoET server: works on closed rounds one after another, and goes on with what it finds on disk.
+
+A round's directory holds `state.bin` in the reference's format and the prover's checkpoints. A proof is written
+there before it is published, and the directory goes when the registration says that the proof is stored: a kill at
+any moment leaves either a round to go on with or a proof to publish again. Specified in protocol 02-poet,
+section 8.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from protocol.xdr import Time
+
+from ..errors import DataError, Interrupted, ProofError
+from .execution import Execution, Settings
+from .messages import Assignment, Finished, FromWorker, Progress, Stored, ToWorker
+from .records import STATE_FILE, RoundState, read_round_state, sync_directory, write_round_state
+from .rounds import Schedule
+from .store import stored_rounds
+
+log = logging.getLogger("poet.worker")
+
+SECURITY_PARAM = 150
+THREAD_FILE = "round.tid"
+"""The thread id of the hashing thread, for an operator who pins it from outside."""
+RETRY_S = 5.0
+PROGRESS_S = 1.0
+
+Emit = Callable[[FromWorker], None]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerConfig:
+    """What a worker needs to know."""
+
+    datadir: Path
+    schedule: Schedule
+    settings: Settings = Settings()
+
+    @property
+    def rounds(self) -> Path:
+        """Where the rounds in work lie."""
+        return self.datadir / "rounds"
+
+
+class Worker:
+    """Works in the thread that calls `run`; everything else may be called from other threads."""
+
+    def __init__(
+        self,
+        config: WorkerConfig,
+        emit: Emit,
+        *,
+        clock: Callable[[], int] = time.time_ns,
+        leaves: Callable[[int], int | None] = lambda round_id: None,
+    ) -> None:
+        self._config = config
+        self._emit = emit
+        self._clock = clock
+        self._leaves = leaves
+        """The number of leaves at which a round ends instead of its deadline, for tests; None: the deadline."""
+        self._changed = threading.Condition()
+        self._todo: dict[int, bytes | None] = {}
+        """Rounds to work on; the statement, or None where the directory has it."""
+        self._published: set[int] = set()
+        self._stopping = False
+        self._execution: Execution | None = None
+        self._problems: dict[int, str] = {}
+
+    # From other threads
+
+    def tell(self, message: ToWorker) -> None:
+        """A message from the registration."""
+        with self._changed:
+            if isinstance(message, Stored):
+                self._published.discard(message.round_id)
+                self._todo.pop(message.round_id, None)
+                self._drop(message.round_id)
+            elif message.round_id not in self._todo and message.round_id not in self._published:
+                self._todo[message.round_id] = message.statement
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Makes `run` return soon, at a checkpoint."""
+        with self._changed:
+            self._stopping = True
+            if self._execution is not None:
+                self._execution.stop()
+            self._changed.notify_all()
+
+    # In the working thread
+
+    def run(self) -> None:
+        """Works until `stop`. Raises nothing that one round can cause."""
+        self._config.rounds.mkdir(parents=True, exist_ok=True)
+        self._recover()
+        while True:
+            with self._changed:
+                while not self._todo and not self._stopping:
+                    self._report(Progress("waiting" if self._published else "idle"))
+                    self._changed.wait()
+                if self._stopping:
+                    return
+                round_id = min(self._todo)
+                statement = self._todo[round_id]
+            self._work(round_id, statement)
+
+    def _recover(self) -> None:
+        """Looks at what an earlier process left: proofs are published again, begun rounds go on."""
+        for round_id in stored_rounds(self._config.rounds):
+            directory = self._directory(round_id)
+            try:
+                state = self._read_state(directory)
+            except ProofError as error:
+                self._note(round_id, str(error))
+                continue
+            if state is None or (state.started.is_zero and state.nip is None):
+                if state is not None or not any(directory.iterdir()):
+                    self._drop(round_id)  # never begun; the registration hands it over if it is still wanted
+                continue
+            if state.nip is not None:
+                self._publish(round_id, state)
+            else:
+                with self._changed:
+                    self._todo.setdefault(round_id, None)
+
+    def _read_state(self, directory: Path) -> RoundState | None:
+        if not (directory / STATE_FILE).exists():
+            return None
+        state = read_round_state(directory)
+        if state.security_param != SECURITY_PARAM:
+            raise DataError(
+                f"SecurityParam config mismatch: {directory / STATE_FILE} has {state.security_param}, expected "
+                f"{SECURITY_PARAM}. Move the directory away to go on without this round."
+            )
+        return state
+
+    def _work(self, round_id: int, statement: bytes | None) -> None:
+        """One round from where it stands to its publication, or to the request to stop."""
+        try:
+            self._execute(round_id, statement)
+        except Interrupted:
+            return
+        except OSError as error:
+            # most likely the disk is full: the round is neither lost nor left alone
+            problem = f"round {round_id}: {error.filename or ''}: {error.strerror or error}".replace(": :", ":")
+            log.error("%s", problem)
+            self._report(Progress("working", round_id, problem=problem))
+            self._pause(RETRY_S)
+        except ProofError as error:
+            self._note(round_id, str(error))
+            with self._changed:
+                self._todo.pop(round_id, None)
+
+    def _execute(self, round_id: int, statement: bytes | None) -> None:
+        directory = self._directory(round_id)
+        state = self._read_state(directory)
+        end_ns = self._config.schedule.end(round_id)
+        if state is None or state.started.is_zero:
+            if state is None and statement is None:
+                raise DataError(f"{directory} has no {STATE_FILE}, so round {round_id} cannot be gone on with.")
+            if end_ns < self._clock():
+                log.warning("skipping past round %d", round_id)
+                with self._changed:
+                    self._todo.pop(round_id, None)
+                self._drop(round_id)
+                return
+            # a state that is there already decides what is proved
+            known = statement if state is None else state.statement
+            assert known is not None, "checked above"
+            directory.mkdir(exist_ok=True)
+            sync_directory(self._config.rounds)
+            state = RoundState(known, SECURITY_PARAM, Time.of(self._clock()))
+            write_round_state(directory, state)
+            log.info("round %d begins", round_id)
+        if state.nip is None:
+            state = self._prove(round_id, state, directory, end_ns)
+        self._publish(round_id, state)
+
+    def _prove(self, round_id: int, state: RoundState, directory: Path, end_ns: int) -> RoundState:
+        execution = Execution(
+            directory, state, end_ns, self._config.settings, self._clock, leaves=self._leaves(round_id)
+        )
+        with self._changed:
+            if self._stopping:
+                raise Interrupted("the worker is stopping")
+            self._execution = execution
+        (self._config.datadir / THREAD_FILE).write_text(str(threading.get_native_id()))
+        meter = _Meter(round_id, end_ns, directory, self._report, self._clock)
+        try:
+            leaves, nip = execution.run(meter.progressed)
+        except Interrupted:
+            write_round_state(directory, replace(state, num_leaves=execution.durable_leaves))
+            raise
+        finally:
+            with self._changed:
+                self._execution = None
+        if self._leaves(round_id) is not None:
+            self._wait_until(end_ns)
+        state = replace(state, num_leaves=leaves, nip=nip)
+        write_round_state(directory, state)
+        log.info("round %d ends with %d leaves", round_id, leaves)
+        return state
+
+    def _wait_until(self, moment_ns: int) -> None:
+        while self._clock() < moment_ns:
+            self._pause(0.01)
+            if self._stopping:
+                raise Interrupted("the worker is stopping")
+
+    def _publish(self, round_id: int, state: RoundState) -> None:
+        assert state.nip is not None, "only a round with a proof is published"
+        with self._changed:
+            self._todo.pop(round_id, None)
+            self._published.add(round_id)
+        self._emit(Finished(round_id, state.num_leaves, state.nip))
+
+    def _drop(self, round_id: int) -> None:
+        """Removes a round's directory; its state goes last, so that a kill on the way leaves a round known to be done."""
+        directory = self._directory(round_id)
+        if not directory.exists():
+            return
+        for path in directory.iterdir():
+            if path.name != STATE_FILE:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        (directory / STATE_FILE).unlink(missing_ok=True)
+        directory.rmdir()
+        sync_directory(self._config.rounds)
+
+    def _directory(self, round_id: int) -> Path:
+        return self._config.rounds / str(round_id)
+
+    def _note(self, round_id: int, problem: str) -> None:
+        log.error("round %d: %s", round_id, problem)
+        self._problems[round_id] = problem
+
+    def _report(self, progress: Progress) -> None:
+        problems = tuple(f"round {round_id}: {text}" for round_id, text in self._problems.items())
+        problem = progress.problem or (problems[-1] if problems else "")
+        self._emit(replace(progress, problem=problem, problems=problems))
+
+    def _pause(self, seconds: float) -> None:
+        with self._changed:
+            if not self._stopping:
+                self._changed.wait(seconds)
+
+
+class _Meter:
+    """Turns leaf counts into progress with rates, about once a second."""
+
+    def __init__(
+        self,
+        round_id: int,
+        end_ns: int,
+        directory: Path,
+        report: Callable[[Progress], None],
+        clock: Callable[[], int],
+    ) -> None:
+        self._round_id = round_id
+        self._end_ns = end_ns
+        self._directory = directory
+        self._report = report
+        self._first: tuple[float, int] | None = None
+        self._recent: list[tuple[float, int]] = []
+        self._last_report = 0.0
+
+    def progressed(self, leaves: int, problem: str = "", proving: bool = False) -> None:
+        """So many leaves are there."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (now, leaves)
+        if now - self._last_report < PROGRESS_S and not proving:
+            return
+        self._last_report = now
+        self._recent = [*self._recent, (now, leaves)][-16:]
+        self._report(
+            Progress(
+                "proving" if proving else "working",
+                self._round_id,
+                leaves,
+                _rate(self._recent[0], (now, leaves)),
+                _rate(self._first, (now, leaves)),
+                self._end_ns,
+                directory_size(self._directory),
+                problem,
+            )
+        )
+
+
+def _rate(before: tuple[float, int], now: tuple[float, int]) -> float:
+    passed = now[0] - before[0]
+    return (now[1] - before[1]) / passed if passed > 0 else 0.0
+
+
+def directory_size(directory: Path) -> int:
+    """Bytes in the files of a directory (not below it); 0 where it has gone."""
+    try:
+        with os.scandir(directory) as entries:
+            return sum(entry.stat().st_size for entry in entries if entry.is_file())
+    except OSError:
+        return 0

@@ -1,0 +1,312 @@
+"""poet/api_http.json, api_grpc.json, api_misc.json: the running server, held against recorded transcripts.
+
+A server runs in a thread of this process with a clock that is set to the moment of every recorded request, the
+recorded first challenge of the proof of work and the recorded number of leaves. Bodies are compared byte for
+byte but for the time left (`roundEnd`, within the time that passed) and for messages whose text belongs to Go's
+parsers. Where one request has several documented outcomes (a deadline of the caller) any of them passes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from nacl.bindings import crypto_sign_seed_keypair
+
+from api.poet_server.config import Config, load
+from api.poet_server.http import HttpApi
+from api.poet_server.service import PoetService
+from api.poet_server.worker_link import NoWorker, ThreadWorker, WorkerLink
+from prover.poet.execution import Settings
+from prover.poet.worker import Worker, WorkerConfig
+from protocol.xdr import Time
+from tests.vector_cases.harness import Case, Context, Later, NotUnderstood, unknown_sections, vectors
+
+GO_TEXTS = ("proto:", "invalid character", "unexpected EOF", "xdr:", "failed to deserialize")
+"""Messages that begin so are compared by status and code only."""
+
+ROUND_END = re.compile(r'"roundEnd":"(-?[\d.]+)s"')
+ROUND_END_TOLERANCE_S = 4.0
+"""A recorded answer left some time after its request was sent: a flush, or a wait in a queue."""
+
+LARGE_BODY = re.compile(r"<JSON, challenge = (\d+) bytes ([0-9a-f]{2}), nonce (\d+)>")
+COMPARED_HEADERS = ("content-type", "grpc-metadata-content-type", "www-authenticate", "content-length", "connection")
+WAIT_S = 60.0
+
+
+class PlayedServer:
+    """A server whose clock stands where it is put. Use as a context manager."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        now_ns: int,
+        pow_challenge: bytes | None = None,
+        leaves: dict[int, int] | None = None,
+        as_reference: bool = True,
+    ) -> None:
+        self.now_ns = now_ns
+        self.config = config
+        self.leaves = leaves or {}
+        link: WorkerLink = NoWorker() if config.disable_worker else ThreadWorker(self._worker)
+        self.service = PoetService(
+            config, link, clock=lambda: self.now_ns, pow_challenge=pow_challenge, as_reference=as_reference
+        )
+        self.http = HttpApi(self.service)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="played-server")
+        self._started = threading.Event()
+        self._failed: BaseException | None = None
+        self.port = 0
+        self.grpc_ports: dict[str, int] = {}
+
+    def _worker(self, emit: Callable[[Any], None]) -> Worker:
+        return Worker(
+            WorkerConfig(self.config.datadir, self.config.schedule, Settings(self.config.lps)),
+            emit,
+            clock=lambda: self.now_ns,
+            leaves=self.leaves.get,
+        )
+
+    def __enter__(self) -> PlayedServer:
+        self._thread.start()
+        self._started.wait()
+        if self._failed is not None:
+            self._thread.join()
+            raise self._failed
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(WAIT_S)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._start())
+        except BaseException as error:
+            self._failed = error
+            self._started.set()
+            return
+        self._started.set()
+        self._loop.run_forever()
+
+    async def _start(self) -> None:
+        self.service.open()
+        listener = await self._loop.create_server(self.http.server.protocol, "127.0.0.1", 0)
+        self.port = listener.sockets[0].getsockname()[1]
+        await self.service.start()
+
+    async def _stop(self) -> None:
+        self.http.server.close()
+        await self.service.stop()
+
+    def set_clock(self, now_ns: int) -> None:
+        """Moves the clock on, lets the server look at it, and waits for proofs that are due by then."""
+        self.now_ns = max(self.now_ns, now_ns)
+
+        async def look() -> None:
+            self.service.tick()
+
+        asyncio.run_coroutine_threadsafe(look(), self._loop).result(WAIT_S)
+        deadline = time.monotonic() + WAIT_S
+        for round_id in range(self.service.machine.open_round):
+            due = self.config.disable_worker or self.config.schedule.end(round_id) <= self.now_ns
+            while due and not self.service.proofs.has(round_id) and time.monotonic() < deadline:
+                time.sleep(0.01)
+        time.sleep(0.02)
+
+    def exchange(self, request: bytes, *, until_close: bool = False) -> bytes:
+        """One request on a connection of its own; the whole response."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=WAIT_S) as connection:
+            connection.sendall(request)
+            received = b""
+            while until_close or not complete(received, request):
+                piece = connection.recv(1 << 16)
+                if not piece:
+                    break
+                received += piece
+            return received
+
+
+def complete(response: bytes, request: bytes) -> bool:
+    """Whether a response with a Content-Length is all there."""
+    head, found, body = response.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    return bool(found) and length is not None and (request.startswith(b"HEAD") or len(body) >= int(length[1]))
+
+
+# HTTP transcripts
+
+
+def configuration(fields: dict[str, Any], directory: Path, *flags: str) -> Config:
+    """A configuration as the recording server had it, in a directory of ours."""
+    words = [f"--poetdir={directory}"]
+    for key, value in fields.items():
+        if key in ("genesis_time", "epoch_duration", "phase_shift", "cycle_gap", "pow_difficulty", "lps", "memory"):
+            words.append(f"--{key.replace('_', '-')}={value}")
+        elif key in ("certifier_url", "submit_flush_interval", "max_grpc_resp_size"):
+            words.append(f"--{key.replace('_', '-')}={value}")
+        elif key == "certifier_pubkey":
+            words.append(f"--certifier-pubkey={base64.b64encode(bytes.fromhex(value)).decode()}")
+        elif key == "trusted_key":
+            keys = directory / "trusted"
+            keys.mkdir(parents=True, exist_ok=True)
+            (keys / "o.key").write_text(base64.b64encode(bytes.fromhex(value)).decode())
+            words.append(f"--trusted-pub-keys-dir-path={keys}")
+        elif key == "flags":
+            words += value
+        elif key not in KNOWN_FIELDS:
+            raise NotUnderstood(f"a configuration has the field {key!r}")
+    environment = {}
+    if "service_key_seed" in fields:
+        key = crypto_sign_seed_keypair(bytes.fromhex(fields["service_key_seed"]))[1]
+        environment["POET_PRIVATE_KEY"] = base64.b64encode(key).decode()
+    return load([*words, *flags], environment)
+
+
+KNOWN_FIELDS = (
+    "service_key_seed",
+    "service_pubkey",
+    "initial_pow_challenge",
+    "certifier_seed",
+    "trusted_seed",
+    "other_key",
+    "other_seed",
+)
+
+
+def leaves_in(entries: list[dict[str, Any]]) -> dict[int, int]:
+    """Round to number of leaves, from the recorded proofs."""
+    found: dict[int, int] = {}
+    for entry in entries:
+        body = entry.get("response", {}).get("body")
+        if isinstance(body, str) and body.startswith('{"proof":'):
+            round_id = int(entry["request"]["path"].rpartition("/")[2].replace("%30", "0"))
+            found[round_id] = int(json.loads(body)["proof"]["leaves"])
+    return found
+
+
+def request_bytes(request: dict[str, Any]) -> bytes:
+    """The request as a client sends it."""
+    body = request["body"]
+    headers = {"Host": "localhost", **request["headers"]}
+    if body is not None:
+        headers["Content-Length"] = str(len(body.encode()))
+    lines = [f"{request['method']} {request['path']} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items())]
+    return ("\r\n".join(lines) + "\r\n\r\n" + (body or "")).encode()
+
+
+
+
+def split(response: bytes) -> tuple[str, dict[str, str], list[str], str]:
+    """Status line, headers, their order, body."""
+    head, _, body = response.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    pairs = [line.partition(": ")[::2] for line in lines]
+    return first, {name.lower(): value for name, value in pairs}, [name for name, _ in pairs], body.decode()
+
+
+def check_body(found: str, expected: str) -> None:
+    """Byte for byte but for the time left and Go's texts."""
+    if expected.startswith("{") and '"message":' in expected[:40]:
+        wanted, got = json.loads(expected), json.loads(found)
+        if any(wanted["message"].startswith(text) for text in GO_TEXTS):
+            assert got["code"] == wanted["code"], f"expected {expected}, got {found}"
+            assert list(got) == list(wanted), f"expected {expected}, got {found}"
+            return
+    left, ours = ROUND_END.search(expected), ROUND_END.search(found)
+    if left and ours:
+        difference = float(ours[1]) - float(left[1])
+        assert 0 <= difference < ROUND_END_TOLERANCE_S, f"expected {expected}, got {found}"
+        found = ROUND_END.sub('"roundEnd":""', found)
+        expected = ROUND_END.sub('"roundEnd":""', expected)
+    assert found == expected, f"expected {expected[:400]}, got {found[:400]}"
+
+
+def check_response(raw: bytes, response: dict[str, Any], bodies: dict[str, str]) -> None:
+    first, headers, order, body = split(raw)
+    status = f"{response['status']} {response['reason']}"
+    assert first == f"HTTP/1.1 {status}", f"expected {status}, got {first} {body[:300]}"
+    expected = response["body"]
+    if isinstance(expected, dict):
+        expected = bodies[expected["same_body_as"]]
+    check_body(body, expected)
+    wanted = {name.lower(): value for name, value in response["headers"]}
+    exempt = any(f'"message":"{text}' in expected for text in GO_TEXTS)
+    for name in COMPARED_HEADERS:
+        if exempt and name == "content-length":
+            continue
+        if name == "content-length" and ROUND_END.search(expected):
+            continue
+        assert headers.get(name) == wanted.get(name), f"{name}: expected {wanted.get(name)}, got {headers.get(name)}"
+    assert [one.lower() for one in order] == [name.lower() for name, _ in response["headers"]], f"order: {order}"
+
+
+@vectors("poet/api_http.json", variants=False)
+def http(document: Any, context: Context) -> Iterator[Case | Later]:
+    yield from unknown_sections(document, ("reference", "configuration", "http"))
+    fields, entries = document["configuration"], document["http"]
+    first = next(int(entry["response"]["sent_unix_ns"]) for entry in entries if "response" in entry)
+    server = PlayedServer(
+        configuration(fields, context.temporary("poet")),
+        now_ns=first,
+        pow_challenge=bytes.fromhex(fields["initial_pow_challenge"]),
+        leaves=leaves_in(entries),
+    )
+    template = next(e["request"]["body"] for e in entries if e["name"].startswith("submit: valid"))
+    bodies = {e["name"]: e["response"]["body"] for e in entries if "response" in e}
+    with server:
+        for entry in entries:
+            yield Case(entry["name"], lambda e=entry: play(server, e, bodies, template))
+
+
+def play(server: PlayedServer, entry: dict[str, Any], bodies: dict[str, str], template: str) -> None:
+    if "request_raw" in entry:
+        found = server.exchange(entry["request_raw"].encode(), until_close=True)
+        hide = re.compile(rb"Date: [^\r]*")
+        expected = hide.sub(b"Date:", entry["response_raw"].encode())
+        assert hide.sub(b"Date:", found) == expected, f"expected {expected!r}, got {found!r}"
+        return
+    request, response = entry["request"], entry["response"]
+    server.set_clock(int(response["sent_unix_ns"]))
+    raw = large_request(request, template) or request_bytes(request)
+    found = server.exchange(raw)
+    timeout = request["headers"].get("Grpc-Timeout", "")
+    if response["status"] in (500, 504) and re.fullmatch(r"\d+[mun]", timeout):
+        # which of the two notices first is a race in the reference
+        status = split(found)[0]
+        assert re.match(r"HTTP/1.1 50[04] ", status), f"expected 500 or 504, got {status}"
+        return
+    check_response(found, response, bodies)
+
+
+def large_request(request: dict[str, Any], template: str) -> bytes | None:
+    """The request whose body the transcript only describes: signed by a key of ours."""
+    large = LARGE_BODY.fullmatch(request["body"]) if isinstance(request["body"], str) else None
+    if large is None:
+        return None
+    from nacl.signing import SigningKey
+
+    key = SigningKey(bytes(32))
+    challenge = bytes.fromhex(large[2]) * int(large[1])
+    fields = json.loads(template)
+    fields |= {
+        "challenge": base64.b64encode(challenge).decode(),
+        "pubkey": base64.b64encode(bytes(key.verify_key)).decode(),
+        "signature": base64.b64encode(
+            key.sign(base64.b64decode(fields["prefix"]) + challenge).signature
+        ).decode(),
+        "nonce": large[3],
+    }
+    return request_bytes({**request, "body": json.dumps(fields)})
