@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -113,7 +113,7 @@ class Pool:
         self._change = threading.Condition()
         self._stopped = False
 
-    def run(self, commitment: bytes, ranges: Iterable[tuple[int, int]]) -> Iterator[Batch]:
+    def run(self, commitment: bytes, ranges: Iterable[tuple[int, int]]) -> Generator[Batch, None, None]:
         """Batches that cover the (start, count) ranges, in their order; a batch never crosses a range.
 
         Raises `AllDevicesFailed` when pieces are left and no engine is; `Stopped` after `stop`.

@@ -38,9 +38,12 @@ def has_sha() -> bool:
 
 
 if has_sha():
-    from .sha256_x86 import absorb, from_chain, initial, load, rehash, rehash_two, store, to_chain
+    from . import sha256_x86 as code
 else:
-    from .sha256_portable import absorb, from_chain, initial, load, rehash, rehash_two, store, to_chain
+    from . import sha256_portable as code  # type: ignore[no-redef]
+
+initial, absorb, store, load = code.initial, code.absorb, code.store, code.load
+to_chain, from_chain, rehash, rehash_two = code.to_chain, code.from_chain, code.rehash, code.rehash_two
 
 NESTING = 400
 """Hashes in a label: one of the message, 399 of the hash before. Protocol 02-poet, section 1."""
@@ -340,7 +343,7 @@ def parents(statement: bytes, nodes: Bytes) -> Bytes:
 
 
 def absorb_nodes(statement: bytes, slots: Bytes, layer: int, first: int, nodes: Bytes) -> None:
-    """Adds nodes of one layer (uint8[32 * n]), `first` their position there, to the parked nodes of the layers above."""
+    """Adds nodes of one layer (uint8[32 * n]), `first` their position in it, to the parked nodes above."""
     _absorb_nodes(as_array(statement), slots, layer, first, nodes)
 
 

@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .sha256_constants import INITIAL, K, PADDING_32
+from .sha256_constants import INITIAL, PADDING_32, K
 
 STATE = types.UniTuple(types.uint32, 8)
 

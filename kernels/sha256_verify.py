@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from . import sha256
 from .sha256 import (
     MAX_LAYERS,
     NESTING,
@@ -25,7 +26,6 @@ from .sha256 import (
     _prepared,
     _put_index,
     as_array,
-    store,
 )
 
 VALID = -1
@@ -37,6 +37,7 @@ ROOT_MISMATCH = -2
 SNAPSHOT_COUNT = -3
 """The walk did not reach every leaf."""
 
+store = sha256.store
 _ONE = np.uint64(1)
 _STACK = MAX_LAYERS + 2
 
@@ -139,7 +140,7 @@ def _walk(statement, indices, leaves, nodes, messages, ends, root):  # type: ign
 
 @njit(nogil=True)
 def _same(digest, leaves, start):  # type: ignore[no-untyped-def]
-    for position in range(32):
+    for position in range(32):  # noqa: SIM110 - a generator is no compiled code
         if digest[position] != leaves[start + position]:
             return False
     return True

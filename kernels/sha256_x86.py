@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .sha256_constants import INITIAL, K, MASK, PADDING_32, small_sigma_0
+from .sha256_constants import INITIAL, MASK, PADDING_32, K, small_sigma_0
 from .simd import Vector
 
 LANE = Vector(32, 4)

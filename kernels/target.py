@@ -7,7 +7,7 @@ processor has is taken, unless the environment variable `KERNELS_FORCE` names an
 target is set to a processor that has nothing above that variant. The choice is made once, before
 anything is compiled, and is part of the key under which numba caches compiled code.
 
-Compiled code is kept in a folder named after the content of all kernel sources: numba itself looks only
+Compiled code is kept in a folder named after the content of all modules with compiled code: numba itself looks only
 at the file that holds the outermost function, so a change in a file below it would go unnoticed.
 """
 
@@ -119,8 +119,10 @@ def cache_directory() -> Path:
     next process.
     """
     sources = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        sources.update(source.read_bytes())
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        source = file.read_bytes()
+        if b"njit" in source or b"@intrinsic" in source:  # the modules that hold compiled code
+            sources.update(source)
     given = os.environ.get("NUMBA_CACHE_DIR")
     if given:
         base = Path(given)

@@ -73,14 +73,10 @@ class Reader:
         else:
             size = (first >> 2) + 4
             if bits < 32 or size > bits // 8:
-                raise self._error(
-                    field, f"a compact integer of {bits} bits cannot take {size} bytes.", "too_wide"
-                )
+                raise self._error(field, f"a compact integer of {bits} bits cannot take {size} bytes.", "too_wide")
             value = int.from_bytes(self.raw(field, size), "little")
         if value < _MODE_STARTS[mode] or value >> bits:
-            raise self._error(
-                field, f"{value} is out of range for this form of a compact integer.", "out_of_range"
-            )
+            raise self._error(field, f"{value} is out of range for this form of a compact integer.", "out_of_range")
         return value
 
     def count(self, field: str, limit: int = DEFAULT_LIMIT) -> int:
@@ -97,15 +93,12 @@ class Reader:
     def byte_strings(self, field: str, limit: int, element_limit: int) -> tuple[bytes, ...]:
         """A list of byte strings."""
         return tuple(
-            self.byte_string(f"{field}[{position}]", element_limit)
-            for position in range(self.count(field, limit))
+            self.byte_string(f"{field}[{position}]", element_limit) for position in range(self.count(field, limit))
         )
 
     def raw_list(self, field: str, limit: int, size: int) -> tuple[bytes, ...]:
         """A list of fixed arrays of `size` bytes."""
-        return tuple(
-            self.raw(f"{field}[{position}]", size) for position in range(self.count(field, limit))
-        )
+        return tuple(self.raw(f"{field}[{position}]", size) for position in range(self.count(field, limit)))
 
     def present(self, field: str) -> bool:
         """The tag of an option: 01 is present, any other byte absent."""
@@ -114,9 +107,7 @@ class Reader:
     def end(self) -> None:
         """The message must end here. Raises CodecError (trailing_bytes)."""
         if self.left:
-            raise CodecError(
-                self._message, f"{self.left} bytes follow the end of the message.", "trailing_bytes"
-            )
+            raise CodecError(self._message, f"{self.left} bytes follow the end of the message.", "trailing_bytes")
 
 
 def compact(value: int) -> bytes:
@@ -143,9 +134,7 @@ class Writer:
     def raw(self, field: str, data: bytes, size: int) -> Writer:
         """Bytes of a fixed size."""
         if len(data) != size:
-            raise CodecError(
-                f"{self._message}.{field}", f"{len(data)} bytes, expected {size}.", "length"
-            )
+            raise CodecError(f"{self._message}.{field}", f"{len(data)} bytes, expected {size}.", "length")
         self._parts.append(data)
         return self
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from blake3 import blake3
 
@@ -147,15 +148,13 @@ def check_indices(indices: Sequence[int], num_leaves: int) -> None:
         )
     if not indices:
         raise InvalidPartialTree("at least one leaf is required for validation", "no_leaves")
-    if any(later < earlier for earlier, later in zip(indices, indices[1:])):
+    if any(later < earlier for earlier, later in pairwise(indices)):
         raise InvalidPartialTree("leafIndices are not sorted", "indices_not_sorted")
     if len(set(indices)) != len(indices):
         raise InvalidPartialTree("leafIndices contain duplicates", "indices_duplicate")
 
 
-def partial_tree(
-    indices: Sequence[int], leaves: Sequence[bytes], nodes: Sequence[bytes], join: Join
-) -> PartialTree:
+def partial_tree(indices: Sequence[int], leaves: Sequence[bytes], nodes: Sequence[bytes], join: Join) -> PartialTree:
     """The root that leaves and proof nodes give. Raises InvalidPartialTree. Protocol 02-poet, section 2.3.
 
     The height follows from the nodes: the walk ends when they run out. Leaves that it does not reach are ignored,

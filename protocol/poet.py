@@ -123,9 +123,7 @@ def decode_message(data: bytes) -> PoetProofMessage:
 def decode_membership(data: bytes) -> MembershipProof:
     """A membership proof from all of `data`. Raises CodecError, which names the field."""
     reader = Reader(data, "MerkleProof")
-    proof = MembershipProof(
-        reader.raw_list("Nodes", MAX_MEMBERSHIP_NODES, NODE_SIZE), reader.compact("LeafIndex")
-    )
+    proof = MembershipProof(reader.raw_list("Nodes", MAX_MEMBERSHIP_NODES, NODE_SIZE), reader.compact("LeafIndex"))
     reader.end()
     return proof
 

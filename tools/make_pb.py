@@ -23,9 +23,7 @@ def generate(out: Path) -> list[Path]:
     sources = sorted(SOURCES.rglob("*.proto"))
     names = [str(path.relative_to(SOURCES)) for path in sources]
     include = Path(protoc.__file__).parent / "_proto"
-    code = protoc.main(
-        ["protoc", f"-I{SOURCES}", f"-I{include}", f"--python_out={out}", f"--pyi_out={out}", *names]
-    )
+    code = protoc.main(["protoc", f"-I{SOURCES}", f"-I{include}", f"--python_out={out}", f"--pyi_out={out}", *names])
     if code != 0:
         raise SystemExit(code)
     written = []

@@ -1,4 +1,4 @@
-"""`make demo`: a small but real data set with mainnet's scrypt N, made, shown and verified with the commands themselves.
+"""`make demo`: a small but real data set with mainnet's scrypt N, made, shown and verified by the commands.
 
 Repeatable and without input: every run starts from an empty directory `demo-data`, and touches nothing else.
 """

@@ -88,6 +88,7 @@ def _fill(job: Job, output: Output) -> None:
     storage, options = job.storage, job.options
     if storage.path.exists() and not storage.exists():
         raise UsageError(f"--data-dir {storage.path} is a file, expected a directory.")
+    devices = common.chosen_devices(options)
     if not storage.exists():
         _decide(job, Found())  # refuse before a directory is made
     storage.create()
@@ -97,7 +98,6 @@ def _fill(job: Job, output: Output) -> None:
         for note in plan.notes:
             output.note(note)
         _check_disk(storage, plan)
-        devices = common.chosen_devices(options)
         common.compile_kernels(output)
         if new_identity is not None:
             storage.create_secret(identity_file.FILE_NAME, new_identity.encode())

@@ -10,9 +10,13 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Never
 
 from .output import Output
@@ -56,7 +60,8 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(EXIT_USAGE)
 
 
-def _parser(command: Command | None) -> argparse.ArgumentParser:
+def build_parser(command: Command | None) -> argparse.ArgumentParser:
+    """The parser of the whole command line, with the options of one command (the others are only named)."""
     parser = Parser(
         prog="smesher",
         description="Spacemesh proofs of space-time: PoST data that the network accepts, at the speed of the silicon.",
@@ -84,7 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     output = Parser.output = Output(json="--json" in words)
     try:
-        return _run(words, output)
+        with _terminate_like_interrupt():
+            return _run(words, output)
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else EXIT_USAGE
     except BrokenPipeError:
@@ -102,10 +108,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
 
 
+@contextmanager
+def _terminate_like_interrupt() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does: files are closed, locks released, exit code 130."""
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _run(words: list[str], output: Output) -> int:
     name = next((word for word in words if not word.startswith("-")), None)
     command = next((one for one in COMMANDS if one.name == name), None)
-    parser = _parser(command)
+    parser = build_parser(command)
     arguments = parser.parse_args(words)
     if arguments.version:
         from importlib.metadata import version
@@ -134,6 +157,11 @@ def _exit_code(error: Exception) -> int | None:
 
 
 def _message(error: Exception) -> str:
+    from kernels.device import SelectionError
+
+    if isinstance(error, SelectionError):
+        listed = "; ".join(f"{'-' if one.id is None else one.id}: {one.name} ({one.driver})" for one in error.devices)
+        return f"{error}. Choose among: {listed}"
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror or error}"

@@ -97,6 +97,7 @@ class PoetService:
         self._last_flush = 0.0
         self._close_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._members_in_work: dict[int, int] = {}
         self._closing: set[int] = set()
         """Closed rounds whose root is not computed yet."""
         self._stopping = False
@@ -382,7 +383,9 @@ class PoetService:
         self.worker.tell(Assignment(round_id, statement))
 
     def _root_of(self, round_id: int) -> bytes:
-        return root_of(self._members_of(round_id))
+        members = self._members_of(round_id)
+        self._members_in_work[round_id] = len(members)
+        return root_of(members)
 
     def _members_of(self, round_id: int) -> list[bytes]:
         store = self._stores.pop(round_id, None) or RoundStore.open(self._rounds_path(round_id))
@@ -406,6 +409,7 @@ class PoetService:
                 if await loop.run_in_executor(self._helper, self._put_proof, finished):
                     self.machine.proof_stored(finished.nip.root)
                     log.info("round %d has its proof, %d leaves", finished.round_id, finished.num_leaves)
+                self._members_in_work.pop(finished.round_id, None)
                 self.worker.tell(Stored(finished.round_id))
                 return
             except ProofError as error:
@@ -428,6 +432,10 @@ class PoetService:
             for old in self.proofs.rounds()[: -max(1, self.config.keep_rounds)]:
                 self.proofs.delete(old)
         return True
+
+    def members_without_proof(self) -> dict[int, int]:
+        """Round to number of members, for the open round and those in work."""
+        return {**self._members_in_work, self.machine.open_round: self.machine.members}
 
     def proof(self, round_id: str) -> ProofRecord | Refused:
         """The proof of a round, by its decimal id."""

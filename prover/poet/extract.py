@@ -15,11 +15,11 @@ from typing import Protocol
 import numpy as np
 
 from kernels import sha256
+from protocol.merkle import PADDING, proof_positions
+from protocol.poet import MerkleProof
 from prover.errors import DataError, Interrupted
 from prover.poet import fiat_shamir
 from prover.poet.verify import usable_cores
-from protocol.merkle import PADDING, proof_positions
-from protocol.poet import MerkleProof
 
 NODE_SIZE = 32
 CHUNK_HEIGHT = 12
@@ -235,7 +235,12 @@ class _Extraction:
             if layer < self._height:
                 wanted.setdefault(position >> (self._height - layer), []).append((layer, position))
         blocks = [
-            _Block(number, min(self._leaves - (number << self._height), 1 << self._height), self._slots_before(number), tuple(places))
+            _Block(
+                number,
+                min(self._leaves - (number << self._height), 1 << self._height),
+                self._slots_before(number),
+                tuple(places),
+            )
             for number, places in sorted(wanted.items())
             if number << self._height < self._leaves
         ]
@@ -283,4 +288,3 @@ class _Extraction:
         for _ in range(self._height):
             layers.append(sha256.parents(self._statement, layers[-1]))
         return layers
-

@@ -1,4 +1,4 @@
-"""Which leaves a proof has to show: drawn from its root, so that the prover cannot choose. Protocol 02-poet, section 3."""
+"""Which leaves a proof has to show: drawn from its root, not chosen by the prover. Protocol 02-poet, section 3."""
 
 from __future__ import annotations
 

@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from kernels import sha256
+from protocol.poet import SECURITY_PARAM, MerkleProof, PoetProof
 from prover.errors import DataError, EnvironmentFault, Interrupted, UsageError
 from prover.poet import layers, takeover
 from prover.poet.extract import DamagedNodes, StopFlag, extract
 from prover.poet.recovery import Recovery, recover
 from prover.poet.verify import PoetProofInvalid, verify
-from protocol.poet import SECURITY_PARAM, MerkleProof, PoetProof
 
 Clock = Callable[[], float]
 """Unix seconds."""
@@ -189,6 +189,7 @@ class RoundProver:
         self._control[sha256.TAKEN] = layer.count
         self._ring = np.zeros(RING_BYTES, np.uint8)
         self._stop_flag = StopFlag()
+        self._hashing = False
         self._stopping = False
         self._stop_at = 0
         self._wake = threading.Event()
@@ -295,11 +296,12 @@ class RoundProver:
         self._first = self.leaves_done
         self._sample()
         self.state = "working"
+        self._hashing = True
         thread = threading.Thread(target=self._hash, name="poet-hash", daemon=True)
         thread.start()
         next_checkpoint = self._began + self._config.checkpoint_s
         try:
-            while thread.is_alive():
+            while self._hashing:
                 if fixed is None and limit > self._config.security_param and self._clock() >= ends():
                     limit = self._config.security_param
                     self._set_limit(limit)
@@ -342,6 +344,7 @@ class RoundProver:
         except BaseException as error:
             self._thread_error = error
         finally:
+            self._hashing = False
             self._wake.set()
 
     def _prepare_thread(self) -> None:
@@ -413,9 +416,7 @@ class RoundProver:
 
     def _extract(self) -> MerkleProof:
         config, num_leaves = self._config, self.leaves_done
-        proof = extract(
-            self._layer, num_leaves, config.security_param, config.threads, self._stop_flag, self._slots
-        )
+        proof = extract(self._layer, num_leaves, config.security_param, config.threads, self._stop_flag, self._slots)
         if 0 < config.security_param <= num_leaves:
             verify(proof, self._statement, num_leaves, config.security_param)
         return proof

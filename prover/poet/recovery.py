@@ -53,9 +53,7 @@ def recover(
     return KeptLayer.reopen(directory, log, good), slots, recovery
 
 
-def _scan(
-    layer: KeptLayer, log: Log, stopped: Callable[[], bool]
-) -> tuple[int, sha256.Bytes, int, list[str]]:
+def _scan(layer: KeptLayer, log: Log, stopped: Callable[[], bool]) -> tuple[int, sha256.Bytes, int, list[str]]:
     """The number of good nodes, what is parked above them, how many were mended, and notes."""
     slots = sha256.new_slots()
     notes: list[str] = []
@@ -134,9 +132,7 @@ def _absorb(log: Log, slots: sha256.Bytes, first: int, data: bytes) -> None:
         sha256.absorb_nodes(log.statement, slots, log.height, first, np.frombuffer(data, np.uint8))
 
 
-def _made_again(
-    log: Log, slots: sha256.Bytes, segment: Segment, stopped: Callable[[], bool]
-) -> bytes:
+def _made_again(log: Log, slots: sha256.Bytes, segment: Segment, stopped: Callable[[], bool]) -> bytes:
     """The nodes of a segment from their leaves, one block after another; they are also parked."""
     made = bytearray()
     for position in range(segment.first, segment.last):

@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from kernels import sha256_verify
+from protocol import merkle
+from protocol.poet import NODE_SIZE, SECURITY_PARAM, MembershipProof, MerkleProof
 from prover.errors import DataError
 from prover.poet import fiat_shamir
 from prover.poet.labels import label, node_of
-from protocol import merkle
-from protocol.poet import NODE_SIZE, SECURITY_PARAM, MembershipProof, MerkleProof
 
 
 class PoetProofInvalid(DataError):

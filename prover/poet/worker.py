@@ -9,7 +9,6 @@ section 8.
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import threading
 import time
@@ -19,8 +18,8 @@ from pathlib import Path
 
 from protocol.xdr import Time
 
-from ..errors import DataError, Interrupted, ProofError
-from .execution import Execution, Settings
+from ..errors import DataError, EnvironmentFault, Interrupted, ProofError
+from .execution import Execution, Measure, Settings
 from .messages import Assignment, Finished, FromWorker, Progress, Stored, ToWorker
 from .records import STATE_FILE, RoundState, read_round_state, sync_directory, write_round_state
 from .rounds import Schedule
@@ -32,7 +31,6 @@ SECURITY_PARAM = 150
 THREAD_FILE = "round.tid"
 """The thread id of the hashing thread, for an operator who pins it from outside."""
 RETRY_S = 5.0
-PROGRESS_S = 1.0
 
 Emit = Callable[[FromWorker], None]
 
@@ -149,9 +147,10 @@ class Worker:
             self._execute(round_id, statement)
         except Interrupted:
             return
-        except OSError as error:
+        except (OSError, EnvironmentFault) as error:
             # most likely the disk is full: the round is neither lost nor left alone
-            problem = f"round {round_id}: {error.filename or ''}: {error.strerror or error}".replace(": :", ":")
+            cause = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            problem = f"round {round_id}: {cause}"
             log.error("%s", problem)
             self._report(Progress("working", round_id, problem=problem))
             self._pause(RETRY_S)
@@ -187,16 +186,40 @@ class Worker:
 
     def _prove(self, round_id: int, state: RoundState, directory: Path, end_ns: int) -> RoundState:
         execution = Execution(
-            directory, state, end_ns, self._config.settings, self._clock, leaves=self._leaves(round_id)
+            directory,
+            state,
+            end_ns,
+            self._config.schedule.duration_ns,
+            self._config.settings,
+            self._clock,
+            leaves=self._leaves(round_id),
         )
         with self._changed:
             if self._stopping:
                 raise Interrupted("the worker is stopping")
             self._execution = execution
         (self._config.datadir / THREAD_FILE).write_text(str(threading.get_native_id()))
-        meter = _Meter(round_id, end_ns, directory, self._report, self._clock)
+        notes: set[str] = set()
+
+        def progressed(measure: Measure) -> None:
+            for note in set(measure.notes) - notes:
+                log.warning("round %d: %s", round_id, note)
+                notes.add(note)
+            self._report(
+                Progress(
+                    "proving" if measure.proving else "working",
+                    round_id,
+                    measure.leaves,
+                    measure.leaves_per_second,
+                    measure.mean_leaves_per_second,
+                    end_ns,
+                    measure.disk_bytes,
+                    measure.problem,
+                )
+            )
+
         try:
-            leaves, nip = execution.run(meter.progressed)
+            leaves, nip = execution.run(progressed)
         except Interrupted:
             write_round_state(directory, replace(state, num_leaves=execution.durable_leaves))
             raise
@@ -251,59 +274,3 @@ class Worker:
         with self._changed:
             if not self._stopping:
                 self._changed.wait(seconds)
-
-
-class _Meter:
-    """Turns leaf counts into progress with rates, about once a second."""
-
-    def __init__(
-        self,
-        round_id: int,
-        end_ns: int,
-        directory: Path,
-        report: Callable[[Progress], None],
-        clock: Callable[[], int],
-    ) -> None:
-        self._round_id = round_id
-        self._end_ns = end_ns
-        self._directory = directory
-        self._report = report
-        self._first: tuple[float, int] | None = None
-        self._recent: list[tuple[float, int]] = []
-        self._last_report = 0.0
-
-    def progressed(self, leaves: int, problem: str = "", proving: bool = False) -> None:
-        """So many leaves are there."""
-        now = time.monotonic()
-        if self._first is None:
-            self._first = (now, leaves)
-        if now - self._last_report < PROGRESS_S and not proving:
-            return
-        self._last_report = now
-        self._recent = [*self._recent, (now, leaves)][-16:]
-        self._report(
-            Progress(
-                "proving" if proving else "working",
-                self._round_id,
-                leaves,
-                _rate(self._recent[0], (now, leaves)),
-                _rate(self._first, (now, leaves)),
-                self._end_ns,
-                directory_size(self._directory),
-                problem,
-            )
-        )
-
-
-def _rate(before: tuple[float, int], now: tuple[float, int]) -> float:
-    passed = now[0] - before[0]
-    return (now[1] - before[1]) / passed if passed > 0 else 0.0
-
-
-def directory_size(directory: Path) -> int:
-    """Bytes in the files of a directory (not below it); 0 where it has gone."""
-    try:
-        with os.scandir(directory) as entries:
-            return sum(entry.stat().st_size for entry in entries if entry.is_file())
-    except OSError:
-        return 0

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from kernels.device import Stopped, VrfCandidate
 from protocol.post import LABEL_SIZE, commitment, vrf_difficulty
@@ -35,7 +38,7 @@ class Progress:
     """Where an initialisation stands."""
 
     phase: str
-    """"fill", "scan" or "search"."""
+    """One of "fill", "scan", "search"."""
     done: int
     """Labels of this phase that are there, those from before included."""
     total: int | None
@@ -94,6 +97,7 @@ class Initialisation:
         self._books = Books(storage, plan.metadata, plan.record or Record(request.scrypt_n))
         self.labels_written = 0
         self._keep = {one.number: one.keep for one in plan.files}
+        self._suspects: dict[int, int] = {}
 
     @property
     def metadata(self) -> PostMetadata:
@@ -106,41 +110,59 @@ class Initialisation:
         """Checks that the labels on disk are ours, then deletes, cuts and writes the small files as planned."""
         found = scrypt_n.samples(self._storage, self._plan.layout)
         scrypt_n.confirm(self._commitment, found, self._request.scrypt_n, self._label32, str(self._storage.path))
-        self._check_after_power_cut()
+        self._suspects = self._after_power_cut()
         for one in self._plan.files:
             self._check_last_label(one)
         metadata = self._with_nonce_value(self.metadata)
         for number in self._plan.delete:
             self._storage.remove(file_name(number))
         for one in self._plan.files:
-            if one.cut or self._keep[one.number] < one.keep:
+            if one.cut:
                 self._storage.truncate(file_name(one.number), self._keep[one.number] * LABEL_SIZE)
         self._books.save_metadata(metadata)
-        self._books.note_all_durable()
+        if not self._suspects:
+            self._books.note_all_durable()
 
-    def _check_after_power_cut(self) -> None:
-        """Recomputes the labels that were not yet on stable storage when the machine went down."""
+    def _after_power_cut(self) -> dict[int, int]:
+        """File number -> labels that are safe, for files whose later labels were not yet on stable storage."""
         record = self._books.record
-        if not record.durable or (record.boot_id is not None and record.boot_id == self._boot_id):
-            return
+        if record.boot_id is not None and record.boot_id == self._boot_id:
+            return {}  # the machine has not gone down since: what was written is there
         durable = dict(record.durable)
-        for one in self._plan.files:
-            if one.number not in durable or one.keep <= durable[one.number]:
-                continue
-            first = self._plan.layout.first_label(one.number)
-            self._note(
-                f"The machine was restarted while {file_name(one.number)} was written: checking the last "
-                f"{one.keep - durable[one.number]} labels."
-            )
-            for position in range(durable[one.number], one.keep):
-                stored = self._storage.read(file_name(one.number), position * LABEL_SIZE, LABEL_SIZE)
-                if stored != self._right_label(first + position):
-                    self._note(f"{file_name(one.number)} is cut after {position} labels; the rest is made again.")
-                    self._keep[one.number] = position
-                    break
+        return {
+            one.number: durable[one.number]
+            for one in self._plan.files
+            if one.number in durable and durable[one.number] < self._keep[one.number]
+        }
+
+    def _check_suspects(self, source: vrf_nonce.LabelSource) -> None:
+        """Recomputes the labels that a power cut may have taken; a file is cut before its first wrong one."""
+        for number, safe in self._suspects.items():
+            name, first = file_name(number), self._plan.layout.first_label(number)
+            count = self._keep[number] - safe
+            self._note(f"The machine went down while {name} was written: checking its last {count} labels.")
+            right = safe
+            with closing(source.run(self._commitment, [(first + safe, count)])) as batches:
+                for batch in batches:
+                    size = len(batch.labels)
+                    stored = self._storage.read(name, right * LABEL_SIZE, size * LABEL_SIZE)
+                    wrong = np.flatnonzero(
+                        (batch.labels != np.frombuffer(stored, np.uint8).reshape(size, -1)).any(axis=1)
+                    )
+                    right += int(wrong[0]) if len(wrong) else size
+                    if len(wrong):
+                        self._note(f"{name} is cut after {right} labels; the rest is made again.")
+                        break
+            if right < self._keep[number]:
+                self._keep[number] = right
+                self._storage.truncate(name, right * LABEL_SIZE)
+            self._storage.finish(name)
+        if self._suspects:
+            self._suspects = {}
+            self._books.note_all_durable()
 
     def _check_last_label(self, one: FilePlan) -> None:
-        keep = self._keep[one.number]
+        keep = self._suspects.get(one.number, self._keep[one.number])
         if not 0 < keep < one.target:
             return
         stored = self._storage.read(file_name(one.number), (keep - 1) * LABEL_SIZE, LABEL_SIZE)
@@ -186,12 +208,13 @@ class Initialisation:
     def has_work(self) -> bool:
         """Whether labels have to be computed, on disk or for the search of a nonce."""
         missing = any(self._keep[one.number] < one.target for one in self._plan.files)
-        return missing or (self.metadata.nonce is None and self._plan.covers_all)
+        return missing or bool(self._suspects) or (self.metadata.nonce is None and self._plan.covers_all)
 
     def run(self, source: vrf_nonce.LabelSource) -> PostMetadata:
         """Fills what is missing, then finds a VRF nonce if the run covers all files and none was found yet."""
         all_new = self._plan.covers_all and not any(self._keep.values())
         try:
+            self._check_suspects(source)
             self._fill(source)
             if self.metadata.nonce is None and self._plan.covers_all:
                 if not all_new:

@@ -285,8 +285,8 @@ def _check_files(directories: Sequence[Directory], layout: Layout) -> None:
             allowed = layout.file_size(number)
             if file.labels * LABEL_SIZE > allowed:
                 raise DataError(
-                    f"{file.path} has {file.size} bytes, expected at most {allowed}: it holds labels that do not belong "
-                    f"to this data, which has {layout.num_files} files. Nothing was changed. Check NumUnits and "
+                    f"{file.path} has {file.size} bytes, expected at most {allowed}: it holds labels that do not "
+                    f"belong to this data, which has {layout.num_files} files. Nothing was changed. Check NumUnits and "
                     "MaxFileSize; `smesher init --yes` deletes surplus in its own directory."
                 )
             if not file.there:
@@ -409,14 +409,15 @@ def _notes(files: Iterable[FilePlan], mode: Mode) -> Iterator[str]:
             linked += 1
         if mode is Mode.LINK and one.how is How.SYMLINK and not one.complete:
             yield (
-                f"{one.chosen.target} is incomplete and stays one file for both directories: fill it in one of them only."
+                f"{one.chosen.target} is incomplete and stays one file for both directories: fill it in one "
+                "of them only."
             )
         if mode is Mode.MOVE:
             for file in one.remove:
                 if file.is_link and not file.inside and file.target != one.final and one.how is not How.SYMLINK:
                     yield (
-                        f"{file.path} is a link: only the link is removed, {file.target} stays. The destination has its "
-                        "content."
+                        f"{file.path} is a link: only the link is removed, {file.target} stays. The destination has "
+                        "its content."
                     )
     if linked:
         yield (

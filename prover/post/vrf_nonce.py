@@ -9,7 +9,7 @@ section 2.2; where the reference compares 16 bytes with 32 or gives up a nonce t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -42,7 +42,7 @@ MAX_INDEX = 2**64 - 2
 class LabelSource(Protocol):
     """What computes labels: `kernels.pool.Pool`, or something smaller in a test."""
 
-    def run(self, commitment: bytes, ranges: Iterable[tuple[int, int]]) -> Iterator[Batch]:
+    def run(self, commitment: bytes, ranges: Iterable[tuple[int, int]]) -> Generator[Batch, None, None]:
         """Batches that cover the (start, count) ranges in their order."""
 
 

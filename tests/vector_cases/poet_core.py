@@ -17,14 +17,14 @@ from typing import Any
 import nacl.signing
 
 from kernels import sha256_verify
-from prover.errors import DataError, Interrupted, ProofError
-from prover.poet import fiat_shamir, labels, layers, takeover
-from prover.poet.prove import Proof, ProverConfig, RoundProver
-from prover.poet.verify import PoetProofInvalid, _verify_any_lengths, is_member, verify
 from protocol import merkle, poet, poet_challenge
 from protocol.errors import ProtocolError
 from protocol.poet import MerkleProof, PoetProof
 from protocol.post import AtxId
+from prover.errors import DataError, Interrupted, ProofError
+from prover.poet import fiat_shamir, labels, layers, takeover
+from prover.poet.prove import Proof, ProverConfig, RoundProver
+from prover.poet.verify import PoetProofInvalid, _verify_any_lengths, is_member, verify
 from tests.vector_cases.harness import Case, Context, Later, NotUnderstood, unknown_sections, vectors
 
 UNHEX = bytes.fromhex
@@ -133,9 +133,8 @@ class Layers:
 
 @vectors("poet/tree.json")
 def tree_cases(document: Any, context: Context) -> Iterator[Case | Later]:
-    known = (
-        "reference cases datadir_rejects deadline_already_past label_hash_count layer_independence node_size"
-    ).split()
+    known = {"reference", "cases", "datadir_rejects", "deadline_already_past", "label_hash_count"}
+    known |= {"layer_independence", "node_size"}
     yield from unknown_sections(document, known=known)
     same(labels.NESTING, document["label_hash_count"], "hashes in a label")
     same(poet.NODE_SIZE, document["node_size"], "node size")
@@ -223,7 +222,9 @@ def verify_cases(document: Any, context: Context) -> Iterator[Case | Later]:
     yield from unknown_sections(document, known=("reference", "bases", "cases", "dishonest"))
     bases = {base["name"]: base for base in document["bases"]}
     for entry in document["cases"]:
-        yield Case(entry["name"], lambda entry=entry: check_verdict(edited(bases[entry["base"]], entry["edits"]), entry))
+        yield Case(
+            entry["name"], lambda entry=entry: check_verdict(edited(bases[entry["base"]], entry["edits"]), entry)
+        )
     for entry in document["dishonest"]:
         yield Case(entry["name"], lambda entry=entry: check_verdict(entry, entry))
 
@@ -404,9 +405,7 @@ def check_multi_leaf(entry: dict[str, Any]) -> None:
 def check_validation(entry: dict[str, Any]) -> None:
     indices = [int(index) for index in entry["leaf_indices"]]
     try:
-        tree = merkle.partial_tree(
-            indices, unhex_all(entry["leaves"]), unhex_all(entry["nodes"]), merkle.member_node
-        )
+        tree = merkle.partial_tree(indices, unhex_all(entry["leaves"]), unhex_all(entry["nodes"]), merkle.member_node)
     except merkle.InvalidPartialTree as error:
         same((False, error.reason), (entry["valid"], entry["error_class"]), "verdict")
         same(entry["left_siblings_per_leaf"], None, "left siblings")

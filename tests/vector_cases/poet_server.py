@@ -16,17 +16,25 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import grpc
 from nacl.bindings import crypto_sign_seed_keypair
+from nacl.signing import SigningKey
 
 from api.poet_server.config import Config, load
+from api.poet_server.gateway import decode_submit
+from api.poet_server.grpc import GrpcApi, submit_of
 from api.poet_server.http import HttpApi
 from api.poet_server.service import PoetService
 from api.poet_server.worker_link import NoWorker, ThreadWorker, WorkerLink
 from prover.poet.execution import Settings
+from prover.poet.registration import Refused, Registered, Submit
 from prover.poet.worker import Worker, WorkerConfig
+from protocol.pb.grpc.reflection.v1 import reflection_pb2
+from protocol.pb.rpc.api.v1 import api_pb2
 from protocol.xdr import Time
 from tests.vector_cases.harness import Case, Context, Later, NotUnderstood, unknown_sections, vectors
 
@@ -39,7 +47,7 @@ ROUND_END_TOLERANCE_S = 4.0
 
 LARGE_BODY = re.compile(r"<JSON, challenge = (\d+) bytes ([0-9a-f]{2}), nonce (\d+)>")
 COMPARED_HEADERS = ("content-type", "grpc-metadata-content-type", "www-authenticate", "content-length", "connection")
-WAIT_S = 60.0
+WAIT_S = 40.0
 
 
 class PlayedServer:
@@ -53,8 +61,10 @@ class PlayedServer:
         pow_challenge: bytes | None = None,
         leaves: dict[int, int] | None = None,
         as_reference: bool = True,
+        with_grpc: bool = False,
     ) -> None:
         self.now_ns = now_ns
+        self.with_grpc = with_grpc
         self.config = config
         self.leaves = leaves or {}
         link: WorkerLink = NoWorker() if config.disable_worker else ThreadWorker(self._worker)
@@ -62,12 +72,12 @@ class PlayedServer:
             config, link, clock=lambda: self.now_ns, pow_challenge=pow_challenge, as_reference=as_reference
         )
         self.http = HttpApi(self.service)
+        self.grpc: GrpcApi | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="played-server")
         self._started = threading.Event()
         self._failed: BaseException | None = None
         self.port = 0
-        self.grpc_ports: dict[str, int] = {}
 
     def _worker(self, emit: Callable[[Any], None]) -> Worker:
         return Worker(
@@ -106,10 +116,27 @@ class PlayedServer:
         listener = await self._loop.create_server(self.http.server.protocol, "127.0.0.1", 0)
         self.port = listener.sockets[0].getsockname()[1]
         await self.service.start()
+        if self.with_grpc:
+            self.grpc = GrpcApi(self.service)
+            await self.grpc.start(("127.0.0.1", 0), ("127.0.0.1", 0))
 
     async def _stop(self) -> None:
         self.http.server.close()
+        if self.grpc is not None:
+            await self.grpc.stop(0)
         await self.service.stop()
+
+    def register(self, request: Submit) -> Refused | Registered:
+        """A registration past both interfaces, as another client would have made it."""
+        answered: list[Refused | Registered] = []
+
+        async def submit() -> None:
+            self.service.submit(request, answered.append)
+            while not answered:
+                await asyncio.sleep(0.001)
+
+        asyncio.run_coroutine_threadsafe(submit(), self._loop).result(WAIT_S)
+        return answered[0]
 
     def set_clock(self, now_ns: int) -> None:
         """Moves the clock on, lets the server look at it, and waits for proofs that are due by then."""
@@ -266,9 +293,47 @@ def http(document: Any, context: Context) -> Iterator[Case | Later]:
     )
     template = next(e["request"]["body"] for e in entries if e["name"].startswith("submit: valid"))
     bodies = {e["name"]: e["response"]["body"] for e in entries if "response" in e}
+    others = submits_of_grpc(context, fields)
     with server:
         for entry in entries:
+            if "response" in entry and others and next_round(entry, server):
+                # what came over the other interface before the round closed
+                register_all(server, others, bytes.fromhex(fields["other_key"]))
+                others = []
             yield Case(entry["name"], lambda e=entry: play(server, e, bodies, template))
+
+
+def next_round(entry: dict[str, Any], server: PlayedServer) -> bool:
+    """Whether the round that is open now has closed when this entry was sent."""
+    return int(entry["response"]["sent_unix_ns"]) >= server.service.machine.next_deadline()
+
+
+def submits_of_grpc(context: Context, fields: dict[str, Any]) -> list[Submit]:
+    """The submits of the other transcript, where it was recorded from the same server."""
+    try:
+        document = json.loads(context.path("poet/api_grpc.json").read_bytes())
+    except FileNotFoundError:
+        return []
+    if document["configuration"] != fields:
+        return []
+    found = []
+    for entry in document["grpc"]:
+        if entry["method"].endswith("/Submit") and entry["response"]["code"] == 0:
+            message = api_pb2.SubmitRequest()
+            message.ParseFromString(bytes.fromhex(entry["request"]))
+            found.append(submit_of(message))
+    return found
+
+
+def register_all(server: PlayedServer, requests: list[Submit], other_key: bytes) -> None:
+    """Registers what another transcript has; its trusted keys changed on the way, so all of them count here."""
+    machine = server.service.machine
+    before = machine.trusted
+    machine.trusted = replace(before, others=(*before.others, other_key))
+    for request in requests:
+        answer = server.register(request)
+        assert isinstance(answer, Registered), f"a recorded registration is refused: {answer}"
+    machine.trusted = before
 
 
 def play(server: PlayedServer, entry: dict[str, Any], bodies: dict[str, str], template: str) -> None:
@@ -296,8 +361,6 @@ def large_request(request: dict[str, Any], template: str) -> bytes | None:
     large = LARGE_BODY.fullmatch(request["body"]) if isinstance(request["body"], str) else None
     if large is None:
         return None
-    from nacl.signing import SigningKey
-
     key = SigningKey(bytes(32))
     challenge = bytes.fromhex(large[2]) * int(large[1])
     fields = json.loads(template)
@@ -310,3 +373,270 @@ def large_request(request: dict[str, Any], template: str) -> bytes | None:
         "nonce": large[3],
     }
     return request_bytes({**request, "body": json.dumps(fields)})
+
+
+def submits_of_http(context: Context, fields: dict[str, Any]) -> list[Submit]:
+    """The submits that the HTTP transcript's first round took, where it was recorded from the same server."""
+    try:
+        document = json.loads(context.path("poet/api_http.json").read_bytes())
+    except FileNotFoundError:
+        return []
+    if document["configuration"] != fields:
+        return []
+    found = {}
+    for entry in document["http"]:
+        if entry.get("request", {}).get("path") != "/v1/submit":
+            continue
+        body, answer = entry["request"]["body"], entry["response"]["body"]
+        gave_up = "Grpc-Timeout" in entry["request"]["headers"]  # stored all the same
+        if '"roundId":"0"' in answer or gave_up:
+            request = decode_submit(body.encode())
+            found[request.pubkey] = request
+    return list(found.values())
+
+
+# gRPC transcripts
+
+
+@vectors("poet/api_grpc.json", variants=False)
+def grpc_calls(document: Any, context: Context) -> Iterator[Case | Later]:
+    yield from unknown_sections(document, ("reference", "configuration", "grpc"))
+    fields, entries = document["configuration"], document["grpc"]
+    directory = context.temporary("poet")
+    config = configuration(fields, directory)
+    schedule = config.schedule
+    leaves = {}
+    for entry in entries:
+        if entry["method"].endswith("/Proof") and entry["response"]["code"] == 0:
+            answer = api_pb2.ProofResponse()
+            answer.ParseFromString(bytes.fromhex(entry["response"]["response_hex"]))
+            leaves[int(bytes.fromhex(entry["request"])[2:])] = answer.proof.leaves
+    server = PlayedServer(
+        config,
+        now_ns=schedule.genesis_ns,
+        pow_challenge=bytes.fromhex(fields["initial_pow_challenge"]),
+        leaves=leaves,
+        with_grpc=True,
+    )
+    others = submits_of_http(context, fields)
+    with server:
+        for entry in entries:
+            if entry["method"].endswith("/Proof") and entry["response"]["code"] == 0:
+                register_all(server, others, bytes.fromhex(fields["other_key"]))
+                others = []
+                server.set_clock(schedule.end(0) + 1)
+            prepare_keys(entry, directory / "trusted", fields)
+            yield Case(entry["name"], lambda e=entry: play_grpc(server, e, directory))
+
+
+def prepare_keys(entry: dict[str, Any], directory: Path, fields: dict[str, Any]) -> None:
+    """What lay in the directory of trusted keys before a reload, by what the reload answered."""
+    if not entry["method"].endswith("/ReloadTrustedKeys") or entry["listener"] != "config":
+        return
+    path = directory / "o.key"
+    if entry["response"]["code"] != 0:
+        path.write_text("AAAA")
+    elif path.read_text() == "AAAA":
+        path.write_text(base64.b64encode(bytes.fromhex(fields["other_key"])).decode())
+
+
+def play_grpc(server: PlayedServer, entry: dict[str, Any], directory: Path) -> None:
+    assert server.grpc is not None
+    response = entry["response"]
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc.ports[entry['listener']]}") as channel:
+        if entry["method"] == "reflection.list":
+            found = listed_services(channel)
+            assert found == response["services"], f"expected {response['services']}, got {found}"
+            return
+        request = entry["request"]
+        described = re.fullmatch(r"<(\d+) bytes>", request)
+        data = large_message(int(described[1])) if described else bytes.fromhex(request)
+        expected = api_pb2.SubmitResponse()
+        if response["code"] == 0 and entry["method"].endswith("/Submit"):
+            expected.ParseFromString(bytes.fromhex(response["response_hex"]))
+            left = expected.round_end.seconds * 10**9 + expected.round_end.nanos
+            server.set_clock(server.config.schedule.end(int(expected.round_id)) - left)
+        call = channel.unary_unary(entry["method"])
+        try:
+            answer, code, message = call(data, timeout=WAIT_S), 0, ""
+        except grpc.RpcError as error:
+            answer, code, message = b"", error.code().value[0], error.details()
+    wanted = response["message"].replace("<dir>", str(directory))
+    assert code == response["code"], f"expected {response['code']}, got {code} {message}"
+    if not any(text in wanted for text in GO_TEXTS):
+        assert message == wanted, f"expected {wanted!r}, got {message!r}"
+    assert answer.hex() == response["response_hex"], f"expected {response['response_hex']}, got {answer.hex()}"
+
+
+def large_message(size: int) -> bytes:
+    """A submit of exactly so many bytes."""
+    message = api_pb2.SubmitRequest(challenge=bytes(size - 5))
+    while message.ByteSize() != size:
+        message.challenge = bytes(len(message.challenge) + size - message.ByteSize())
+    return message.SerializeToString()
+
+
+def listed_services(channel: Any) -> list[str]:
+    call = channel.stream_stream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    for data in call(iter([request.SerializeToString()]), timeout=WAIT_S):
+        response = reflection_pb2.ServerReflectionResponse()
+        response.ParseFromString(data)
+        return [service.name for service in response.list_services_response.service]
+    raise AssertionError("no answer")
+
+
+# Scenarios
+
+
+@vectors("poet/api_misc.json", variants=False)
+def scenarios(document: Any, context: Context) -> Iterator[Case | Later]:
+    yield from unknown_sections(document, ("reference", "scenarios"))
+    for scenario in document["scenarios"]:
+        yield Case(scenario["name"], lambda s=scenario: play_scenario(s, context.temporary("poet")))
+
+
+def play_scenario(scenario: dict[str, Any], directory: Path) -> None:
+    entries = scenario["transcript"]
+    config = configuration(scenario["configuration"], directory)
+    stored = {key: value for key, value in scenario.get("proofs_db", [])}
+    first = initial_challenge(entries)
+    if first is None and POW_KEY in stored:
+        first = bytes.fromhex(stored[POW_KEY])
+    if first is None:
+        first = pow_challenge_in(entries)
+    leaves = leaves_in(entries)
+    for entry in entries:  # a proof that is too large to be recorded: any number of leaves with that size will do
+        if "received message larger than max" in str(entry["response"].get("body")):
+            leaves.setdefault(int(entry["request"]["path"].rpartition("/")[2]), LEAVES_OF_LARGE_PROOF)
+    starts = [int(e["response"]["sent_unix_ns"]) for e in entries if e["response"].get("sent_unix_ns")]
+    server = PlayedServer(config, now_ns=starts[0], pow_challenge=first, leaves=leaves)
+    server.__enter__()
+    try:
+        for entry in entries:
+            if "after a restart" in entry["name"]:
+                server.__exit__()
+                server = PlayedServer(config, now_ns=server.now_ns, leaves=leaves)
+                server.__enter__()
+            try:
+                play_step(server, entry, entries)
+            except AssertionError as error:
+                raise AssertionError(f"{entry['name']}: {error}") from None
+        for key, value in stored.items():
+            found = server.service.proofs.raw(bytes.fromhex(key))
+            assert found is not None and found.hex() == value, f"row {key}: expected {value}, got {found!r}"
+    finally:
+        server.__exit__()
+
+
+LEAVES_OF_LARGE_PROOF = 20_000
+POW_KEY = b"pow_challenge".hex()
+"""The key of a row in the recorded databases."""
+
+
+def initial_challenge(entries: list[dict[str, Any]]) -> bytes | None:
+    """The first challenge of the proof of work that the server told."""
+    for entry in entries:
+        body = entry["response"].get("body") or ""
+        if isinstance(body, str) and body.startswith('{"powParams"'):
+            challenge = json.loads(body)["powParams"]["challenge"]
+            return base64.b64decode(challenge) or None
+    return None
+
+
+def pow_challenge_in(entries: list[dict[str, Any]]) -> bytes | None:
+    """The challenge that the first accepted submit names."""
+    for entry in entries:
+        body = entry["request"]["body"]
+        if body and entry["response"].get("status") in (0, 200):
+            return decode_submit(body.encode()).pow_params.challenge or None
+    return None
+
+
+def play_step(server: PlayedServer, entry: dict[str, Any], entries: list[dict[str, Any]]) -> None:
+    request, response = entry["request"], entry["response"]
+    if response.get("status") == 0:
+        # a client that does not wait: it sends and goes
+        with socket.create_connection(("127.0.0.1", server.port), timeout=WAIT_S) as connection:
+            connection.sendall(request_bytes(request))
+            time.sleep(0.05)
+        return
+    sent = int(response["sent_unix_ns"])
+    if request["path"].startswith("/v1/proofs/") or request["path"] == "/v1/pow_params":
+        server.set_clock(sent)
+    else:
+        server.set_clock(min(sent, server.service.machine.next_deadline() - 1) if first_round(entry) else sent)
+    found = server.exchange(request_bytes(request))
+    message = str(response.get("body"))
+    if "received message larger than max" in message:
+        found = re.sub(rb"\(\d+ vs", b"(N vs", found)
+        expected = re.sub(r"\(\d+ vs", "(N vs", message)
+        check_body(split(found)[3], expected)
+        assert split(found)[0] == f"HTTP/1.1 {response['status']} {response['reason']}"
+        return
+    check_response(found, response, {})
+
+
+def first_round(entry: dict[str, Any]) -> bool:
+    return '"roundId":"0"' in str(entry["response"].get("body"))
+
+
+# Whole rounds
+
+
+@vectors("poet/round_e2e.json", variants=False)
+def whole_rounds(document: Any, context: Context) -> Iterator[Case | Later]:
+    yield from unknown_sections(
+        document,
+        (
+            "reference",
+            "poet_version",
+            "configuration",
+            "info",
+            "rounds",
+            "proofs_db",
+            "round_dbs",
+            "exit_code",
+            "rounds_dir_after",
+        ),
+    )
+    fields, rounds = document["configuration"], document["rounds"]
+    config = configuration(fields, context.temporary("poet"))
+    leaves = {int(one["round_id"]): int(one["node_side"]["leaf_count"]) for one in rounds}
+    first = base64.b64decode(rounds[0]["pow_params"]["challenge"])
+    server = PlayedServer(config, now_ns=config.schedule.genesis_ns, pow_challenge=first, leaves=leaves)
+    with server:
+        for one in rounds:
+            yield Case(f"round {one['round_id']}", lambda r=one: play_round(server, r))
+        yield Case("databases", lambda: check_databases(server, document))
+
+
+def play_round(server: PlayedServer, one: dict[str, Any]) -> None:
+    round_id = int(one["round_id"])
+    schedule = server.config.schedule
+    for key, moment in (("start", schedule.start(round_id)), ("end", schedule.end(round_id))):
+        assert Time.parse(one[key]).unix_ns == moment, f"{key}: expected {one[key]}"
+    for member in one["members"]:
+        response = member["response"]
+        left = ROUND_END.search(response["body"])
+        assert left is not None, response
+        server.set_clock(max(server.now_ns, schedule.end(round_id) - int(float(left[1]) * 1e9)))
+        body = member.get("request", member.get("request_body"))
+        raw = request_bytes({"method": "POST", "path": "/v1/submit", "headers": {}, "body": body})
+        status, _, _, found = split(server.exchange(raw))
+        assert status.startswith(f"HTTP/1.1 {response.get('status', 200)} "), f"{status}: {found}"
+        check_body(found, response["body"])
+    server.set_clock(schedule.start(round_id))
+    server.set_clock(schedule.end(round_id))
+    raw = request_bytes({"method": "GET", "path": f"/v1/proofs/{round_id}", "headers": {}, "body": None})
+    status, _, _, found = split(server.exchange(raw))
+    assert status == f"HTTP/1.1 {one['proof_status']} OK", status
+    expected = one["proof_body"]
+    same = found == expected if isinstance(expected, str) else json.loads(found) == expected
+    assert same, f"expected {str(expected)[:200]}, got {found[:200]}"
+
+
+def check_databases(server: PlayedServer, document: dict[str, Any]) -> None:
+    for key, value in document["proofs_db"]:
+        found = server.service.proofs.raw(bytes.fromhex(key))
+        assert found is not None and found.hex() == value, f"proofs, row {key}: expected {value[:80]}"

@@ -1,0 +1,75 @@
+"""Writes docs/reference/commands.md from the commands' own definitions; `--check` only compares.
+
+python tools/make_reference.py [--check]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = ROOT / "docs" / "reference" / "commands.md"
+HEAD = """\
+# Commands
+
+Made by `python tools/make_reference.py` from the commands themselves; `smesher COMMAND --help` shows the same.
+
+Every command takes `--json`: one JSON object a line on standard output, the last one an event `done` or `error`
+(`{"event":"error","code":…,"message":…}`). Exit codes: 0 done, 1 the answer is no (data damaged, refused, locked),
+2 usage or input, 3 environment (disk full, permission, no such device), 130 interrupted and resumable.
+"""
+
+
+def reference() -> str:
+    """The text of the page. Written from the options themselves: argparse's own layout differs between releases."""
+    from api.cli.main import COMMANDS, build_parser
+
+    parts = [HEAD]
+    for command in COMMANDS:
+        sub = _subparser(build_parser(command), command.name)
+        parts.append(f"## smesher {command.name}\n\n{sub.description}\n\n" + _options(sub))
+        if sub.epilog:
+            parts.append(f"```text\n{sub.epilog.rstrip()}\n```\n")
+    return "\n".join(parts)
+
+
+def _options(parser: argparse.ArgumentParser) -> str:
+    rows = ["| option | meaning |", "|---|---|"]
+    for action in parser._actions:
+        if isinstance(action, (argparse._HelpAction, argparse._SubParsersAction)):
+            continue
+        value = "" if action.nargs == 0 else f" {action.metavar or action.dest.upper()}"
+        name = ", ".join(action.option_strings) + value if action.option_strings else value.strip()
+        repeatable = " (repeatable)" if isinstance(action, argparse._AppendAction) else ""
+        rows.append(f"| `{name}` | {_cell(action.help or '')}{repeatable} |")
+    return "\n".join(rows) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _subparser(parser: argparse.ArgumentParser, name: str) -> argparse.ArgumentParser:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found = action.choices[name]
+            assert isinstance(found, argparse.ArgumentParser)
+            return found
+    raise AssertionError("the command line has commands")
+
+
+def main() -> int:
+    """Writes the page, or with --check returns 1 when it is not current."""
+    text = reference()
+    if "--check" in sys.argv[1:]:
+        return 0 if TARGET.is_file() and TARGET.read_text() == text else 1
+    TARGET.parent.mkdir(parents=True, exist_ok=True)
+    TARGET.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    raise SystemExit(main())
