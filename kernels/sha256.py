@@ -43,7 +43,7 @@ else:
     from . import sha256_portable as code  # type: ignore[no-redef]
 
 initial, absorb, store, load = code.initial, code.absorb, code.store, code.load
-to_chain, from_chain, rehash, rehash_two = code.to_chain, code.from_chain, code.rehash, code.rehash_two
+to_chain, from_chain, rehash = code.to_chain, code.from_chain, code.rehash
 
 NESTING = 400
 """Hashes in a label: one of the message, 399 of the hash before. Protocol 02-poet, section 1."""
@@ -126,12 +126,62 @@ def _nest(state, times):  # type: ignore[no-untyped-def]
     return from_chain(link)
 
 
+if has_sha():
+    absorb_four, rehash_four = code.absorb_four, code.rehash_four
+
+    @njit(nogil=True)
+    def _nest_four(states, times):  # type: ignore[no-untyped-def]
+        a, b, c, d = states
+        a, b, c, d = to_chain(a), to_chain(b), to_chain(c), to_chain(d)
+        for _ in range(times):
+            a, b, c, d = rehash_four(a, b, c, d)
+        return from_chain(a), from_chain(b), from_chain(c), from_chain(d)
+
+    @njit(nogil=True)
+    def _hash_four(buffer, offsets, blocks):  # type: ignore[no-untyped-def]
+        """The hashes of four padded messages of one buffer; `blocks` long each."""
+        a = b = c = d = initial()
+        at_a, at_b, at_c, at_d = offsets[0], offsets[1], offsets[2], offsets[3]
+        joint = min(blocks[0], blocks[1], blocks[2], blocks[3])
+        for block in range(joint):
+            step = 64 * block
+            a, b, c, d = absorb_four(a, b, c, d, buffer, at_a + step, at_b + step, at_c + step, at_d + step)
+        for block in range(joint, blocks[0]):
+            a = absorb(a, buffer, at_a + 64 * block)
+        for block in range(joint, blocks[1]):
+            b = absorb(b, buffer, at_b + 64 * block)
+        for block in range(joint, blocks[2]):
+            c = absorb(c, buffer, at_c + 64 * block)
+        for block in range(joint, blocks[3]):
+            d = absorb(d, buffer, at_d + 64 * block)
+        return a, b, c, d
+
+else:
+    # a single chain of plain words leaves no unit idle
+
+    @njit(nogil=True)
+    def _nest_four(states, times):  # type: ignore[no-untyped-def]
+        a, b, c, d = states
+        return _nest(a, times), _nest(b, times), _nest(c, times), _nest(d, times)
+
+    @njit(nogil=True)
+    def _hash_four(buffer, offsets, blocks):  # type: ignore[no-untyped-def]
+        """The hashes of four padded messages of one buffer; `blocks` long each."""
+        return (
+            _hash_padded(buffer, offsets[0], blocks[0]),
+            _hash_padded(buffer, offsets[1], blocks[1]),
+            _hash_padded(buffer, offsets[2], blocks[2]),
+            _hash_padded(buffer, offsets[3], blocks[3]),
+        )
+
+
 @njit(nogil=True)
-def _nest_two(a, b, times):  # type: ignore[no-untyped-def]
-    link_a, link_b = to_chain(a), to_chain(b)
-    for _ in range(times):
-        link_a, link_b = rehash_two(link_a, link_b)
-    return from_chain(link_a), from_chain(link_b)
+def _store_four(states, buffer, offsets):  # type: ignore[no-untyped-def]
+    a, b, c, d = states
+    store(a, buffer, offsets[0])
+    store(b, buffer, offsets[1])
+    store(c, buffer, offsets[2])
+    store(d, buffer, offsets[3])
 
 
 @njit(nogil=True)
@@ -156,10 +206,13 @@ def _prepared(statement, room):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True)
-def _first_hash(message, size, leaf, slots):  # type: ignore[no-untyped-def]
-    """The hash of statement, leaf index and the parked nodes left of the leaf, the lowest first."""
-    _put_index(message, size, leaf)
-    end = size + 8
+def _first_message(message, start, size, leaf, slots):  # type: ignore[no-untyped-def]
+    """Writes behind the statement at `start` the leaf index and the parked nodes left of the leaf, the lowest first.
+
+    Returns how many blocks the padded message has.
+    """
+    _put_index(message, start + size, leaf)
+    end = start + size + 8
     rest = leaf
     layer = 0
     while rest:
@@ -168,7 +221,7 @@ def _first_hash(message, size, leaf, slots):  # type: ignore[no-untyped-def]
             end += 32
         rest >>= 1
         layer += 1
-    return _hash(message, 0, end)
+    return _pad(message, start, end - start)
 
 
 @njit(nogil=True)
@@ -206,20 +259,43 @@ def _label(message, length, nesting):  # type: ignore[no-untyped-def]
     return out
 
 
+@njit(nogil=True)
+def _four_prepared(statement, room):  # type: ignore[no-untyped-def]
+    """A buffer of four places that begin with the statement, and where they are."""
+    stride = len(statement) + room + SLACK
+    buffer = np.zeros(4 * stride, np.uint8)
+    offsets = np.empty(4, np.int64)
+    for lane in range(4):
+        offsets[lane] = lane * stride
+        buffer[lane * stride : lane * stride + len(statement)] = statement
+    return buffer, offsets
+
+
 @njit(nogil=True, cache=True)
 def _parents(statement, nodes, out):  # type: ignore[no-untyped-def]
     """Every pair of nodes (uint8, 32 bytes each) joined; an odd last one is joined to zeros."""
     size = len(statement)
-    node = _prepared(statement, 64)
-    blocks = _pad(node, 0, size + 64)
+    buffer, offsets = _four_prepared(statement, 64)
+    blocks = np.empty(4, np.int64)
+    for lane in range(4):
+        blocks[lane] = _pad(buffer, offsets[lane], size + 64)
     count = len(nodes) // 32
-    for pair in range((count + 1) // 2):
-        _copy(node, size, nodes, 64 * pair)
-        if 2 * pair + 1 < count:
-            _copy(node, size + 32, nodes, 64 * pair + 32)
+    pairs = (count + 1) // 2
+    places = np.empty(4, np.int64)
+    for first in range(0, pairs, 4):
+        for lane in range(4):
+            pair = min(first + lane, pairs - 1)
+            places[lane] = 32 * pair
+            at = offsets[lane] + size
+            _copy(buffer, at, nodes, 64 * pair)
+            if 2 * pair + 1 < count:
+                _copy(buffer, at + 32, nodes, 64 * pair + 32)
+            else:
+                buffer[at + 32 : at + 64] = 0
+        if pairs - first == 1:
+            store(_hash_padded(buffer, 0, blocks[0]), out, places[0])
         else:
-            node[size + 32 : size + 64] = 0
-        store(_hash_padded(node, 0, blocks), out, 32 * pair)
+            _store_four(_hash_four(buffer, offsets, blocks), out, places)
 
 
 @njit(nogil=True, cache=True)
@@ -250,7 +326,8 @@ def _advance(statement, slots, ring, kept_layer, control):  # type: ignore[no-un
     while leaf < _read_shared(control, LIMIT):
         if ((leaf + 1) >> kept_layer) - _read_shared(control, TAKEN) > places:
             break
-        store(_nest(_first_hash(message, size, leaf, slots), NESTING - 1), value, 0)
+        first = _hash_padded(message, 0, _first_message(message, 0, size, leaf, slots))
+        store(_nest(first, NESTING - 1), value, 0)
         layer = 0
         while True:
             if layer == kept_layer:
@@ -279,32 +356,40 @@ def _add_to_block(node, size, blocks, slots, tree, height, leaf, value):  # type
 @njit(nogil=True, cache=True)
 def _regenerate(statement, height, starts, counts, slots, trees, stop):  # type: ignore[no-untyped-def]
     size = len(statement)
-    message = _prepared(statement, 8 + 32 * MAX_LAYERS)
+    message, offsets = _four_prepared(statement, 8 + 32 * MAX_LAYERS)
     node = _prepared(statement, 64)
-    blocks = _pad(node, 0, size + 64)
-    value_a, value_b = np.empty(32, np.uint8), np.empty(32, np.uint8)
-    for a in range(0, len(starts), 2):
-        b = a + 1
-        both = min(counts[a], counts[b]) if b < len(starts) else 0
-        for number in range(both):
+    node_blocks = _pad(node, 0, size + 64)
+    values = np.empty((4, 32), np.uint8)
+    places = np.array([0, 32, 64, 96])
+    blocks = np.empty(4, np.int64)
+    for first in range(0, len(starts), 4):
+        lanes = min(4, len(starts) - first)
+        longest = 0
+        for lane in range(lanes):
+            longest = max(longest, counts[first + lane])
+        for number in range(longest):
             if _read_shared(stop, 0):
                 return
-            leaf_a, leaf_b = starts[a] + number, starts[b] + number
-            state_a = _first_hash(message, size, leaf_a, slots[a])
-            state_b = _first_hash(message, size, leaf_b, slots[b])
-            state_a, state_b = _nest_two(state_a, state_b, NESTING - 1)
-            store(state_a, value_a, 0)
-            store(state_b, value_b, 0)
-            _add_to_block(node, size, blocks, slots[a], trees[a], height, leaf_a, value_a)
-            _add_to_block(node, size, blocks, slots[b], trees[b], height, leaf_b, value_b)
-        for alone in range(a, min(b + 1, len(starts))):
-            for number in range(both, counts[alone]):
-                if _read_shared(stop, 0):
-                    return
-                leaf = starts[alone] + number
-                state = _nest(_first_hash(message, size, leaf, slots[alone]), NESTING - 1)
-                store(state, value_a, 0)
-                _add_to_block(node, size, blocks, slots[alone], trees[alone], height, leaf, value_a)
+            at_work = 0
+            for lane in range(4):
+                # a lane without a leaf of its own does the work of another one once more
+                block = first + min(lane, lanes - 1)
+                has_leaf = number < counts[block]
+                at_work += lane < lanes and has_leaf
+                leaf = starts[block] + (number if has_leaf else 0)
+                blocks[lane] = _first_message(message, offsets[lane], size, leaf, slots[block])
+            if at_work == 1 and lanes == 1:
+                store(_nest(_hash_padded(message, 0, blocks[0]), NESTING - 1), values[0], 0)
+            else:
+                states = _nest_four(_hash_four(message, offsets, blocks), NESTING - 1)
+                _store_four(states, values.reshape(128), places)
+            for lane in range(lanes):
+                block = first + lane
+                if number < counts[block]:
+                    leaf = starts[block] + number
+                    _add_to_block(
+                        node, size, node_blocks, slots[block], trees[block], height, leaf, values[lane]
+                    )
 
 
 # ---- the interface for Python ----
@@ -376,7 +461,7 @@ def regenerate(
     slots: Bytes,
     stop: npt.NDArray[np.int64] | None = None,
 ) -> Bytes:
-    """The trees of independent blocks of 2^height leaves, two blocks side by side, without the interpreter lock.
+    """The trees of independent blocks of 2^height leaves, four blocks side by side, without the interpreter lock.
 
     starts: first leaf of each block (a multiple of 2^height); counts: how many of its leaves exist; slots:
     uint8[n, 2080], the nodes parked before the block (altered). Returns uint8[n, 32 * tree_places(height)]; nodes

@@ -214,18 +214,6 @@ def rehash(_typing: Any, link: Any) -> Any:
 
 
 @intrinsic
-def rehash_two(_typing: Any, a: Any, b: Any) -> Any:
-    """`rehash` of two digests; one by one, for a single one leaves no unit idle here."""
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return context.make_tuple(
-            builder, signature.return_type, [_rehash_one(context, builder, link) for link in args]
-        )
-
-    return types.UniTuple(STATE, 2)(STATE, STATE), code
-
-
-@intrinsic
 def to_chain(_typing: Any, state: Any) -> Any:
     """A digest in the form that `rehash` passes on; here they are the same."""
     return STATE(STATE), lambda context, builder, signature, args: args[0]

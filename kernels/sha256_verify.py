@@ -1,8 +1,8 @@
 """A whole proof of sequential work judged in one compiled call: indices drawn, root rebuilt, labels made again.
 
 The walk is the partial-tree validation of protocol 02-poet, section 2.3, with its recursion unrolled into a stack. It
-writes the parked nodes of each leaf straight into the message that the leaf's label is the hash of; then the labels
-are made two by two. Protocol 02-poet, sections 3 and 5.
+only notes what is to be joined with what; the joins are then made layer by layer, four at a time, and what is parked
+left of a leaf goes straight into the message that its label is the hash of. Protocol 02-poet, sections 3 and 5.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from .sha256 import (
     SLACK,
     Bytes,
     _copy,
+    _four_prepared,
     _hash,
+    _hash_four,
     _hash_padded,
-    _nest,
-    _nest_two,
+    _nest_four,
     _pad,
-    _prepared,
     _put_index,
+    _store_four,
     as_array,
 )
 
@@ -76,108 +77,155 @@ def _draw(root, count, num_leaves, indices):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True)
-def _walk(statement, indices, leaves, nodes, messages, ends, root):  # type: ignore[no-untyped-def]
-    """Rebuilds the root from leaves and proof nodes and appends to each leaf's message its left siblings.
+def _walk(indices, node_count, joins, layers):  # type: ignore[no-untyped-def]
+    """The walk over leaves and proof nodes, without their values. Returns (leaves reached, joins made, the root).
 
-    Returns how many leaves were reached. A frame of the stack is a subtree on its way up, from its first leaf on.
+    A value has a number: first the leaves, then the proof nodes, then the joins. joins[k] is (left, right, value to
+    append, first leaf, last leaf + 1): which two values are joined, and which of them is parked for which leaves;
+    layers[k] is the layer of what is joined. A frame of the stack is a subtree on its way up, from its first leaf on.
     """
-    size = len(statement)
-    node = _prepared(statement, 64)
-    blocks = _pad(node, 0, size + 64)
     index = np.empty(_STACK, np.uint64)
     layer = np.empty(_STACK, np.int64)
     stop = np.empty(_STACK, np.int64)
     first = np.empty(_STACK, np.int64)
-    values = np.empty((_STACK, 32), np.uint8)
-    reached, used, top = 1, 0, 0
-    index[0], layer[0], stop[0], first[0] = indices[0], 0, -1, 0
-    _copy(values[0], 0, leaves, 0)
-    node_count = len(nodes) // 32
+    value = np.empty(_STACK, np.int64)
+    count = len(indices)
+    reached, used, made, top = 1, 0, 0, 0
+    index[0], layer[0], stop[0], first[0], value[0] = indices[0], 0, -1, 0, 0
     while True:
-        sibling_first = -1
+        sibling = -1
+        sibling_first = reached
         if layer[top] != stop[top]:
             at = layer[top]
-            wanted = index[top] ^ _ONE
             following = np.uint64(0)
-            if reached < len(indices) and at < 64:
+            if reached < count and at < 64:
                 following = indices[reached] >> np.uint64(at)
-            if reached < len(indices) and following == wanted:
+            if reached < count and following == index[top] ^ _ONE:
                 top += 1
-                index[top], layer[top], stop[top], first[top] = indices[reached], 0, at, reached
-                _copy(values[top], 0, leaves, 32 * reached)
+                index[top], layer[top], stop[top] = indices[reached], 0, at
+                first[top], value[top] = reached, reached
                 reached += 1
                 continue
             if used < node_count:
-                sibling_first = reached  # no leaf of its own
-                sibling, start = nodes, 32 * used
+                sibling = count + used
                 used += 1
-        if sibling_first < 0:
+        if sibling < 0:
             # this subtree is complete, or the nodes ran out: it is the sibling of the one below it on the stack
             if top == 0:
                 break
-            sibling_first = first[top]
-            sibling, start = values[top], 0
+            sibling, sibling_first = value[top], first[top]
             top -= 1
-        value = values[top]
+        layers[made] = layer[top]
         if index[top] & _ONE:
-            for leaf in range(first[top], sibling_first):
-                _copy(messages[leaf], ends[leaf], sibling, start)
-                ends[leaf] += 32
-            _copy(node, size, sibling, start)
-            _copy(node, size + 32, value, 0)
+            joins[made, 0], joins[made, 1], joins[made, 2] = sibling, value[top], sibling
+            joins[made, 3], joins[made, 4] = first[top], sibling_first
         else:
-            for leaf in range(sibling_first, reached):
-                _copy(messages[leaf], ends[leaf], value, 0)
-                ends[leaf] += 32
-            _copy(node, size, value, 0)
-            _copy(node, size + 32, sibling, start)
-        store(_hash_padded(node, 0, blocks), value, 0)
+            joins[made, 0], joins[made, 1], joins[made, 2] = value[top], sibling, value[top]
+            joins[made, 3], joins[made, 4] = sibling_first, reached
+        value[top] = count + node_count + made
+        made += 1
         layer[top] += 1
         index[top] = index[top] >> _ONE
-    root[:] = values[0]
-    return reached
+    return reached, made, value[0]
 
 
 @njit(nogil=True)
-def _same(digest, leaves, start):  # type: ignore[no-untyped-def]
+def _by_layer(layers, made):  # type: ignore[no-untyped-def]
+    """The joins in the order of their layers: those of one layer do not depend on each other."""
+    highest = 0
+    for join in range(made):
+        highest = max(highest, layers[join])
+    ends = np.zeros(highest + 2, np.int64)
+    for join in range(made):
+        ends[layers[join] + 1] += 1
+    for layer in range(highest + 1):
+        ends[layer + 1] += ends[layer]
+    order = np.empty(made, np.int64)
+    for join in range(made):
+        order[ends[layers[join]]] = join
+        ends[layers[join]] += 1
+    return order
+
+
+@njit(nogil=True)
+def _join_all(statement, joins, layers, order, values, base, messages, stride, ends):  # type: ignore[no-untyped-def]
+    """Makes the joins, four at a time, and appends to each leaf's message what was parked left of it."""
+    size = len(statement)
+    buffer, offsets = _four_prepared(statement, 64)
+    blocks = np.empty(4, np.int64)
+    places = np.empty(4, np.int64)
+    for lane in range(4):
+        blocks[lane] = _pad(buffer, offsets[lane], size + 64)
+    position = 0
+    while position < len(order):
+        layer = layers[order[position]]
+        lanes = 1
+        while lanes < 4 and position + lanes < len(order) and layers[order[position + lanes]] == layer:
+            lanes += 1
+        for lane in range(lanes):
+            join = order[position + lane]
+            places[lane] = 32 * (base + join)
+            _copy(buffer, offsets[lane] + size, values, 32 * joins[join, 0])
+            _copy(buffer, offsets[lane] + size + 32, values, 32 * joins[join, 1])
+            for leaf in range(joins[join, 3], joins[join, 4]):
+                _copy(messages, leaf * stride + ends[leaf], values, 32 * joins[join, 2])
+                ends[leaf] += 32
+        if lanes == 1:
+            store(_hash_padded(buffer, 0, blocks[0]), values, places[0])
+        else:
+            for lane in range(lanes, 4):
+                places[lane] = 32 * (base + len(order))  # beyond the last value: nobody looks
+            _store_four(_hash_four(buffer, offsets, blocks), values, places)
+        position += lanes
+
+
+@njit(nogil=True)
+def _same(a, start_a, b, start_b):  # type: ignore[no-untyped-def]
     for position in range(32):  # noqa: SIM110 - a generator is no compiled code
-        if digest[position] != leaves[start + position]:
+        if a[start_a + position] != b[start_b + position]:
             return False
     return True
 
 
 @njit(nogil=True, cache=True)
 def _verify(statement, root, num_leaves, leaves, nodes, actual):  # type: ignore[no-untyped-def]
-    count = len(leaves) // 32
-    size = len(statement)
+    count, node_count, size = len(leaves) // 32, len(nodes) // 32, len(statement)
     indices = np.empty(count, np.uint64)
     _draw(root, count, num_leaves, indices)
-    messages = np.empty((count, size + 8 + 32 * MAX_LAYERS + SLACK), np.uint8)
+    most = count + node_count
+    joins = np.empty((most, 5), np.int64)
+    layers = np.empty(most, np.int64)
+    reached, made, top = _walk(indices, node_count, joins, layers)
+    values = np.empty(32 * (most + made + 1), np.uint8)
+    values[: len(leaves)] = leaves
+    values[len(leaves) : 32 * most] = nodes
+    stride = size + 8 + 32 * MAX_LAYERS + SLACK
+    messages = np.empty((count + 3) * stride, np.uint8)
     ends = np.empty(count, np.int64)
     for leaf in range(count):
-        messages[leaf, :size] = statement
-        _put_index(messages[leaf], size, indices[leaf])
+        messages[leaf * stride : leaf * stride + size] = statement
+        _put_index(messages, leaf * stride + size, indices[leaf])
         ends[leaf] = size + 8
-    found = np.empty(32, np.uint8)
-    reached = _walk(statement, indices, leaves, nodes, messages, ends, found)
-    if not _same(found, root, 0):
+    _join_all(statement, joins, layers, _by_layer(layers, made), values, most, messages, stride, ends)
+    if not _same(values, 32 * top, root, 0):
         return ROOT_MISMATCH
     if reached != count:
         return SNAPSHOT_COUNT
-    for a in range(0, count - 1, 2):
-        state_a = _hash(messages[a], 0, ends[a])
-        state_b = _hash(messages[a + 1], 0, ends[a + 1])
-        state_a, state_b = _nest_two(state_a, state_b, NESTING - 1)
-        store(state_a, actual, 0)
-        if not _same(actual, leaves, 32 * a):
-            return a
-        store(state_b, actual, 0)
-        if not _same(actual, leaves, 32 * a + 32):
-            return a + 1
-    if count & 1:
-        store(_nest(_hash(messages[count - 1], 0, ends[count - 1]), NESTING - 1), actual, 0)
-        if not _same(actual, leaves, 32 * count - 32):
-            return count - 1
+    found = np.empty(128, np.uint8)
+    places = np.array([0, 32, 64, 96])
+    offsets = np.empty(4, np.int64)
+    blocks = np.empty(4, np.int64)
+    for first in range(0, count, 4):
+        for lane in range(4):
+            # the last lanes may repeat the last leaf
+            leaf = min(first + lane, count - 1)
+            offsets[lane] = leaf * stride
+            blocks[lane] = _pad(messages, offsets[lane], ends[leaf])
+        _store_four(_nest_four(_hash_four(messages, offsets, blocks), NESTING - 1), found, places)
+        for lane in range(min(4, count - first)):
+            if not _same(found, 32 * lane, leaves, 32 * (first + lane)):
+                _copy(actual, 0, found, 32 * lane)
+                return first + lane
     return VALID
 
 

@@ -26,9 +26,9 @@ import pytest
 
 from api.cli.main import main
 from kernels import cpu, device
+from protocol.post import commitment, vrf_difficulty
 from prover.post import metadata as metadata_file
 from prover.post.metadata import PostMetadata
-from protocol.post import commitment, vrf_difficulty
 
 ROOT = Path(__file__).resolve().parent.parent
 NODE_ID = "11" * 32
@@ -293,25 +293,43 @@ def public_folder() -> Iterator[Path]:
         shutil.rmtree(path)
 
 
-def ordinary_user(folder: Path) -> dict[str, Any]:
-    """Options of `start` that make the child a user whom permissions bind, and hand `folder` over to that user."""
+def as_ordinary_user(*words: object, folder: Path) -> Result:
+    """Runs a command line as a user whom permissions bind, and who owns `folder`, which was made for it.
+
+    Root's child loads what it needs before it gives its rights up: the interpreter's files may be closed to others.
+    """
     if os.geteuid() != 0:
-        return {}
-    options: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
-    try:
-        answer = run_child(script="import api.cli.init, numpy", cwd="/", timeout=60, **options)
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
-        answer = Result(-1, "", str(error))
-    if answer.code != 0:
-        not_checked(f"permissions do not bind root, and another user cannot run the command here: {answer.err}")
-    for path in (folder, *folder.rglob("*")):
-        os.chown(path, NOBODY, NOBODY)
-    return options
+        return run_child(*words, cwd="/")
+    script = f"""
+import os, sys
+import api.cli.init, prover.post.init, kernels.device, kernels.cpu, kernels.pool, rich.console, rich.markup
+try:
+    os.setgroups([])
+    os.setgid({NOBODY})
+    os.setuid({NOBODY})
+except OSError as error:
+    print("rights:", error, file=sys.stderr)
+    sys.exit(77)
+from api.cli.main import main
+sys.exit(main())
+"""
+    result = run_child(*words, script=script, cwd="/")
+    if result.code == 77:
+        not_checked(f"permissions do not bind root, and it cannot become another user here: {result.err}")
+    assert "ModuleNotFoundError" not in result.err and "ImportError" not in result.err, result.err
+    return result
+
+
+def give_to_ordinary_user(folder: Path) -> None:
+    """Makes the user of `as_ordinary_user` the owner of a folder and all in it."""
+    if os.geteuid() == 0:
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
 
 
 @contextlib.contextmanager
-def small_disk(size: int) -> Iterator[tuple[Path, Callable[[], None]]]:
-    """A disk of `size` bytes in memory, and a function that mounts it read-only."""
+def small_disk(size: int) -> Iterator[tuple[Path, Callable[[str], None]]]:
+    """A disk of `size` bytes in memory, and a function that mounts it again with other options."""
     if os.geteuid() != 0 or shutil.which("mount") is None:
         not_checked("only root can mount a small disk")
     path = Path(tempfile.mkdtemp(prefix="smesher-disk-"))
@@ -319,16 +337,16 @@ def small_disk(size: int) -> Iterator[tuple[Path, Callable[[], None]]]:
     def mount(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(["mount", *words], capture_output=True, text=True)
 
+    def again(options: str) -> None:
+        answer = mount("-o", f"remount,{options}", str(path))
+        assert answer.returncode == 0, answer.stderr
+
     try:
         mounted = mount("-t", "tmpfs", "-o", f"size={size},mode=755", "tmpfs", str(path))
         if mounted.returncode != 0:
             not_checked(f"this machine lets no small disk be mounted: {mounted.stderr.strip()}")
         try:
-
-            def read_only() -> None:
-                assert mount("-o", "remount,ro", str(path)).returncode == 0
-
-            yield path, read_only
+            yield path, again
         finally:
             subprocess.run(["umount", str(path)], check=True)
     finally:

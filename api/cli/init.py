@@ -214,7 +214,7 @@ def _work(storage: Storage, request: Request, plan: InitPlan, pool: Pool, output
         except Interrupted as error:
             done = sum(storage.data_files().values()) // LABEL_SIZE
             raise Interrupted(
-                f"Stopped with {done} of {request.num_labels} labels on disk. {str(error).removeprefix('Stopped; ')}"
+                f"Stopped with {done} of {request.num_labels} labels on disk; {str(error).removeprefix('Stopped; ')}"
             ) from None
     seconds = time.monotonic() - began
     written = initialisation.labels_written

@@ -101,6 +101,7 @@ class PoetService:
         self._closing: set[int] = set()
         """Closed rounds whose root is not computed yet."""
         self._stopping = False
+        self._opened = False
 
     # Start and end
 
@@ -144,6 +145,7 @@ class PoetService:
             open_round=round_id,
             members=store.count(),
         )
+        self._opened = True
 
     @property
     def has_certifier(self) -> bool:
@@ -228,6 +230,9 @@ class PoetService:
             if timer is not None:
                 timer.cancel()
         self._flush_timer = None
+        if not self._opened:
+            self._close_files()
+            return
         while self.machine.pending or not all(map(self.machine.is_flushed, self._closing)):
             self._flush()
             await asyncio.sleep(0.001)

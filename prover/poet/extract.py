@@ -1,6 +1,6 @@
 """Drawing the proof of a finished round: the root from the kept layer, then the proven leaves made again.
 
-The tree has three storeys. Blocks of 2^height leaves below the kept layer are regenerated from their labels, two side
+The tree has three storeys. Blocks of 2^height leaves below the kept layer are regenerated from their labels, four side
 by side and on all cores; chunks of nodes above it are read when they are needed; what is above the chunks fits in
 memory. Every regenerated block must end in the node that was kept. Protocol 02-poet, sections 2.2, 3 and 13.
 """
@@ -22,6 +22,9 @@ from prover.poet import fiat_shamir
 from prover.poet.verify import usable_cores
 
 NODE_SIZE = 32
+BLOCKS = 4
+"""Blocks that are regenerated side by side."""
+
 CHUNK_HEIGHT = 12
 """Layers between the kept one and the part of the tree that is held in memory."""
 
@@ -244,17 +247,17 @@ class _Extraction:
             for number, places in sorted(wanted.items())
             if number << self._height < self._leaves
         ]
-        pairs = [blocks[at : at + 2] for at in range(0, len(blocks), 2)]
-        if self._threads == 1 or len(pairs) < 2:
-            for pair in pairs:
-                self._below.update(self._regenerated(pair))
+        groups = [blocks[at : at + BLOCKS] for at in range(0, len(blocks), BLOCKS)]
+        if self._threads == 1 or len(groups) < 2:
+            for group in groups:
+                self._below.update(self._regenerated(group))
         else:
             with ThreadPoolExecutor(self._threads, "poet-draw") as pool:
-                for found in pool.map(self._regenerated, pairs):
+                for found in pool.map(self._regenerated, groups):
                     self._below.update(found)
 
     def _regenerated(self, blocks: Sequence[_Block]) -> dict[tuple[int, int], bytes]:
-        """The wanted nodes of one or two blocks."""
+        """The wanted nodes of some blocks."""
         self._stop.check()
         trees = sha256.regenerate(
             self._statement,

@@ -63,7 +63,8 @@ def verify(proof: MerkleProof, statement: bytes, num_leaves: int, security_param
         # too few leaves to draw from, or nothing to draw: the checks before the walk say so
         indices = fiat_shamir.draw(proof.root, num_leaves, security_param)
         _partial_tree(proof, indices, statement)
-    if all(len(part) == NODE_SIZE for part in (proof.root, *proof.proven_leaves, *proof.proof_nodes)):
+    parts = (proof.root, *proof.proven_leaves, *proof.proof_nodes)
+    if set(map(len, parts)) == {NODE_SIZE}:
         _verify_compiled(proof, statement, num_leaves)
     else:
         _verify_any_lengths(proof, statement, num_leaves, security_param)

@@ -31,6 +31,7 @@ from api.poet_server.http import HttpApi
 from api.poet_server.service import PoetService
 from api.poet_server.worker_link import NoWorker, ThreadWorker, WorkerLink
 from prover.poet.execution import Settings
+from prover.poet.records import ProofRecord
 from prover.poet.registration import Refused, Registered, Submit
 from prover.poet.worker import Worker, WorkerConfig
 from protocol.pb.grpc.reflection.v1 import reflection_pb2
@@ -139,18 +140,32 @@ class PlayedServer:
         return answered[0]
 
     def set_clock(self, now_ns: int) -> None:
-        """Moves the clock on, lets the server look at it, and waits for proofs that are due by then."""
+        """Moves the clock on, round by round, and waits for what is due by then: work begun, proofs stored."""
+        while self.service.machine.next_deadline() <= now_ns:
+            closed = self.service.machine.open_round
+            self._set(self.service.machine.next_deadline())
+            state = self.config.rounds_dir / str(closed) / "state.bin"
+            self._wait(lambda: self.config.disable_worker or state.exists())
+        self._set(now_ns)
+        due = [
+            round_id
+            for round_id in range(self.service.machine.open_round)
+            if self.config.disable_worker or self.config.schedule.end(round_id) <= self.now_ns
+        ]
+        self._wait(lambda: all(map(self.service.proofs.has, due)))
+
+    def _set(self, now_ns: int) -> None:
         self.now_ns = max(self.now_ns, now_ns)
 
         async def look() -> None:
             self.service.tick()
 
         asyncio.run_coroutine_threadsafe(look(), self._loop).result(WAIT_S)
+
+    def _wait(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + WAIT_S
-        for round_id in range(self.service.machine.open_round):
-            due = self.config.disable_worker or self.config.schedule.end(round_id) <= self.now_ns
-            while due and not self.service.proofs.has(round_id) and time.monotonic() < deadline:
-                time.sleep(0.01)
+        while not condition() and time.monotonic() < deadline:
+            time.sleep(0.005)
         time.sleep(0.02)
 
     def exchange(self, request: bytes, *, until_close: bool = False) -> bytes:
@@ -298,7 +313,7 @@ def http(document: Any, context: Context) -> Iterator[Case | Later]:
         for entry in entries:
             if "response" in entry and others and next_round(entry, server):
                 # what came over the other interface before the round closed
-                register_all(server, others, bytes.fromhex(fields["other_key"]))
+                register_all(server, others, fields)
                 others = []
             yield Case(entry["name"], lambda e=entry: play(server, e, bodies, template))
 
@@ -325,11 +340,12 @@ def submits_of_grpc(context: Context, fields: dict[str, Any]) -> list[Submit]:
     return found
 
 
-def register_all(server: PlayedServer, requests: list[Submit], other_key: bytes) -> None:
+def register_all(server: PlayedServer, requests: list[Submit], fields: dict[str, Any]) -> None:
     """Registers what another transcript has; its trusted keys changed on the way, so all of them count here."""
     machine = server.service.machine
     before = machine.trusted
-    machine.trusted = replace(before, others=(*before.others, other_key))
+    keys = [bytes.fromhex(fields[name]) for name in ("trusted_key", "other_key")]
+    machine.trusted = replace(before, others=(*before.others, *keys))
     for request in requests:
         answer = server.register(request)
         assert isinstance(answer, Registered), f"a recorded registration is refused: {answer}"
@@ -422,7 +438,7 @@ def grpc_calls(document: Any, context: Context) -> Iterator[Case | Later]:
     with server:
         for entry in entries:
             if entry["method"].endswith("/Proof") and entry["response"]["code"] == 0:
-                register_all(server, others, bytes.fromhex(fields["other_key"]))
+                register_all(server, others, fields)
                 others = []
                 server.set_clock(schedule.end(0) + 1)
             prepare_keys(entry, directory / "trusted", fields)
@@ -514,7 +530,8 @@ def play_scenario(scenario: dict[str, Any], directory: Path) -> None:
     server.__enter__()
     try:
         for entry in entries:
-            if "after a restart" in entry["name"]:
+            if went_back(entry, server):
+                # the challenge of the proof of work is the first one again: the recorded server was started anew
                 server.__exit__()
                 server = PlayedServer(config, now_ns=server.now_ns, leaves=leaves)
                 server.__enter__()
@@ -527,6 +544,16 @@ def play_scenario(scenario: dict[str, Any], directory: Path) -> None:
             assert found is not None and found.hex() == value, f"row {key}: expected {value}, got {found!r}"
     finally:
         server.__exit__()
+
+
+def went_back(entry: dict[str, Any], server: PlayedServer) -> bool:
+    """Whether the recorded server told a challenge of the proof of work that it had told before, after another."""
+    body = str(entry["response"].get("body"))
+    if not body.startswith('{"powParams"'):
+        return False
+    told = base64.b64decode(json.loads(body)["powParams"]["challenge"])
+    previous = server.service.machine.pow.previous
+    return previous is not None and told == previous
 
 
 LEAVES_OF_LARGE_PROOF = 20_000
@@ -569,12 +596,30 @@ def play_step(server: PlayedServer, entry: dict[str, Any], entries: list[dict[st
     found = server.exchange(request_bytes(request))
     message = str(response.get("body"))
     if "received message larger than max" in message:
+        # how large depends on the number of leaves, which was not recorded
         found = re.sub(rb"\(\d+ vs", b"(N vs", found)
         expected = re.sub(r"\(\d+ vs", "(N vs", message)
         check_body(split(found)[3], expected)
         assert split(found)[0] == f"HTTP/1.1 {response['status']} {response['reason']}"
         return
+    if request["path"] == "/v1/pow_params" and not is_known_challenge(message, entries):
+        # the root of a proof that was not recorded: ours must be the root of our proof
+        record = server.service.proof("0")
+        assert isinstance(record, ProofRecord), f"there is no proof: {record}"
+        told = json.loads(split(found)[3])["powParams"]["challenge"]
+        assert told == base64.b64encode(record.nip.root).decode(), f"got {told}"
+        return
     check_response(found, response, {})
+
+
+def is_known_challenge(body: str, entries: list[dict[str, Any]]) -> bool:
+    """Whether a recorded challenge is the first one, or the root of a recorded proof (none: of an empty one)."""
+    challenge = base64.b64decode(json.loads(body)["powParams"]["challenge"])
+    first = initial_challenge(entries)
+    if first is None or challenge in (b"", first):
+        return True
+    text = base64.b64encode(challenge).decode()
+    return any(f'"root":"{text}"' in str(entry["response"].get("body")) for entry in entries)
 
 
 def first_round(entry: dict[str, Any]) -> bool:
@@ -604,29 +649,40 @@ def whole_rounds(document: Any, context: Context) -> Iterator[Case | Later]:
     config = configuration(fields, context.temporary("poet"))
     leaves = {int(one["round_id"]): int(one["node_side"]["leaf_count"]) for one in rounds}
     first = base64.b64decode(rounds[0]["pow_params"]["challenge"])
-    server = PlayedServer(config, now_ns=config.schedule.genesis_ns, pow_challenge=first, leaves=leaves)
+    before = config.schedule.genesis_ns - 10**11
+    server = PlayedServer(config, now_ns=before, pow_challenge=first, leaves=leaves)
+    schedule = config.schedule
+    events: list[tuple[int, str, Callable[[], None]]] = []
+    for one in rounds:
+        round_id = int(one["round_id"])
+        for position, member in enumerate(one["members"]):
+            left = float(member["response"]["roundEnd"].removesuffix("s"))
+            sent = schedule.end(round_id) - int(left * 1e9)
+            name = f"round {round_id}, member {position}"
+            events.append((sent, name, lambda m=member, t=sent: play_member(server, m, t)))
+        name = f"round {round_id}, proof"
+        events.append((schedule.end(round_id), name, lambda r=one: play_proof(server, r)))
     with server:
-        for one in rounds:
-            yield Case(f"round {one['round_id']}", lambda r=one: play_round(server, r))
+        for _, name, check in sorted(events, key=lambda event: event[0]):
+            yield Case(name, check)
         yield Case("databases", lambda: check_databases(server, document))
 
 
-def play_round(server: PlayedServer, one: dict[str, Any]) -> None:
+def play_member(server: PlayedServer, member: dict[str, Any], sent_ns: int) -> None:
+    server.set_clock(max(server.now_ns, sent_ns))
+    raw = request_bytes(
+        {"method": "POST", "path": "/v1/submit", "headers": {}, "body": json.dumps(member["request"])}
+    )
+    status, _, _, found = split(server.exchange(raw))
+    assert status == "HTTP/1.1 200 OK", f"{status}: {found}"
+    check_body(found, json.dumps(member["response"], separators=(",", ":")))
+
+
+def play_proof(server: PlayedServer, one: dict[str, Any]) -> None:
     round_id = int(one["round_id"])
     schedule = server.config.schedule
     for key, moment in (("start", schedule.start(round_id)), ("end", schedule.end(round_id))):
         assert Time.parse(one[key]).unix_ns == moment, f"{key}: expected {one[key]}"
-    for member in one["members"]:
-        response = member["response"]
-        left = ROUND_END.search(response["body"])
-        assert left is not None, response
-        server.set_clock(max(server.now_ns, schedule.end(round_id) - int(float(left[1]) * 1e9)))
-        body = member.get("request", member.get("request_body"))
-        raw = request_bytes({"method": "POST", "path": "/v1/submit", "headers": {}, "body": body})
-        status, _, _, found = split(server.exchange(raw))
-        assert status.startswith(f"HTTP/1.1 {response.get('status', 200)} "), f"{status}: {found}"
-        check_body(found, response["body"])
-    server.set_clock(schedule.start(round_id))
     server.set_clock(schedule.end(round_id))
     raw = request_bytes({"method": "GET", "path": f"/v1/proofs/{round_id}", "headers": {}, "body": None})
     status, _, _, found = split(server.exchange(raw))
@@ -634,6 +690,29 @@ def play_round(server: PlayedServer, one: dict[str, Any]) -> None:
     expected = one["proof_body"]
     same = found == expected if isinstance(expected, str) else json.loads(found) == expected
     assert same, f"expected {str(expected)[:200]}, got {found[:200]}"
+    check_node_side(json.loads(found), one)
+
+
+def check_node_side(body: dict[str, Any], one: dict[str, Any]) -> None:
+    """What a node makes of the answer: statement, message, reference, verdict, membership proofs."""
+    side = one["node_side"]
+    message = message_of(body, one["round_id"])
+    assert message.statement.hex() == side["statement"], message.statement.hex()
+    assert message.encode().hex() == side["poet_proof_message_scale"]
+    assert message.poet_proof.reference().hex() == side["ref"]
+    try:
+        verify(message.poet_proof.merkle_proof, message.statement, message.poet_proof.leaf_count)
+    except ProofError as error:
+        assert side["validate_error"], f"expected the proof to be valid, got {error}"
+    else:
+        assert not side["validate_error"], f"expected the refusal {side['validate_error']}"
+    members = [base64.b64decode(member) for member in body["proof"]["members"]]
+    for member in side["members"]:
+        index = members.index(bytes.fromhex(member["challenge"]))
+        assert index == int(member["leaf_index"])
+        nodes = membership_nodes(members, index)
+        encoded = MembershipProof(nodes, index).encode().hex()
+        assert encoded == member["merkle_proof_scale"], f"expected {member['merkle_proof_scale']}, got {encoded}"
 
 
 def check_databases(server: PlayedServer, document: dict[str, Any]) -> None:
