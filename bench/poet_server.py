@@ -36,9 +36,7 @@ def requests(count: int, difficulty: int, pow_challenge: bytes) -> list[bytes]:
         public, secret = crypto_sign_seed_keypair(index.to_bytes(32, "big"))
         prefix, challenge = bytes(20) + b"\x04", os.urandom(32)
         nonce = 0
-        while difficulty and not has_leading_zero_bits(
-            pow_hash(pow_challenge, public, challenge, nonce), difficulty
-        ):
+        while difficulty and not has_leading_zero_bits(pow_hash(pow_challenge, public, challenge, nonce), difficulty):
             nonce += 1
         signature = crypto_sign(prefix + challenge, secret)[:64]
         body = json.dumps(

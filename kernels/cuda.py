@@ -132,8 +132,9 @@ def plan(
     properties: Properties, layout: Layout, scrypt_n: int, registers: int, free: int, limit: int | None = None
 ) -> plan_gpu.Plan:
     """The planner's answer, kept to the labels that registers can hold. Raises `MemoryShortage`."""
-    most = resident_labels(properties, layout, registers) * layout.label_bytes(scrypt_n)
-    room = -(-most * 8 // 7)  # the planner keeps an eighth for what stands beside the rows
+    # the planner gives an eighth of the room to what stands beside the rows, the rest to the rows
+    each = max(-(-layout.label_bytes(scrypt_n) * 8 // 7), 8 * plan_gpu.ENGINES * plan_gpu.SIDE_BYTES)
+    room = resident_labels(properties, layout, registers) * each
     return plan_gpu.plan(numbers_of(properties, free), layout, scrypt_n, room if limit is None else min(room, limit))
 
 

@@ -1,17 +1,19 @@
 """Devices that can compute labels: what is here, why something was passed over, and how a person picks one.
 
-Every backend is a module with the same parts: `devices()`, which never raises for an absent driver,
-and `LabelEngine`. Ids are the reference's FFI ids: GPUs from 0 in platform order, the CPU 4294967295.
-Specified in protocol 01-post-tools, section 1.1.
+Every backend is a module with the same parts: `devices()`, which never raises for an absent driver, `engines()` and
+`LabelEngine`. Drivers of GPUs are asked in a child process (`discovery`), because they may hang or crash. Ids are the
+reference's FFI ids: GPUs from 0 in platform order, the CPU 4294967295. Specified in protocol 01-post-tools, sections
+1.1 and 8.
 """
 
 from __future__ import annotations
 
-import ctypes.util
+import functools
 import importlib.util
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +43,8 @@ class Device:
     compute_units: int
     pci: str | None = None
     aliases: tuple[str, ...] = ()
+    handle: str = ""
+    """How the backend finds the device again; its own business."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +68,10 @@ class Engine(Protocol):
 
     device: Device
     scrypt_n: int
-    granularity: int
-    """Labels that are computed side by side; batches are best multiples of it."""
+
+    @property
+    def granularity(self) -> int:
+        """Labels that are computed side by side; batches are best multiples of it. It may fall when memory is short."""
 
     def labels(self, commitment: bytes, start: int, count: int, out: Labels) -> VrfCandidate:
         """Writes the 16-byte labels start … start+count-1 to `out`, uint8[count, 16]."""
@@ -92,26 +98,140 @@ class SelectionError(KernelError):
         self.devices = tuple(devices)
 
 
+GPU_BACKENDS = ("cuda", "opencl")
+"""Asked in this order; the first that has a card drives it."""
+
+_TITLES = {"cuda": "CUDA", "opencl": "OpenCL"}
+
+Ask = Callable[..., Any]
+"""`discovery.ask`, or what stands in for it in a test."""
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What all backends found."""
+
+    devices: tuple[Device, ...]
+    """One entry a device: GPUs in the reference's order, OpenCL's CPU devices, the CPU last."""
+    alternatives: tuple[Device, ...]
+    """Entries of another backend for a card that is in `devices` already."""
+    passed_over: tuple[PassedOver, ...]
+
+
 def devices() -> list[Device]:
     """All devices that can compute labels, in the order of the reference: GPUs first, the CPU last."""
-    from . import cpu
+    return list(_discovered().devices)
 
-    return cpu.devices()
+
+def alternatives() -> list[Device]:
+    """The same cards through another backend: used when a person names that backend."""
+    return list(_discovered().alternatives)
 
 
 def passed_over() -> list[PassedOver]:
     """What was looked for besides `devices()`, and why it is not used."""
-    return [
-        PassedOver("OpenCL", _why_not("OpenCL", "OpenCL", "pyopencl", "opencl")),
-        PassedOver("CUDA", _why_not("CUDA", "cuda", "cupy", "cuda")),
-    ]
+    return list(_discovered().passed_over)
 
 
-def _why_not(what: str, library: str, package: str, extra: str) -> str:
-    driver = ctypes.util.find_library(library)
-    found = [f"driver library {driver}" if driver else f"no driver library lib{library}"]
-    found.append(f"Python package {package} " + ("found" if importlib.util.find_spec(package) else "not installed"))
-    return ", ".join(found) + f"; this version has no {what} engine and computes labels on the CPU"
+@functools.cache
+def _discovered() -> Discovery:
+    from . import discovery
+
+    return discover(discovery.ask)
+
+
+def discover(ask: Ask) -> Discovery:
+    """Asks every backend; a driver that hangs, crashes or refuses is passed over with the reason."""
+    from . import cpu
+
+    with ThreadPoolExecutor(len(GPU_BACKENDS)) as threads:
+        answers = list(threads.map(lambda backend: _asked(backend, ask), GPU_BACKENDS))
+    listed = {backend: found for backend, (found, _) in zip(GPU_BACKENDS, answers)}
+    passed = [reason for _, reasons in answers for reason in reasons]
+    chosen, others = merged(listed["cuda"], listed["opencl"])
+    return Discovery((*chosen, *cpu.devices()), tuple(others), tuple(passed))
+
+
+def merged(cuda: Sequence[Device], opencl: Sequence[Device]) -> tuple[list[Device], list[Device]]:
+    """(one entry a device, the other entries): a card that both know by its PCI address is driven through CUDA.
+
+    It keeps its place and its id in OpenCL's list, which is the reference's; cards that only CUDA knows come after it.
+    """
+    by_address = {one.pci: one for one in cuda if one.pci is not None}
+    chosen: list[Device] = []
+    others: list[Device] = []
+    for one in opencl:
+        better = by_address.pop(one.pci, None) if one.pci is not None else None
+        chosen.append(one if better is None else replace(better, id=one.id))
+        if better is not None:
+            others.append(one)
+    gpus = [one for one in chosen if one.device_class == "GPU"]
+    rest = [one for one in cuda if one.pci is None or one.pci in by_address]
+    ids = 1 + max((one.id for one in gpus if one.id is not None), default=-1)
+    added = [replace(one, id=ids + place) for place, one in enumerate(rest)]
+    return [*gpus, *added, *(one for one in chosen if one.device_class != "GPU")], others
+
+
+def _asked(backend: str, ask: Ask) -> tuple[list[Device], list[PassedOver]]:
+    from . import backends, discovery
+
+    title, module = _TITLES[backend], backends.of(backend)
+    if importlib.util.find_spec(module.package) is None:
+        return [], module.passed_over()  # without its package a backend touches no driver
+    try:
+        answer = ask(backend, "list", timeout_s=discovery.LIST_SECONDS)
+        found = [discovery.device_of(values) for values in answer["devices"]]
+        return found, [PassedOver(**values) for values in answer["passed_over"]]
+    except (KernelError, KeyError, TypeError) as error:
+        return [], [PassedOver(title, str(error))]
+
+
+def engines(
+    device: Device,
+    scrypt_n: int,
+    threads: int,
+    memory_bytes: int | None = None,
+    *,
+    note: Callable[[str], None] = lambda message: None,
+    ask: Ask | None = None,
+) -> list[Engine]:
+    """The engines of a device for a pool, tuned as was measured before; `memory_bytes` limits what a GPU may use.
+
+    A GPU is tried in a child process first. Raises `KernelError` when its driver hangs, crashes or refuses, or when
+    its first label is wrong; `MemoryShortage` when not even one label fits.
+    """
+    from . import backends, cpu, discovery, plan_gpu, tune
+
+    if device.backend == "cpu":
+        return list(cpu.engines(device, scrypt_n, threads))
+    plan_gpu.check_scrypt_n(scrypt_n)
+    tuning = tune.remembered(device, backends.kernel_hash())
+    layout = _tried(device, scrypt_n, tuning, ask or discovery.ask, note)
+    if tuning is None or layout != tuning.layout:
+        tuning = plan_gpu.Tuning(layout)
+    return list(backends.of(device.backend).engines(device, scrypt_n, memory_bytes, tuning, note))
+
+
+def _tried(device: Device, scrypt_n: int, tuning: Any, ask: Ask, note: Callable[[str], None]) -> Any:
+    """The first layout that gives a right label: the tuned or default one, else the simplest."""
+    from . import discovery, plan_gpu, scrypt_scalar
+
+    expected = scrypt_scalar.label32(bytes(32), 0, scrypt_n)
+    found = b""
+    for wanted in (asdict(tuning.layout) if tuning is not None else "default", "simple"):
+        question = {"device": asdict(device), "scrypt_n": scrypt_n, "layout": wanted}
+        answer = ask(device.backend, "open", question, timeout_s=discovery.OPEN_SECONDS)
+        found = bytes.fromhex(answer["label"])
+        if found == expected:
+            return plan_gpu.layout_of(answer["layout"])
+        note(
+            f"{device.name} (driver {device.driver}) computed a wrong first label with the layout "
+            f"{plan_gpu.layout_of(answer['layout']).describe()}"
+        )
+    raise KernelError(
+        f"{device.name} (driver {device.driver}) computes wrong labels: label 0 is {found.hex()} instead of "
+        f"{expected.hex()}. It is not used; install another version of its driver."
+    )
 
 
 def select(available: Sequence[Device], selectors: Sequence[str]) -> list[Device]:

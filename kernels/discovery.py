@@ -1,13 +1,12 @@
 """Asks a driver in a child process with a time limit: one that hangs or crashes must not take the program along.
 
 `ask` starts `python -m kernels.discovery BACKEND QUESTION`, which answers with one JSON document. Questions are
-`list` (devices, and what was passed over) and `open` (build the kernel on one device and compute a label).
+`list` (devices, and what was passed over), `open` (build the kernel on one device and compute a label) and `tune`.
 Specified in protocol 01-post-tools, section 8, "hang or crash at open".
 """
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import signal
@@ -18,6 +17,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from . import plan_gpu
+from .device import Device
 from .errors import KernelError
 
 LIST_SECONDS = 30.0
@@ -104,28 +105,52 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _list(backend: Any, document: object) -> object:
+# -- the child -------------------------------------------------------------------------------------------------------
+
+
+def _list(backend: Any, document: Any) -> object:
     return {
         "devices": [asdict(one) for one in backend.devices()],
         "passed_over": [asdict(one) for one in backend.passed_over()],
     }
 
 
-def _open(backend: Any, document: object) -> object:
-    return backend.first_label(document)
+def _open(backend: Any, document: Any) -> object:
+    """Label 0 at N, and the layout that it was computed with: the one given, "default" or "simple"."""
+    device, scrypt_n, wanted = device_of(document["device"]), int(document["scrypt_n"]), document["layout"]
+    numbers = backend.numbers(device)
+    if wanted == "default":
+        layout = plan_gpu.default_layout(numbers, scrypt_n)
+    else:
+        layout = plan_gpu.simplest(numbers) if wanted == "simple" else plan_gpu.layout_of(wanted)
+    return {"label": backend.first_label(device, scrypt_n, layout).hex(), "layout": asdict(layout)}
 
 
-QUESTIONS: dict[str, Callable[[Any, object], object]] = {"list": _list, "open": _open}
+def _tune(backend: Any, document: Any) -> object:
+    from . import tune
+
+    trials = tune.measure(backend, device_of(document["device"]), document["scrypt_n"], document["seconds"])
+    return [asdict(trial) for trial in trials]
+
+
+def device_of(values: dict[str, Any]) -> Device:
+    """A device from its fields, as they come out of JSON."""
+    return Device(**{**values, "aliases": tuple(values["aliases"])})
+
+
+QUESTIONS: dict[str, Callable[[Any, Any], object]] = {"list": _list, "open": _open, "tune": _tune}
 
 
 def main(words: Sequence[str]) -> None:
-    """The child: reads a document from standard input, writes one to standard output; a driver's prints go elsewhere."""
+    """The child: one document from standard input, one to standard output; what a driver prints goes elsewhere."""
+    from . import backends
+
     backend, question = words
     answer_to = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     document = json.load(sys.stdin)
     try:
-        found = {"answer": QUESTIONS[question](importlib.import_module(f"kernels.{backend}"), document)}
+        found = {"answer": QUESTIONS[question](backends.of(backend), document)}
     except Exception as error:  # whatever it is, the parent shows it
         found = {"error": f"{type(error).__name__}: {error}" if not isinstance(error, KernelError) else str(error)}
     with answer_to:

@@ -113,12 +113,25 @@ class Layout:
 
     def describe(self) -> str:
         """In a few words, for a person."""
-        parts = [f"gap {self.gap}{' free' if self.free else ''}", f"{self.lanes} items a label" if self.lanes > 1 else ""]
+        parts = [
+            f"gap {self.gap}{' free' if self.free else ''}",
+            f"{self.lanes} items a label" if self.lanes > 1 else "",
+        ]
         if self.lanes == 1 and self.labels > 1:
             parts.append(f"{self.labels} labels an item ({self.ilv} x uint{self.vec})")
         parts += [f"tile {self.tile}" if self.tile > 1 else "", f"groups of {self.group}"]
         parts.append(f"rotations by multiplication {self.rot_mul}" if self.rot_mul else "")
         return ", ".join(filter(None, parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How a device is used best, as far as was measured."""
+
+    layout: Layout
+    share: float = 1.0
+    """Part of the labels in flight that memory would allow: more of them bring nothing."""
+    labels_per_second: float = 0.0
 
 
 def layout_of(values: Mapping[str, object]) -> Layout:
@@ -175,10 +188,11 @@ def budget(numbers: DeviceNumbers, limit: int | None = None) -> int:
     return max(0, most if limit is None else min(most, limit))
 
 
-def plan(numbers: DeviceNumbers, layout: Layout, scrypt_n: int, limit: int | None = None) -> Plan:
+def plan(numbers: DeviceNumbers, layout: Layout, scrypt_n: int, limit: int | None = None, share: float = 1.0) -> Plan:
     """As many labels in flight as memory allows and the device can use, in full waves if there is room for one.
 
-    `limit` is the most bytes that a person allows. Raises `MemoryShortage` when not even one work-group fits,
+    `limit` is the most bytes that a person allows, `share` the part of the labels in flight that the device was
+    found to need. Raises `MemoryShortage` when not even one work-group fits,
     `KernelError` when N is no power of two.
     """
     check_scrypt_n(scrypt_n)
@@ -190,12 +204,19 @@ def plan(numbers: DeviceNumbers, layout: Layout, scrypt_n: int, limit: int | Non
     launch_room = available // 8 // (ENGINES * SIDE_BYTES)
     capacity = numbers.max_allocation // label_bytes // whole * whole
     slots = min(available * 7 // 8 // label_bytes, MAX_BUFFERS * capacity, _most(numbers, layout), launch_room)
+    slots = max(int(slots * share), min(slots, wave))
     slots = slots // wave * wave or slots // whole * whole
     if slots == 0:
         needed = whole * (label_bytes + ENGINES * SIDE_BYTES) * 8 // 7 + 1
         usable = min(available, MAX_BUFFERS * numbers.max_allocation)
         raise MemoryShortage(needed, usable, f"one work-group of {whole} labels at N = {scrypt_n} on this device")
     return _with_slots(layout, scrypt_n, slots, capacity, wave, max(slots, min(MAX_LAUNCH, launch_room)))
+
+
+def smallest(numbers: DeviceNumbers, layout: Layout, scrypt_n: int) -> Plan:
+    """A single work-group, to try a device with. Raises as `plan` does."""
+    fitted = plan(numbers, layout, scrypt_n).layout
+    return Plan(fitted, scrypt_n, fitted.whole, fitted.whole, 1, fitted.whole, fitted.whole)
 
 
 def halved(before: Plan, max_allocation: int) -> Plan:
@@ -272,9 +293,15 @@ def candidates(numbers: DeviceNumbers) -> list[Layout]:
     ]
 
 
-def refinements(numbers: DeviceNumbers, best: Layout) -> list[Layout]:
-    """What to try beside the best of the candidates."""
+def refinements(numbers: DeviceNumbers, best: Layout) -> list[Tuning]:
+    """What to try beside the best of the candidates: other groups, rotations as multiplications, less memory."""
     if numbers.kind == "cpu":
         return []
     groups = [replace(best, group=group) for group in (32, 128, 256) if best.lanes * 8 <= group <= numbers.max_group]
-    return groups + ([replace(best, rot_mul=8)] if numbers.rot_mul else [])
+    others = groups + ([replace(best, rot_mul=8)] if numbers.rot_mul else [])
+    return [*(Tuning(layout) for layout in others), Tuning(best, share=0.5)]
+
+
+def simplest(numbers: DeviceNumbers) -> Layout:
+    """The layout that asks least of a driver: for a device that computes wrong labels with its best one."""
+    return Layout(group=1) if numbers.kind == "cpu" else Layout(gap=2)

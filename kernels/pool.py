@@ -3,13 +3,15 @@
 Work-stealing: whoever is free takes the next piece of the list, sized so that a piece takes about the
 same time on every device. Pieces come back in any order and leave in the order of the list, so one
 writer can append them. A piece whose device failed is given back and taken by the next that is free;
-three failures in a row retire a device, the job goes on with the others. The last label of the first
-piece of every engine, and of every sixteenth after it, is recomputed in plain integers: a device that
-computes wrong labels is retired at once and none of that piece leaves the pool.
+three failures in a row retire an engine, the job goes on with the others. The last label of the first
+piece of every engine, and of every sixteenth after it, is recomputed in plain integers; of a GPU's pieces,
+with a `Sample`, the last and some random labels of each: a device that computes wrong labels is retired at
+once and none of that piece leaves the pool. `pause` lets all rest until `resume`.
 """
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections import deque
@@ -30,6 +32,15 @@ MAX_PIECE = 1 << 18
 FAILURES_TO_RETIRE = 3
 RETRY_SECONDS = 1.0
 CHECK_EVERY = 16
+
+CHECK_ONE_IN = 1 << 16
+"""Labels of a GPU of which one is recomputed on the CPU."""
+
+FIRST_CHECK = 256
+"""Labels of an engine's first piece on a GPU, all of them recomputed."""
+
+WAVE_CHECK = 64
+"""Labels recomputed of its second piece, the first that uses all of the card's memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +65,34 @@ class DeviceReport:
     errors: list[str] = field(default_factory=list)
     retired: int = 0
     """Engines of the device that were given up."""
+    checked: int = 0
+    """Labels that were recomputed on the CPU."""
+    distrusted: bool = False
+    """A GPU computed a wrong label: none of its engines is used any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """How the pieces of GPUs are checked on the CPU."""
+
+    labels32: Callable[[bytes, Sequence[int]], Labels]
+    """(commitment, indices) -> right labels, uint8[n, 32 or 16]; called from several threads."""
+    one_in: int = CHECK_ONE_IN
+    """One label of so many is recomputed; 0: only the last of each piece."""
+    first: int = FIRST_CHECK
+    """Labels of an engine's first piece."""
+    chooser: random.Random = field(default_factory=random.SystemRandom)
+
+    def places(self, count: int, pieces_before: int) -> list[int]:
+        """Which labels of a piece are recomputed: always the last; of the first two pieces of an engine, more."""
+        if pieces_before == 0:
+            wanted = self.first
+        elif pieces_before == 1:
+            wanted = min(self.first, WAVE_CHECK)
+        else:
+            wanted = count // self.one_in if self.one_in else 0
+        others = self.chooser.sample(range(count - 1), min(wanted, count - 1))
+        return [*sorted(others), count - 1]
 
 
 class AllDevicesFailed(KernelError):
@@ -70,10 +109,11 @@ class _Piece:
 class _Worker:
     """One engine and its thread's own state."""
 
-    def __init__(self, engine: Engine, report: DeviceReport) -> None:
+    def __init__(self, engine: Engine, report: DeviceReport, sample: Sample | None) -> None:
         self.engine = engine
         self.report = report
-        self.size = engine.granularity
+        self.sample = sample
+        self.size = engine.granularity if sample is None else min(engine.granularity, sample.first)
         self.failures = 0
         self.pieces = 0
         self.retired = False
@@ -96,6 +136,7 @@ class Pool:
         share: float = 1.0,
         piece_seconds: float = PIECE_SECONDS,
         check: Callable[[bytes, int], bytes] | None = None,
+        sample: Sample | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.reports: list[DeviceReport] = []
@@ -105,13 +146,43 @@ class Pool:
             if report is None:
                 report = DeviceReport(engine.device)
                 self.reports.append(report)
-            self._workers.append(_Worker(engine, report))
+            self._workers.append(_Worker(engine, report, sample if engine.device.backend != "cpu" else None))
         self._share = share
         self._piece_seconds = piece_seconds * min(1.0, max(share, 0.25))
         self._check = check
         self._clock = clock
         self._change = threading.Condition()
         self._stopped = False
+        self._paused_at: float | None = None
+        self._paused_before = 0.0
+
+    @property
+    def engines(self) -> list[Engine]:
+        """The engines that were not retired."""
+        return [worker.engine for worker in self._workers if not worker.retired]
+
+    @property
+    def paused(self) -> bool:
+        """Whether the pool rests until `resume`."""
+        return self._paused_at is not None
+
+    @property
+    def paused_seconds(self) -> float:
+        """Time spent in pauses so far."""
+        paused_at = self._paused_at
+        return self._paused_before + (0.0 if paused_at is None else time.monotonic() - paused_at)
+
+    def pause(self) -> None:
+        """Lets every engine end its piece and then rest. May be called from any thread or signal handler."""
+        with self._change:
+            if self._paused_at is None:
+                self._paused_at = time.monotonic()
+
+    def resume(self) -> None:
+        """Ends a pause."""
+        with self._change:
+            self._paused_before, self._paused_at = self.paused_seconds, None
+            self._change.notify_all()
 
     def run(self, commitment: bytes, ranges: Iterable[tuple[int, int]]) -> Generator[Batch, None, None]:
         """Batches that cover the (start, count) ranges, in their order; a batch never crosses a range.
@@ -199,6 +270,12 @@ class _Job:
         """The next piece for a worker; waits while the writer is far behind. None: nothing will come."""
         with self._change:
             while not (self._over or self._pool._stopped):
+                if worker.report.distrusted and worker.sample is not None:
+                    self._retire(worker)
+                    return None
+                if self._pool.paused:
+                    self._change.wait()
+                    continue
                 if self._given_back:
                     return self._given_back.popleft()
                 if self._exhausted and self._next == self._taken:
@@ -231,6 +308,7 @@ class _Job:
                 self._give_back(piece)
                 break
             except WrongLabel as error:
+                worker.report.distrusted = worker.sample is not None
                 self._failed(worker, piece, str(error))
                 self._retire(worker)
                 return
@@ -244,6 +322,9 @@ class _Job:
                 continue
             seconds = self._pool._clock() - began
             with self._change:
+                if worker.report.distrusted and worker.sample is not None:
+                    self._give_back(piece)  # another engine of this card was found wrong meanwhile
+                    continue
                 worker.failures = 0
                 worker.pieces += 1
                 worker.measured(piece.count, seconds, self._pool._piece_seconds)
@@ -257,12 +338,22 @@ class _Job:
     def _compute(self, worker: _Worker, piece: _Piece) -> Batch:
         out = np.empty((piece.count, 16), np.uint8)
         candidate = worker.engine.labels(self._commitment, piece.start, piece.count, out)
-        if self._pool._check is not None and worker.pieces % CHECK_EVERY == 0:
+        if worker.sample is not None:
+            self._check_sample(worker, worker.sample, piece, out)
+        elif self._pool._check is not None and worker.pieces % CHECK_EVERY == 0:
             last = piece.start + piece.count - 1
             expected = self._pool._check(self._commitment, last)[:16]
             if out[-1].tobytes() != expected:
                 raise WrongLabel(worker.engine.device, last, expected, out[-1].tobytes())
         return Batch(piece.start, out, candidate, worker.engine.device)
+
+    def _check_sample(self, worker: _Worker, sample: Sample, piece: _Piece, out: Labels) -> None:
+        places = sample.places(piece.count, worker.pieces)
+        right = sample.labels32(self._commitment, [piece.start + place for place in places])[:, :16]
+        for place, label in zip(places, right):
+            if out[place].tobytes() != label.tobytes():
+                raise WrongLabel(worker.engine.device, piece.start + place, label.tobytes(), out[place].tobytes())
+        worker.report.checked += len(places)
 
     def _give_back(self, piece: _Piece) -> None:
         with self._change:

@@ -120,7 +120,9 @@ class Memory:
         """The handle of a new virtual machine."""
         vm = library().randomx_create_vm(self.flags, self._cache, self._dataset)
         if not vm:
-            raise KernelError("RandomX could not create a virtual machine: memory is short, or code may not be generated")
+            raise KernelError(
+                "RandomX could not create a virtual machine: memory is short, or code may not be generated"
+            )
         return vm
 
     def close(self) -> None:

@@ -387,9 +387,7 @@ def _regenerate(statement, height, starts, counts, slots, trees, stop):  # type:
                 block = first + lane
                 if number < counts[block]:
                     leaf = starts[block] + number
-                    _add_to_block(
-                        node, size, node_blocks, slots[block], trees[block], height, leaf, values[lane]
-                    )
+                    _add_to_block(node, size, node_blocks, slots[block], trees[block], height, leaf, values[lane])
 
 
 # ---- the interface for Python ----

@@ -48,6 +48,9 @@ _AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl")
 # What LLVM may use when a variant is forced: x86-64 is SSE2 and no more, x86-64-v3 is AVX2, BMI and FMA.
 _FORCED_CPU = {"portable": "x86-64", "avx2": "x86-64-v3"}
 
+# AES belongs to the middle of the three although no x86-64 level holds it.
+_FORCED_EXTRAS: dict[str, tuple[str, ...]] = {"portable": (), "avx2": ("aes", "vaes")}
+
 
 @cache
 def _host_features() -> frozenset[str]:
@@ -107,8 +110,17 @@ def variant() -> Variant:
         if "_toplevel_target_context" in vars(registry.cpu_target):
             raise KernelError(f"{FORCE_VARIABLE} came too late: numba has already compiled code in this process")
         config.CPU_NAME = _FORCED_CPU[forced]
-        config.CPU_FEATURES = ""
+        config.CPU_FEATURES = ",".join(f"+{name}" for name in _FORCED_EXTRAS[forced] if name in _host_features())
     return chosen
+
+
+def has_feature(name: str) -> bool:
+    """Whether code of the variant in use may use an instruction set extension, by LLVM's name for it."""
+    forced = os.environ.get(FORCE_VARIABLE) or None
+    if forced in _FORCED_CPU and _is_x86():
+        base = ("avx2", "bmi", "fma") if forced == "avx2" else ()
+        return name in _host_features() and name in (*base, *_FORCED_EXTRAS[forced])
+    return name in _host_features()
 
 
 @cache

@@ -46,9 +46,7 @@ def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
     try:
         crypto_sign_open(signature + message, public_key)
     except BadSignatureError:
-        return _refused_for_its_form(public_key, signature) and _equation_holds(
-            public_key, message, signature
-        )
+        return _refused_for_its_form(public_key, signature) and _equation_holds(public_key, message, signature)
     return True
 
 

@@ -130,9 +130,7 @@ class Reader:
         try:
             return Time.parse(text)
         except ValueError:
-            raise XdrError(
-                f"{self._what}: {field} is {text!r}, expected a time in the form of RFC 3339"
-            ) from None
+            raise XdrError(f"{self._what}: {field} is {text!r}, expected a time in the form of RFC 3339") from None
 
     def _length(self, field: str) -> int:
         value = self.u32(field)

@@ -303,6 +303,8 @@ def as_ordinary_user(*words: object, folder: Path) -> Result:
     script = f"""
 import os, sys
 import api.cli.init, prover.post.init, kernels.device, kernels.cpu, kernels.pool, rich.console, rich.markup
+kernels.device.devices()
+kernels.cpu.warm_up()
 try:
     os.setgroups([])
     os.setgid({NOBODY})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -166,7 +167,7 @@ def test_indices_come_in_any_order_and_may_repeat(indices: list[int]) -> None:
 def test_any_split_of_a_range_equals_one_run(data: st.DataObject, start: int, count: int) -> None:
     whole, best = run(engine(8), ZERO, start, count)
     cuts = sorted(data.draw(st.sets(st.integers(1, count), max_size=8)) | {0, count})
-    parts = [run(engine(8), ZERO, start + a, b - a) for a, b in zip(cuts, cuts[1:])]
+    parts = [run(engine(8), ZERO, start + a, b - a) for a, b in itertools.pairwise(cuts)]
     assert b"".join(labels.tobytes() for labels, _ in parts) == whole.tobytes()
     assert min((candidate for _, candidate in parts), key=lambda c: (c.label32, c.index)) == best
 

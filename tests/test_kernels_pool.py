@@ -237,7 +237,7 @@ def test_workers_wait_for_a_slow_writer() -> None:
         asked = wanted
         assert next(job).start == wanted - 1
         with change:
-            assert change.wait_for(lambda: len(begun) >= min(200, asked + ahead), SOON)
+            assert change.wait_for(lambda wanted=wanted: len(begun) >= wanted + ahead, SOON)
     assert max(begun) <= ahead
     job.close()
     assert len(begun) <= asked + ahead

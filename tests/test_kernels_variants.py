@@ -60,10 +60,10 @@ print(json.dumps({
 HAS_CODE = "from kernels import target; print(target.has_cached_code('scrypt.labels'))"
 
 
-def copy_of_package(parent: Path) -> Path:
+def copy_of_package(parent: Path, source: Path = PACKAGE) -> Path:
     """A copy of the kernels below `parent`, so that a test may change a source."""
     package = parent / "kernels"
-    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(source, package, ignore=shutil.ignore_patterns("__pycache__"))
     return package
 
 
@@ -295,8 +295,8 @@ def test_code_of_one_variant_is_not_taken_for_another_s(compiled: dict[str, Comp
 
 
 def test_code_of_another_installation_is_not_taken_for_ours(compiled: dict[str, Compiled], tmp_path: Path) -> None:
-    copy_of_package(tmp_path)
     name, of = next(iter(compiled.items()))
+    copy_of_package(tmp_path, of.parent / "kernels")
     # numba keeps code by the path of its source: it would compile here, although the sources are the same
     assert output(start(HAS_CODE, parent=tmp_path, cache=of.cache, force=name)) == "False"
 

@@ -20,12 +20,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from protocol import merkle
 from prover.errors import DataError, EnvironmentFault, Interrupted, UsageError
 from prover.poet import labels, layers, recovery, takeover
 from prover.poet.extract import DamagedNodes, extract
 from prover.poet.prove import Proof, ProverConfig, RoundProver
 from prover.poet.verify import verify
-from protocol import merkle
 
 STATEMENT = b"hello world, this is a challenge"
 LEAVES = 700
@@ -83,7 +83,7 @@ def test_a_regenerated_tree_gives_the_proof_of_the_full_tree(
 
 
 def test_the_kept_layer_follows_the_length_of_the_round() -> None:
-    mainnet = int(324 * 3600 * 78_000)
+    mainnet = 324 * 3600 * 78_000
     assert layers.kept_height(4_000_000) == 0
     assert layers.kept_height(mainnet) == 12
     assert layers.disk_bytes(mainnet, 12, 324 * 3600) < 2 << 30
@@ -471,9 +471,7 @@ def test_a_running_round_of_the_reference_is_taken_over(
     assert RoundProver.resume(config(tmp_path, height), STATEMENT).run(leaves=LEAVES) == whole
 
 
-def test_a_damaged_layer_file_does_not_spoil_the_proof(
-    all_labels: list[bytes], whole: Proof, tmp_path: Path
-) -> None:
+def test_a_damaged_layer_file_does_not_spoil_the_proof(all_labels: list[bytes], whole: Proof, tmp_path: Path) -> None:
     dice = random.Random(9)
     for turn in range(12):
         directory = tmp_path / str(turn)

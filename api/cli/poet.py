@@ -10,14 +10,31 @@ from __future__ import annotations
 import argparse
 import importlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from .output import Output
 
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A word after `smesher poet`: the module behind it, its two functions, and what it does in one line."""
+
+    module: str
+    arguments: str
+    function: str
+    summary: str
+
+
 TOOLS = {
-    "status": ("api.cli.poet_status", "status", "show what a running server does"),
-    "verify": ("api.cli.poet_verify", "verify", "judge a proof: JSON of /v1/proofs/ID, or an encoded message"),
-    "bench": ("api.cli.poet_bench", "bench", "measure the leaf rate of this core"),
+    "status": Tool("api.cli.poet_status", "add_arguments", "status", "show what a server does"),
+    "verify": Tool(
+        "api.cli.poet_verify",
+        "add_verify_arguments",
+        "verify",
+        "judge a proof: JSON of /v1/proofs/ID, or an encoded message",
+    ),
+    "bench": Tool("api.cli.poet_bench", "add_bench_arguments", "bench", "measure the leaf rate of this core"),
 }
 
 
@@ -45,14 +62,15 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def _run_tool(name: str, words: list[str], output: Output) -> int:
-    module_name, function, summary = TOOLS[name]
-    module: Any = importlib.import_module(module_name)
+    tool = TOOLS[name]
+    module: Any = importlib.import_module(tool.module)
     from .main import Parser
 
-    parser = Parser(prog=f"smesher poet {name}", description=summary[0].upper() + summary[1:] + ".", allow_abbrev=False)
-    module.add_arguments(parser)
+    summary = tool.summary[0].upper() + tool.summary[1:] + "."
+    parser = Parser(prog=f"smesher poet {name}", description=summary, allow_abbrev=False)
+    getattr(module, tool.arguments)(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object a line on standard output")
-    return int(getattr(module, function)(parser.parse_args(words), output))
+    return int(getattr(module, tool.function)(parser.parse_args(words), output))
 
 
 def _serve(words: list[str], output: Output) -> int:
@@ -98,5 +116,5 @@ def help_text() -> str:
                 lines.append(f"  {flag:34} {option.help}")
         lines.append("")
     lines.append("Tools ('smesher poet TOOL --help' explains each):")
-    lines += [f"  {name:34} {summary}" for name, (_, _, summary) in TOOLS.items()]
+    lines += [f"  {name:34} {tool.summary}" for name, tool in TOOLS.items()]
     return "\n".join(lines)

@@ -48,7 +48,11 @@ NETWORKS = (
 def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `poet bench`."""
     parser.add_argument(
-        "--seconds", type=float, default=DEFAULT_SECONDS, metavar="S", help=f"time to take (default {DEFAULT_SECONDS:.0f})"
+        "--seconds",
+        type=float,
+        default=DEFAULT_SECONDS,
+        metavar="S",
+        help=f"time to take (default {DEFAULT_SECONDS:.0f})",
     )
 
 
@@ -78,7 +82,11 @@ def _table(figures: Figures, ticks: dict[str, int]) -> Table:
     kind = "SHA instructions" if figures.sha_instructions else "portable code"
     table.add_row("leaves a second", f"{figures.leaves_per_second:,.0f}", "by the clock")
     table.add_row("leaves a CPU second", f"{figures.leaves_per_cpu_second:,.0f}", f"one core, {kind}")
-    table.add_row("one hash of a hash", f"{figures.compression_ns:.1f} ns", f"hashlib in a loop: {figures.hashlib_chained_ns:.0f} ns")
+    table.add_row(
+        "one hash of a hash",
+        f"{figures.compression_ns:.1f} ns",
+        f"hashlib in a loop: {figures.hashlib_chained_ns:.0f} ns",
+    )
     share = figures.leaves_per_cpu_second / figures.bound
     table.add_row("of what its latency allows", f"{100 * share:.1f} %", f"{figures.bound:,.0f} leaves a second")
     table.add_row("verification of a proof", f"{figures.verify_us / 1000:.2f} ms", "150 leaves")

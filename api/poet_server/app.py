@@ -42,9 +42,7 @@ LOG_FILES = 3
 
 def worker_config(config: Config) -> WorkerConfig:
     """The part of a configuration that the worker needs."""
-    return WorkerConfig(
-        config.datadir, config.schedule, Settings(config.lps, cpu=config.cpu, realtime=config.realtime)
-    )
+    return WorkerConfig(config.datadir, config.schedule, Settings(config.lps, cpu=config.cpu, realtime=config.realtime))
 
 
 def worker_link(config: Config) -> WorkerLink:
@@ -94,7 +92,9 @@ class App:
             raise
         log.info(
             "serving: HTTP on port %d, gRPC on %d, operator's gRPC on %d",
-            self.rest_port, self.grpc_ports["rpc"], self.grpc_ports["config"],
+            self.rest_port,
+            self.grpc_ports["rpc"],
+            self.grpc_ports["config"],
         )
 
     async def _listen(self, sockets: list[socket.socket], server: Server) -> int:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from protocol.poet_registration import CERTIFIER_KEY_SIZE
 from prover.errors import ProofError
 from prover.poet.rounds import Schedule
-from protocol.poet_registration import CERTIFIER_KEY_SIZE
 
 from .options import (
     APPLICATION,

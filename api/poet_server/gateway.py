@@ -16,9 +16,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NoReturn
 
-from prover.poet.records import ProofRecord
-from prover.poet.registration import Code, PowParams, Refused, Registered, Submit
+from protocol.poet_registration import PowParams
 from protocol.xdr import ZERO_SECONDS, Time
+from prover.poet.records import ProofRecord
+from prover.poet.registration import Code, Refused, Registered, Submit
 
 WHITE_SPACE = b" \t\r\n"
 SECOND_NS = 1_000_000_000

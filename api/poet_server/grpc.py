@@ -15,9 +15,10 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
-from prover.errors import EnvironmentFault
-from prover.poet.registration import Code, PowParams, Refused, Registered, Submit
 from protocol.pb.rpc.api.v1 import api_pb2, internal_api_pb2
+from protocol.poet_registration import PowParams
+from prover.errors import EnvironmentFault
+from prover.poet.registration import Code, Refused, Registered, Submit
 
 from .gateway import MAX_MESSAGE_SIZE, SECOND_NS, too_large
 from .metrics import CONFIGURATION_SERVICE, POET_SERVICE, Metrics
@@ -79,7 +80,7 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
             try:
                 if len(data) > MAX_MESSAGE_SIZE:
                     raise Failed(too_large(len(data), MAX_MESSAGE_SIZE))
-                answered = (await call(data)).SerializeToString()
+                answered: bytes = (await call(data)).SerializeToString()
                 code = Code.OK
                 return answered
             except Failed as error:
@@ -110,17 +111,13 @@ def _refusing(message: str) -> Any:
 
 def parse(kind: type[M], data: bytes) -> M:
     """The message in `data`. Raises Failed as the reference's server does."""
-    message = kind()
+    message: M = kind()
     try:
         message.ParseFromString(data)
     except DecodeError as error:
         utf8 = "utf" in str(error).lower() or _is_round_id(kind, data)
-        text = (
-            "string field contains invalid UTF-8" if utf8 else "proto: cannot parse invalid wire-format data"
-        )
-        raise Failed(
-            Refused(Code.INTERNAL, f"grpc: error unmarshalling request: {text}")
-        ) from None
+        text = "string field contains invalid UTF-8" if utf8 else "proto: cannot parse invalid wire-format data"
+        raise Failed(Refused(Code.INTERNAL, f"grpc: error unmarshalling request: {text}")) from None
     return message
 
 
@@ -201,9 +198,7 @@ class PoetCalls:
         nip = record.nip
         return api_pb2.ProofResponse(
             proof=api_pb2.PoetProof(
-                proof=api_pb2.MerkleProof(
-                    root=nip.root, proven_leaves=nip.proven_leaves, proof_nodes=nip.proof_nodes
-                ),
+                proof=api_pb2.MerkleProof(root=nip.root, proven_leaves=nip.proven_leaves, proof_nodes=nip.proof_nodes),
                 members=record.members,
                 leaves=record.num_leaves,
             ),

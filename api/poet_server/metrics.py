@@ -108,19 +108,20 @@ class Metrics:
 
     def _grpc(self, lines: list[str]) -> None:
         totals = {
-            method: sum(count for (one, _), count in self._handled.items() if one == method)
-            for _, method in METHODS
+            method: sum(count for (one, _), count in self._handled.items() if one == method) for _, method in METHODS
         }
         family(
-            lines, "grpc_server_handled_total", "counter",
+            lines,
+            "grpc_server_handled_total",
+            "counter",
             "Total number of RPCs completed on the server, regardless of success or failure.",
         )
         for (method, code), count in sorted(self._handled.items()):
-            lines.append(
-                sample("grpc_server_handled_total", {"grpc_code": CODE_NAMES[code], **_method(method)}, count)
-            )
+            lines.append(sample("grpc_server_handled_total", {"grpc_code": CODE_NAMES[code], **_method(method)}, count))
         family(
-            lines, "grpc_server_handling_seconds", "histogram",
+            lines,
+            "grpc_server_handling_seconds",
+            "histogram",
             "Histogram of response latency (seconds) of gRPC that had been application-level handled by the server.",
         )
         for _, method in METHODS:
@@ -145,15 +146,11 @@ class Metrics:
         ):
             family(lines, name, "counter", f"Number of registrations with {what}")
             lines += [sample(name, {"result": result}, count) for result, count in sorted(counts.items())]
-        family(
-            lines, "poet_round_batch_write_latency_seconds", "histogram", "Latency of batch write operations"
-        )
+        family(lines, "poet_round_batch_write_latency_seconds", "histogram", "Latency of batch write operations")
         lines += self._batches.lines("poet_round_batch_write_latency_seconds", {})
         if progress.round_id is not None:
             family(lines, "poet_round_leaves_total", "counter", "Number of generated leaves in a round")
-            lines.append(
-                sample("poet_round_leaves_total", {"id": str(progress.round_id)}, progress.num_leaves)
-            )
+            lines.append(sample("poet_round_leaves_total", {"id": str(progress.round_id)}, progress.num_leaves))
         family(lines, "poet_round_members_total", "counter", "Number of members in a round")
         for round_id, members in sorted(self._service.members_without_proof().items()):
             lines.append(sample("poet_round_members_total", {"id": str(round_id)}, members))
@@ -171,23 +168,28 @@ class Metrics:
         values: tuple[tuple[str, str, float, str], ...] = (
             ("cpu_seconds_total", "counter", time.process_time(), "Total user and system CPU time spent in seconds."),
             ("max_fds", "gauge", limit, "Maximum number of open file descriptors."),
-            ("network_receive_bytes_total", "counter", received,
-             "Number of bytes received by the process over the network."),
-            ("network_transmit_bytes_total", "counter", sent,
-             "Number of bytes sent by the process over the network."),
+            (
+                "network_receive_bytes_total",
+                "counter",
+                received,
+                "Number of bytes received by the process over the network.",
+            ),
+            ("network_transmit_bytes_total", "counter", sent, "Number of bytes sent by the process over the network."),
             ("open_fds", "gauge", _open_files(), "Number of open file descriptors."),
             ("resident_memory_bytes", "gauge", resident, "Resident memory size in bytes."),
             ("start_time_seconds", "gauge", self._started, "Start time of the process since unix epoch in seconds."),
             ("virtual_memory_bytes", "gauge", virtual, "Virtual memory size in bytes."),
-            ("virtual_memory_max_bytes", "gauge", address_space if address_space >= 0 else 2.0**64,
-             "Maximum amount of virtual memory available in bytes."),
+            (
+                "virtual_memory_max_bytes",
+                "gauge",
+                address_space if address_space >= 0 else 2.0**64,
+                "Maximum amount of virtual memory available in bytes.",
+            ),
         )
         for name, kind, value, help in values:
             family(lines, f"process_{name}", kind, help)
             lines.append(sample(f"process_{name}", {}, value))
-        family(
-            lines, "promhttp_metric_handler_requests_in_flight", "gauge", "Current number of scrapes being served."
-        )
+        family(lines, "promhttp_metric_handler_requests_in_flight", "gauge", "Current number of scrapes being served.")
         lines.append(sample("promhttp_metric_handler_requests_in_flight", {}, 1))
         family(
             lines, "promhttp_metric_handler_requests_total", "counter", "Total number of scrapes by HTTP status code."

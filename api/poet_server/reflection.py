@@ -26,7 +26,7 @@ def reflect(data: bytes, services: Sequence[str]) -> bytes:
     request.ParseFromString(data)
     response = reflection_pb2.ServerReflectionResponse(valid_host=request.host, original_request=request)
     asked = request.WhichOneof("message_request")
-    pool = descriptor_pool.Default()  # type: ignore[no-untyped-call]
+    pool = descriptor_pool.Default()
     try:
         if asked == "list_services":
             for name in services:
@@ -46,7 +46,8 @@ def reflect(data: bytes, services: Sequence[str]) -> bytes:
     except KeyError as error:
         response.error_response.error_code = NOT_FOUND
         response.error_response.error_message = str(error)
-    return response.SerializeToString()
+    answer: bytes = response.SerializeToString()
+    return answer
 
 
 def _describe(response: reflection_pb2.ServerReflectionResponse, file: object) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,9 @@ from pathlib import Path
 
 from nacl.bindings import crypto_sign_seed_keypair
 
+from protocol.merkle import root_of
+from protocol.poet_registration import PowParams, TrustedKeys, use_compiled_hash
+from protocol.xdr import XdrError
 from prover.errors import DataError, EnvironmentFault, ProofError
 from prover.poet.messages import Assignment, Finished, FromWorker, Progress, Stored
 from prover.poet.records import (
@@ -42,9 +46,6 @@ from prover.poet.registration import (
 )
 from prover.poet.store import POW_CHALLENGE, ProofStore, RoundStore, migrate, stored_rounds
 from prover.poet.trusted_keys import load_trusted_keys
-from protocol.merkle import root_of
-from protocol.poet_registration import PowParams, TrustedKeys
-from protocol.xdr import XdrError
 
 from .config import Config, ConfigError
 from .lock import DirectoryLock
@@ -219,6 +220,9 @@ class PoetService:
                 self._closing.add(round_id)
                 self._spawn(self._hand_over(round_id))
         self._arm_close()
+        if self.config.pow_difficulty:
+            # hashing in plain Python costs more than the rest of a submit; without a proof of work it is not needed
+            threading.Thread(target=use_compiled_hash, name="poet-kernel", daemon=True).start()
 
     def _is_in_work(self, round_id: int) -> bool:
         return (self.config.rounds_dir / str(round_id) / STATE_FILE).exists()

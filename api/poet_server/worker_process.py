@@ -143,9 +143,7 @@ def config_line(config: WorkerConfig) -> bytes:
 def config_of(line: bytes) -> WorkerConfig:
     """The configuration in such a line."""
     fields: dict[str, Any] = json.loads(line)
-    return WorkerConfig(
-        Path(fields["datadir"]), Schedule(**fields["schedule"]), Settings(**fields["settings"])
-    )
+    return WorkerConfig(Path(fields["datadir"]), Schedule(**fields["schedule"]), Settings(**fields["settings"]))
 
 
 def main() -> int:

@@ -94,9 +94,7 @@ class Execution:
         self._prover = prover
         if self._stopping:
             prover.stop()
-        proof = prover.run(
-            self._end_ns / 1e9, leaves=self._leaves, on_progress=lambda one: progressed(_measure(one))
-        )
+        proof = prover.run(self._end_ns / 1e9, leaves=self._leaves, on_progress=lambda one: progressed(_measure(one)))
         return proof.num_leaves, Nip(proof.root, proof.proven_leaves, proof.proof_nodes)
 
     @property
@@ -121,5 +119,3 @@ def _measure(prover: RoundProver) -> Measure:
         prover.problem,
         tuple(prover.notes),
     )
-
-

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from kernels import sha256
+from protocol.poet import SECURITY_PARAM, MerkleProof
 from prover.errors import Interrupted
 from prover.poet.extract import extract
 from prover.poet.verify import verify
-from protocol.poet import SECURITY_PARAM, MerkleProof
 
 CHAINED = 1_000_000
 """Steps of t = SHA-256(t) in one measurement."""

@@ -91,9 +91,7 @@ def from_line(line: bytes) -> ToWorker | FromWorker:
     if kind == "Finished":
         nip = fields["nip"]
         lists = [tuple(bytes.fromhex(one) for one in nip[key]) for key in ("proven_leaves", "proof_nodes")]
-        return Finished(
-            fields["round_id"], fields["num_leaves"], Nip(bytes.fromhex(nip["root"]), lists[0], lists[1])
-        )
+        return Finished(fields["round_id"], fields["num_leaves"], Nip(bytes.fromhex(nip["root"]), lists[0], lists[1]))
     if kind == "Progress":
         fields["problems"] = tuple(fields["problems"])
         return Progress(**fields)

@@ -20,7 +20,7 @@ from protocol.xdr import Time
 
 from ..errors import DataError, EnvironmentFault, Interrupted, ProofError
 from .execution import Execution, Measure, Settings
-from .messages import Assignment, Finished, FromWorker, Progress, Stored, ToWorker
+from .messages import Finished, FromWorker, Progress, Stored, ToWorker
 from .records import STATE_FILE, RoundState, read_round_state, sync_directory, write_round_state
 from .rounds import Schedule
 from .store import stored_rounds

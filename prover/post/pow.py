@@ -101,9 +101,7 @@ class Search:
         return pow_input(power, self._group, self._challenge, self._node_id)
 
 
-def search(
-    memory: Memory, group: int, challenge: bytes, node_id: bytes, difficulty: bytes, *, threads: int = 1
-) -> int:
+def search(memory: Memory, group: int, challenge: bytes, node_id: bytes, difficulty: bytes, *, threads: int = 1) -> int:
     """The lowest solution; see `Search`."""
     return Search(memory, group, challenge, node_id, difficulty, threads=threads).run()
 

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from prover.errors import DataError, EnvironmentFault
 from prover.post.layout import file_number
@@ -23,6 +24,8 @@ LOCK_NAME = "smesher.lock"
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
 _TEMPORARY = ".{}.new"
+READ_AHEAD = 8 << 20
+"""Bytes after a piece that a pass over the data asks the system to fetch already."""
 
 
 class Storage:
@@ -78,6 +81,24 @@ class Storage:
                 pieces.append(piece)
                 left -= len(piece)
             return b"".join(pieces)
+
+    def read_into(self, name: str, offset: int, target: memoryview | bytearray | Any) -> int:
+        """Fills `target` from `offset` and returns the bytes read; the pages do not stay in the system's cache."""
+        with _explained(self.path / name, "read"):
+            descriptor = os.open(self.path / name, os.O_RDONLY)
+            try:
+                view, done = memoryview(target), 0
+                while done < len(view):
+                    count = os.preadv(descriptor, [view[done:]], offset + done)
+                    if not count:
+                        break
+                    done += count
+                if hasattr(os, "posix_fadvise"):
+                    os.posix_fadvise(descriptor, offset, done, os.POSIX_FADV_DONTNEED)
+                    os.posix_fadvise(descriptor, offset + done, READ_AHEAD, os.POSIX_FADV_WILLNEED)
+                return done
+            finally:
+                os.close(descriptor)
 
     def replace(self, name: str, data: bytes) -> None:
         """Writes a small file so that after a crash at any instant it holds the old content or the new."""

@@ -153,14 +153,13 @@ def check(claim: Claim, params: VerifyParams, labels: Labels, pow_hash: PowHash)
     return check_many([claim], params, labels, pow_hash)[0]
 
 
-def check_many(
-    claims: Sequence[Claim], params: VerifyParams, labels: Labels, pow_hash: PowHash
-) -> list[Verdict]:
+def check_many(claims: Sequence[Claim], params: VerifyParams, labels: Labels, pow_hash: PowHash) -> list[Verdict]:
     """The verdicts on many proofs; their labels are computed together."""
     check_scrypt_n(params.scrypt_n)
     first = [_before_labels(claim, params, pow_hash) for claim in claims]
     waiting = [one for one in first if isinstance(one, _Open)]
-    keys, indices = [], []
+    keys: list[bytes] = []
+    indices: list[int] = []
     for one in waiting:
         key = commitment(one.claim.metadata.node_id, one.claim.metadata.commitment_atx_id)
         keys.extend([key] * len(one.indices))

@@ -10,9 +10,11 @@ import ctypes
 import functools
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +22,7 @@ import numpy as np
 import pytest
 
 SHIM = Path(__file__).with_name("shim.cpp")
-FLAGS = ("-O1", "-w", "-shared", "-fPIC", "-U_FORTIFY_SOURCE")
+FLAGS = ("-std=c++17", "-O1", "-w", "-shared", "-fPIC", "-U_FORTIFY_SOURCE")
 MAX_ARGUMENTS = 16
 
 
@@ -45,6 +47,10 @@ def cache_folder(config: pytest.Config) -> Path:
     return Path(config.cache.mkdir("cuda_shim")) if config.cache else Path(config.rootpath, ".pytest_cache")
 
 
+_ONE_LAUNCH = threading.Lock()
+"""The shim keeps the state of a launch in static variables; two engines may have loaded the same file."""
+
+
 class CompilationFailed(Exception):
     """The compiler's own words."""
 
@@ -57,7 +63,7 @@ class Kernel:
         self.name = name
         self.registers = registers
         self._library = library
-        self._number = library.handle.shim_find(name.encode(), widths, MAX_ARGUMENTS)
+        self._number = library.handle.shim_find(name.encode(), widths)
         if self._number < 0:
             raise CompilationFailed(f"no kernel {name}")
         self.widths = [width for width in widths if width]
@@ -71,7 +77,8 @@ class Kernel:
         assert groups > 0, f"{self.name} was launched with {groups} groups"
         values = [np.array(argument) for argument in arguments]
         pointers = (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values))
-        failure = self._library.handle.shim_launch(self._number, groups, size, order, pointers)
+        with _ONE_LAUNCH:
+            failure = self._library.handle.shim_launch(self._number, groups, size, order, pointers)
         assert failure is None, f"{self.name}: {failure.decode()}"
 
 
@@ -89,8 +96,6 @@ class Library:
 
 def group_limits(source: str, options: Sequence[str]) -> dict[str, int]:
     """The work-group size that each kernel is built for, from its KERNEL(...)."""
-    import re
-
     values = dict(option[2:].split("=") for option in options if option.startswith("-D"))
     found = re.findall(r"^KERNEL\((\w+)\) void (\w+)\(", source, re.MULTILINE)
     return {name: int(values.get(size, size)) for size, name in found}

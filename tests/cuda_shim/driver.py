@@ -150,6 +150,7 @@ class ShimDriver:
         self._queue(stream, "follow", lambda: None, lambda: event.reached >= number)
 
     def wait(self, event: Any) -> None:
+        self.trace.append("wait")
         self._advance(lambda: event.reached >= event.recorded)
 
     def finish(self, stream: Any) -> None:

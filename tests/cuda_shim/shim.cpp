@@ -4,17 +4,13 @@
 // it exchanges lanes, votes or waits at a barrier, then the next one runs. All 32 lanes of a warp must arrive at
 // the same exchange, and all items of a block at the same barrier: whatever hangs or is undefined on a GPU ends
 // the launch with a message here. The order of the fibers is chosen by the caller, so that a missing barrier
-// shows itself in one order or another.
+// shows itself in one order or another. One launch at a time. No container of the standard library: with them,
+// half of the time of every compilation would go to their headers.
 #include <csetjmp>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
-#include <memory>
-#include <mutex>
-#include <string>
-#include <tuple>
-#include <type_traits>
 #include <utility>
-#include <vector>
 
 #include <ucontext.h>
 
@@ -31,26 +27,26 @@ static Index threadIdx, blockIdx, blockDim, gridDim;
 
 namespace fibers {
 
-constexpr unsigned WARP = 32;
+constexpr unsigned WARP = 32, MOST = 1024;
 constexpr size_t STACK_BYTES = 128 << 10;
 
 enum class State { ready, at_barrier, at_shuffle, at_vote, done };
 
 struct Fiber {
-    std::unique_ptr<char[]> stack{new char[STACK_BYTES]};
+    void *stack;
     ucontext_t entry;
     jmp_buf place;
-    bool started = false;
-    State state = State::ready;
-    unsigned value = 0, source = 0;
+    bool started;
+    State state;
+    unsigned value, source;
 };
 
-static std::vector<Fiber> all;
+static Fiber all[MOST];
 static jmp_buf scheduler;
 static unsigned current;
 static void (*body)(void **);
 static void **body_arguments;
-static std::string failure;
+static char failure[160];
 
 // Not swapcontext after the first entry: it asks the system for the signal mask at every switch.
 static void pause_as(State state)
@@ -76,7 +72,8 @@ static void resume(unsigned item)
     if (fiber.started) _longjmp(fiber.place, 1);
     fiber.started = true;
     getcontext(&fiber.entry);
-    fiber.entry.uc_stack.ss_sp = fiber.stack.get();
+    if (!fiber.stack) fiber.stack = malloc(STACK_BYTES);
+    fiber.entry.uc_stack.ss_sp = fiber.stack;
     fiber.entry.uc_stack.ss_size = STACK_BYTES;
     fiber.entry.uc_link = nullptr;
     makecontext(&fiber.entry, first_entry, 0);
@@ -85,9 +82,7 @@ static void resume(unsigned item)
 
 static bool fail(const char *what)
 {
-    char text[160];
-    snprintf(text, sizeof text, "block %u: %s", blockIdx.x, what);
-    failure = text;
+    snprintf(failure, sizeof failure, "block %u: %s", blockIdx.x, what);
     return false;
 }
 
@@ -101,7 +96,7 @@ static bool exchange(unsigned first, unsigned last)
         if (all[i].state != state) return fail("the lanes of a warp are at different exchanges, barriers or ends");
         any |= all[i].value;
     }
-    std::vector<unsigned> values(last - first);
+    unsigned values[WARP];
     for (unsigned i = first; i < last; i++)
         values[i - first] = state == State::at_vote ? any : all[first + all[i].source].value;
     for (unsigned i = first; i < last; i++) {
@@ -113,7 +108,7 @@ static bool exchange(unsigned first, unsigned last)
 
 static bool run_block(unsigned items, unsigned order)
 {
-    std::vector<unsigned> sequence(items);
+    unsigned sequence[MOST];
     for (unsigned i = 0; i < items; i++) sequence[i] = order == 1 ? items - 1 - i : i;
     for (;;) {
         if (order > 1)
@@ -121,8 +116,8 @@ static bool run_block(unsigned items, unsigned order)
                 order = order * 1664525u + 1013904223u;
                 std::swap(sequence[i], sequence[(order >> 8) % (i + 1)]);
             }
-        for (unsigned item : sequence)
-            if (all[item].state == State::ready) resume(item);
+        for (unsigned i = 0; i < items; i++)
+            if (all[sequence[i]].state == State::ready) resume(sequence[i]);
         unsigned done = 0, waiting = 0;
         bool exchanged = false;
         for (unsigned first = 0; first < items; first += WARP) {
@@ -186,10 +181,17 @@ static unsigned __byte_perm(unsigned low, unsigned high, unsigned selector)
 
 namespace entry {
 
+template <class T> struct Plain {
+    using type = T;
+};
+template <class T> struct Plain<const T> {
+    using type = T;
+};
+
 template <class... P, size_t... I>
 static void call(void (*kernel)(P...), void **arguments, std::index_sequence<I...>)
 {
-    kernel(*(std::remove_cv_t<P> *)arguments[I]...);
+    kernel(*(typename Plain<P>::type *)arguments[I]...);
 }
 
 template <class... P> static void spread(void (*kernel)(P...), void **arguments)
@@ -197,31 +199,31 @@ template <class... P> static void spread(void (*kernel)(P...), void **arguments)
     call(kernel, arguments, std::index_sequence_for<P...>());
 }
 
-template <class... P> static std::vector<int> widths(void (*)(P...)) { return {(int)sizeof(P)...}; }
-
 struct Kernel {
     const char *name;
     void (*body)(void **);
-    std::vector<int> widths;
+    int widths[16];
 };
 
-#define ENTRY(name) {#name, [](void **arguments) { spread(name, arguments); }, widths(name)}
-static const std::vector<Kernel> kernels = {KERNEL_ENTRIES};
+template <class... P> static Kernel describe(const char *name, void (*)(P...), void (*body)(void **))
+{
+    return {name, body, {(int)sizeof(P)...}};
+}
 
-static std::mutex one_launch;
+#define ENTRY(name) describe(#name, name, [](void **arguments) { spread(name, arguments); })
+static const Kernel kernels[] = {KERNEL_ENTRIES};
 
 } // namespace entry
 
 extern "C" {
 
 // Number of the kernel, -1 where there is none of that name. `widths` receives the size of each argument in bytes.
-int shim_find(const char *name, int *widths, int room)
+int shim_find(const char *name, int widths[16])
 {
-    for (size_t k = 0; k < entry::kernels.size(); k++) {
-        const entry::Kernel &kernel = entry::kernels[k];
-        if (strcmp(kernel.name, name) != 0) continue;
-        for (int i = 0; i < room; i++) widths[i] = i < (int)kernel.widths.size() ? kernel.widths[i] : 0;
-        return (int)k;
+    for (int k = 0; k < (int)(sizeof entry::kernels / sizeof *entry::kernels); k++) {
+        if (strcmp(entry::kernels[k].name, name) != 0) continue;
+        memcpy(widths, entry::kernels[k].widths, sizeof entry::kernels[k].widths);
+        return k;
     }
     return -1;
 }
@@ -230,24 +232,20 @@ int shim_find(const char *name, int *widths, int room)
 // Returns null, or what went wrong.
 const char *shim_launch(int kernel, unsigned groups, unsigned size, unsigned order, void **arguments)
 {
-    static std::string answer;
-    std::lock_guard<std::mutex> lock(entry::one_launch);
-    fibers::failure.clear();
+    if (size > fibers::MOST) return "a group of more than 1024 items";
     fibers::body = entry::kernels[kernel].body;
     fibers::body_arguments = arguments;
-    if (fibers::all.size() < size) fibers::all = std::vector<fibers::Fiber>(size);
     blockDim.x = size;
     gridDim.x = groups;
     for (unsigned block = 0; block < groups; block++) {
         blockIdx.x = block;
-        for (fibers::Fiber &fiber : fibers::all) {
-            fiber.started = false;
-            fiber.state = fibers::State::ready;
+        for (unsigned i = 0; i < size; i++) {
+            fibers::all[i].started = false;
+            fibers::all[i].state = fibers::State::ready;
         }
-        if (!fibers::run_block(size, order > 1 ? order + block : order)) break;
+        if (!fibers::run_block(size, order > 1 ? order + block : order)) return fibers::failure;
     }
-    answer = fibers::failure;
-    return answer.empty() ? nullptr : answer.c_str();
+    return nullptr;
 }
 
 } // extern "C"

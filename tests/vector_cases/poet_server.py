@@ -24,19 +24,22 @@ import grpc
 from nacl.bindings import crypto_sign_seed_keypair
 from nacl.signing import SigningKey
 
+from api.poet_client.errors import InvalidProof
+from api.poet_client.messages import RoundProof, read_proof
+from api.poet_client.service import membership, verify_round
 from api.poet_server.config import Config, load
 from api.poet_server.gateway import decode_submit
 from api.poet_server.grpc import GrpcApi, submit_of
 from api.poet_server.http import HttpApi
 from api.poet_server.service import PoetService
 from api.poet_server.worker_link import NoWorker, ThreadWorker, WorkerLink
+from protocol.pb.grpc.reflection.v1 import reflection_pb2
+from protocol.pb.rpc.api.v1 import api_pb2
+from protocol.xdr import Time
 from prover.poet.execution import Settings
 from prover.poet.records import ProofRecord
 from prover.poet.registration import Refused, Registered, Submit
 from prover.poet.worker import Worker, WorkerConfig
-from protocol.pb.grpc.reflection.v1 import reflection_pb2
-from protocol.pb.rpc.api.v1 import api_pb2
-from protocol.xdr import Time
 from tests.vector_cases.harness import Case, Context, Later, NotUnderstood, unknown_sections, vectors
 
 GO_TEXTS = ("proto:", "invalid character", "unexpected EOF", "xdr:", "failed to deserialize")
@@ -195,9 +198,15 @@ def configuration(fields: dict[str, Any], directory: Path, *flags: str) -> Confi
     """A configuration as the recording server had it, in a directory of ours."""
     words = [f"--poetdir={directory}"]
     for key, value in fields.items():
-        if key in ("genesis_time", "epoch_duration", "phase_shift", "cycle_gap", "pow_difficulty", "lps", "memory"):
-            words.append(f"--{key.replace('_', '-')}={value}")
-        elif key in ("certifier_url", "submit_flush_interval", "max_grpc_resp_size"):
+        if key in (
+            "genesis_time",
+            "epoch_duration",
+            "phase_shift",
+            "cycle_gap",
+            "pow_difficulty",
+            "lps",
+            "memory",
+        ) or key in ("certifier_url", "submit_flush_interval", "max_grpc_resp_size"):
             words.append(f"--{key.replace('_', '-')}={value}")
         elif key == "certifier_pubkey":
             words.append(f"--certifier-pubkey={base64.b64encode(bytes.fromhex(value)).decode()}")
@@ -247,8 +256,6 @@ def request_bytes(request: dict[str, Any]) -> bytes:
         headers["Content-Length"] = str(len(body.encode()))
     lines = [f"{request['method']} {request['path']} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items())]
     return ("\r\n".join(lines) + "\r\n\r\n" + (body or "")).encode()
-
-
 
 
 def split(response: bytes) -> tuple[str, dict[str, str], list[str], str]:
@@ -383,9 +390,7 @@ def large_request(request: dict[str, Any], template: str) -> bytes | None:
     fields |= {
         "challenge": base64.b64encode(challenge).decode(),
         "pubkey": base64.b64encode(bytes(key.verify_key)).decode(),
-        "signature": base64.b64encode(
-            key.sign(base64.b64decode(fields["prefix"]) + challenge).signature
-        ).decode(),
+        "signature": base64.b64encode(key.sign(base64.b64decode(fields["prefix"]) + challenge).signature).decode(),
         "nonce": large[3],
     }
     return request_bytes({**request, "body": json.dumps(fields)})
@@ -670,9 +675,7 @@ def whole_rounds(document: Any, context: Context) -> Iterator[Case | Later]:
 
 def play_member(server: PlayedServer, member: dict[str, Any], sent_ns: int) -> None:
     server.set_clock(max(server.now_ns, sent_ns))
-    raw = request_bytes(
-        {"method": "POST", "path": "/v1/submit", "headers": {}, "body": json.dumps(member["request"])}
-    )
+    raw = request_bytes({"method": "POST", "path": "/v1/submit", "headers": {}, "body": json.dumps(member["request"])})
     status, _, _, found = split(server.exchange(raw))
     assert status == "HTTP/1.1 200 OK", f"{status}: {found}"
     check_body(found, json.dumps(member["response"], separators=(",", ":")))
@@ -690,28 +693,26 @@ def play_proof(server: PlayedServer, one: dict[str, Any]) -> None:
     expected = one["proof_body"]
     same = found == expected if isinstance(expected, str) else json.loads(found) == expected
     assert same, f"expected {str(expected)[:200]}, got {found[:200]}"
-    check_node_side(json.loads(found), one)
+    check_node_side(read_proof(found.encode(), one["round_id"]), one["node_side"])
 
 
-def check_node_side(body: dict[str, Any], one: dict[str, Any]) -> None:
+def check_node_side(found: RoundProof, side: dict[str, Any]) -> None:
     """What a node makes of the answer: statement, message, reference, verdict, membership proofs."""
-    side = one["node_side"]
-    message = message_of(body, one["round_id"])
+    message = found.message
     assert message.statement.hex() == side["statement"], message.statement.hex()
-    assert message.encode().hex() == side["poet_proof_message_scale"]
-    assert message.poet_proof.reference().hex() == side["ref"]
+    assert message.encode().hex() == side["poet_proof_message_scale"], "the message differs"
+    assert message.ref().hex() == side["ref"], message.ref().hex()
     try:
-        verify(message.poet_proof.merkle_proof, message.statement, message.poet_proof.leaf_count)
-    except ProofError as error:
+        verify_round(found)
+    except InvalidProof as error:
         assert side["validate_error"], f"expected the proof to be valid, got {error}"
     else:
         assert not side["validate_error"], f"expected the refusal {side['validate_error']}"
-    members = [base64.b64decode(member) for member in body["proof"]["members"]]
-    for member in side["members"]:
-        index = members.index(bytes.fromhex(member["challenge"]))
-        assert index == int(member["leaf_index"])
-        nodes = membership_nodes(members, index)
-        encoded = MembershipProof(nodes, index).encode().hex()
+    for member in side["members"] or ():
+        proof = membership(found, bytes.fromhex(member["challenge"]))
+        assert proof is not None, f"{member['challenge']} is no member"
+        assert proof.leaf_index == int(member["leaf_index"])
+        encoded = proof.encode().hex()
         assert encoded == member["merkle_proof_scale"], f"expected {member['merkle_proof_scale']}, got {encoded}"
 
 

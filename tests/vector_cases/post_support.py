@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kernels import cpu, device, pool, scrypt_scalar
+from kernels import cpu, pool, scrypt_scalar
 from prover.post.init import Initialisation, look
 from prover.post.layout import file_name
 from prover.post.metadata import FILE_NAME as METADATA_NAME
@@ -22,7 +22,7 @@ NOW = "boot"
 @functools.cache
 def engine(scrypt_n: int) -> cpu.LabelEngine:
     """One engine for each N, kept for the run."""
-    return cpu.LabelEngine(device.devices()[0], scrypt_n, memory_bytes=1 << 34)
+    return cpu.LabelEngine(cpu.devices()[0], scrypt_n, memory_bytes=1 << 34)
 
 
 def label32(commitment: bytes, index: int, scrypt_n: int) -> bytes:
@@ -32,7 +32,7 @@ def label32(commitment: bytes, index: int, scrypt_n: int) -> bytes:
 
 def open_pool(scrypt_n: int) -> pool.Pool:
     """A pool of two engines that checks them against the scalar path."""
-    engines = [cpu.LabelEngine(device.devices()[0], scrypt_n, memory_bytes=1 << 34) for _ in range(2)]
+    engines = [cpu.LabelEngine(cpu.devices()[0], scrypt_n, memory_bytes=1 << 34) for _ in range(2)]
     return pool.Pool(engines, check=lambda key, index: scrypt_scalar.label32(key, index, scrypt_n))
 
 

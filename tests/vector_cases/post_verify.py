@@ -56,7 +56,9 @@ def check_verdict(entry: dict[str, Any]) -> None:
     found = verify.check_many(claims, params, engine(params.scrypt_n), pow_hash)
     for verdict, (_, result) in zip(found, modes, strict=True):
         compare(verdict, result)
-        alone = verify.check(Claim(proof, metadata, mode_of(result, params, metadata)), params, engine(params.scrypt_n), pow_hash)
+        alone = verify.check(
+            Claim(proof, metadata, mode_of(result, params, metadata)), params, engine(params.scrypt_n), pow_hash
+        )
         assert alone == verdict
 
 
