@@ -95,7 +95,7 @@ class Memory:
             if not self._dataset:
                 self.close()
                 raise KernelError(
-                    f"RandomX could not allocate its data set of {DATASET_BYTES >> 20} MiB: memory is short; use light mode"
+                    f"RandomX could not allocate its data set of {DATASET_BYTES >> 20} MiB: memory is short"
                 )
             self._build(lib, threads)
 

@@ -38,6 +38,8 @@ COMMANDS = (
     Command("repair", "api.cli.repair", "rewrite the labels that verify found wrong"),
     Command("merge", "api.cli.merge", "join the parts of a split initialisation"),
     Command("nonce", "api.cli.nonce", "search the VRF nonce in existing data, then beyond it"),
+    Command("prove", "api.cli.prove", "make a proof of space-time over a data directory"),
+    Command("verify-proof", "api.cli.verify_proof", "check a proof of space-time as the network does"),
     Command("providers", "api.cli.providers", "list the devices that can compute labels"),
     Command("bench", "api.cli.bench", "measure the label engine against hashlib.scrypt on this machine"),
 )

@@ -44,6 +44,9 @@ class Code(IntEnum):
     UNAUTHENTICATED = 16
 
 
+NO_PARAMS = PowParams(b"", 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Submit:
     """What a client sends."""
@@ -53,7 +56,7 @@ class Submit:
     pubkey: bytes = b""
     signature: bytes = b""
     nonce: int = 0
-    pow_params: PowParams = PowParams(b"", 0)
+    pow_params: PowParams = NO_PARAMS
     """Absent parameters are the same as empty ones."""
     deadline_ns: int | None = None
     certificate: tuple[bytes, bytes] | None = None

@@ -13,7 +13,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from protocol.xdr import Time
@@ -41,7 +41,7 @@ class WorkerConfig:
 
     datadir: Path
     schedule: Schedule
-    settings: Settings = Settings()
+    settings: Settings = field(default_factory=Settings)
 
     @property
     def rounds(self) -> Path:
@@ -247,7 +247,7 @@ class Worker:
         self._emit(Finished(round_id, state.num_leaves, state.nip))
 
     def _drop(self, round_id: int) -> None:
-        """Removes a round's directory; its state goes last, so that a kill on the way leaves a round known to be done."""
+        """Removes a round's directory; its state goes last: a kill on the way leaves a round known to be done."""
         directory = self._directory(round_id)
         if not directory.exists():
             return

@@ -170,8 +170,8 @@ class Prover:
         while True:
             if current.start // NONCES_PER_GROUP >= MAX_GROUPS:
                 raise DataError(
-                    "No proof was found: no nonce from 0 to 4095 has enough good labels. The data is damaged, or it was made "
-                    "with another identity or scrypt N; run smesher verify."
+                    "No proof was found: no nonce from 0 to 4095 has enough good labels. The data is damaged, or was "
+                    "made with another identity or scrypt N; run smesher verify."
                 )
             self._find_pows(current)
             winner = self._scan(current)

@@ -192,8 +192,8 @@ def _before_labels(claim: Claim, params: VerifyParams, pow_hash: PowHash) -> Ver
     if hashed >= threshold:
         return Verdict(
             Failure.INVALID_POW,
-            diagnosis=f"the k2pow hash {hashed.hex()} is not below {threshold.hex()}: another challenge, node id, number "
-            "of units or pow difficulty than the prover's",
+            diagnosis=f"the k2pow hash {hashed.hex()} is not below {threshold.hex()}: another challenge, node id, "
+            "number of units or pow difficulty than the prover's",
         )
     num_labels = units * params.labels_per_unit
     bits = required_bits(num_labels)
@@ -201,8 +201,8 @@ def _before_labels(claim: Claim, params: VerifyParams, pow_hash: PowHash) -> Ver
     if len(proof.indices) != expected:
         return Verdict(
             Failure.INVALID_INDICES_LEN,
-            diagnosis=f"{len(proof.indices)} bytes of indices, expected {expected} ({params.k2} of {bits} bits): another "
-            "K2, number of units or labels per unit than the prover's",
+            diagnosis=f"{len(proof.indices)} bytes of indices, expected {expected} ({params.k2} of {bits} bits): "
+            "another K2, number of units or labels per unit than the prover's",
         )
     try:
         difficulty = proving_difficulty(params.k1, num_labels)
@@ -227,8 +227,8 @@ def _judge(item: _Open, labels: Sequence[bytes]) -> Verdict:
             return Verdict(
                 Failure.INVALID_MSB,
                 position,
-                f"{where} is not good: {value} is above {item.difficulty.msb}. The label on the prover's disk is wrong, "
-                "or it was made with another identity or scrypt N",
+                f"{where} is not good: {value} is above {item.difficulty.msb}. The label on the prover's disk is "
+                "wrong, or it was made with another identity or scrypt N",
                 index,
                 label,
                 value,
@@ -239,8 +239,8 @@ def _judge(item: _Open, labels: Sequence[bytes]) -> Verdict:
             return Verdict(
                 Failure.INVALID_LSB,
                 position,
-                f"{where} is not good: {low} is not below {item.difficulty.lsb}. The label on the prover's disk is wrong, "
-                "or K1 differs",
+                f"{where} is not good: {low} is not below {item.difficulty.lsb}. The label on the prover's disk is "
+                "wrong, or K1 differs",
                 index,
                 label,
                 low,
