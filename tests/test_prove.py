@@ -102,34 +102,28 @@ def test_a_pass_that_was_cut_gives_the_same_proof(tmp_path: Path, monkeypatch: p
     state = tmp_path / prove.STATE_NAME
     source = random.Random(3)
     for _ in range(20):
-        cut = source.randrange(1, 80)
-        seen = 0
-        prover: Prover
-
-        def progress(phase: str, done: int, total: int) -> None:
-            nonlocal seen
-            seen += 1
-            if seen == cut:
-                prover.stop()
-
-        for _attempt in range(100):
-            prover = Prover(
-                storage,
-                metadata,
-                challenge,
-                ProveParams(K1, K2, 32, 2),
-                lambda group: group * 7,
-                state_file=state,
-                progress=progress,
-            )
-            try:
-                found = prover.run()
-                break
-            except Interrupted:
-                assert state.exists()
-                cut = 10**9 if _attempt > 3 else seen + source.randrange(1, 40)
+        cuts = [source.randrange(1, 80) for _ in range(4)]
+        while (found := run_until(storage, metadata, challenge, state, cuts.pop() if cuts else None)) is None:
+            assert state.exists()
         assert found == whole
         assert not state.exists()
+
+
+def run_until(storage: Storage, metadata: PostMetadata, challenge: bytes, state: Path, cut: int | None) -> Proof | None:
+    """A prover that is stopped at its `cut`-th sign of progress; None when it was."""
+    seen: list[str] = []
+
+    def progress(phase: str, done: int, total: int) -> None:
+        seen.append(phase)
+        if len(seen) == cut:
+            prover.stop()
+
+    params = ProveParams(K1, K2, 32, 2)
+    prover = Prover(storage, metadata, challenge, params, lambda group: group * 7, state_file=state, progress=progress)
+    try:
+        return prover.run()
+    except Interrupted:
+        return None
 
 
 def test_a_saved_pass_of_another_challenge_is_not_used(tmp_path: Path) -> None:
