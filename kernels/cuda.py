@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from . import cuda_driver, plan_gpu
+from . import cuda_driver, plan_gpu, sensors
 from .cuda_driver import Absent, Argument, Bytes, Driver, DriverError, OutOfMemory, Properties
 from .device import Device, Labels, Stopped, VrfCandidate
 from .errors import KernelError, MemoryShortage
@@ -167,6 +167,7 @@ class _Set:
     output: int
     host_input: Bytes
     host_output: Bytes
+    began: object
     computed: object
     copied: object
     used: bool = False
@@ -211,6 +212,7 @@ class LabelEngine:
         self._rows: list[int] = []
         self._stop = threading.Event()
         self._closed = False
+        self._busy_seconds = 0.0
         self._queue = threading.RLock()
         self._freed = threading.Condition()
         try:
@@ -227,7 +229,12 @@ class LabelEngine:
     @property
     def temperature(self) -> float | None:
         """Degrees Celsius; None where the driver does not tell."""
-        return cuda_driver.temperature(self.device.pci) if self.device.pci else None
+        return sensors.read(self.device.pci).temperature_c
+
+    @property
+    def busy_seconds(self) -> float:
+        """Time that the device has computed, by its own clock, for all callers."""
+        return self._busy_seconds
 
     def labels(self, commitment: bytes, start: int, count: int, out: Labels) -> VrfCandidate:
         """Writes the 16-byte labels start … start+count-1 to `out`, uint8[count, 16]; count >= 1."""
@@ -307,6 +314,7 @@ class LabelEngine:
             self._allocate(output_bytes),
             driver.pinned(input_bytes),
             driver.pinned(output_bytes),
+            driver.event(),
             driver.event(),
             driver.event(),
         )
@@ -438,6 +446,9 @@ class LabelEngine:
         if memory.used:
             self._driver.wait(memory.copied)
             memory.used = False
+            seconds = self._driver.seconds(memory.began, memory.computed)
+            with self._freed:
+                self._busy_seconds += seconds
 
     def _queue_run(self, memory: _Set, key: Bytes, start: int, count: int) -> None:
         """Consecutive labels of one commitment, and the smallest of them."""
@@ -446,6 +457,7 @@ class LabelEngine:
         commitment, best = np.uint64(memory.input), np.uint64(memory.input + KEY)
         states, groups, output = np.uint64(self._states), np.uint64(self._groups), np.uint64(memory.output)
         blocks = -(-count // GROUP)
+        self._driver.record(memory.began, self._compute)
         self._driver.upload(memory.input, memory.host_input[: KEY + RECORD], self._compute)
         self._launch("seed", blocks, states, commitment, np.uint64(start), np.uint32(count))
         self._romix(count)
@@ -467,6 +479,7 @@ class LabelEngine:
         states, output = np.uint64(self._states), np.uint64(memory.output)
         step = np.uint32(len(keys) > 1)
         blocks = -(-count // GROUP)
+        self._driver.record(memory.began, self._compute)
         self._driver.upload(memory.input, memory.host_input[:used], self._compute)
         self._launch("seed_each", blocks, states, commitments, numbers, np.uint32(count), step)
         self._romix(count)

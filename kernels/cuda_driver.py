@@ -9,10 +9,10 @@ interrupt, it does not spin. Specified in protocol 01-post-tools, section 8 ("wh
 from __future__ import annotations
 
 import contextlib
-import importlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,6 +27,9 @@ Argument = np.uint32 | np.uint64
 
 _OUT_OF_MEMORY = 2
 """cudaErrorMemoryAllocation and CUDA_ERROR_OUT_OF_MEMORY."""
+
+DRIVER_VERSION_FILE = Path("/sys/module/nvidia/version")
+"""The NVIDIA driver's version on Linux."""
 
 _PROHIBITED = 2
 """cudaComputeModeProhibited"""
@@ -109,6 +112,9 @@ class Driver(Protocol):
     def wait(self, event: Any) -> None:
         """Sleeps until the mark is reached. Raises `DriverError` where work before it failed."""
 
+    def seconds(self, earlier: Any, later: Any) -> float:
+        """The device's time between two marks that were reached."""
+
     def finish(self, stream: Any) -> None:
         """Sleeps until the queue is empty."""
 
@@ -168,43 +174,13 @@ def properties_of(cupy: Any, ordinal: int) -> Properties:
 
 
 def driver_version(cupy: Any) -> str:
-    """Version of CUDA that the installed driver supports, and the driver's own where NVML tells it."""
+    """Version of CUDA that the installed driver supports, and before it the driver's own where the system shows it."""
     number = int(cupy.cuda.runtime.driverGetVersion())
     text = f"CUDA {number // 1000}.{number % 1000 // 10}"
-    with _nvml() as nvml:
-        if nvml is not None:
-            with contextlib.suppress(nvml.NVMLError):
-                own = nvml.nvmlSystemGetDriverVersion()
-                return f"{own.decode() if isinstance(own, bytes) else own}, {text}"
-    return text
-
-
-def temperature(pci: str) -> float | None:
-    """Degrees Celsius of the device at that PCI address; None where nobody tells (no pynvml, no sensor)."""
-    with _nvml() as nvml:
-        if nvml is None:
-            return None
-        try:
-            handle = nvml.nvmlDeviceGetHandleByPciBusId(pci.encode())
-            return float(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))
-        except nvml.NVMLError:
-            return None
-
-
-@contextlib.contextmanager
-def _nvml() -> Iterator[Any]:
-    """The module pynvml, ready for use, or None. It counts its users, so that nesting is harmless."""
     try:
-        pynvml: Any = importlib.import_module("pynvml")
-        pynvml.nvmlInit()
-    except Exception:  # not installed, no library, no driver: all mean that nobody tells
-        yield None
-        return
-    try:
-        yield pynvml
-    finally:
-        with contextlib.suppress(pynvml.NVMLError):
-            pynvml.nvmlShutdown()
+        return f"{DRIVER_VERSION_FILE.read_text().strip()}, {text}"
+    except OSError:
+        return text
 
 
 class CupyKernel:
@@ -269,7 +245,7 @@ class CupyDriver:
     def event(self) -> Any:
         """See `Driver`."""
         with self._guard("making an event"):
-            return self._cupy.cuda.Event(block=True, disable_timing=True)
+            return self._cupy.cuda.Event(block=True)
 
     def upload(self, address: int, data: Bytes, stream: Any) -> None:
         """See `Driver`."""
@@ -303,6 +279,11 @@ class CupyDriver:
         """See `Driver`."""
         with self._guard("waiting for the device"):
             event.synchronize()
+
+    def seconds(self, earlier: Any, later: Any) -> float:
+        """See `Driver`."""
+        with self._guard("reading the device's clock"):
+            return float(self._cupy.cuda.get_elapsed_time(earlier, later)) / 1e3
 
     def finish(self, stream: Any) -> None:
         """See `Driver`. By an event: waiting for a stream would spin."""

@@ -2,7 +2,8 @@
 
 A state is two vectors of four words in the order that the instructions want: (F, E, B, A) and (H, G, D, C). One
 block is 32 dependent `sha256rnds2`, whose latency is the whole cost of a chain of hashes; everything else runs beside
-them. Independent chains fill the gaps of each other: four of them take 1.6 times as long as one. FIPS 180-4; prototype of `DESIGN` D1.
+them. Independent chains fill the gaps of each other: four of them take 1.6 times as long as one. FIPS 180-4;
+prototype of `DESIGN` D1.
 """
 
 from __future__ import annotations

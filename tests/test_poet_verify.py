@@ -59,7 +59,7 @@ def test_the_known_proof(proof: Proof) -> None:
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_both_walks_judge_alike(data: st.DataObject) -> None:
-    """Crafted trees of any shape: the compiled walk and the plain one rebuild the same root and reach as many leaves."""
+    """Crafted trees of any shape: both walks rebuild the same root and reach as many leaves."""
     seed = data.draw(st.integers(0, 2**32))
     dice = random.Random(seed)
     count = dice.randrange(1, 12)
@@ -145,6 +145,7 @@ def test_membership() -> None:
 # ---- kernels ----
 
 
+@settings(deadline=None)
 @given(value=st.binary(min_size=32, max_size=32), times=st.integers(0, 5))
 def test_a_chain_is_a_chain_of_hashes(value: bytes, times: int) -> None:
     expected = value
@@ -153,6 +154,7 @@ def test_a_chain_is_a_chain_of_hashes(value: bytes, times: int) -> None:
     assert sha256.chain(value, times) == expected
 
 
+@settings(deadline=None)
 @given(message=st.binary(max_size=300), nesting=st.integers(1, 3))
 def test_a_label_of_any_message(message: bytes, nesting: int) -> None:
     expected = message
@@ -161,6 +163,7 @@ def test_a_label_of_any_message(message: bytes, nesting: int) -> None:
     assert sha256.label(message, nesting) == expected
 
 
+@settings(deadline=None)
 @given(statement=st.binary(max_size=130), count=st.integers(1, 11), seed=st.integers(0, 1000))
 def test_parents_of_any_number_of_nodes(statement: bytes, count: int, seed: int) -> None:
     nodes = random.Random(seed).randbytes(32 * count)
@@ -217,6 +220,7 @@ def test_a_search_can_be_stopped() -> None:
 # ---- encodings ----
 
 
+@settings(deadline=None)
 @given(
     root=st.binary(max_size=32),
     leaves=st.lists(st.binary(max_size=32), max_size=5),
@@ -234,6 +238,7 @@ def test_what_is_encoded_is_decoded(
     assert decode_message(message.encode()) == message
 
 
+@settings(deadline=None)
 @given(data=st.binary(max_size=300))
 def test_any_bytes_are_a_message_or_a_named_error(data: bytes) -> None:
     for decode in (decode_proof, decode_message):

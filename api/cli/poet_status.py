@@ -121,7 +121,7 @@ def _show_directory(poetdir: Path, output: Output) -> int:
     rounds_dir = poetdir / "data" / "rounds"
     if not (poetdir / "data").is_dir():
         raise DataError(f"{poetdir} holds no PoET server's data; name the directory given to --poetdir.")
-    rounds = []
+    rounds: list[dict[str, Any]] = []
     for round_id in stored_rounds(rounds_dir):
         directory = rounds_dir / str(round_id)
         if not (directory / STATE_FILE).exists():

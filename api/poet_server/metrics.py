@@ -30,8 +30,17 @@ METHODS = (
 )
 SERVICE_OF = {method: service for service, method in METHODS}
 
-BATCH_BUCKETS = tuple(0.001 * 1.5**exponent for exponent in range(20))
-HANDLING_BUCKETS = tuple(0.001 * 2**exponent for exponent in range(16))
+
+def _bounds(first: float, factor: float, count: int) -> tuple[float, ...]:
+    """Multiplied step by step, so that the last digits are the reference's."""
+    bounds = [first]
+    while len(bounds) < count:
+        bounds.append(bounds[-1] * factor)
+    return tuple(bounds)
+
+
+BATCH_BUCKETS = _bounds(0.001, 1.5, 20)
+HANDLING_BUCKETS = _bounds(0.001, 2, 16)
 
 CODE_NAMES = {
     Code.OK: "OK",

@@ -29,6 +29,7 @@ from prover.poet.records import (
     ProofRecord,
     decode_server_state,
     encode_server_state,
+    read_round_state,
     write_atomically,
 )
 from prover.poet.registration import (
@@ -192,12 +193,20 @@ class PoetService:
     def _first_open_round(self, now: int) -> int:
         """By the clock, but never a round whose statement was fixed before the clock was set back."""
         open_round = self.config.schedule.open_round(now)
-        working = stored_rounds(self.config.rounds_dir)
-        known = [round_id for round_id in (*working, *self.proofs.rounds()) if round_id < 1 << 32]
-        if known and max(known) >= open_round and not self.as_reference:
-            log.warning("the clock says round %d is open, but round %d has closed", open_round, max(known))
-            return max(known) + 1
+        begun = [one for one in stored_rounds(self.config.rounds_dir) if self._was_begun(one)]
+        last = max([*begun, *self.proofs.rounds()], default=-1)
+        if last >= open_round and not self.as_reference:
+            log.warning("the clock says round %d is open, but round %d has closed", open_round, last)
+            return last + 1
         return open_round
+
+    def _was_begun(self, round_id: int) -> bool:
+        """Whether the work on a round has begun, so that its members are fixed."""
+        try:
+            state = read_round_state(self.config.rounds_dir / str(round_id))
+        except (ProofError, OSError):
+            return False
+        return not state.started.is_zero or state.nip is not None
 
     def _rounds_path(self, round_id: int) -> Path:
         return self.config.dbdir / "rounds" / str(round_id)

@@ -291,6 +291,8 @@ class RoundProver:
         self, fixed: int | None, ends: Callable[[], float], on_progress: Callable[[RoundProver], None] | None
     ) -> None:
         limit = fixed or 1 << 62
+        if fixed is None and self._clock() >= ends():
+            limit = self._config.security_param
         self._set_limit(limit)
         self._began = time.monotonic()
         self._first = self.leaves_done

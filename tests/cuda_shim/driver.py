@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ class Event:
 
     recorded: int = 0
     reached: int = 0
+    time: float = 0.0
 
 
 def small_card(multiprocessors: int = 1, memory_bytes: int = 1 << 30) -> Properties:
@@ -143,7 +145,11 @@ class ShimDriver:
         with self._lock:
             event.recorded += 1
             number = event.recorded
-        self._queue(stream, "record", lambda: setattr(event, "reached", number))
+
+        def reach() -> None:
+            event.reached, event.time = number, time.perf_counter()
+
+        self._queue(stream, "record", reach)
 
     def follow(self, stream: Any, event: Any) -> None:
         number = event.recorded
@@ -152,6 +158,10 @@ class ShimDriver:
     def wait(self, event: Any) -> None:
         self.trace.append("wait")
         self._advance(lambda: event.reached >= event.recorded)
+
+    def seconds(self, earlier: Any, later: Any) -> float:
+        assert earlier.reached == earlier.recorded and later.reached == later.recorded, "a mark was not reached yet"
+        return later.time - earlier.time
 
     def finish(self, stream: Any) -> None:
         self._advance(lambda: not stream.work)

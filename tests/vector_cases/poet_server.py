@@ -148,7 +148,7 @@ class PlayedServer:
             closed = self.service.machine.open_round
             self._set(self.service.machine.next_deadline())
             state = self.config.rounds_dir / str(closed) / "state.bin"
-            self._wait(lambda: self.config.disable_worker or state.exists())
+            self._wait(lambda path=state: self.config.disable_worker or path.exists())
         self._set(now_ns)
         due = [
             round_id
@@ -198,15 +198,7 @@ def configuration(fields: dict[str, Any], directory: Path, *flags: str) -> Confi
     """A configuration as the recording server had it, in a directory of ours."""
     words = [f"--poetdir={directory}"]
     for key, value in fields.items():
-        if key in (
-            "genesis_time",
-            "epoch_duration",
-            "phase_shift",
-            "cycle_gap",
-            "pow_difficulty",
-            "lps",
-            "memory",
-        ) or key in ("certifier_url", "submit_flush_interval", "max_grpc_resp_size"):
+        if key in FLAGS:
             words.append(f"--{key.replace('_', '-')}={value}")
         elif key == "certifier_pubkey":
             words.append(f"--certifier-pubkey={base64.b64encode(bytes.fromhex(value)).decode()}")
@@ -225,6 +217,20 @@ def configuration(fields: dict[str, Any], directory: Path, *flags: str) -> Confi
         environment["POET_PRIVATE_KEY"] = base64.b64encode(key).decode()
     return load([*words, *flags], environment)
 
+
+FLAGS = (
+    "genesis_time",
+    "epoch_duration",
+    "phase_shift",
+    "cycle_gap",
+    "pow_difficulty",
+    "lps",
+    "memory",
+    "certifier_url",
+    "submit_flush_interval",
+    "max_grpc_resp_size",
+)
+"""Fields of a recorded configuration that are flags of the same name."""
 
 KNOWN_FIELDS = (
     "service_key_seed",
@@ -520,7 +526,7 @@ def scenarios(document: Any, context: Context) -> Iterator[Case | Later]:
 def play_scenario(scenario: dict[str, Any], directory: Path) -> None:
     entries = scenario["transcript"]
     config = configuration(scenario["configuration"], directory)
-    stored = {key: value for key, value in scenario.get("proofs_db", [])}
+    stored = dict(scenario.get("proofs_db", []))
     first = initial_challenge(entries)
     if first is None and POW_KEY in stored:
         first = bytes.fromhex(stored[POW_KEY])
