@@ -101,7 +101,11 @@ def compile_kernels() -> None:
     try:
         subprocess.run(
             [sys.executable, "-c", "from kernels import cpu; cpu.warm_up()"],
-            env={**os.environ, "PYTHONPATH": search_path},
+            env={
+                **os.environ,
+                "PYTHONPATH": search_path,
+                "NUMBA_CACHE_DIR": str(target.cache_directory().parent),
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -178,8 +182,11 @@ class LabelEngine:
 
     def labels32(self, commitments: Sequence[bytes], indices: Sequence[int] | npt.NDArray[np.uint64]) -> Labels:
         """Full labels of any indices, uint8[n, 32]; one commitment for all, or one each."""
-        wanted = np.asarray(indices, dtype=np.uint64)
+        # a copy: the kernel is compiled for one kind of array, and would be again for a read-only or strided one
+        wanted = np.array(indices, dtype=np.uint64)
         keys = np.frombuffer(b"".join(commitments), dtype=np.uint64).reshape(-1, 4)
+        if len(keys) not in (1, len(wanted)):
+            raise ValueError(f"{len(keys)} commitments for {len(wanted)} labels; expected one for all, or one each")
         out = np.empty((len(wanted), 4), np.uint64)
         pieces = self._pieces(len(wanted))
 

@@ -141,9 +141,8 @@ def plan(
 def options(layout: Layout, scrypt_n: int) -> tuple[str, ...]:
     """The compiler's options. Raises `KernelError` for a layout that the CUDA dialect does not have."""
     if layout.vec != 4 or (layout.lanes > 1 and layout.group % WARP):
-        raise KernelError(
-            f"layout {layout} is not one for CUDA: expected vec 4, and groups of whole warps with lanes 4"
-        )
+        found = f"vec {layout.vec}, lanes {layout.lanes}, group {layout.group}"
+        raise KernelError(f"layout {found} is not one for CUDA: expected vec 4, with lanes 4 groups of whole warps")
     return ("-std=c++17", *(f"-D{name}={value}" for name, value in layout.options(scrypt_n).items()))
 
 

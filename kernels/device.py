@@ -260,7 +260,9 @@ def _matches(available: Sequence[Device], selector: str) -> list[Device]:
     if not wanted:
         return []
     if wanted.isdecimal():
-        return [device for device in available if device.id == int(wanted)]
+        numbered = [device for device in available if device.id == int(wanted)]
+        if numbered or len(wanted) < 3:  # three digits and more may be the number in a card's name
+            return numbered
     exact = [
         device
         for device in available

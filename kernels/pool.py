@@ -153,6 +153,7 @@ class Pool:
         self._clock = clock
         self._change = threading.Condition()
         self._stopped = False
+        self._last_error = ""
         self._paused_at: float | None = None
         self._paused_before = 0.0
 
@@ -226,7 +227,7 @@ class _Job:
         self._change = pool._change
         self._active = [worker for worker in pool._workers if not worker.retired]
         self._ahead = 4 * len(self._active) + 4
-        self._last_error = ""
+        self._mistake: Exception | None = None
         self._threads = [
             threading.Thread(target=self._work, args=(worker,), name="labels", daemon=True) for worker in self._active
         ]
@@ -242,8 +243,12 @@ class _Job:
                     raise Stopped("the job was stopped")
                 if self._next not in self._done:
                     if self._exhausted and self._next == self._taken:
+                        if self._mistake is not None:
+                            raise self._mistake
                         return
-                    raise AllDevicesFailed(f"no device is left that works; the last error was: {self._last_error}")
+                    raise AllDevicesFailed(
+                        f"no device is left that works; the last error was: {self._pool._last_error}"
+                    )
                 batch = self._done.pop(self._next)
                 self._next += 1
                 self._change.notify_all()
@@ -284,7 +289,10 @@ class _Job:
                 if not self._exhausted and self._taken - self._next < self._ahead:
                     start, count = self._current
                     if count == 0:
-                        following = next(self._ranges, None)
+                        try:
+                            following = next(self._ranges, None)
+                        except Exception as error:  # the caller's mistake, and the caller gets it
+                            self._mistake, following = error, None
                         if following is None:
                             self._exhausted = True
                             self._change.notify_all()
@@ -304,9 +312,12 @@ class _Job:
             began = self._pool._clock()
             try:
                 batch = self._compute(worker, piece)
-            except Stopped:
+            except Stopped as error:
+                with self._change:
+                    self._pool._last_error = str(error)
+                    self._active.remove(worker)
                 self._give_back(piece)
-                break
+                return
             except WrongLabel as error:
                 worker.report.distrusted = worker.sample is not None
                 self._failed(worker, piece, str(error))
@@ -363,7 +374,7 @@ class _Job:
     def _failed(self, worker: _Worker, piece: _Piece, message: str) -> None:
         with self._change:
             worker.report.errors.append(message)
-            self._last_error = message
+            self._pool._last_error = message
         self._give_back(piece)
 
     def _retire(self, worker: _Worker) -> None:

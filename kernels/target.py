@@ -13,9 +13,13 @@ at the file that holds the outermost function, so a change in a file below it wo
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
+import pickle
 import platform
+import re
+import shutil
 import tempfile
 from dataclasses import dataclass
 from functools import cache
@@ -130,38 +134,63 @@ def cache_directory() -> Path:
     Where neither can be written, a private temporary folder; then the kernels are compiled again by the
     next process.
     """
-    sources = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
-        source = file.read_bytes()
-        if b"njit" in source or b"@intrinsic" in source:  # the modules that hold compiled code
-            sources.update(source)
+    name = _sources_hash()
     given = os.environ.get("NUMBA_CACHE_DIR")
     if given:
         base = Path(given)
     elif platform.system() == "Darwin":
-        base = Path.home() / "Library" / "Caches" / "smesher" / "kernels"
+        base = Path("~/Library/Caches/smesher/kernels")
     else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "smesher" / "kernels"
-    folder = base / sources.hexdigest()[:16]
+        base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "smesher" / "kernels"
     try:
+        folder = base.expanduser() / name
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return folder
-    except OSError:
-        return Path(tempfile.mkdtemp(prefix="smesher-kernels-"))
+    except (OSError, RuntimeError):  # RuntimeError: this user has no home
+        base = Path(tempfile.mkdtemp(prefix="smesher-kernels-"))
+        atexit.register(shutil.rmtree, base, ignore_errors=True)
+        folder = base / name
+        folder.mkdir()
+        return folder
+
+
+def _sources_hash() -> str:
+    """A name for the content of all modules with compiled code and of those of this package that they import."""
+    texts = {file.stem: file.read_bytes() for file in Path(__file__).parent.glob("*.py")}
+    waiting = [name for name, text in texts.items() if b"njit" in text or b"@intrinsic" in text]
+    compiled: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in texts and name not in compiled:
+            compiled.add(name)
+            waiting += re.findall(r"^from \.(\w+) import", texts[name].decode(), re.MULTILINE)
+    total = hashlib.sha256()
+    for name in sorted(compiled):
+        total.update(texts[name])
+    return total.hexdigest()[:16]
 
 
 def has_cached_code(function: str) -> bool:
-    """Whether code of `function` ("module.name") for the variant in use is in the cache."""
+    """Whether code of `function` ("module.name") for the variant in use and this installation is in the cache."""
     variant()
-    from numba.core import codegen, config
+    import numba
+    from numba.core import caching, codegen, config
 
     features = config.CPU_FEATURES if config.CPU_FEATURES is not None else codegen.get_host_cpu_features()
     processor = config.CPU_NAME or _host_cpu_name()
-    needle = (processor.encode(), features.encode())
-    return any(
-        all(part in index.read_bytes() for part in needle) for index in cache_directory().rglob(f"{function}-*.nbi")
-    )
+    # numba keeps code below a folder named after the path of the source, and in the index one key a target
+    folder = cache_directory() / caching._CacheLocator.get_suitable_cache_subpath(__file__)
+    for index in folder.glob(f"{function}-*.nbi"):
+        try:
+            with index.open("rb") as file:
+                if pickle.load(file) == numba.__version__:
+                    _, overloads = pickle.load(file)
+                    if any(key[1][1:] == (processor, features) for key in overloads):
+                        return True
+        except Exception:  # an index that cannot be read is written anew
+            continue
+    return False
 
 
 def _host_cpu_name() -> str:

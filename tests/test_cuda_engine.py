@@ -128,7 +128,10 @@ def test_an_engine_that_does_not_wait_for_its_marks_is_noticed(folder: Path) -> 
     wrong = 0
     for order in range(1, 9):
         engine = open_engine(Hasty(folder, order=order))
-        wrong += compute(engine, 0, 70) != expected(0, 70)
+        try:
+            wrong += compute(engine, 0, 70) != expected(0, 70)
+        except AssertionError:
+            wrong += 1
     assert wrong
 
 
@@ -320,7 +323,7 @@ def test_an_n_that_is_no_power_of_two_is_refused(folder: Path, scrypt_n: int) ->
 
 @pytest.mark.parametrize("layout", [Layout(vec=16), Layout(lanes=4, group=16, lane_op=2)])
 def test_a_layout_that_cuda_does_not_have_is_refused(folder: Path, layout: Layout) -> None:
-    with pytest.raises(KernelError, match="the CUDA kernels cannot have"):
+    with pytest.raises(KernelError, match=r"is not one for CUDA: expected vec 4"):
         open_engine(ShimDriver(folder), 16, layout)
 
 
@@ -474,7 +477,7 @@ class TimedDriver(ShimDriver):
 
 @pytest.mark.parametrize("callers", [1, 2])
 def test_a_device_is_never_without_work_and_the_host_sleeps(callers: int) -> None:
-    """At least 97 % of the kernel's own rate, with less than 5 % of a core; the best of three tries, for busy machines."""
+    """At least 97 % of the kernel's own rate, less than 5 % of a core; the best of three tries, for busy machines."""
     share, cores = 0.0, 1.0
     for _ in range(3):
         driver = TimedDriver(0.03)
@@ -582,8 +585,8 @@ def test_cupys_errors_become_ours(cupy: FakeCupy) -> None:
     with pytest.raises(OutOfMemory, match="allocating 2,048 MiB failed: cudaErrorMemoryAllocation"):
         driver.allocate(2 << 30)
     with pytest.raises(DriverError, match="compiling the kernels with -DNO=1 failed"):
-        driver.compile("this is not C++", ["-DNO=1"], ["seed"])
-    with pytest.raises(DriverError, match="no CUDA device at 0000:ff:00.0 any more: cudaErrorInvalidDevice"):
+        driver.compile("KERNEL(64) void this is not C++", ["-DNO=1"], ["seed"])
+    with pytest.raises(DriverError, match=r"no CUDA device at 0000:ff:00.0 any more: cudaErrorInvalidDevice"):
         CupyDriver("0000:ff:00.0")
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes.util
 import importlib.util
+import json
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kernels import cpu, device, memory
-from kernels.device import CPU_ID, Device, SelectionError, select
+from kernels.device import CPU_ID, Device, PassedOver, SelectionError, select
+from kernels.discovery import DriverFailure
 from kernels.errors import KernelError
 
 
@@ -150,23 +152,118 @@ def test_ids_are_given_once() -> None:
     assert len(ids) == len(set(ids))
 
 
-@pytest.mark.parametrize("driver", [None, "libDriver.so.1"])
-@pytest.mark.parametrize("package", [None, object()])
-def test_what_was_passed_over_says_why(
-    monkeypatch: pytest.MonkeyPatch, driver: str | None, package: object | None
-) -> None:
-    monkeypatch.setattr(ctypes.util, "find_library", lambda name: driver)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: package)
-    passed = {one.what: one.reason for one in device.passed_over()}
-    assert list(passed) == ["OpenCL", "CUDA"]
-    for what, name in (("OpenCL", "pyopencl"), ("CUDA", "cupy")):
-        reason = passed[what]
-        assert ("libDriver.so.1" in reason) == (driver is not None)
-        assert ("no driver library" in reason) == (driver is None)
-        assert (f"{name} found" in reason) == (package is not None)
-        assert (f"{name} not installed" in reason) == (package is None)
+# What the backends found, and why something was passed over
+
+
+class Drivers:
+    """Stands in for the child processes that ask the drivers: what each backend answers, or the error it ends with."""
+
+    def __init__(self, **answers: object) -> None:
+        self.answers = answers
+        self.asked: list[tuple[str, str]] = []
+
+    def __call__(self, backend: str, question: str, document: object = None, *, timeout_s: float) -> object:
+        assert timeout_s > 0
+        self.asked.append((backend, question))
+        answer = self.answers[backend]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def listed(*found: Device, passed_over: Sequence[PassedOver] = ()) -> object:
+    """The child's answer, as it comes out of JSON."""
+    answer = {"devices": [asdict(one) for one in found], "passed_over": [asdict(one) for one in passed_over]}
+    return json.loads(json.dumps(answer))
+
+
+@pytest.fixture
+def packages_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+
+
+NOTHING = listed()
+
+
+@pytest.mark.usefixtures("packages_are_there")
+def test_the_list_is_gpus_then_opencl_s_cpus_then_the_cpu() -> None:
+    drivers = Drivers(cuda=NOTHING, opencl=listed(POCL, RTX, RADEON))
+    found = device.discover(drivers)
+    assert list(found.devices) == [RTX, RADEON, POCL, *cpu.devices()]
+    assert found.alternatives == ()
+    assert found.passed_over == ()
+    assert sorted(drivers.asked) == [("cuda", "list"), ("opencl", "list")]
+
+
+@pytest.mark.usefixtures("packages_are_there")
+@pytest.mark.parametrize(
+    "answer",
+    [DriverFailure("the driver did not answer within 30 s"), {}, None, {"devices": [{"id": 0}], "passed_over": []}],
+    ids=["hangs", "no fields", "nothing", "no device"],
+)
+def test_a_driver_that_fails_is_passed_over_and_the_others_stay(answer: object) -> None:
+    found = device.discover(Drivers(cuda=answer, opencl=listed(RADEON)))
+    assert list(found.devices) == [RADEON, *cpu.devices()]
+    (passed,) = found.passed_over
+    assert passed.what == "CUDA"
+    assert passed.reason
+    if isinstance(answer, Exception):
+        assert passed.reason == str(answer)
+
+
+@pytest.mark.usefixtures("packages_are_there")
+def test_the_reasons_of_every_backend_are_told() -> None:
+    old, none = PassedOver("GeForce 8800", "too old a driver"), PassedOver("OpenCL", "no platform")
+    found = device.discover(Drivers(cuda=listed(passed_over=[old]), opencl=listed(passed_over=[none])))
+    assert list(found.devices) == cpu.devices()
+    assert found.passed_over == (old, none)
+
+
+def test_no_driver_is_touched_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    drivers = Drivers()
+    found = device.discover(drivers)
+    assert drivers.asked == []
+    assert list(found.devices) == cpu.devices()
+    reasons = {passed.what: passed.reason for passed in found.passed_over}
+    assert "pyopencl not installed" in reasons["OpenCL"]
 
 
 def test_looking_for_drivers_never_fails() -> None:
-    assert [one.what for one in device.passed_over()] == ["OpenCL", "CUDA"]
-    assert all(one.reason for one in device.passed_over())
+    assert all(one.what and one.reason for one in device.passed_over())
+    assert all(one.backend in device.GPU_BACKENDS for one in device.alternatives())
+
+
+def through_cuda(number: int | None, of: Device) -> Device:
+    return replace(of, id=number, backend="cuda")
+
+
+@pytest.mark.parametrize(
+    ("cuda", "opencl", "chosen", "others"),
+    [
+        ([], [], [], []),
+        ([], [RTX, QUADRO], [RTX, QUADRO], []),
+        # seen by both: driven through CUDA, with the place and the number of OpenCL's list
+        ([through_cuda(None, RTX)], [RTX], [through_cuda(0, RTX)], [RTX]),
+        ([through_cuda(None, QUADRO)], [RTX, QUADRO], [RTX, through_cuda(1, QUADRO)], [QUADRO]),
+        (
+            [through_cuda(None, QUADRO), through_cuda(None, RTX)],
+            [RTX, QUADRO, RADEON],
+            [through_cuda(0, RTX), through_cuda(1, QUADRO), RADEON],
+            [RTX, QUADRO],
+        ),
+        # seen by CUDA only: numbers after those of OpenCL
+        ([through_cuda(None, RTX)], [], [through_cuda(0, RTX)], []),
+        ([through_cuda(None, RTX)], [QUADRO, RADEON], [QUADRO, RADEON, through_cuda(3, RTX)], []),
+        # OpenCL's CPU devices have no number and come last
+        ([through_cuda(None, RTX)], [POCL], [through_cuda(0, RTX), POCL], []),
+        ([], [POCL, RADEON], [RADEON, POCL], []),
+        # without an address nobody knows whether two are one
+        ([replace(through_cuda(None, RTX), pci=None)], [replace(RTX, pci=None)],
+         [replace(RTX, pci=None), replace(through_cuda(1, RTX), pci=None)], []),
+    ],
+)  # fmt: skip
+def test_a_card_that_two_backends_see_is_one_device(
+    cuda: list[Device], opencl: list[Device], chosen: list[Device], others: list[Device]
+) -> None:
+    assert device.merged(cuda, opencl) == (chosen, others)

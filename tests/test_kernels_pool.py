@@ -17,7 +17,7 @@ from kernels.errors import KernelError
 from kernels.pool import FAILURES_TO_RETIRE, MAX_PIECE, AllDevicesFailed, Batch, Pool
 
 KEY = bytes(range(32))
-SOON = 20.0
+SOON = 10.0
 """Seconds within which what must happen happens; a wait that takes this long has failed."""
 
 
@@ -106,7 +106,7 @@ def no_thread_is_left() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
     for thread in set(threading.enumerate()) - before:
-        thread.join(SOON)
+        thread.join(SOON / 2)
         assert not thread.is_alive(), f"{thread.name} is left"
 
 
@@ -142,7 +142,7 @@ def outcome(work: Callable[[], object]) -> object:
 
     thread = threading.Thread(target=run, daemon=True, name="consumer")
     thread.start()
-    thread.join(SOON / 4)
+    thread.join(SOON / 2)
     assert ends, "the pool hangs"
     return ends[0]
 

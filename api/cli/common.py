@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +17,16 @@ from prover.errors import EnvironmentFault, UsageError
 from .output import Output
 
 if TYPE_CHECKING:
-    from kernels.device import Device
-    from kernels.pool import Pool
+    from kernels.device import Device, Engine
+    from kernels.pool import Pool, Sample
 
 UNITS_WITHOUT_LIMIT = 2**32 - 1
+
+CHECK_ONE_IN = 1 << 16
+"""Labels of a GPU of which one is recomputed on the CPU."""
+
+SENSOR_SECONDS = 2.0
+"""How often the drivers are asked for temperatures."""
 
 
 def hex_bytes(text: str, option: str, size: int = 32) -> bytes:
@@ -57,6 +65,19 @@ def percent(text: str) -> float:
     return value
 
 
+def memory_size(text: str) -> int:
+    """argparse type: a number of bytes, with K, M, G or T for the binary units."""
+    digits = text.strip().upper().removesuffix("IB").removesuffix("B")
+    shift = {"K": 10, "M": 20, "G": 30, "T": 40}.get(digits[-1:], 0)
+    try:
+        value = float(digits[:-1] if shift else digits) * (1 << shift)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1 << 60:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a size in bytes such as 6G or 512M")
+    return int(value)
+
+
 def add_scrypt_arguments(parser: argparse.ArgumentParser) -> None:
     """--network or --scrypt-n, for commands that recompute labels of existing data."""
     group = parser.add_argument_group("scrypt N (default: as recorded, else found from stored labels)")
@@ -74,7 +95,7 @@ def asked_scrypt_n(arguments: argparse.Namespace) -> int | None:
 
 
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
-    """--cpu, --gpu, --provider, --threads."""
+    """--cpu, --gpu, --provider, --threads, --gpu-memory, --check."""
     group = parser.add_argument_group("devices (default: all GPUs, else the CPU)")
     group.add_argument("--cpu", action="store_true", help="use the CPU")
     group.add_argument("--gpu", action="store_true", help="use all GPUs")
@@ -87,13 +108,28 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
         "vendor or driver, a PCI address, or cpu, opencl, cuda, pocl",
     )
     group.add_argument("--threads", type=whole_number, metavar="T", help="CPU threads (default: all processors)")
+    group.add_argument(
+        "--gpu-memory", type=memory_size, metavar="SIZE", help="most that each GPU may use, such as 6G (default: 85 %%)"
+    )
+    group.add_argument(
+        "--check",
+        type=whole_number,
+        default=CHECK_ONE_IN,
+        metavar="N",
+        help="recompute one in N labels of a GPU on the CPU, and the last of each batch (default 65536; 0: only that)",
+    )
 
 
 def chosen_devices(arguments: argparse.Namespace) -> list[Device]:
     """The devices that the options name. Raises SelectionError, or EnvironmentFault when no GPU is there."""
-    from kernels import device
+    from kernels import cpu, device
 
+    named = [selector.strip().lower() for selector in arguments.provider]
+    if not arguments.gpu and all(name == "cpu" for name in named) and (named or arguments.cpu):
+        return cpu.devices()  # no driver of a GPU is asked when none is wanted
     available = device.devices()
+    if any(name in ("opencl", "cuda") for name in named):
+        available += device.alternatives()  # a card that both drive is listed once, unless one of them is named
     chosen = device.select(available, arguments.provider) if arguments.provider else []
     gpus = [one for one in available if one.device_class == "GPU"]
     if arguments.gpu:
@@ -107,8 +143,8 @@ def chosen_devices(arguments: argparse.Namespace) -> list[Device]:
             )
         chosen += [one for one in gpus if one not in chosen]
     if arguments.cpu:
-        chosen += [one for one in available if one.device_class == "CPU" and one not in chosen]
-    return chosen or gpus or available
+        chosen += [one for one in available if one.backend == "cpu" and one not in chosen]
+    return chosen or gpus or [one for one in available if one.backend == "cpu"]
 
 
 def thread_count(arguments: argparse.Namespace) -> int:
@@ -136,29 +172,141 @@ def label32(commitment: bytes, index: int, scrypt_n: int) -> bytes:
     return scrypt_scalar.label32(commitment, index, scrypt_n)
 
 
-@contextmanager
-def open_pool(
-    devices: Sequence[Device], scrypt_n: int, threads: int, output: Output, share: float = 1.0
-) -> Iterator[Pool]:
-    """A pool over the devices; says so when memory allows fewer threads or labels in flight than asked."""
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """What the options say about how devices are used."""
+
+    share: float = 1.0
+    """Of the time that a device works."""
+    gpu_memory: int | None = None
+    """Bytes."""
+    check_one_in: int = CHECK_ONE_IN
+
+
+def engine_options(arguments: argparse.Namespace, share: float = 1.0) -> EngineOptions:
+    """The options --gpu-memory and --check of a command."""
+    return EngineOptions(share, arguments.gpu_memory, arguments.check)
+
+
+def open_engines(
+    devices: Sequence[Device], scrypt_n: int, threads: int, output: Output, options: EngineOptions
+) -> list[Engine]:
+    """Engines of all the devices that can be opened; says why others are passed over, and where memory is short.
+
+    Raises the `KernelError` of the last one when none can be opened.
+    """
+    from kernels import cpu, device
+    from kernels.errors import KernelError
+
+    opened: list[Engine] = []
+    for place, one in enumerate(devices):
+        try:
+            if one.backend == "cpu":
+                own = cpu.engines(one, scrypt_n, threads)
+                if len(own) < threads or own[0].plan.runs < cpu.RUNS:
+                    output.note(
+                        f"Memory is short: {len(own)} of {threads} threads are used, each with {own[0].granularity} "
+                        "labels in flight."
+                    )
+                opened.extend(own)
+                continue
+            with output.busy(f"opening {one.name} …"):
+                found = device.engines(one, scrypt_n, threads, options.gpu_memory, note=output.note)
+        except KernelError as error:
+            if not opened and place == len(devices) - 1:
+                raise
+            output.note(f"{one.name} is passed over: {error}")
+            continue
+        if options.share < 1:
+            # one that rests after its launch is enough: a second one would use the time of the rest
+            kept = found[:1]
+            for surplus in found[1:]:
+                if surplus is not kept[0]:
+                    surplus.close()
+            found = kept
+        opened.extend(found)
+    return opened
+
+
+def sample_for(devices: Sequence[Device], scrypt_n: int, check_one_in: int) -> Sample | None:
+    """How labels of GPUs are checked on the CPU; None when there is no GPU among the devices."""
     from kernels import cpu, pool
 
-    engines = [engine for one in devices for engine in cpu.engines(one, scrypt_n, threads)]
-    if len(engines) < threads or engines[0].plan.runs < cpu.RUNS:
-        output.note(
-            f"Memory is short: {len(engines)} of {threads} threads are used, each with {engines[0].granularity} "
-            "labels in flight."
-        )
-    opened = pool.Pool(engines, share=share, check=lambda key, index: label32(key, index, scrypt_n))
+    if all(one.backend == "cpu" for one in devices):
+        return None
+    reference = cpu.LabelEngine(cpu.devices()[0], scrypt_n)
+    return pool.Sample(lambda key, indices: reference.labels32([key], indices), check_one_in)
+
+
+@contextmanager
+def open_pool(
+    devices: Sequence[Device],
+    scrypt_n: int,
+    threads: int,
+    output: Output,
+    share: float = 1.0,
+    options: EngineOptions | None = None,
+) -> Iterator[Pool]:
+    """A pool over the devices that can be opened (see `open_engines`); `share` is that of `options` where given."""
+    from kernels import pool
+
+    chosen = options or EngineOptions(share)
+    engines = open_engines(devices, scrypt_n, threads, output, chosen)
+    opened = pool.Pool(
+        engines,
+        share=chosen.share,
+        check=lambda key, index: label32(key, index, scrypt_n),
+        sample=sample_for([engine.device for engine in engines], scrypt_n, chosen.check_one_in),
+    )
     try:
         yield opened
     finally:
         opened.close()
 
 
+def _titles(pool: Pool) -> list[str]:
+    """A name for each device of a pool; cards of the same name are told apart."""
+    devices = [report.device for report in pool.reports]
+    names = [one.name for one in devices]
+    return [
+        one.name if names.count(one.name) == 1 else f"{one.name} ({one.pci or one.id or one.handle})" for one in devices
+    ]
+
+
 def device_rates(pool: Pool, seconds: float) -> dict[str, float]:
-    """Labels a second of every device of a pool since `seconds` ago."""
-    return {report.device.name: report.labels / max(seconds, 1e-9) for report in pool.reports}
+    """Labels a second of every device of a pool since `seconds` ago, pauses left out."""
+    working = max(seconds - pool.paused_seconds, 1e-9)
+    return {title: report.labels / working for title, report in zip(_titles(pool), pool.reports)}
+
+
+class DeviceStates:
+    """What there is to say of a pool's devices beside their rates: temperature, errors, given up."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._heat: dict[str, float | None] = {}
+        self._asked_at = float("-inf")
+
+    def now(self) -> dict[str, dict[str, object]]:
+        """Facts by device; nothing for one that works and has no sensor."""
+        from kernels import sensors
+
+        titles = _titles(self._pool)
+        if time.monotonic() - self._asked_at >= SENSOR_SECONDS:
+            self._asked_at = time.monotonic()
+            for title, report in zip(titles, self._pool.reports):
+                self._heat[title] = sensors.read(report.device.pci).temperature_c
+        states: dict[str, dict[str, object]] = {}
+        for title, report in zip(titles, self._pool.reports):
+            facts: dict[str, object] = {
+                "temperature_c": self._heat.get(title),
+                "errors": len(report.errors) or None,
+                "engines_retired": report.retired or None,
+            }
+            known = {name: fact for name, fact in facts.items() if fact is not None}
+            if known:
+                states[title] = known
+        return states
 
 
 def existing_directory(path: Path) -> Path:

@@ -20,9 +20,9 @@ from prover.post.layout import file_name
 from prover.post.plan import Found, InitPlan, Request
 from prover.post.storage import Storage, boot_id
 
-from . import common, jobs
+from . import common, jobs, pause
 from .output import Output, Progress, byte_size
-from .signals import stop_on_signal
+from .signals import rest_on_signal, stop_on_signal
 
 if TYPE_CHECKING:
     from kernels.pool import Pool
@@ -105,8 +105,9 @@ def _fill(job: Job, output: Output) -> None:
                 f"A new identity was made: {storage.path / identity_file.FILE_NAME}. Keep it secret, keep a copy, and "
                 "copy it to the node's data/identities."
             )
+        engine_options = common.engine_options(options, options.throttle / 100)
         with common.open_pool(
-            devices, request.scrypt_n, common.thread_count(options), output, options.throttle / 100
+            devices, request.scrypt_n, common.thread_count(options), output, options=engine_options
         ) as pool:
             _work(storage, request, plan, pool, output)
 
@@ -206,7 +207,8 @@ def _work(storage: Storage, request: Request, plan: InitPlan, pool: Pool, output
         note=output.note,
     )
     began = time.monotonic()
-    with stop_on_signal(pool.stop), shown:
+    rest = pause.listener(storage, shown.pause, shown.resume)
+    with stop_on_signal(pool.stop), rest_on_signal(rest), shown:
         try:
             initialisation.prepare()
             began = time.monotonic()
@@ -216,6 +218,8 @@ def _work(storage: Storage, request: Request, plan: InitPlan, pool: Pool, output
             raise Interrupted(
                 f"Stopped with {done} of {request.num_labels} labels on disk; {str(error).removeprefix('Stopped; ')}"
             ) from None
+        finally:
+            pause.forget(storage)
     seconds = time.monotonic() - began
     written = initialisation.labels_written
     there = sum(storage.data_files().values()) // LABEL_SIZE
@@ -252,6 +256,13 @@ def _say_result(
         output.say(f"      {there:,} of {request.num_labels:,} labels are there; the rest belongs to other runs")
 
 
+_PHASES = {
+    "fill": "labels",
+    "scan": "searching the VRF nonce in the data",
+    "search": "searching the VRF nonce beyond the data",
+}
+
+
 class _Shown:
     """Progress of the phases of an initialisation on the screen."""
 
@@ -262,6 +273,21 @@ class _Shown:
         self._bar: Progress | None = None
         self._began = time.monotonic()
         self._errors = 0
+        self._states = common.DeviceStates(pool)
+
+    def pause(self) -> None:
+        """Lets the devices rest, and shows it."""
+        self._pool.pause()
+        if self._bar is not None:
+            self._bar.say("paused (smesher resume)")
+        self._output.event("paused")
+
+    def resume(self) -> None:
+        """Lets the devices go on."""
+        self._pool.resume()
+        if self._bar is not None:
+            self._bar.say(_PHASES[self._phase])
+        self._output.event("resumed")
 
     def __enter__(self) -> _Shown:
         return self
@@ -276,15 +302,10 @@ class _Shown:
             if self._bar is not None:
                 self._bar.close()
             self._phase = progress.phase
-            text = {
-                "fill": "labels",
-                "scan": "searching the VRF nonce in the data",
-                "search": "searching the VRF nonce beyond the data",
-            }
-            self._bar = Progress(self._output, text[progress.phase], progress.total, progress.done)
+            self._bar = Progress(self._output, _PHASES[progress.phase], progress.total, progress.done)
             self._began = time.monotonic()
         rates = common.device_rates(self._pool, time.monotonic() - self._began)
-        self._bar.update(progress.done, rates)
+        self._bar.update(progress.done, rates, self._states.now())
         errors = [(report.device.name, error) for report in self._pool.reports for error in report.errors]
         for name, error in errors[self._errors :]:
             self._output.note(f"{name}: {error}; its range was given to another device or will be tried again")

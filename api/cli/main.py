@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Never
 
 from .output import Output
+from .signals import ignore_rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ COMMANDS = (
     Command("nonce", "api.cli.nonce", "search the VRF nonce in existing data, then beyond it"),
     Command("prove", "api.cli.prove", "make a proof of space-time over a data directory"),
     Command("verify-proof", "api.cli.verify_proof", "check a proof of space-time as the network does"),
+    Command("pause", "api.cli.pause", "let a running init rest"),
+    Command("resume", "api.cli.resume", "let a paused init go on"),
     Command("providers", "api.cli.providers", "list the devices that can compute labels"),
     Command("bench", "api.cli.bench", "measure the label engine against hashlib.scrypt on this machine"),
 )
@@ -91,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     output = Parser.output = Output(json="--json" in words)
     try:
-        with _terminate_like_interrupt():
+        with _terminate_like_interrupt(), ignore_rest():
             return _run(words, output)
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else EXIT_USAGE

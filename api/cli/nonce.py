@@ -101,7 +101,8 @@ def _stored(data: DataSet, scrypt_n: int, difficulty: bytes) -> Nonce | None:
 
 def _beyond(data: DataSet, books: Books, scrypt_n: int, arguments: argparse.Namespace, output: Output) -> Nonce:
     devices = common.chosen_devices(arguments)
-    with common.open_pool(devices, scrypt_n, common.thread_count(arguments), output) as pool:
+    options = common.engine_options(arguments)
+    with common.open_pool(devices, scrypt_n, common.thread_count(arguments), output, options=options) as pool:
         try:
             with (
                 stop_on_signal(pool.stop),

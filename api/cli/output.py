@@ -138,8 +138,13 @@ class Progress:
         self._live.start()
         self._tasks[""] = self._live.add_task(self._what, total=self._total, completed=self._done, rate="")
 
-    def update(self, done: int, devices: Mapping[str, float] | None = None) -> None:
-        """`done` labels of the total are there; `devices` maps names to labels a second."""
+    def update(
+        self,
+        done: int,
+        devices: Mapping[str, float] | None = None,
+        states: Mapping[str, Mapping[str, object]] | None = None,
+    ) -> None:
+        """`done` labels of the total are there; `devices` maps names to labels a second, `states` to other facts."""
         self._done = done
         now = self._clock()
         rate = (done - self._first) / max(now - self._began, 1e-9)
@@ -148,7 +153,7 @@ class Progress:
             for name, device_rate in (devices or {}).items():
                 if name not in self._tasks:
                     self._tasks[name] = self._live.add_task(f"  {name}", total=None, rate="")
-                self._live.update(self._tasks[name], rate=_rate(device_rate))
+                self._live.update(self._tasks[name], rate=_rate(device_rate) + _state((states or {}).get(name, {})))
         if now - self._last_event >= JSON_INTERVAL_S:
             self._last_event = now
             left = (self._total - done) / rate if rate > 0 and self._total is not None else None
@@ -161,7 +166,13 @@ class Progress:
                     labels_per_second=round(rate, 1),
                     seconds_left=None if left is None else round(left, 1),
                     devices={name: round(value, 1) for name, value in (devices or {}).items()},
+                    **({"device_states": states} if states else {}),
                 )
+
+    def say(self, what: str) -> None:
+        """Another text before the bar, such as that the job is paused."""
+        if self._live is not None:
+            self._live.update(self._tasks[""], description=what)
 
     def close(self) -> None:
         """Takes the bar off the screen (its last state stays as a line)."""
@@ -181,3 +192,15 @@ def byte_size(count: int) -> str:
 
 def _rate(labels_per_second: float) -> str:
     return f"{labels_per_second:,.0f} labels/s, {labels_per_second * 16 / 2**20:.2f} MiB/s"
+
+
+def _state(facts: Mapping[str, object]) -> str:
+    """Facts about a device, for the end of its line."""
+    parts = []
+    if "temperature_c" in facts:
+        parts.append(f"{facts['temperature_c']:.0f} °C")
+    if "errors" in facts:
+        parts.append(f"{facts['errors']} error{'' if facts['errors'] == 1 else 's'}")
+    if "engines_retired" in facts:
+        parts.append("given up")
+    return "".join(f", {part}" for part in parts)

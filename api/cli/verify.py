@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import random
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kernels.device import Stopped
-from prover.errors import EnvironmentFault, Interrupted, UsageError
+from protocol.post import LABEL_SIZE
+from prover.errors import EnvironmentFault, Interrupted
 from prover.post import pos
 from prover.post.layout import file_name
 from prover.post.pos import Findings
@@ -16,6 +20,14 @@ from . import common, dataset
 from .dataset import DataSet
 from .output import Output
 from .signals import stop_on_signal
+
+if TYPE_CHECKING:
+    from kernels.cpu import LabelEngine
+    from kernels.device import Device
+    from kernels.gather import Gather
+
+CONFIRMED = 4096
+"""Labels that a GPU found wrong and that are recomputed on the CPU; of more, so many at random."""
 
 SHOWN = 20
 """Bad labels listed on the screen; all of them are in the findings file and in the JSON events."""
@@ -90,18 +102,19 @@ def recompute(
     output: Output,
     what: str,
 ) -> int:
-    """Checks the labels of `work` on the chosen device; returns the scrypt N. Raises Interrupted when told to stop."""
-    from kernels import cpu
+    """Checks the labels of `work` on the chosen devices; returns the scrypt N.
 
-    if all(device.device_class != "CPU" for device in common.chosen_devices(arguments)):
-        raise UsageError("This command recomputes on the CPU; leave out --gpu and --provider, or name the CPU.")
-    device = cpu.devices()[0]
+    What a GPU finds wrong is recomputed on the CPU. Raises Interrupted when told to stop, EnvironmentFault when a GPU
+    is found to compute wrong labels.
+    """
+    devices = common.chosen_devices(arguments)
     asked = common.asked_scrypt_n(arguments)
     common.compile_kernels(output)
     if not any(size >= 16 for size in data.storage.data_files().values()):
         return asked or (data.record.scrypt_n if data.record else 0)  # nothing to recompute, so N plays no part
     scrypt_n = dataset.scrypt_n_of(data, asked, output)
-    engine = cpu.LabelEngine(device, scrypt_n, common.thread_count(arguments))
+    found_before = len(findings.labels)
+    engine = _engine(devices, scrypt_n, arguments, output)
     try:
         with stop_on_signal(engine.stop), output.progress(what, total) as bar:
             pos.check(data.storage, data.layout, data.commitment, work, engine, findings, bar.update)
@@ -111,7 +124,50 @@ def recompute(
         ) from None
     finally:
         engine.close()
+    if any(one.backend != "cpu" for one in devices):
+        _confirm(data, findings, found_before, devices, scrypt_n, common.thread_count(arguments))
     return scrypt_n
+
+
+def _engine(
+    devices: Sequence[Device], scrypt_n: int, arguments: argparse.Namespace, output: Output
+) -> LabelEngine | Gather:
+    """One engine for all the devices."""
+    from kernels import cpu, gather
+
+    threads = common.thread_count(arguments)
+    if all(one.backend == "cpu" for one in devices):
+        return cpu.LabelEngine(devices[0], scrypt_n, threads)
+    options = common.engine_options(arguments)
+    engines = common.open_engines(devices, scrypt_n, threads, output, options)
+    sample = common.sample_for([one.device for one in engines], scrypt_n, options.check_one_in)
+    return gather.Gather(engines, sample, output.note)
+
+
+def _confirm(
+    data: DataSet, findings: Findings, first: int, devices: Sequence[Device], scrypt_n: int, threads: int
+) -> None:
+    """What a GPU found wrong has to be wrong on the CPU, too: nothing is reported or repaired on a GPU's word alone."""
+    from kernels import cpu
+
+    suspects = findings.labels[first:]
+    chosen = suspects if len(suspects) <= CONFIRMED else random.sample(suspects, CONFIRMED)
+    if not chosen:
+        return
+    engine = cpu.LabelEngine(cpu.devices()[0], scrypt_n, threads)
+    try:
+        right = engine.labels32([data.commitment], [label.index for label in chosen])[:, :LABEL_SIZE]
+    finally:
+        engine.close()
+    wrong = [label for label, bytes_ in zip(chosen, right) if label.expected != bytes_.tobytes()]
+    if wrong:
+        del findings.labels[first:]
+        names = "; ".join(f"{one.name} (driver {one.driver})" for one in devices if one.backend != "cpu")
+        raise EnvironmentFault(
+            f"A GPU computed a wrong label {wrong[0].index}: {wrong[0].expected.hex()}, and {len(wrong) - 1} others of "
+            f"{len(chosen)} that were recomputed on the CPU. Nothing was written. It is one of: {names}. Run the "
+            "command again with --cpu."
+        )
 
 
 def report(data: DataSet, findings: Findings, output: Output) -> None:

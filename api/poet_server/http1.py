@@ -49,11 +49,13 @@ class Connection(asyncio.Protocol):
     """One client."""
 
     __slots__ = (
+        "_advancing",
         "_body_needed",
         "_buffer",
         "_busy",
         "_close",
         "_head",
+        "_paused",
         "_server",
         "deadline",
         "transport",
@@ -67,6 +69,8 @@ class Connection(asyncio.Protocol):
         self._body_needed: int | None = None
         self._busy = False
         self._close = False
+        self._advancing = False
+        self._paused = False
         self.deadline: float | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -102,15 +106,29 @@ class Connection(asyncio.Protocol):
         self._close = True
         return True
 
+    def pause_writing(self) -> None:
+        """asyncio: the client does not read; nothing more is made for it until it does."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """asyncio: the client reads again."""
+        self._paused = False
+        self._advance()
+
     def _advance(self) -> None:
+        if self._advancing:
+            return  # the loop below goes on when the application returns
+        self._advancing = True
         try:
-            while not self._busy and self.transport is not None and self._step():
+            while not self._busy and not self._paused and self.transport is not None and self._step():
                 pass
         except Malformed as error:
             self._fail(str(error))
         except TooLarge as error:
             self._write(self._server.too_large(error.args[0]))
             self.abandon()
+        finally:
+            self._advancing = False
 
     def _step(self) -> bool:
         """Takes one request from the buffer and starts it; False if it is not complete."""
@@ -226,10 +244,15 @@ class Connection(asyncio.Protocol):
         self.abandon()
 
     def abandon(self) -> None:
-        """Closes after what was written; nothing more is read."""
-        self.deadline = None
+        """Closes after what was written, dropped where the client does not take it; nothing more is read."""
+        self.deadline = time.monotonic() + HEAD_TIMEOUT_S
         if self.transport is not None:
             self.transport.close()
+
+    def drop(self) -> None:
+        """Closes at once: what a client does not read is not kept for it."""
+        if self.transport is not None:
+            self.transport.abort()
 
 
 Application = Callable[[Request, Connection], None]
@@ -258,7 +281,7 @@ class Server:
         for connection in list(self.connections):
             late = connection.deadline is not None and connection.deadline < now
             if late or (crowded and connection.deadline is not None):
-                connection.abandon()
+                connection.drop()
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_INTERVAL_S, self._sweep)
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -104,6 +105,7 @@ class PoetService:
         """Closed rounds whose root is not computed yet."""
         self._stopping = False
         self._opened = False
+        self._kernel_asked = False
 
     # Start and end
 
@@ -229,9 +231,6 @@ class PoetService:
                 self._closing.add(round_id)
                 self._spawn(self._hand_over(round_id))
         self._arm_close()
-        if self.config.pow_difficulty:
-            # hashing in plain Python costs more than the rest of a submit; without a proof of work it is not needed
-            threading.Thread(target=use_compiled_hash, name="poet-kernel", daemon=True).start()
 
     def _is_in_work(self, round_id: int) -> bool:
         return (self.config.rounds_dir / str(round_id) / STATE_FILE).exists()
@@ -275,6 +274,11 @@ class PoetService:
 
     def submit(self, request: Submit, answer: Answer) -> None:
         """Judges a registration; `answer` is called now or once it is on stable storage."""
+        if not self._kernel_asked and self.config.pow_difficulty and request.certificate is None:
+            # hashing in plain Python costs as much as the rest of a submit, the kernel as much memory as the rest
+            # of the server: it is loaded when somebody comes with a proof of work
+            self._kernel_asked = True
+            threading.Thread(target=use_compiled_hash, name="poet-kernel", daemon=True).start()
         now = self.clock()
         self._advance(now)
         verdict = self.machine.submit(request, now)
@@ -448,6 +452,7 @@ class PoetService:
             self.proofs.put(record, current=finished.nip.root, previous=self.machine.pow.current)
         if self.config.keep_rounds is not None:
             for old in self.proofs.rounds()[: -max(1, self.config.keep_rounds)]:
+                shutil.rmtree(self._rounds_path(old), ignore_errors=True)
                 self.proofs.delete(old)
         return True
 

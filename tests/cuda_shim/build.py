@@ -96,7 +96,7 @@ class Library:
 
 def group_limits(source: str, options: Sequence[str]) -> dict[str, int]:
     """The work-group size that each kernel is built for, from its KERNEL(...)."""
-    values = dict(option[2:].split("=") for option in options if option.startswith("-D"))
+    values = dict(option[2:].split("=", 1) for option in options if option.startswith("-D"))
     found = re.findall(r"^KERNEL\((\w+)\) void (\w+)\(", source, re.MULTILINE)
     return {name: int(values.get(size, size)) for size, name in found}
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from kernels.cuda_driver import OutOfMemory, Properties
+from tests.cuda_shim.build import group_limits
 from tests.cuda_shim.driver import ShimDriver
 
 
@@ -58,9 +59,12 @@ class FakeCupy(ModuleType):
     def RawModule(self, *, code: str, options: tuple[str, ...], backend: str) -> Any:
         assert type(options) is tuple and backend == "nvrtc"
         driver = self.driver
+        kernels: dict[str, Any] = {}  # CuPy compiles at the first question, all kernels at once
 
         def get_function(name: str) -> Any:
-            kernel = driver.compile(code, options, [name])[name]
+            if not kernels:
+                kernels.update(driver.compile(code, options, list(group_limits(code, options))))
+            kernel = kernels[name]
 
             def launch(grid: tuple[int], block: tuple[int], arguments: tuple[Any, ...]) -> None:
                 assert type(arguments) is tuple and all(isinstance(one, np.generic) for one in arguments)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from api.poet_server.options import OPTIONS
 from api.poet_server.service import PoetService
 from api.poet_server.worker_link import NoWorker
 from kernels import sha256
+from protocol.xdr import Time
 from prover.errors import EnvironmentFault, ProofError
 from prover.poet.execution import Settings
 from prover.poet.messages import Assignment, Finished, FromWorker
@@ -31,8 +32,7 @@ from prover.poet.records import ProofRecord, RoundState, write_round_state
 from prover.poet.registration import Refused
 from prover.poet.rounds import Schedule
 from prover.poet.worker import Worker, WorkerConfig
-from protocol.xdr import Time
-from tests.vector_cases.harness import Case, Context, Later, NotUnderstood, unknown_sections, vectors
+from tests.vector_cases.harness import Case, Context, Later, unknown_sections, vectors
 
 SHORT_STATES = 100
 """Bytes; a state file in cli.json is given as text with one character a byte."""
@@ -216,8 +216,14 @@ def check_samples(sample: dict[str, Any], found: dict[str, Any]) -> None:
     """Names and label names of every recorded sample are ours too; values depend on what was asked of it."""
     for line in sample["lines"]:
         name = line.partition("{")[0].partition(" ")[0]
-        family = next((one for one in (name, name.removesuffix("_sum"), name.removesuffix("_count"),
-                                       name.removesuffix("_bucket")) if one in found), None)
+        family = next(
+            (
+                one
+                for one in (name, name.removesuffix("_sum"), name.removesuffix("_count"), name.removesuffix("_bucket"))
+                if one in found
+            ),
+            None,
+        )
         assert family is not None, f"{name} is missing"
         mine = [one for one in found[family]["samples"] if one.partition("{")[0].partition(" ")[0] == name]
         assert any(labels_of(one).keys() == labels_of(line).keys() for one in mine), f"{line}: ours are {mine[:2]}"
@@ -317,6 +323,6 @@ def check_proof_after(entry: dict[str, Any], context: Context) -> None:
     record = ProofRecord(finished.nip, (), leaves, b"", "0")
     assert not isinstance(record, Refused)
     ours = json.loads(encode_proof(record))["proof"]["proof"]
-    assert ours == recorded["proof"]["proof"], f"expected the root {recorded['proof']['proof']['root']}, got {ours['root']}"
-
-
+    assert ours == recorded["proof"]["proof"], (
+        f"expected the root {recorded['proof']['proof']['root']}, got {ours['root']}"
+    )

@@ -1,0 +1,442 @@
+"""What the compilers make of the CUDA kernels, counted without a graphics card: registers, spills, instructions.
+
+NVRTC, from its wheel (extra `cuda-static`), compiles `labels.cl` to PTX and to the machine code of each architecture;
+nvdisasm, from its own, shows the instructions of the two loops in which all the time goes. `gpu_model` turns the
+counts into bounds on labels/s. Nothing here is measured. Alone: `python -m bench.gpu_static`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import re
+import shutil
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.settings import Settings, Show
+from kernels import cuda
+from kernels.plan_gpu import Layout
+
+N = 8192
+JOBS = 2
+"""Compilations at a time."""
+
+ARCHITECTURES = ("75", "80", "86", "89", "90", "100", "120")
+"""Turing, A100, GeForce 30, GeForce 40, H100 and H200, B200, GeForce 50; older ones with the wheel of CUDA 12."""
+
+LAYOUTS: Mapping[str, Layout] = {
+    "A gap 1": Layout(),
+    "A gap 2": Layout(gap=2),
+    "A gap 2 free": Layout(gap=2, free=1),
+    "A gap 4 free": Layout(gap=4, free=1),
+    "A x2 gap 1": Layout(ilv=2),
+    "B gap 1": Layout(lanes=4, lane_op=2),
+    "B gap 2": Layout(lanes=4, lane_op=2, gap=2),
+    "B gap 2 free": Layout(lanes=4, lane_op=2, gap=2, free=1),
+    "B gap 4 free": Layout(lanes=4, lane_op=2, gap=4, free=1),
+    "B x2 gap 1": Layout(lanes=4, lane_op=2, ilv=2),
+}
+"""A: one label an item. B: four items a label. "x2": two labels interleaved; "free": labels do not wait for others."""
+
+CHACHA_OPERATIONS = 4 * 8 * 4 * 3
+"""One ChaCha20/8: four double rounds of eight quarter rounds; each of its four steps adds, xors and rotates."""
+
+MIX_OPERATIONS = 2 * (CHACHA_OPERATIONS + 16 + 16)
+"""One block mix: two cores, with 16 exclusive-ors before and 16 additions after each."""
+
+
+def minimum_operations(gap: int, scrypt_n: int = N) -> float:
+    """32-bit operations that a label takes at least: the mixes of both halves, and of recomputed rows on average.
+
+    The exclusive-ors with the rows are not counted: a three-input instruction does them on the way.
+    """
+    return scrypt_n * (2 + (gap - 1) / 2) * MIX_OPERATIONS
+
+
+# -- compilers
+
+
+class ToolMissing(Exception):
+    """A wheel is not installed. The message names it."""
+
+
+class CompilationFailed(Exception):
+    """The compiler's words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What one kernel takes of a multiprocessor."""
+
+    registers: int
+    stack_bytes: int
+    spill_bytes: int
+    """Stores and loads together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """Machine code of all kernels for one architecture."""
+
+    architecture: str
+    ptx: str
+    cubin: bytes
+    resources: Mapping[str, Resources]
+
+
+class Nvrtc:
+    """NVIDIA's run-time compiler."""
+
+    def __init__(self, path: Path) -> None:
+        self._library = ctypes.CDLL(str(path))
+        major, minor, count = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+        self._library.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
+        self.version = f"{major.value}.{minor.value}"
+        self._library.nvrtcGetNumSupportedArchs(ctypes.byref(count))
+        numbers = (ctypes.c_int * count.value)()
+        self._library.nvrtcGetSupportedArchs(numbers)
+        self.architectures = tuple(str(number) for number in numbers)
+
+    def compile(self, architecture: str, options: Sequence[str], source: str | None = None) -> Compiled:
+        """PTX and machine code, with the options that CuPy adds. Raises `CompilationFailed`."""
+        words = [
+            f"--gpu-architecture=sm_{architecture}",
+            "--ptxas-options=-v",
+            "--device-as-default-execution-space",
+            "-ftz=true",
+            *options,
+        ]
+        program = ctypes.c_void_p()
+        text = (source if source is not None else cuda.source()).encode()
+        self._library.nvrtcCreateProgram(ctypes.byref(program), text, b"labels.cu", 0, None, None)
+        try:
+            array = (ctypes.c_char_p * len(words))(*(word.encode() for word in words))
+            failed = self._library.nvrtcCompileProgram(program, len(words), array)
+            log = self._get(program, "ProgramLog").decode(errors="replace").rstrip("\0")
+            if failed:
+                raise CompilationFailed(f"sm_{architecture} {' '.join(options)}: {log.strip()}")
+            ptx = self._get(program, "PTX").decode().rstrip("\0")
+            return Compiled(architecture, ptx, self._get(program, "CUBIN"), resources_of(log))
+        finally:
+            self._library.nvrtcDestroyProgram(ctypes.byref(program))
+
+    def _get(self, program: ctypes.c_void_p, what: str) -> bytes:
+        size = ctypes.c_size_t()
+        getattr(self._library, f"nvrtcGet{what}Size")(program, ctypes.byref(size))
+        data = ctypes.create_string_buffer(size.value)
+        getattr(self._library, f"nvrtcGet{what}")(program, data)
+        return data.raw
+
+
+def resources_of(log: str) -> dict[str, Resources]:
+    """From what the assembler says with -v."""
+    found = {}
+    for part in log.split("Compiling entry function '")[1:]:
+        name = part.split("'", 1)[0]
+        stack, stores, loads = map(
+            int, _only(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", part)
+        )
+        registers = int(_only(r"Used (\d+) registers", part)[0])
+        found[name] = Resources(registers, stack, stores + loads)
+    return found
+
+
+def _only(pattern: str, text: str) -> tuple[str, ...]:
+    match = re.search(pattern, text)
+    if match is None:
+        raise CompilationFailed(f"the assembler's report has no {pattern!r}: {text[:200]}")
+    return match.groups()
+
+
+def _wheels() -> list[Path]:
+    """Folders of NVIDIA's wheels."""
+    try:
+        import nvidia
+    except ImportError:
+        return []
+    return [Path(base) for base in nvidia.__path__]
+
+
+@functools.cache
+def compilers() -> tuple[Nvrtc, ...]:
+    """Every NVRTC that is installed as a wheel, the newest first. Raises `ToolMissing` for none."""
+    files = sorted(file for base in _wheels() for file in base.glob("*/lib/libnvrtc.so.*[0-9]"))
+    if not files:
+        raise ToolMissing("no NVRTC: pip install nvidia-cuda-nvrtc (or `pip install -e '.[cuda-static]'`)")
+    found = [Nvrtc(file) for file in files]
+    return tuple(sorted(found, key=lambda one: [-int(part) for part in one.version.split(".")]))
+
+
+def compiler(architecture: str) -> Nvrtc:
+    """The newest that knows the architecture. Raises `ToolMissing`."""
+    for one in compilers():
+        if architecture in one.architectures:
+            return one
+    versions = ", ".join(one.version for one in compilers())
+    raise ToolMissing(
+        f"NVRTC {versions} does not know sm_{architecture}; older ones: pip install nvidia-cuda-nvrtc-cu12"
+    )
+
+
+@functools.cache
+def disassembler() -> Path:
+    """Raises `ToolMissing`."""
+    found = [file for base in _wheels() for file in base.glob("*/bin/nvdisasm")]
+    on_path = shutil.which("nvdisasm")
+    if not found and on_path is None:
+        raise ToolMissing("no nvdisasm: pip install nvidia-cuda-nvdisasm (or `pip install -e '.[cuda-static]'`)")
+    return found[0] if found else Path(str(on_path))
+
+
+# -- instructions
+
+MULTIPLY_ADD = frozenset({"IMAD", "FFMA", "HFMA2", "FMUL", "FADD", "IMUL"})
+"""Names of what runs on the multiply-add pipe."""
+
+MEMORY = frozenset({"LDG", "STG", "LDS", "STS", "LDL", "STL", "LDC", "LDCU", "LD", "ST", "S2R", "S2UR", "CS2R"})
+CONTROL = frozenset({"BRA", "BSSY", "BSYNC", "CALL", "RET", "EXIT", "NOP", "WARPSYNC", "BREAK", "YIELD", "VOTE"})
+ADDRESS = re.compile(r"IMAD\.WIDE|IMAD\.X|IMAD\.64|LEA(?!\.HI(?!\.X))|IADD3\.X|IADD3?\.64|VIADD\.64")
+"""Additions with 64-bit results or carries: only addresses are that wide. A plain LEA.HI is a rotation and an addition
+of the algorithm in one."""
+
+MOVE = re.compile(r"U?MOV|IMAD\.MOV|IMAD\.SHL|HFMA2|C?SEL|FSEL|ISETP|PLOP3|P2R|R2P|PRMT")
+"""Copies, constants, selections and comparisons."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Instructions of one warp in one pass of a loop."""
+
+    alu: int
+    """On the integer pipe."""
+    multiply_add: int
+    """On the multiply-add pipe, which does additions too."""
+    shuffles: int
+    memory: int
+    other: int
+    """Branches, votes, and what runs on the uniform pipe."""
+    addresses: int
+    """Of those on the two pipes: for addresses."""
+    moves: int
+    """Of those on the two pipes: copies, selections, comparisons."""
+
+    @property
+    def all(self) -> int:
+        """What the scheduler issues."""
+        return self.alu + self.multiply_add + self.shuffles + self.memory + self.other
+
+    @property
+    def arithmetic(self) -> int:
+        """What is left for the algorithm: additions, exclusive-ors, rotations."""
+        return self.alu + self.multiply_add - self.addresses - self.moves
+
+    def times(self, factor: int) -> Counts:
+        """As many passes."""
+        return Counts(*(factor * getattr(self, name) for name in self.__slots__))
+
+
+def count(instructions: Iterable[str]) -> Counts:
+    """Sorts instructions by pipe and purpose."""
+    pipes: Counter[str] = Counter()
+    for instruction in instructions:
+        words = instruction.split()
+        full = words[1] if words[0].startswith("@") else words[0]
+        name = full.split(".")[0]
+        if name == "SHFL":
+            pipes["shuffles"] += 1
+        elif name in MEMORY:
+            pipes["memory"] += 1
+        elif name in CONTROL or name.startswith("U"):
+            pipes["other"] += 1
+        else:
+            pipes["multiply_add" if name in MULTIPLY_ADD else "alu"] += 1
+            if MOVE.match(full):
+                pipes["moves"] += 1
+            elif ADDRESS.match(full):
+                pipes["addresses"] += 1
+    return Counts(*(pipes[name] for name in Counts.__slots__))
+
+
+def instructions(assembly: str, kernel: str) -> tuple[list[str], dict[str, int]]:
+    """The instructions of a kernel in nvdisasm's text, and the places of its labels."""
+    code: list[str] = []
+    labels: dict[str, int] = {}
+    match = re.search(rf"\.text\.{kernel}:(.*?)(?=\n\s*\.section|\Z)", assembly, re.DOTALL)
+    if match is None:
+        raise CompilationFailed(f"the disassembly has no kernel {kernel}")
+    for line in match.group(1).splitlines():
+        if label := re.match(r"(\.L_x_\d+):", line):
+            labels[label.group(1)] = len(code)
+        elif instruction := re.match(r"\s+/\*[0-9a-f]+\*/\s+(.*?);", line):
+            code.append(instruction.group(1).strip())
+    return code, labels
+
+
+SHORTEST_LOOP = 20
+"""Instructions; shorter ones are not block mixes."""
+
+
+def loops(code: Sequence[str], labels: Mapping[str, int]) -> list[list[str]]:
+    """Bodies of the loops, by the branches that close them, in the order of these."""
+    found = []
+    for place, instruction in enumerate(code):
+        branch = re.search(r"\bBRA\S*\s.*?(\.L_x_\d+)", instruction)
+        if branch is not None:
+            start = labels.get(branch.group(1))
+            if start is not None and start <= place - SHORTEST_LOOP:
+                found.append(list(code[start : place + 1]))
+    return found
+
+
+# -- one layout on one architecture
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """romix of one layout on one architecture."""
+
+    architecture: str
+    layout: Layout
+    resources: Resources
+    fill: Counts
+    """One block mix of the first half."""
+    turn: Counts
+    """One turn of the second half."""
+    turns: float
+    """Turns of the second half."""
+
+    def per_label(self, what: str) -> float:
+        """Instructions of a kind that one label takes, as if each of its lanes did its own."""
+        share = self.layout.lanes / self.layout.labels
+        return (N * float(getattr(self.fill, what)) + self.turns * float(getattr(self.turn, what))) * share
+
+    @property
+    def surplus(self) -> float:
+        """Arithmetic above the algorithm's minimum, as a part of it."""
+        return self.per_label("arithmetic") / minimum_operations(self.layout.gap) - 1
+
+
+FREE_SLACK = 1.01
+"""Free labels end at different times; a warp turns for the one with the most rows to recompute."""
+
+
+def analyse(compiled: Compiled, layout: Layout) -> Analysis:
+    """Counts the loops of romix. Raises `ToolMissing`, `CompilationFailed`."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "labels.cubin")
+        file.write_bytes(compiled.cubin)
+        done = subprocess.run([disassembler(), "-c", file], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CompilationFailed(f"nvdisasm: {done.stderr.strip()}")
+    found = loops(*instructions(done.stdout, "romix"))
+    fill = count(found[0])
+    if layout.gap == 1:
+        turn, turns = count(found[1]), float(N)
+    elif layout.free:
+        turn, turns = count(found[2]), N * (1 + (layout.gap - 1) / 2) * FREE_SLACK
+    else:  # a step mixes once, and as often again as the unluckiest label of the warp needs: nearly always gap - 1
+        turn, turns = fill.times(layout.gap), float(N)
+    return Analysis(compiled.architecture, layout, compiled.resources["romix"], fill, turn, turns)
+
+
+def everything(architectures: Sequence[str], layouts: Mapping[str, Layout]) -> dict[tuple[str, str], Analysis]:
+    """All combinations, `JOBS` at a time."""
+
+    def one(architecture: str, layout: Layout) -> Analysis:
+        return analyse(compiler(architecture).compile(architecture, cuda.options(layout, N)), layout)
+
+    with ThreadPoolExecutor(JOBS) as pool:
+        jobs = {
+            (architecture, name): pool.submit(one, architecture, layout)
+            for architecture in architectures
+            for name, layout in layouts.items()
+        }
+        return {key: job.result() for key, job in jobs.items()}
+
+
+def run(settings: Settings, show: Show) -> dict[str, object]:
+    """Counts all layouts on all architectures, prints the tables, and the model that they feed."""
+    from bench import gpu_model
+
+    try:
+        known = [one for one in ARCHITECTURES if any(one in nvrtc.architectures for nvrtc in compilers())]
+        versions = [nvrtc.version for nvrtc in compilers()]
+        disassembler()
+    except ToolMissing as error:
+        show(f"[yellow]not counted: {error}[/]")
+        return {"skipped": str(error)}
+    analyses = everything(known, LAYOUTS)
+    show(table(analyses))
+    bounds = gpu_model.run(analyses, show)
+    return {
+        "nvrtc": versions,
+        "minimum_operations": {gap: minimum_operations(gap) for gap in (1, 2, 4)},
+        "layouts": [row(name, one) for (_, name), one in analyses.items()],
+        "model": bounds,
+    }
+
+
+def row(name: str, one: Analysis) -> dict[str, object]:
+    """One analysis for the JSON file."""
+    return {
+        "architecture": one.architecture,
+        "layout": name,
+        "registers": one.resources.registers,
+        "spill_bytes": one.resources.spill_bytes,
+        "fill": {part: getattr(one.fill, part) for part in Counts.__slots__},
+        "turn": {part: getattr(one.turn, part) for part in Counts.__slots__},
+        "turns": one.turns,
+        **{
+            f"{what}_a_label": one.per_label(what)
+            for what in ("arithmetic", "addresses", "moves", "shuffles", "memory")
+        },
+        "above_minimum": one.surplus,
+    }
+
+
+def table(analyses: Mapping[tuple[str, str], Analysis]) -> Table:
+    """A line for each layout and architecture."""
+    result = Table(
+        title="romix by layout and architecture: counted, instructions of a warp; per label in millions",
+        title_justify="left",
+    )
+    for heading in (
+        "sm",
+        "layout",
+        "registers",
+        "spilled",
+        "fill: alu, mad, shfl, mem, all",
+        "turn",
+        "arithmetic",
+        "above minimum",
+        "addresses",
+        "moves",
+        "shuffles",
+    ):
+        result.add_column(heading, justify="left" if heading == "layout" else "right")
+    for (architecture, name), one in analyses.items():
+        loops_shown = [f"{c.alu} {c.multiply_add} {c.shuffles} {c.memory} {c.all}" for c in (one.fill, one.turn)]
+        result.add_row(
+            architecture,
+            name,
+            str(one.resources.registers),
+            str(one.resources.spill_bytes),
+            *loops_shown,
+            f"{one.per_label('arithmetic') / 1e6:.2f}",
+            f"{one.surplus:+.1%}",
+            *(f"{one.per_label(what) / 1e6:.2f}" for what in ("addresses", "moves", "shuffles")),
+        )
+    return result
+
+
+if __name__ == "__main__":
+    run(Settings(threads=1), Console(width=200).print)

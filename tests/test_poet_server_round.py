@@ -1,0 +1,64 @@
+"""A whole round on real time: many clients, a worker that dies on the way, a proof that everybody can check."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from nacl.bindings import crypto_sign, crypto_sign_seed_keypair
+
+from api.poet_client.client import PoetClient
+from api.poet_client.service import Registered, RemotePoet, ServiceConfig, membership
+from api.poet_server.app import App
+from api.poet_server.config import load
+from api.poet_server.worker_process import ProcessWorker
+
+MEMBERS = 200
+PHASE_SHIFT_NS = 5 * 10**9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("worker_dies", [False, True])
+def test_round_from_registration_to_membership(tmp_path: Path, worker_dies: bool) -> None:
+    asyncio.run(whole_round(tmp_path, worker_dies))
+
+
+async def whole_round(directory: Path, worker_dies: bool) -> None:
+    words = [f"--poetdir={directory}", "--epoch-duration=10s", "--phase-shift=5s", "--cycle-gap=5s"]
+    words += [f"--{name}=127.0.0.1:0" for name in ("rpclisten", "config-rpclisten", "restlisten")]
+    app = App(load([*words, "--lps=1000"], {}))
+    await app.start()
+    try:
+        client = PoetClient(f"127.0.0.1:{app.rest_port}", retry_delay_s=0.2, retry_max=30)
+        poet = RemotePoet(client, ServiceConfig(PHASE_SHIFT_NS, request_timeout_s=60))
+        challenges = [os.urandom(32) for _ in range(MEMBERS)]
+        registered = await asyncio.gather(
+            *(register(poet, index, challenge) for index, challenge in enumerate(challenges))
+        )
+        assert {one.round_id for one in registered} == {"0"}
+        await asyncio.sleep(max(0.0, (app.config.schedule.start(0) - time.time_ns()) / 1e9 + 1.5))
+        if worker_dies:
+            assert isinstance(app.service.worker, ProcessWorker) and app.service.worker.pid is not None
+            os.kill(app.service.worker.pid, signal.SIGKILL)
+            late = await register(poet, MEMBERS, os.urandom(32))
+            assert late.round_id == "1", "registration goes on without the worker"
+        found = await poet.proof("0")
+        assert found.message.proof.leaf_count >= 150
+        assert sorted(found.members) == sorted(challenges)
+        for challenge in challenges:
+            proof = membership(found, challenge)
+            assert proof is not None
+        assert await poet.proof("0") is found, "the second identity downloads it again"
+    finally:
+        await app.stop()
+
+
+async def register(poet: RemotePoet, index: int, challenge: bytes) -> Registered:
+    public, secret = crypto_sign_seed_keypair((index + 1).to_bytes(32, "big"))
+    prefix = bytes(20) + b"\x04"
+    signature = crypto_sign(prefix + challenge, secret)[:64]
+    return await poet.submit(prefix, challenge, signature, public, time.time_ns() + 3600 * 10**9)
