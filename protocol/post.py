@@ -79,7 +79,5 @@ def check_scrypt_n(n: int) -> int:
     Raises ProtocolError (reason `scrypt_n`) otherwise: the reference ends its process on such values.
     """
     if n < 2 or n & (n - 1):
-        raise ProtocolError(
-            f"scrypt N is {n}, expected a power of two that is 2 or larger, such as 8192.", "scrypt_n"
-        )
+        raise ProtocolError(f"scrypt N is {n}, expected a power of two that is 2 or larger, such as 8192.", "scrypt_n")
     return n

@@ -1,4 +1,4 @@
-"""The OpenCL device that tests use: PoCL, which makes one of the CPU. Without it the tests are skipped, and say how to get it."""
+"""The OpenCL device that tests use: PoCL, which makes one of the CPU. Without it the tests are skipped, and say so."""
 
 from __future__ import annotations
 

@@ -78,9 +78,7 @@ def test_the_array_form_of_post_rs() -> None:
         assert refusal(json.dumps(wrong)).field is None
 
 
-@pytest.mark.parametrize(
-    "change", [str.lower, str.upper, str.swapcase, lambda key: key.replace("s", "\u017f")]
-)
+@pytest.mark.parametrize("change", [str.lower, str.upper, str.swapcase, lambda key: key.replace("s", "\u017f")])
 def test_keys_in_any_case(change: Any) -> None:
     assert decode(json.dumps({change(key): value for key, value in FIELDS.items()})) == PLAIN
     assert decode(text(**{change("Nonce"): 5, change("LastPosition"): 6})).nonce == 5
@@ -290,17 +288,14 @@ def test_deep_nesting_is_refused_not_fatal(opening: str) -> None:
 
 def test_unknown_fields_are_kept_as_they_were() -> None:
     more = (
-        ', "Foo": 1, "Bar": {"x": [1, {}, []]}, "f": 1.0, "e": 1e3, "z": -0, "big": 1'
-        + "0" * 5000
-        + ', "Foo": null,'
+        ', "Foo": 1, "Bar": {"x": [1, {}, []]}, "f": 1.0, "e": 1e3, "z": -0, "big": 1' + "0" * 5000 + ', "Foo": null,'
         ' "twice": {"a": 1, "a": 2}, "s": "<\\u2028\\ud800\\u0001\\n\u00e9>"'
     )
     metadata = decode(text(more, Nonce=3))
     assert metadata.unknown[:3] == (("Foo", 1), ("Bar", {"x": [1, {}, []]}), ("f", Number("1.0")))
     assert ("twice", Members((("a", 1), ("a", 2)))) in metadata.unknown
     assert encode(metadata) == (
-        encode(decode(text(Nonce=3)))[:-2]
-        + ',\n\t"Foo": 1,\n\t"Bar": {\n\t\t"x": [\n\t\t\t1,\n\t\t\t{},\n\t\t\t[]\n'
+        encode(decode(text(Nonce=3)))[:-2] + ',\n\t"Foo": 1,\n\t"Bar": {\n\t\t"x": [\n\t\t\t1,\n\t\t\t{},\n\t\t\t[]\n'
         '\t\t]\n\t},\n\t"f": 1.0,\n\t"e": 1e3,\n\t"z": -0,\n\t"big": 1' + "0" * 5000 + ',\n\t"Foo": null,\n'
         '\t"twice": {\n\t\t"a": 1,\n\t\t"a": 2\n\t},\n\t"s": "\\u003c\\u2028\\ud800\\u0001'
         '\\n\u00e9\\u003e"\n}'
@@ -335,11 +330,7 @@ def test_the_error_survives_copying() -> None:
 
 u64 = st.integers(0, 2**64 - 1)
 json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.text(max_size=10)
-    | st.sampled_from([Number("1.0"), Number("-0")]),
+    st.none() | st.booleans() | st.integers() | st.text(max_size=10) | st.sampled_from([Number("1.0"), Number("-0")]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
@@ -413,9 +404,7 @@ def test_no_pieces_of_metadata_break_the_reader(source: str) -> None:
         pass
 
 
-@given(
-    st.dictionaries(st.sampled_from([*FIELDS, "Nonce", "NonceValue", "LastPosition", "nodeid"]), json_values)
-)
+@given(st.dictionaries(st.sampled_from([*FIELDS, "Nonce", "NonceValue", "LastPosition", "nodeid"]), json_values))
 def test_no_value_breaks_the_reader(fields: dict[str, Any]) -> None:
     plain = {key: value for key, value in fields.items() if "Number" not in repr(value)}
     try:

@@ -78,9 +78,7 @@ records = st.builds(
         lambda d: tuple(sorted(d.items()))
     ),
     st.lists(
-        st.tuples(
-            st.text(max_size=6).filter(lambda k: k not in ("ScryptN", "BootId", "Durable")), json_values
-        ),
+        st.tuples(st.text(max_size=6).filter(lambda k: k not in ("ScryptN", "BootId", "Durable")), json_values),
         max_size=3,
     ).map(tuple),
 )

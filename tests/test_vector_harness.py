@@ -229,9 +229,7 @@ def test_variants_that_cannot_be_told_are_a_failure_of_the_files_that_need_them(
     def variants() -> tuple[str, ...]:
         raise ImportError("no engine")
 
-    (row,) = run(
-        folder(tmp_path, sums={"sums": [GOOD]}), registry_with(), finished=FINISHED, variants=variants
-    )
+    (row,) = run(folder(tmp_path, sums={"sums": [GOOD]}), registry_with(), finished=FINISHED, variants=variants)
     assert counts(row) == (0, 1, 0)
     assert "no engine" in row.notes[0]
 
@@ -268,9 +266,7 @@ def test_a_process_that_dies_costs_one_case(tmp_path: Path) -> None:
 
 def test_a_process_that_never_starts_its_work_does_not_hang_the_run(tmp_path: Path) -> None:
     for script in ("raise SystemExit(7)", "print('no json')"):
-        results = list(
-            executor_in_subprocess(tmp_path, (sys.executable, "-c", script))(Task(("a", "b"), "once"))
-        )
+        results = list(executor_in_subprocess(tmp_path, (sys.executable, "-c", script))(Task(("a", "b"), "once")))
         assert [(result.file, result.outcome) for result in results] == [("a", "failed"), ("b", "failed")]
 
 
@@ -278,9 +274,7 @@ def test_the_report_is_written_when_cases_fail_and_says_so(tmp_path: Path) -> No
     rows = run(folder(tmp_path / "root", sums={"sums": [BAD, GOOD]}), registry_with(), finished=FINISHED)
     report = tmp_path / "report.json"
     write_report(report, rows)
-    assert json.loads(report.read_text()) == [
-        {"file": "area/sums.json", "passed": 1, "failed": 1, "not_understood": 0}
-    ]
+    assert json.loads(report.read_text()) == [{"file": "area/sums.json", "passed": 1, "failed": 1, "not_understood": 0}]
     assert os.listdir(tmp_path) in (["root", "report.json"], ["report.json", "root"])
     console = Console(file=io.StringIO(), width=120)
     show(console, rows, ["a module cannot be imported"])
@@ -291,9 +285,7 @@ def test_the_report_is_written_when_cases_fail_and_says_so(tmp_path: Path) -> No
 def test_the_command_lists_unknown_files_without_failing(tmp_path: Path) -> None:
     root, report = folder(tmp_path / "root", sums={"sums": [BAD, GOOD]}), tmp_path / "report.json"
     assert runner.main(["--vectors", str(root), "--json", str(report)]) == int(bool(load_checks().problems))
-    assert json.loads(report.read_text()) == [
-        {"file": "area/sums.json", "passed": 0, "failed": 0, "not_understood": 2}
-    ]
+    assert json.loads(report.read_text()) == [{"file": "area/sums.json", "passed": 0, "failed": 0, "not_understood": 2}]
 
 
 def test_the_command_fails_on_a_finished_file_it_cannot_read(tmp_path: Path) -> None:
@@ -306,9 +298,7 @@ def test_the_command_fails_on_a_finished_file_it_cannot_read(tmp_path: Path) -> 
     ]
 
 
-def test_a_folder_that_is_none_or_empty_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_that_is_none_or_empty_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = tmp_path / "report.json"
     empty = tmp_path / "empty"
     empty.mkdir()

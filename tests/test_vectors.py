@@ -19,8 +19,6 @@ def test_the_references_answers_hold(file: str, vectors_root: Path) -> None:
     if not present:
         pytest.skip(f"NOT CHECKED: {file} is not below {vectors_root}")
     (row,) = run(vectors_root, registry, only=present[0])
-    assert not row.notes, f"{file}: {row.failed} failed, {row.not_understood} not understood:\n" + "\n".join(
-        row.notes
-    )
+    assert not row.notes, f"{file}: {row.failed} failed, {row.not_understood} not understood:\n" + "\n".join(row.notes)
     assert (row.failed, row.not_understood) == (0, 0)
     assert row.passed > 0

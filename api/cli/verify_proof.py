@@ -6,6 +6,7 @@ import argparse
 import time
 from pathlib import Path
 
+from protocol.params.post import PostParams
 from protocol.post_proof import metadata_from_json, proof_from_json
 from prover.errors import UsageError
 from prover.post import verify
@@ -74,7 +75,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def _verdict(
-    arguments: argparse.Namespace, output: Output, claim: Claim, params: proofs.PostParams
+    arguments: argparse.Namespace, output: Output, claim: Claim, params: PostParams
 ) -> tuple[verify.Verdict, float]:
     from kernels import cpu
 

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from protocol.errors import ProtocolError
 from protocol.post import ID_SIZE, check_scrypt_n, commitment
 from protocol.post_proof import (
@@ -41,7 +44,7 @@ PowHash = Callable[[bytes], bytes]
 class Labels(Protocol):
     """What recomputes labels: `kernels.cpu.LabelEngine`."""
 
-    def labels32(self, commitments: Sequence[bytes], indices: Sequence[int]) -> Sequence[bytes]:
+    def labels32(self, commitments: Sequence[bytes], indices: Sequence[int]) -> npt.NDArray[np.uint8]:
         """Full labels of any indices, one commitment for each."""
 
 
@@ -164,13 +167,13 @@ def check_many(claims: Sequence[Claim], params: VerifyParams, labels: Labels, po
         key = commitment(one.claim.metadata.node_id, one.claim.metadata.commitment_atx_id)
         keys.extend([key] * len(one.indices))
         indices.extend(one.indices)
-    computed = labels.labels32(keys, indices) if indices else []
+    computed = labels.labels32(keys, indices) if indices else np.empty((0, 32), np.uint8)
     verdicts, at = [], 0
     for item in first:
         if isinstance(item, Verdict):
             verdicts.append(item)
         else:
-            verdicts.append(_judge(item, [bytes(label)[:16] for label in computed[at : at + len(item.indices)]]))
+            verdicts.append(_judge(item, [label[:16].tobytes() for label in computed[at : at + len(item.indices)]]))
             at += len(item.indices)
     return verdicts
 

@@ -103,9 +103,7 @@ class Context:
             for member in archive:
                 name = PurePosixPath(member.name)
                 if name.is_absolute() or ".." in name.parts or not (member.isfile() or member.isdir()):
-                    raise NotUnderstood(
-                        f"{relative} holds {member.name!r}, neither a plain file nor a folder below it"
-                    )
+                    raise NotUnderstood(f"{relative} holds {member.name!r}, neither a plain file nor a folder below it")
                 path = target / name
                 if member.isdir():
                     path.mkdir(parents=True, exist_ok=True)
@@ -175,17 +173,13 @@ def load_checks() -> Registry:
             try:
                 importlib.import_module(f"tests.vector_cases.{module}")
             except Exception as error:
-                CHECKS.problems.append(
-                    f"tests/vector_cases/{module}.py cannot be imported: {reason_of(error)}"
-                )
+                CHECKS.problems.append(f"tests/vector_cases/{module}.py cannot be imported: {reason_of(error)}")
     return CHECKS
 
 
 def matches(file: str, patterns: Iterable[str]) -> bool:
     """Whether a file's name, with or without a trailing ".gz", matches one of the patterns."""
-    return any(
-        fnmatchcase(name, pattern) for pattern in patterns for name in {file, file.removesuffix(".gz")}
-    )
+    return any(fnmatchcase(name, pattern) for pattern in patterns for name in {file, file.removesuffix(".gz")})
 
 
 def not_understood(name: str, reason: str) -> Case:
@@ -197,9 +191,7 @@ def not_understood(name: str, reason: str) -> Case:
     return Case(name, check)
 
 
-def unknown_sections(
-    document: Any, known: Iterable[str], later: Iterable[str] = ()
-) -> Iterator[Case | Later]:
+def unknown_sections(document: Any, known: Iterable[str], later: Iterable[str] = ()) -> Iterator[Case | Later]:
     """One not-understood case for each entry below a key that is neither known nor meant for later."""
     if not isinstance(document, dict):
         raise NotUnderstood(f"the file holds a {type(document).__name__}, expected an object")
@@ -297,11 +289,7 @@ def reason_of(error: BaseException, limit: int = 400) -> str:
     elif isinstance(error, AssertionError):
         line = f"does not hold: {_place(error.__traceback__)}"
     else:
-        line = (
-            f"{type(error).__name__}: {text}"
-            if text
-            else f"{type(error).__name__} at {_place(error.__traceback__)}"
-        )
+        line = f"{type(error).__name__}: {text}" if text else f"{type(error).__name__} at {_place(error.__traceback__)}"
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
