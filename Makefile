@@ -12,7 +12,7 @@ STAMP := $(VENV)/.installed
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench vectors clean
+.PHONY: help install demo test check bench vectors pb clean
 
 help:
 	@echo 'make install   .venv with everything (PYTHON=... chooses the interpreter, 3.11 or newer)'
@@ -21,6 +21,7 @@ help:
 	@echo 'make check     lint, formatting, types, import contracts'
 	@echo 'make bench     labels per second against hashlib.scrypt'
 	@echo 'make vectors   every vector-driven check on VECTORS=DIR (now: $(VECTORS_DIR)); writes .vectors.json'
+	@echo 'make pb        generates the protobuf code from protocol/pb/proto'
 	@echo 'make clean     removes .venv, caches and build output'
 
 install: $(STAMP)
@@ -46,6 +47,9 @@ bench: $(STAMP)
 
 vectors: $(STAMP)
 	@$(RUN) -m tests.vector_cases --vectors '$(VECTORS_DIR)'
+
+pb: $(STAMP)
+	@$(RUN) tools/make_pb.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .vectors.json .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

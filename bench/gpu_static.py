@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -159,11 +160,8 @@ def _only(pattern: str, text: str) -> tuple[str, ...]:
 
 def _wheels() -> list[Path]:
     """Folders of NVIDIA's wheels."""
-    try:
-        import nvidia
-    except ImportError:
-        return []
-    return [Path(base) for base in nvidia.__path__]
+    spec = importlib.util.find_spec("nvidia")
+    return [Path(base) for base in (spec.submodule_search_locations or [])] if spec is not None else []
 
 
 @functools.cache
@@ -286,15 +284,18 @@ SHORTEST_LOOP = 20
 
 
 def loops(code: Sequence[str], labels: Mapping[str, int]) -> list[list[str]]:
-    """Bodies of the loops, by the branches that close them, in the order of these."""
-    found = []
+    """Bodies of the loops, in the order of the branches that close them.
+
+    Where several branches go back to one place it is one loop, counted with all its ways: rather too much.
+    """
+    ends: dict[int, int] = {}
     for place, instruction in enumerate(code):
         branch = re.search(r"\bBRA\S*\s.*?(\.L_x_\d+)", instruction)
         if branch is not None:
             start = labels.get(branch.group(1))
             if start is not None and start <= place - SHORTEST_LOOP:
-                found.append(list(code[start : place + 1]))
-    return found
+                ends[start] = place
+    return [list(code[start : end + 1]) for start, end in ends.items()]
 
 
 # -- one layout on one architecture

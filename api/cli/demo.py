@@ -40,7 +40,8 @@ def clear(directory: Path) -> None:
 
 def step(output: Output, text: str, words: list[str]) -> None:
     """Runs one command as a person would type it; ends the demo when it fails."""
-    output.say(f"\n[bold]{text}[/]\n[dim]$ smesher {shlex.join(words)}[/]")
+    output.say(f"\n[bold]{text}[/]")
+    output.say(f"[dim]$ smesher {shlex.join(words)}[/]")
     sys.stdout.flush()
     code = main(words)
     if code:

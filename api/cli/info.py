@@ -98,11 +98,12 @@ def _problems(data: DataSet, beyond: list[int]) -> list[str]:
 
 def _show(data: DataSet, labels: int, findings: pos.Findings, problems: list[str], output: Output) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     metadata, layout = data.metadata, data.layout
     share = 100 * labels / layout.num_labels
     table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_row("directory", str(data.storage.path))
+    table.add_row("directory", Text(str(data.storage.path)))
     table.add_row("node id", metadata.node_id.hex())
     table.add_row("commitment ATX", metadata.commitment_atx_id.hex())
     table.add_row("units", f"{metadata.num_units} of {metadata.labels_per_unit:,} labels")

@@ -208,7 +208,12 @@ def _work(storage: Storage, request: Request, plan: InitPlan, pool: Pool, output
     )
     began = time.monotonic()
     rest = pause.listener(storage, shown.pause, shown.resume)
-    with stop_on_signal(pool.stop), rest_on_signal(rest), shown:
+
+    def stop() -> None:
+        initialisation.stop()
+        pool.stop()
+
+    with stop_on_signal(stop), rest_on_signal(rest), shown:
         try:
             initialisation.prepare()
             began = time.monotonic()

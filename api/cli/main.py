@@ -44,6 +44,7 @@ COMMANDS = (
     Command("pause", "api.cli.pause", "let a running init rest"),
     Command("resume", "api.cli.resume", "let a paused init go on"),
     Command("providers", "api.cli.providers", "list the devices that can compute labels"),
+    Command("poet", "api.cli.poet", "run a PoET server, or look at one: status, verify, bench"),
     Command("bench", "api.cli.bench", "measure the label engine against hashlib.scrypt on this machine"),
 )
 

@@ -43,10 +43,24 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         began = time.monotonic()
         stored = _stored(data, scrypt_n, difficulty)
         total = sum(data.layout.file_labels(number) for number in present)
-        with output.progress("searching the VRF nonce in the data", total) as bar:
-            best, wrong = vrf_nonce.search_data(
-                data.storage, data.layout, present, data.commitment, scrypt_n, common.label32, bar.update
-            )
+        stopped: list[bool] = []
+        try:
+            with (
+                stop_on_signal(lambda: stopped.append(True)),
+                output.progress("searching the VRF nonce in the data", total) as bar,
+            ):
+                best, wrong = vrf_nonce.search_data(
+                    data.storage,
+                    data.layout,
+                    present,
+                    data.commitment,
+                    scrypt_n,
+                    common.label32,
+                    bar.update,
+                    lambda: bool(stopped),
+                )
+        except Stopped:
+            raise Interrupted("Stopped; run the same command again to search from the start.") from None
         for message in wrong:
             output.note(message)
         chosen = min(filter(None, (stored, best)), key=lambda nonce: (nonce.label32, nonce.index), default=None)

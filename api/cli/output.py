@@ -7,6 +7,7 @@ standard output as events. rich is imported when something is printed, never for
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+EXIT_INTERRUPTED = 130
+
+_LEAD = re.compile(r"(\s*)(?:\[([a-z ]+)\](.*?)\[/\])?(.*)", re.DOTALL)
 
 JSON_INTERVAL_S = 1.0
 """At most one progress event in this time."""
@@ -48,9 +53,15 @@ class Output:
             sys.stdout.flush()
 
     def say(self, text: str) -> None:
-        """A line for people, with rich markup; nothing with `--json`."""
+        """A line for people; nothing with `--json`. It may begin with one word in a style: "[bold green]done[/]  …".
+
+        The rest is taken as it is: names of files may look like markup.
+        """
         if not self.json:
-            self.console.print(text)
+            from rich.text import Text
+
+            indent, style, lead, rest = _LEAD.fullmatch(text).groups("")  # type: ignore[union-attr]
+            self.console.print(Text.assemble(indent, (lead, style), rest))
 
     def show(self, renderable: object) -> None:
         """A table or panel for people; nothing with `--json`."""
@@ -62,19 +73,19 @@ class Output:
         if self.json:
             self.event("note", message=text)
         else:
-            from rich.markup import escape
+            from rich.text import Text
 
-            self.errors.print(escape(text))
+            self.errors.print(Text(text))
 
     def error(self, code: int, message: str) -> None:
         """Why the command ends with a code other than 0."""
         if self.json:
             self.event("error", code=code, message=message)
         else:
-            from rich.markup import escape
+            from rich.text import Text
 
-            colour = "yellow" if code == 130 else "red"
-            self.errors.print(f"[bold {colour}]smesher:[/] {escape(message)}")
+            colour = "yellow" if code == EXIT_INTERRUPTED else "red"
+            self.errors.print(Text.assemble(("smesher:", f"bold {colour}"), " ", message))
 
     @contextmanager
     def busy(self, text: str) -> Iterator[None]:

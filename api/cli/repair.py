@@ -38,6 +38,9 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     with data.storage.lock():
         files = pos.file_range(data.layout, arguments.from_file, arguments.to_file)
         work, total = _work(data, arguments, files)
+        if arguments.labels is not None:
+            first, end = _label_range(arguments.labels, data.layout)
+            files = range(data.layout.locate(first)[0], data.layout.locate(end - 1)[0] + 1)
         findings = pos.sizes(data.storage, data.layout, files)
         data.storage.check_writable([file_name(number) for number in files])
         began = time.monotonic()

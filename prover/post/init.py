@@ -98,6 +98,11 @@ class Initialisation:
         self.labels_written = 0
         self._keep = {one.number: one.keep for one in plan.files}
         self._suspects: dict[int, int] = {}
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Ends a search in the data soon; what computes labels is stopped by its own `stop`."""
+        self._stopped = True
 
     @property
     def metadata(self) -> PostMetadata:
@@ -110,7 +115,8 @@ class Initialisation:
         """Checks that the labels on disk are ours, then deletes, cuts and writes the small files as planned."""
         found = scrypt_n.samples(self._storage, self._plan.layout)
         scrypt_n.confirm(self._commitment, found, self._request.scrypt_n, self._label32, str(self._storage.path))
-        self._suspects = self._after_power_cut()
+        self._storage.sync_directory()  # a kill may have come between a file and its name
+        self._suspects = self._settle_doubts()
         for one in self._plan.files:
             self._check_last_label(one)
         metadata = self._with_nonce_value(self.metadata)
@@ -123,38 +129,48 @@ class Initialisation:
         if not self._suspects:
             self._books.note_all_durable()
 
-    def _after_power_cut(self) -> dict[int, int]:
-        """File number -> labels that are safe, for files whose later labels were not yet on stable storage."""
-        record = self._books.record
-        if record.boot_id is not None and record.boot_id == self._boot_id:
-            return {}  # the machine has not gone down since: what was written is there
-        durable = dict(record.durable)
-        return {
-            one.number: durable[one.number]
-            for one in self._plan.files
-            if one.number in durable and durable[one.number] < self._keep[one.number]
+    def _settle_doubts(self) -> dict[int, int]:
+        """File number -> labels that are safe, for files whose later labels a power cut may have taken.
+
+        Files of an earlier run that was killed, whether this run needs them or not: while the machine has not
+        gone down since, what was written is there and is flushed now; otherwise it has to be recomputed.
+        """
+        record, sizes = self._books.record, self._storage.data_files()
+        doubtful = {
+            number: safe
+            for number, safe in record.durable
+            if number not in self._plan.delete and min(sizes.get(number, 0) // LABEL_SIZE, self._target(number)) > safe
         }
+        if record.boot_id is None or record.boot_id != self._boot_id:
+            return doubtful
+        for number in doubtful:
+            self._storage.finish(file_name(number))
+        return {}
+
+    def _target(self, number: int) -> int:
+        return self._plan.layout.file_labels(number)
 
     def _check_suspects(self, source: vrf_nonce.LabelSource) -> None:
         """Recomputes the labels that a power cut may have taken; a file is cut before its first wrong one."""
+        sizes = self._storage.data_files()
         for number, safe in self._suspects.items():
             name, first = file_name(number), self._plan.layout.first_label(number)
-            count = self._keep[number] - safe
-            self._note(f"The machine went down while {name} was written: checking its last {count} labels.")
+            there = min(sizes[number] // LABEL_SIZE, self._target(number))
+            self._note(f"The machine went down while {name} was written: checking its last {there - safe} labels.")
             right = safe
-            with closing(source.run(self._commitment, [(first + safe, count)])) as batches:
+            with closing(source.run(self._commitment, [(first + safe, there - safe)])) as batches:
                 for batch in batches:
                     size = len(batch.labels)
                     stored = self._storage.read(name, right * LABEL_SIZE, size * LABEL_SIZE)
-                    wrong = np.flatnonzero(
-                        (batch.labels != np.frombuffer(stored, np.uint8).reshape(size, -1)).any(axis=1)
-                    )
+                    differs = (batch.labels != np.frombuffer(stored, np.uint8).reshape(size, -1)).any(axis=1)
+                    wrong = np.flatnonzero(differs)
                     right += int(wrong[0]) if len(wrong) else size
                     if len(wrong):
                         self._note(f"{name} is cut after {right} labels; the rest is made again.")
                         break
-            if right < self._keep[number]:
+            if number in self._keep:
                 self._keep[number] = right
+            if right < there:
                 self._storage.truncate(name, right * LABEL_SIZE)
             self._storage.finish(name)
         if self._suspects:
@@ -291,6 +307,7 @@ class Initialisation:
             self._request.scrypt_n,
             self._label32,
             lambda done: self._progress(Progress("scan", done, total)),
+            lambda: self._stopped,
         )
         for message in wrong:
             self._note(message)

@@ -44,10 +44,10 @@ class Record:
     """The boot of the machine during which `durable` was noted; None when it is not known."""
     durable: tuple[tuple[int, int], ...] = ()
     """(file number, labels of that file known to be on stable storage), in ascending order of the files."""
-    search: Search | None = None
-    """The batch in work of the search for a VRF nonce beyond the data."""
     unknown: tuple[tuple[str, object], ...] = ()
     """Fields that are not ours, in their order, values as `strict_json.parse` gives them."""
+    search: Search | None = None
+    """The batch in work of the search for a VRF nonce beyond the data."""
 
 
 def decode(text: str | bytes, file: str = FILE_NAME) -> Record:

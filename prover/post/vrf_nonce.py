@@ -87,7 +87,13 @@ def verify(
     return label32(key, nonce, scrypt_n) < vrf_difficulty(num_units * labels_per_unit)
 
 
-def candidates(storage: Storage, layout: Layout, files: Iterable[int], difficulty: bytes) -> Iterator[Nonce]:
+def candidates(
+    storage: Storage,
+    layout: Layout,
+    files: Iterable[int],
+    difficulty: bytes,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Iterator[Nonce]:
     """Stored labels that may be below the threshold, their 16 bytes as `label32`; the smallest of each piece.
 
     A piece is what is read at once. Labels whose first 16 bytes equal the threshold's are included: only the
@@ -98,6 +104,8 @@ def candidates(storage: Storage, layout: Layout, files: Iterable[int], difficult
     for number in files:
         size = layout.file_size(number)
         for offset in range(0, size, READ_BYTES):
+            if stopped():
+                raise Stopped("the search was stopped")
             data = storage.read(file_name(number), offset, min(READ_BYTES, size - offset))
             count = len(data) // LABEL_SIZE
             words = np.frombuffer(data, ">u8", count * 2)[::2]
@@ -132,10 +140,12 @@ def search_data(
     scrypt_n: int,
     label32: Label32,
     progress: Callable[[int], None],
+    stopped: Callable[[], bool] = lambda: False,
 ) -> tuple[Nonce | None, list[str]]:
     """The smallest label in complete files that is below the threshold, and a sentence for each wrong label met.
 
-    Reads everything, recomputes only the few labels that may be the one; `progress` gets labels read.
+    Reads everything, recomputes only the few labels that may be the one; `progress` gets labels read. Raises
+    `kernels.device.Stopped` soon after `stopped` has become true.
     """
     difficulty = vrf_difficulty(layout.num_labels)
 
@@ -148,7 +158,7 @@ def search_data(
         progress(done)
 
     best, wrong = best_in_data(
-        candidates(storage, layout, counted(), difficulty),
+        candidates(storage, layout, counted(), difficulty, stopped),
         difficulty,
         lambda index: label32(commitment, index, scrypt_n),
     )
@@ -190,8 +200,9 @@ def search_beyond(
         if books.metadata.last_position != start:
             books.save_metadata(replace(books.metadata, last_position=start))
         best, position = _resumed(books.record.search, start, batch_size)
-        if best is not None:
-            best = Nonce(best.index, label32(commitment, best.index, scrypt_n))
+        if best is not None:  # noted when there were fewer units, it may no longer suffice; then none before it does
+            label = label32(commitment, best.index, scrypt_n)
+            best = Nonce(best.index, label) if label < difficulty else None
         end, saved_at = start + batch_size, clock()
         try:
             for batch in source.run(commitment, [(position, end - position)] if position < end else []):
