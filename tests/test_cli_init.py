@@ -1253,7 +1253,11 @@ def test_names_that_look_like_markup(tmp_path: Path, name: str) -> None:
 # -- help ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("words", [["--help"], [], *([command.name, "--help"] for command in COMMANDS if command.name != "poet")], ids=" ".join)
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], [], *([command.name, "--help"] for command in COMMANDS if command.name != "poet")],
+    ids=" ".join,
+)
 def test_help_is_instant(words: list[str]) -> None:
     script = """
 import sys

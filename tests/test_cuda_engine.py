@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kernels import cuda, cuda_driver, plan_gpu, scrypt_scalar, sensors
+from kernels import backends, cuda, cuda_driver, plan_gpu, scrypt_scalar, sensors
 from kernels.cuda import AHEAD, SETS, DeviceFailure, LabelEngine
 from kernels.cuda_driver import CupyDriver, DriverError, OutOfMemory, Properties
 from kernels.device import Device, Labels, Stopped, VrfCandidate
@@ -174,23 +174,20 @@ def test_a_small_batch_starts_no_more_groups_than_it_has_labels_for(folder: Path
     ]
 
 
-def test_rows_are_spread_over_four_buffers(folder: Path) -> None:
-    driver = ShimDriver(folder, small_card(memory_bytes=2 << 30))
-    numbers = cuda.numbers_of(driver.properties)
+def test_rows_may_lie_in_four_buffers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def four(*arguments: Any, **more: Any) -> plan_gpu.Plan:
+        return replace(planned(*arguments, **more), per_buffer=PLAIN.unit, buffers=4)
+
+    planned = cuda.plan
+    monkeypatch.setattr(cuda, "plan", four)
+    driver = ShimDriver(folder, order=8)
     engine = open_engine(driver, 128, slots=4 * PLAIN.unit)
-    assert len(engine._rows) == 1, "a few labels need one buffer only"
-    card = replace(driver.properties, memory_bytes=(4 * PLAIN.unit * PLAIN.label_bytes(128) * 10) // 9)
-    small = cuda.numbers_of(card)
-    assert small.max_allocation < numbers.max_allocation
-    driver = ShimDriver(folder, replace(card, memory_bytes=1 << 30))
-    device = cuda.device_of(driver.properties, "")
-    engine = LabelEngine(device, 128, layout=PLAIN, memory_bytes=room(PLAIN, 128, 4 * PLAIN.unit), driver=driver)
-    engine._free_rows()
-    engine._plan = replace(engine._plan, per_buffer=PLAIN.unit, buffers=4)
-    engine._allocate_rows("now")
-    assert len(engine._rows) == 4
-    assert compute(engine, 2**32 - 9, 4 * PLAIN.unit) == expected(2**32 - 9, 4 * PLAIN.unit, 128)
+    rows = f"allocate {PLAIN.unit * PLAIN.label_bytes(128)}"
+    assert driver.trace.count(rows) == 4
+    count = 5 * PLAIN.unit + 3
+    assert compute(engine, 2**32 - 9, count) == expected(2**32 - 9, count, 128)
     engine.close()
+    assert driver.allocated_bytes == 0
 
 
 def test_the_devices_time_is_counted(folder: Path) -> None:
@@ -578,6 +575,26 @@ def test_an_engine_through_cupy_computes_right_labels_on_the_card_that_was_asked
     pair = cuda.engines(device, 16, memory_bytes=room(PLAIN, 16, 64))
     assert pair[0] is pair[1]
     pair[0].close()
+
+
+def test_the_backend_answers_what_discovery_and_the_pool_ask(cupy: FakeCupy) -> None:
+    backend = backends.of("cuda")
+    device = backend.devices()[0]
+    assert backend.passed_over() == []
+    known = backend.numbers(device)
+    assert (known.kind, known.compute_units, known.hbm) == ("nvidia", 1, False)
+    for layout in (PLAIN, plan_gpu.simplest(known)):
+        assert backend.first_label(device, 16, layout) == scrypt_scalar.label32(bytes(32), 0, 16)
+    cupy.drivers[0].refuse_above = 3 * PLAIN.unit * PLAIN.label_bytes(128)
+    notes: list[str] = []
+    limit = room(PLAIN, 128, 4 * PLAIN.unit)
+    engines = backend.engines(device, 128, limit, plan_gpu.Tuning(PLAIN), notes.append)
+    assert len(engines) == 2
+    assert len(notes) == 1
+    out = np.empty((3, 16), np.uint8)
+    assert engines[0].labels(KEY, 5, 3, out) == expected(5, 3, 128)[1]
+    for engine in engines:
+        engine.close()
 
 
 def test_cupys_errors_become_ours(cupy: FakeCupy) -> None:
