@@ -69,6 +69,9 @@ def ask(
             f"the {backend} driver did not answer within {timeout_s:g} s ({question}); it may hang: look at the "
             "system's log, restart the machine or install the driver anew"
         ) from None
+    except BaseException:
+        _end(child)  # Ctrl-C goes to this process alone
+        raise
     if child.returncode < 0:
         raise DriverFailure(f"the {backend} driver crashed ({_signal_name(-child.returncode)}) at: {question}")
     try:
@@ -86,7 +89,10 @@ def ask(
 
 def _end(child: subprocess.Popen[bytes]) -> None:
     try:
-        os.killpg(child.pid, signal.SIGKILL)
+        if hasattr(os, "killpg"):
+            os.killpg(child.pid, signal.SIGKILL)
+        else:
+            child.kill()
         child.wait(KILL_SECONDS)
     except (OSError, subprocess.TimeoutExpired):
         pass

@@ -364,6 +364,16 @@ def test_repair_a_range_of_labels(filled: Path) -> None:
     assert cli.data_files(filled) == right
 
 
+def test_repair_of_a_range_does_not_mind_what_is_missing_elsewhere(filled: Path) -> None:
+    right = (filled / "postdata_1.bin").read_bytes()
+    cli.damage(filled, "postdata_1.bin", 2)
+    (filled / "postdata_3.bin").unlink()
+    smesher("repair", filled, "--labels", "128:256").ok()
+    assert (filled / "postdata_1.bin").read_bytes() == right
+    # but a range with a gap in it is not all right
+    smesher("repair", filled, "--labels", "128:400").refused(1, "postdata_3.bin", "missing")
+
+
 @pytest.mark.parametrize("labels", ["5", "5:5", "6:5", "0:501", "-1:5", "a:b", "1:2:3", "0x1:5", ""])
 def test_repair_ranges_that_are_none(filled: Path, labels: str) -> None:
     before = snapshot(filled)

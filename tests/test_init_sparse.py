@@ -224,7 +224,8 @@ def test_verify_names_the_right_offsets(directory: Path) -> None:
 def test_repair_beyond_4_gib(directory: Path) -> None:
     path = hole(directory, 4, PER_FILE)
     first = 2**32 + 2**29 + 5  # 8 GiB into file 4
-    result = smesher("repair", directory, "--labels", f"{first}:{first + 300}", "--json").ok()
+    files = ("--from-file", 4, "--to-file", 4)
+    result = smesher("repair", directory, "--labels", f"{first}:{first + 300}", *files, "--json").ok()
     assert result.last["labels"] == 300
     assert read(path, 2**29 + 4, 302) == bytes(16) + right(first, 300) + bytes(16)
     assert bad(result)[0] == ("postdata_4.bin", (2**29 + 5) * 16, first)

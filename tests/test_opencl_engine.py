@@ -455,6 +455,32 @@ def test_a_stopped_engine_ends_at_once_and_stays_stopped() -> None:
     engine.close()
 
 
+def test_waiting_for_a_launch_costs_next_to_nothing() -> None:
+    """A quarter of a second, as launches take: some looks at the event, not a core that spins."""
+
+    class Driver:
+        class command_execution_status:
+            COMPLETE = 0
+
+    class Event:
+        def __init__(self, seconds: float) -> None:
+            self._end, self.looks = time.monotonic() + seconds, 0
+
+        @property
+        def command_execution_status(self) -> int:
+            self.looks += 1
+            return 0 if time.monotonic() >= self._end else 1
+
+    card: Any = object.__new__(opencl_card.Card)
+    card.cl = Driver
+    for due_in in (0.25, 0.2, 0.5):  # the estimate is right, too early, too late
+        event, began, used = Event(0.25), time.monotonic(), time.thread_time()
+        card._until_done(event, threading.Event(), 60, began + due_in)
+        assert time.monotonic() - began < 0.25 + opencl_card.LOOK_SECONDS + 0.1
+        assert event.looks < 90
+        assert time.thread_time() - used < 0.05 * 0.25
+
+
 @pocl.needed
 def test_two_processes_on_one_device() -> None:
     import subprocess
