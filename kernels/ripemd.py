@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 
 from . import target
 from .errors import KernelError
-from .ripemd_constants import (
+from .ripemd256_tables import (
     LEFT_CONSTANTS,
     LEFT_SHIFTS,
     LEFT_START,

@@ -1,8 +1,7 @@
-"""RIPEMD-256 compiled: one message, or a search over nonces with one lane of a vector for each.
+"""RIPEMD-256 of one message, compiled: what a server checks a registration's proof of work with.
 
-The steps of a block are written out as LLVM instructions, on plain words for one hash and on vectors for a
-search; both lines of the algorithm run side by side. All blocks of a message before the one with the nonce are
-the same for every nonce and hashed once. Named by protocol 02-poet, section 7.2.
+The steps of a block are written out as LLVM instructions; both lines of the algorithm run side by side. The
+search over nonces is `kernels.ripemd`. Named by protocol 02-poet, section 7.2.
 """
 
 from __future__ import annotations
@@ -28,12 +27,9 @@ from .ripemd256_tables import (
     RIGHT_WORDS,
 )
 
-LANES = 2 * target.variant().registers // 32
-"""Nonces that are tried at once: two registers full, so that one waits while the other works."""
-
 STATE_WORDS = 8
-BLOCK_BYTES = 64
-NONCES_A_CALL = 1 << 20
+
+target.variant()  # the target is set before anything is compiled
 
 _WORD = ir.IntType(32)
 
@@ -98,69 +94,10 @@ def compress_words(_typing: Any, state: Any, block: Any) -> Any:
     return types.none(state, block), code
 
 
-@intrinsic(prefer_literal=True)
-def first_words(_typing: Any, state: Any, block: Any, position: Any, nonce: Any, out: Any) -> Any:
-    """The first word of the hash for LANES nonces from `nonce` (a multiple of LANES), written to `out`.
-
-    The block's words at `position` and behind are the nonce's place.
-    """
-    vector = ir.VectorType(_WORD, LANES)
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        def spread(value: Any) -> Any:
-            one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(_WORD, 0))
-            mask = ir.Constant(ir.VectorType(_WORD, LANES), [0] * LANES)
-            return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), mask)
-
-        at = position.literal_value
-        low = builder.trunc(args[3], _WORD)
-        high = builder.trunc(builder.lshr(args[3], ir.Constant(ir.IntType(64), 32)), _WORD)
-        words = []
-        for index in range(16):
-            if index == at:
-                words.append(builder.add(spread(low), ir.Constant(vector, list(range(LANES)))))
-            elif index == at + 1:
-                words.append(spread(high))
-            else:
-                words.append(spread(builder.load(_element(context, builder, signature.args[1], args[1], index))))
-        start = [
-            spread(builder.load(_element(context, builder, signature.args[0], args[0], index)))
-            for index in range(STATE_WORDS)
-        ]
-        first = _compress(builder, start, words)[0]
-        pointer = builder.bitcast(_element(context, builder, signature.args[4], args[4], 0), vector.as_pointer())
-        builder.store(first, pointer).align = 4
-        return context.get_dummy_value()
-
-    return types.none(state, block, position, types.uint64, out), code
-
-
 @njit(nogil=True, cache=True)
 def _absorb(state, blocks):  # type: ignore[no-untyped-def]
     for block in range(blocks.shape[0]):
         compress_words(state, blocks[block])
-
-
-@njit(nogil=True, cache=True)
-def _search(state, block, start, groups, limit, out):  # type: ignore[no-untyped-def]
-    """The first group of lanes with a first word (as big-endian) up to `limit`; -1 if there is none."""
-    for group in range(groups):
-        first_words(state, block, NONCE_WORD, start + np.uint64(group * LANES), out)
-        for lane in range(LANES):
-            word = out[lane]
-            swapped = (
-                (word >> np.uint32(24))
-                | ((word >> np.uint32(8)) & np.uint32(0xFF00))
-                | ((word << np.uint32(8)) & np.uint32(0xFF0000))
-                | ((word & np.uint32(0xFF)) << np.uint32(24))
-            )
-            if np.uint32(swapped) <= limit:
-                return group
-    return -1
-
-
-NONCE_WORD = 8
-"""Where the nonce is in the last block: behind 32 bytes, as in every registration."""
 
 
 def _padded(data: bytes) -> bytes:
@@ -176,31 +113,3 @@ def ripemd256(data: bytes) -> bytes:
     state = _new_state()
     _absorb(state, np.frombuffer(_padded(data), np.uint32).reshape(-1, 16))
     return state.astype("<u4").tobytes()
-
-
-def search(prefix: bytes, difficulty: int, start: int = 0, count: int = NONCES_A_CALL) -> int | None:
-    """The first nonce from `start`, of at most `count`, whose hash over prefix and nonce (u64, little-endian)
-    begins with `difficulty` zero bits; None if there is none. The prefix has 32 bytes beyond whole blocks.
-    """
-    if len(prefix) % BLOCK_BYTES != 4 * NONCE_WORD:
-        raise ValueError(f"a prefix of {len(prefix)} bytes does not put the nonce where the kernel has it")
-    whole = len(prefix) // BLOCK_BYTES * BLOCK_BYTES
-    state = _new_state()
-    _absorb(state, np.frombuffer(prefix[:whole], np.uint32).reshape(-1, 16))
-    block = np.frombuffer(_padded(prefix + bytes(8))[whole:], np.uint32).copy()
-    limit = np.uint32((1 << max(0, 32 - difficulty)) - 1)
-    out = np.zeros(LANES, np.uint32)
-    nonce, end = start - start % LANES, start + count
-    while nonce < end:
-        groups = -(-min(end - nonce, NONCES_A_CALL) // LANES)
-        group = _search(state, block, np.uint64(nonce), groups, limit, out)
-        if group < 0:
-            nonce += groups * LANES
-            continue
-        nonce += group * LANES
-        for candidate in range(max(nonce, start), min(nonce + LANES, end)):
-            digest = ripemd256(prefix + struct.pack("<Q", candidate))
-            if difficulty <= 256 and int.from_bytes(digest, "big") >> (256 - difficulty) == 0:
-                return candidate
-        nonce += LANES
-    return None

@@ -83,26 +83,14 @@ def search_pow(params: PowParams, node_id: bytes, challenge: bytes, stopped: Cal
             "impossible",
         )
     prefix = params.challenge + node_id + challenge
-    if len(prefix) % 64 != 32:
-        return _search_slowly(params, node_id, challenge, stopped)
-    from kernels.ripemd256 import NONCES_A_CALL, search
+    from kernels.ripemd import NONCES_BETWEEN_STOPS, search
 
     start = 0
     while not stopped():
-        found = search(prefix, params.difficulty, start)
+        found = search(prefix, params.difficulty, start, NONCES_BETWEEN_STOPS)
         if found is not None:
             return found
-        start += NONCES_A_CALL
-    raise PowStopped("The search for a proof of work was stopped.")
-
-
-def _search_slowly(params: PowParams, node_id: bytes, challenge: bytes, stopped: Callable[[], bool]) -> int:
-    nonce = 0
-    while not stopped():
-        digest = pow_hash(params.challenge, node_id, challenge, nonce)
-        if has_leading_zero_bits(digest, params.difficulty):
-            return nonce
-        nonce += 1
+        start += NONCES_BETWEEN_STOPS
     raise PowStopped("The search for a proof of work was stopped.")
 
 

@@ -180,8 +180,7 @@ class Job:
 
     def labels32(self, start: int = 0, count: int | None = None) -> np.ndarray:
         """Right full labels, uint8[count, 32]."""
-        indices = np.arange(start, start + (self.num_labels if count is None else count), dtype=np.uint64)
-        return engine(self.scrypt_n).labels32([self.commitment], indices)
+        return _labels32(self.commitment, start, self.num_labels if count is None else count, self.scrypt_n)
 
     def data(self) -> bytes:
         """What all data files together have to hold."""
@@ -228,6 +227,13 @@ class Job:
 def engine(scrypt_n: int) -> cpu.LabelEngine:
     """One engine for each N; how it computes is tested elsewhere."""
     return cpu.LabelEngine(device.devices()[0], scrypt_n, threads=2)
+
+
+@functools.lru_cache(maxsize=32)
+def _labels32(commitment: bytes, start: int, count: int, scrypt_n: int) -> np.ndarray:
+    labels = engine(scrypt_n).labels32([commitment], np.arange(start, start + count, dtype=np.uint64))
+    labels.flags.writeable = False
+    return labels
 
 
 def data_files(directory: Path) -> dict[str, bytes]:

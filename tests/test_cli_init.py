@@ -733,21 +733,23 @@ def test_ctrl_c_sigterm_while_data_is_searched_for_the_nonce(filled: Path, comma
 
 
 def test_ctrl_c_sigterm_while_labels_are_checked_after_a_power_cut(tmp_path: Path) -> None:
-    job = Job(units=1, labels_per_unit=16384, max_file_size=2**18, scrypt_n=8192)
+    job = Job(units=1, labels_per_unit=2048, max_file_size=2**15, scrypt_n=8192)
     directory = job.make(tmp_path / "post")
-    os.truncate(directory / "postdata_0.bin", 2**18 - 160)
+    os.truncate(directory / "postdata_0.bin", 2**15 - 160)
     (directory / "smesher.json").write_text('{"ScryptN": 8192, "BootId": "an earlier one", "Durable": {"0": 5}}\n')
-    child = cli.start(*job.options(directory))
-    began = time.monotonic()
+    child = cli.start(*job.options(directory, "--throttle", 2))  # many seconds, most of them at rest
     try:
-        time.sleep(1.5)
-        if child.poll() is None:
-            child.send_signal(signal.SIGTERM)
+        assert child.stderr is not None
+        while "checking its last 2033 labels" not in (line := child.stderr.readline()):
+            assert line, cli.finish(child).text
+        time.sleep(0.3)
+        sent = time.monotonic()
+        child.send_signal(signal.SIGTERM)
         result = cli.finish(child, timeout=60)
     finally:
         child.kill()
-    assert time.monotonic() - began < 1.5 + 5
-    assert result.code in (0, 130), result.text  # either it was done before, or it stopped
+    assert time.monotonic() - sent < 5
+    assert result.code == 130, result.text
     job.init(directory).ok()
     is_complete(directory, job)
 
