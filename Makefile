@@ -12,13 +12,14 @@ STAMP := $(VENV)/.installed
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench vectors pb clean
+.PHONY: help install demo test timing check bench vectors pb clean
 
 help:
 	@echo 'make install   .venv with everything (PYTHON=... chooses the interpreter, 3.11 or newer)'
 	@echo 'make demo      a small but real data set: made, verified, explained'
 	@echo 'make test      check, then every test'
 	@echo 'make check     lint, formatting, types, import contracts'
+	@echo 'make timing    tests that hold on a quiet machine only (overlap of devices and host)'
 	@echo 'make bench     labels per second against hashlib.scrypt'
 	@echo 'make vectors   every vector-driven check on VECTORS=DIR (now: $(VECTORS_DIR)); writes .vectors.json'
 	@echo 'make pb        generates the protobuf code from protocol/pb/proto'
@@ -41,6 +42,9 @@ check: $(STAMP)
 
 test: check
 	$(RUN) -m pytest -n 2 --dist worksteal
+
+timing: $(STAMP)
+	$(RUN) -m pytest -m timing
 
 bench: $(STAMP)
 	@$(RUN) -m bench

@@ -472,6 +472,7 @@ class TimedDriver(ShimDriver):
         self._ended = True
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("callers", [1, 2])
 def test_a_device_is_never_without_work_and_the_host_sleeps(callers: int) -> None:
     """At least 97 % of the kernel's own rate, less than 5 % of a core; the best of three tries, for busy machines."""

@@ -140,7 +140,7 @@ def test_pocl_the_cpu_a_slow_device_and_one_that_fails_give_the_bytes_of_one_cpu
 # == overlap =====================================================================================================
 
 
-@pytest.mark.slow
+@pytest.mark.timing
 def test_a_device_is_never_without_work_and_the_host_sleeps() -> None:
     """A kernel of fixed time: the whole reaches 97 % of its rate, and costs less than 5 % of a core."""
     card = Shared(seconds_a_label=1 / 200_000)
