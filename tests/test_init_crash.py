@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
 import random
 import signal
@@ -66,6 +67,10 @@ class Disk:
         self.root = root
         self.rng = rng
         self.boot = 1
+        self.half_done = 0.5
+        """How probable it is that the change in which the work is cut still happens."""
+        self.after_power_cut: Literal["anything", "zeros", "what was synced"] = "anything"
+        """"zeros": files are as long as they were, with zeros where nothing was synced."""
         self.count = 0
         self.cut_at: int | None = None
         self.dead = False
@@ -105,7 +110,7 @@ class Disk:
         name = self._name(path)
         changes = (flags & os.O_CREAT and name not in self.names) or flags & os.O_TRUNC
         cut = self._step() if changes else False
-        if cut and self.rng.random() < 0.5:
+        if cut and self.rng.random() >= self.half_done:
             raise Cut
         descriptor = os.open(path, flags, mode)
         if name not in self.names:
@@ -134,7 +139,7 @@ class Disk:
 
     def fsync(self, descriptor: int) -> None:
         cut = self._step()
-        if not cut or self.rng.random() < 0.5:
+        if not cut or self.rng.random() < self.half_done:
             inode = self.descriptors[descriptor]
             if inode is None:
                 self.histories = [dict(self.names)]
@@ -147,7 +152,7 @@ class Disk:
 
     def replace(self, source: Any, target: Any) -> None:
         cut = self._step()
-        if not cut or self.rng.random() < 0.5:
+        if not cut or self.rng.random() < self.half_done:
             os.replace(source, target)
             self.names[self._name(target)] = self.names.pop(self._name(source))
             self._renamed()
@@ -156,7 +161,7 @@ class Disk:
 
     def truncate(self, path: Any, size: int) -> None:
         cut = self._step()
-        if not cut or self.rng.random() < 0.5:
+        if not cut or self.rng.random() < self.half_done:
             os.truncate(path, size)
             inode = self.names[self._name(path)]
             inode.content = inode.content[:size].ljust(size, b"\0")
@@ -165,7 +170,7 @@ class Disk:
 
     def unlink(self, path: Any) -> None:
         cut = self._step()
-        if not cut or self.rng.random() < 0.5:
+        if not cut or self.rng.random() < self.half_done:
             os.unlink(path)
             del self.names[self._name(path)]
             self._renamed()
@@ -188,7 +193,8 @@ class Disk:
     def power_cut(self) -> None:
         """The machine goes down and comes up again."""
         self.boot += 1
-        self.names = dict(self.rng.choice(self.histories))
+        synced = self.after_power_cut == "what was synced"
+        self.names = dict(self.histories[0] if synced else self.rng.choice(self.histories))
         for inode in self.names.values():
             inode.content = inode.durable = self._survives(inode)
         for path in self.root.iterdir():
@@ -199,6 +205,10 @@ class Disk:
 
     def _survives(self, inode: Inode) -> bytes:
         content, durable, rng = inode.content, inode.durable, self.rng
+        if self.after_power_cut == "what was synced":
+            return durable
+        if self.after_power_cut == "zeros" and content.startswith(durable):
+            return durable.ljust(len(content), b"\0")
         if content == durable:
             return content
         if durable.startswith(content):  # cut without a sync
@@ -301,7 +311,7 @@ def initialise(disk: Disk, scenario: Scenario, rng: random.Random, stop_after: i
         return now
 
     def label32(commitment: bytes, index: int, scrypt_n: int) -> bytes:
-        return table(scenario.job.atx_id)[index].tobytes() if scrypt_n == 2 else bytes(32)
+        return table(scenario.job.atx_id)[index].tobytes() if scrypt_n == 2 else b"another label" + bytes(19)
 
     check(request)
     plan = decide(request, look(storage), str(disk.root))
@@ -440,7 +450,7 @@ class Runner:
             story.append(f"{kind} at change {disk.cut_at}" if disk.dead else f"ended before change {disk.cut_at}")
             if kind == "power cut":
                 disk.power_cut()
-            elif disk.dead:
+            elif disk.dead and "power cut" not in kinds:
                 self._is_true(disk.root, scenario)
         disk.arm(None)
         try:
@@ -451,6 +461,7 @@ class Runner:
         record = record_file.decode((disk.root / record_file.FILE_NAME).read_bytes())
         assert record == replace(Record(2), search=record.search), f"{name}, seed {seed}: after {story}: {record}"
         if survives:
+            disk.after_power_cut = "what was synced"
             disk.power_cut()
             self._compare(disk.root, expected, f"{name}, seed {seed}: after {story}, done, and a power cut after that")
         return sum(" at " in line for line in story)
@@ -551,24 +562,54 @@ def test_what_a_finished_run_leaves_survives_a_power_cut(runner: Runner, name: s
         runner.crash(name, seed, [kind] * (seed % 3), survives=True)
 
 
-def test_every_single_change_of_a_small_job(runner: Runner, disk_of: Callable[..., Disk]) -> None:
-    scenario = replace(SCENARIOS["odd last file"], largest=60)
-    for kind in ("kill", "power cut"):
-        for cut_at in range(1, 200):
-            rng = random.Random(f"{kind} {cut_at}")
-            disk = disk_of(scenario, rng)
-            disk.arm(cut_at)
-            try:
-                initialise(disk, scenario, random.Random(7))
-                break
-            except Cut:
-                pass
-            if kind == "power cut":
-                disk.power_cut()
-            disk.arm(None)
-            initialise(disk, scenario, rng)
-            assert visible(disk.root) == runner.uninterrupted("odd last file")[0], (kind, cut_at)
-        assert 20 < cut_at < 199
+@pytest.mark.parametrize("kind", ["kill", "power cut"])
+@pytest.mark.parametrize("name", ["odd last file", "shrink", "surplus", "gaps", "lost nonce"])
+def test_every_single_change_of_a_small_job(
+    runner: Runner, disk_of: Callable[..., Disk], name: str, kind: Kind
+) -> None:
+    scenario = replace(SCENARIOS[name], largest=60)
+    expected = runner.uninterrupted(name)[0]
+    for cut_at, half_done in itertools.product(range(1, 200), (0.0, 1.0)):
+        rng = random.Random(f"{name} {kind} {cut_at}")
+        disk = disk_of(scenario, rng)
+        disk.half_done = half_done
+        disk.arm(cut_at)
+        try:
+            initialise(disk, scenario, random.Random(7))
+            break
+        except Cut:
+            pass
+        if kind == "power cut":
+            disk.power_cut()
+        disk.arm(None)
+        initialise(disk, scenario, rng)
+        assert visible(disk.root) == expected, (cut_at, half_done)
+        disk.after_power_cut = "what was synced"
+        disk.power_cut()
+        assert visible(disk.root) == expected, f"{cut_at}, {half_done}: done, and a power cut after that"
+    assert 4 < cut_at < 199
+
+
+@pytest.mark.parametrize("name", ["one file", "many files", "label by label", "grow", "search beyond the data"])
+def test_a_power_cut_that_leaves_zeros_where_nothing_was_synced(
+    runner: Runner, disk_of: Callable[..., Disk], name: str
+) -> None:
+    """Also when that is everything: a job that has just begun."""
+    expected, changes = runner.uninterrupted(name)
+    for cut_at in range(1, changes, max(1, changes // 20)):
+        rng = random.Random(f"{name} {cut_at}")
+        disk = disk_of(SCENARIOS[name], rng)
+        disk.after_power_cut = "zeros"
+        disk.arm(cut_at)
+        with contextlib.suppress(Cut):
+            initialise(disk, SCENARIOS[name], rng)
+        disk.power_cut()
+        disk.arm(None)
+        try:
+            initialise(disk, SCENARIOS[name], rng)
+        except Exception as error:
+            raise AssertionError(f"a power cut at change {cut_at}: {type(error).__name__}: {error}") from error
+        assert visible(disk.root) == expected, cut_at
 
 
 @pytest.mark.parametrize("name", ["one file", "many files", "search beyond the data", "search in large batches"])

@@ -113,10 +113,10 @@ class Initialisation:
 
     def prepare(self) -> None:
         """Checks that the labels on disk are ours, then deletes, cuts and writes the small files as planned."""
-        found = scrypt_n.samples(self._storage, self._plan.layout)
-        scrypt_n.confirm(self._commitment, found, self._request.scrypt_n, self._label32, str(self._storage.path))
         self._storage.sync_directory()  # a kill may have come between a file and its name
         self._suspects = self._settle_doubts()
+        found = scrypt_n.samples(self._storage, self._plan.layout, self._suspects)
+        scrypt_n.confirm(self._commitment, found, self._request.scrypt_n, self._label32, str(self._storage.path))
         for one in self._plan.files:
             self._check_last_label(one)
         metadata = self._with_nonce_value(self.metadata)
@@ -124,6 +124,8 @@ class Initialisation:
             self._storage.remove(file_name(number))
         for one in self._plan.files:
             if one.cut:
+                if not self._suspects:  # should this be killed before the cut is durable, the next run flushes the file
+                    self._books.note_durable(one.number, self._keep[one.number], self._boot_id)
                 self._storage.truncate(file_name(one.number), self._keep[one.number] * LABEL_SIZE)
         self._books.save_metadata(metadata)
         if not self._suspects:
@@ -143,8 +145,9 @@ class Initialisation:
         }
         if record.boot_id is None or record.boot_id != self._boot_id:
             return doubtful
-        for number in doubtful:
-            self._storage.finish(file_name(number))
+        for number, _ in record.durable:
+            if number in sizes:
+                self._storage.finish(file_name(number))
         return {}
 
     def _target(self, number: int) -> int:

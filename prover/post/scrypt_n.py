@@ -6,7 +6,7 @@ found by recomputing a few stored labels: 16 bytes that match leave no doubt.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from protocol.post import LABEL_SIZE
 from prover.errors import DataError, UsageError
@@ -25,13 +25,16 @@ Sample = tuple[int, bytes]
 """The index of a label and its 16 bytes on disk."""
 
 
-def samples(storage: Storage, layout: Layout) -> list[Sample]:
-    """A few labels spread over what is on disk: they may include wrong ones."""
-    there = [
-        (layout.first_label(number), min(size // LABEL_SIZE, layout.file_labels(number)), number)
+def samples(storage: Storage, layout: Layout, safe: Mapping[int, int] | None = None) -> list[Sample]:
+    """A few labels spread over what is on disk: they may include wrong ones.
+
+    `safe`: file number -> labels that count, for files whose later ones a power cut may have taken.
+    """
+    counts = {
+        number: min(size // LABEL_SIZE, layout.file_labels(number), (safe or {}).get(number, size))
         for number, size in storage.data_files().items()
-        if size >= LABEL_SIZE and layout.file_labels(number)
-    ]
+    }
+    there = [(layout.first_label(number), count, number) for number, count in counts.items() if count]
     total = sum(count for _, count, _ in there)
     wanted = sorted({total * part // SAMPLES for part in range(SAMPLES)} | {total - 1}) if total else []
     return [_read(storage, there, position) for position in wanted]
