@@ -1,0 +1,216 @@
+"""Settings of the consensus: what all nodes of a network must agree on.
+
+The defaults are those that every preset begins with; the networks themselves are in `networks`.
+Protocol 03b-config-and-genesis, sections 4.2 to 4.6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from protocol.durations import HOUR, MILLISECOND, MINUTE, SECOND
+
+from .values import (
+    BOOLEAN,
+    DIFFICULTY,
+    DURATION,
+    HASH20,
+    INT64,
+    RATIONAL,
+    TEXT,
+    UINT8,
+    UINT16,
+    UINT32,
+    UINT64,
+    optional,
+    records,
+    setting,
+)
+
+NEVER = (1 << 32) - 1
+"""The layer that does not come."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSizeInterval:
+    """Another window while the applied layer is in a range."""
+
+    start: int = setting("Start", UINT32, 0, by_name=True)
+    end: int = setting("End", UINT32, 0, by_name=True)
+    window: int = setting("Window", UINT32, 0, by_name=True)
+
+
+@dataclass(frozen=True, slots=True)
+class EpochMinimalActiveWeight:
+    """The least weight of an active set from an epoch on."""
+
+    epoch: int = setting("Epoch", UINT32, 0, by_name=True)
+    weight: int = setting("Weight", UINT64, 0, by_name=True)
+
+
+@dataclass(frozen=True, slots=True)
+class CommitteeUpgrade:
+    """Another committee size from a layer on."""
+
+    layer: int = setting("Layer", UINT32, 0, by_name=True)
+    size: int = setting("Size", UINT16, 0, by_name=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Tortoise:
+    """The tally of votes. Protocol 03b, section 4.2."""
+
+    hdist: int = setting("tortoise-hdist", UINT32, 10, flag=True)
+    """Layers for which hare decides."""
+    zdist: int = setting("tortoise-zdist", UINT32, 8, flag=True)
+    """Layers to wait for a hare result."""
+    window_size: int = setting("tortoise-window-size", UINT32, 1000, flag=True)
+    """Layers that verifying counts votes over."""
+    historical_window_size: tuple[WindowSizeInterval, ...] = setting(
+        "HistoricalWindowSize", records(WindowSizeInterval), (), by_name=True
+    )
+    """Windows of older ranges of applied layers."""
+    max_exceptions: int = setting("tortoise-max-exceptions", INT64, 5000, flag=True)
+    """Most exceptions in one ballot."""
+    delay_layers: int = setting("tortoise-delay-layers", UINT32, 0, flag=True)
+    """Layers until a ballot with a bad beacon counts; 0: an epoch."""
+    enable_tracer: bool = setting("tortoise-enable-tracer", BOOLEAN, False, flag=True)
+    minimal_active_set_weight: tuple[EpochMinimalActiveWeight, ...] = setting(
+        "MinimalActiveSetWeight", records(EpochMinimalActiveWeight), (), by_name=True
+    )
+    """Least weight of an active set, from an epoch on."""
+    collect_details: int = setting("tortoise-collect-details", UINT32, 0)
+    layer_size: int = setting("LayerSize", UINT32, 50, by_name=True)
+    """Replaced by layer-average-size at start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hare:
+    """Agreement on a layer's proposals, versions 3 and 4. Protocol 03b, section 4.3."""
+
+    enable: bool = setting("enable", BOOLEAN, False)
+    enable_layer: int = setting("enable-layer", UINT32, 0)
+    """First layer of this version."""
+    disable_layer: int = setting("disable-layer", UINT32, NEVER)
+    """First layer without this version."""
+    committee: int = setting("committee", UINT16, 800)
+    """Expected seats in a committee."""
+    committee_upgrade: CommitteeUpgrade | None = setting(
+        "CommitteeUpgrade", optional(CommitteeUpgrade), None, by_name=True
+    )
+    """Another committee size from a layer on."""
+    leaders: int = setting("leaders", UINT16, 5)
+    """Expected leaders of a propose round."""
+    iterations_limit: int = setting("iterations-limit", UINT8, 4)
+    preround_delay_ns: int = setting("preround-delay", DURATION, 25 * SECOND)
+    """Wait for proposals before the first round."""
+    round_duration_ns: int = setting("round-duration", DURATION, 12 * SECOND)
+    log_stats: bool = setting("log-stats", BOOLEAN, False)
+    protocolname: str = setting("protocolname", TEXT, "/h/3.0")
+    """Gossip topic; empty on the test networks."""
+
+
+@dataclass(frozen=True, slots=True)
+class HareEligibility:
+    """Who sits in a committee. Protocol 03b, section 4.3."""
+
+    confidence_param: int = setting("eligibility-confidence-param", UINT32, 1, flag=True)
+    """Layers between the active set in use and the current epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Certificates of hare's results. Protocol 03b, section 4.3."""
+
+    committee_size: int = setting("committee-size", INT64, 0)
+    """0: that of hare."""
+    certify_threshold: int = setting("CertifyThreshold", INT64, 0, by_name=True)
+    """Computed at start: half the committee and one."""
+    layer_buffer: int = setting("LayerBuffer", UINT32, 0, by_name=True)
+    """Computed at start: zdist."""
+    num_layers_to_keep: int = setting("NumLayersToKeep", UINT32, 0, by_name=True)
+    """Computed at start: twice zdist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beacon:
+    """The random beacon of an epoch. Protocol 03b, section 4.4."""
+
+    kappa: int = setting("beacon-kappa", INT64, 40, flag=True)
+    """Security parameter of the proposal threshold."""
+    q: Fraction = setting("beacon-q", RATIONAL, Fraction(1, 3), flag=True)
+    """Share of dishonest weight that is tolerated."""
+    rounds_number: int = setting("beacon-rounds-number", UINT32, 300, flag=True)
+    """Voting rounds; 0: no beacon protocol at all."""
+    grace_period_duration_ns: int = setting("beacon-grace-period-duration", DURATION, 2 * MINUTE, flag=True)
+    proposal_duration_ns: int = setting("beacon-proposal-duration", DURATION, 2 * MINUTE, flag=True)
+    first_voting_round_duration_ns: int = setting("beacon-first-voting-round-duration", DURATION, HOUR, flag=True)
+    voting_round_duration_ns: int = setting("beacon-voting-round-duration", DURATION, 30 * MINUTE, flag=True)
+    weak_coin_round_duration_ns: int = setting("beacon-weak-coin-round-duration", DURATION, MINUTE, flag=True)
+    theta: Fraction = setting("beacon-theta", RATIONAL, Fraction(1, 4), flag=True)
+    """Margin of votes that decides."""
+    votes_limit: int = setting("beacon-votes-limit", UINT32, 100, flag=True)
+    """Most proposals in one vote."""
+    sync_weight_units: int = setting("beacon-sync-weight-units", INT64, 800, flag=True)
+    """Weight units of ballots that must agree on a beacon while syncing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """Rules of Proof of Space-Time. Protocol 03b, section 4.5."""
+
+    min_numunits: int = setting("post-min-numunits", UINT32, 1, flag=True)
+    """Fewest space units of an identity."""
+    max_numunits: int = setting("post-max-numunits", UINT32, 100, flag=True)
+    """Most space units of an identity."""
+    labels_per_unit: int = setting("post-labels-per-unit", UINT64, 512, flag=True)
+    """Labels of 16 bytes in a unit."""
+    k1: int = setting("post-k1", UINT64, 26, flag=True)
+    """Expected good labels for a nonce."""
+    k2: int = setting("post-k2", UINT64, 37, flag=True)
+    """Labels in a proof."""
+    k3: int = setting("post-k3", UINT64, 37, flag=True)
+    """Labels of a proof that are checked."""
+    pow_difficulty: bytes = setting("post-pow-difficulty", DIFFICULTY, bytes.fromhex("ff" * 32), flag=True)
+    """Threshold of the proof of work of one unit, 32 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Poet:
+    """How the node deals with PoET servers. Protocol 03b, section 4.5."""
+
+    phase_shift_ns: int = setting("phase-shift", DURATION, 0, flag=True)
+    """Start of a PoET round after the start of its epoch."""
+    cycle_gap_ns: int = setting("cycle-gap", DURATION, 0, flag=True)
+    """Time between two rounds, in which proofs are made."""
+    grace_period_ns: int = setting("grace-period", DURATION, 0, flag=True)
+    """How long before a round begins the node registers at the latest."""
+    request_timeout_ns: int = setting("poet-request-timeout", DURATION, 0, flag=True)
+    retry_delay_ns: int = setting("retry-delay", DURATION, 400 * MILLISECOND)
+    positioning_atx_selection_timeout_ns: int = setting("positioning-atx-selection-timeout", DURATION, 0)
+    """How long a positioning ATX is looked for."""
+    info_cache_ttl_ns: int = setting("info-cache-ttl", DURATION, 5 * MINUTE)
+    pow_params_cache_ttl_ns: int = setting("pow-params-cache-ttl", DURATION, 5 * MINUTE)
+    retry_max: int = setting("retry-max", INT64, 10)
+    proofs_cache: int = setting("poet-proofs-cache", INT64, 200)
+
+
+@dataclass(frozen=True, slots=True)
+class VM:
+    """The ledger. Protocol 03b, section 4.6."""
+
+    gas_limit: int = setting("GasLimit", UINT64, 100000000, by_name=True)
+    """Replaced by block-gas-limit at start."""
+    genesis_id: bytes = setting("GenesisID", HASH20, bytes(20), by_name=True)
+    """Computed at start."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveSetPreparation:
+    """When the active set of the next epoch is computed. Protocol 03b, section 4.6."""
+
+    window_ns: int = setting("window", DURATION, SECOND)
+    """Time before an epoch in which its active set is computed."""
+    retry_interval_ns: int = setting("retry-interval", DURATION, SECOND)
+    tries: int = setting("tries", INT64, 3)

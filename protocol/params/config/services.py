@@ -1,0 +1,352 @@
+"""Settings of the program itself: folders, identity of the network, listeners, smeshing, logs.
+
+Protocol 03b-config-and-genesis, sections 4.1, 4.5 and 4.8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from protocol import genesis
+from protocol.durations import HOUR, MINUTE, SECOND
+from protocol.genesis import GenesisTime
+
+from .values import (
+    ATX_VERSIONS,
+    BALANCES,
+    BOOLEAN,
+    DURATION,
+    FLAGS,
+    HEADERS,
+    INT64,
+    INTEGERS,
+    NOTHING,
+    OLD_POET_SERVER,
+    PROVIDER,
+    PUBLIC_KEY,
+    TEXT,
+    TEXTS,
+    TIME,
+    UINT32,
+    UINT64,
+    records,
+    section,
+    setting,
+)
+
+UNSET_TIME = GenesisTime(-62135596800)
+"""The first second of year 1: a genesis time that nobody has given yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoetServer:
+    """A PoET server and the key that signs its answers."""
+
+    address: str = setting("address", TEXT, "")
+    pubkey: bytes = setting("pubkey", PUBLIC_KEY, b"")
+
+
+@dataclass(frozen=True, slots=True)
+class DbQueryCacheSizes:
+    """Entries kept of some queries."""
+
+    epoch_atxs: int = setting("epoch-atxs", INT64, 20)
+    atx_blob: int = setting("atx-blob", INT64, 10000)
+    active_set_blob: int = setting("active-set-blob", INT64, 200)
+
+
+@dataclass(frozen=True, slots=True)
+class Main:
+    """The node as a whole. Protocol 03b, section 4.1."""
+
+    data_folder: str = setting("data-folder", TEXT, "~/spacemesh", flag=True, short="d")
+    """Folder of all data of the node."""
+    filelock: str = setting("filelock", TEXT, "/tmp/spacemesh.lock", flag=True)
+    """File that keeps a second node off the same data."""
+    standalone: bool = setting("standalone", BOOLEAN, False)
+    """A network of this one node, with a PoET inside."""
+    metrics: bool = setting("metrics", BOOLEAN, False, flag=True)
+    metrics_port: int = setting("metrics-port", INT64, 1010, flag=True)
+    profiler_name: str = setting("profiler-name", TEXT, "go-spacemesh", flag=True)
+    profiler_url: str = setting("profiler-url", TEXT, "", flag=True)
+    layer_duration_ns: int = setting("layer-duration", DURATION, 30 * SECOND, flag=True)
+    """Length of a layer."""
+    layer_average_size: int = setting("layer-average-size", UINT32, 0, flag=True)
+    """Expected proposals in a layer."""
+    layers_per_epoch: int = setting("layers-per-epoch", UINT32, 3, flag=True)
+    """Layers in an epoch."""
+    poet_server: None = setting("poet-server", OLD_POET_SERVER, None)
+    """The old key, refused with a hint."""
+    poet_servers: tuple[PoetServer, ...] = setting("poet-servers", records(PoetServer), (), flag=True)
+    """PoET servers at which activations register."""
+    pprof_server: bool = setting("pprof-server", BOOLEAN, False, flag=True)
+    pprof_listener: str = setting("pprof-listener", TEXT, "localhost:6060", flag=True)
+    pprof_mutex_profile: bool = setting("pprof-mutex-profile", BOOLEAN, False, flag=True)
+    pprof_block_profile: bool = setting("pprof-block-profile", BOOLEAN, False, flag=True)
+    txs_per_proposal: int = setting("txs-per-proposal", INT64, 100, flag=True)
+    """Most transactions in a proposal."""
+    block_gas_limit: int = setting("block-gas-limit", UINT64, (1 << 64) - 1, flag=True)
+    """Gas of a block."""
+    optimistic_filtering_threshold: int = setting("optimistic-filtering-threshold", INT64, 90, flag=True)
+    """Percent of proposals that must share a state root before a block is built optimistically."""
+    tick_size: int = setting("tick-size", UINT64, 100, flag=True)
+    """PoET leaves in a tick."""
+    db_connections: int = setting("db-connections", INT64, 16, flag=True)
+    db_latency_metering: bool = setting("db-latency-metering", BOOLEAN, False, flag=True)
+    db_size_metering_interval_ns: int = setting("db-size-metering-interval", DURATION, 10 * MINUTE)
+    db_prune_interval_ns: int = setting("db-prune-interval", DURATION, 30 * MINUTE, flag=True)
+    db_vacuum_state: int = setting("db-vacuum-state", INT64, 0)
+    """State schema version after whose migration the database is compacted."""
+    db_skip_migrations: tuple[int, ...] = setting("db-skip-migrations", INTEGERS, ())
+    db_query_cache: bool = setting("db-query-cache", BOOLEAN, False)
+    db_query_cache_sizes: DbQueryCacheSizes = section("db-query-cache-sizes", DbQueryCacheSizes)
+    db_allow_schema_drift: bool = setting("db-allow-schema-drift", BOOLEAN, False)
+    prune_activesets_from: int = setting("prune-activesets-from", UINT32, 0)
+    """Epoch from which old active sets are removed."""
+    network_hrp: str = setting("network-hrp", TEXT, "sm")
+    """Prefix of the addresses of this network."""
+    miner_good_atxs_percent: int = setting("miner-good-atxs-percent", INT64, 0)
+    """Percent of ATXs that must have arrived in time before their set is used; 0 means 90."""
+    regossip_atx_interval_ns: int = setting("regossip-atx-interval", DURATION, 0)
+    """How often own ATXs are sent again; 0 never."""
+    atx_grade_delay_ns: int = setting("atx-grade-delay", DURATION, 10 * SECOND)
+    """Delay with which an ATX is graded."""
+    post_valid_delay_ns: int = setting("post-valid-delay", DURATION, 12 * HOUR)
+    """Age after which a PoST counts as valid unless somebody proves otherwise."""
+    no_main_override: bool = setting("no-main-override", BOOLEAN, False, flag=True)
+    """Refuse other parameters on the main network."""
+    atx_versions: Mapping[int, int] = setting("atx-versions", ATX_VERSIONS, NOTHING)
+    """Publish epoch to the ATX version that begins with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Genesis:
+    """The network's identity and first coins. Protocol 03b, section 1."""
+
+    time: GenesisTime = setting("genesis-time", TIME, UNSET_TIME, flag=True)
+    """Start of layer 0."""
+    extra_data: str = setting("genesis-extra-data", TEXT, "mainnet", flag=True)
+    """Text that makes the network unique, 1 to 255 bytes."""
+    accounts: Mapping[str, int] = setting("accounts", BALANCES, NOTHING, flag=True, short="a")
+    """Balances at the genesis: address to smidge."""
+
+    @property
+    def identity(self) -> genesis.Genesis:
+        """What this makes of the network: golden ATX, genesis id, the file in the data folder."""
+        return genesis.Genesis(self.time, self.extra_data, self.accounts)
+
+
+@dataclass(frozen=True, slots=True)
+class PublicMetrics:
+    """Metrics that are pushed to a server."""
+
+    url: str = setting("metrics-url", TEXT, "", flag="metrics-push")
+    """Where metrics are pushed; empty: nowhere."""
+    push_period_ns: int = setting("metrics-push-period", DURATION, 0, flag=True)
+    push_user: str = setting("metrics-push-user", TEXT, "")
+    push_pass: str = setting("metrics-push-pass", TEXT, "")
+    push_header: Mapping[str, str] = setting("metrics-push-header", HEADERS, NOTHING)
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """Listeners and services. Protocol 03b, section 4.8."""
+
+    public_services: tuple[str, ...] = setting(
+        "PublicServices",
+        TEXTS,
+        (
+            "global",
+            "mesh",
+            "transaction",
+            "node",
+            "activation",
+            "activation_v2alpha1",
+            "reward_v2alpha1",
+            "network_v2alpha1",
+            "node_v2alpha1",
+            "layer_v2alpha1",
+            "transaction_v2alpha1",
+            "account_v2alpha1",
+            "malfeasance_v2alpha1",
+        ),
+        by_name=True,
+    )
+    grpc_public_listener: str = setting("grpc-public-listener", TEXT, "0.0.0.0:9092", flag=True)
+    private_services: tuple[str, ...] = setting(
+        "PrivateServices",
+        TEXTS,
+        (
+            "admin",
+            "smesher",
+            "debug",
+            "activation_stream_v2alpha1",
+            "reward_stream_v2alpha1",
+            "layer_stream_v2alpha1",
+            "transaction_stream_v2alpha1",
+            "malfeasance_stream_v2alpha1",
+        ),
+        by_name=True,
+    )
+    grpc_private_listener: str = setting("grpc-private-listener", TEXT, "127.0.0.1:9093", flag=True)
+    post_services: tuple[str, ...] = setting(
+        "PostServices",
+        TEXTS,
+        (
+            "post",
+            "postInfo",
+        ),
+        by_name=True,
+    )
+    grpc_post_listener: str = setting("grpc-post-listener", TEXT, "127.0.0.1:0", flag=True)
+    grpc_tls_services: tuple[str, ...] = setting(
+        "grpc-tls-services",
+        TEXTS,
+        (
+            "post",
+            "postInfo",
+        ),
+        flag=True,
+    )
+    grpc_tls_listener: str = setting("grpc-tls-listener", TEXT, "", flag=True)
+    grpc_tls_ca_cert: str = setting("grpc-tls-ca-cert", TEXT, "", flag="gprc-tls-ca-cert")
+    grpc_tls_cert: str = setting("grpc-tls-cert", TEXT, "", flag=True)
+    grpc_tls_key: str = setting("grpc-tls-key", TEXT, "", flag=True)
+    grpc_send_msg_size: int = setting("grpc-send-msg-size", INT64, 10 * 1024**2, flag=True)
+    grpc_recv_msg_size: int = setting("grpc-recv-msg-size", INT64, 10 * 1024**2, flag=True)
+    grpc_json_listener: str = setting("grpc-json-listener", TEXT, "", flag=True)
+    grpc_cors_allowed_origins: tuple[str, ...] = setting(
+        "grpc-cors-allowed-origins", TEXTS, ("",), flag="grpc-cors-allowed-origin"
+    )
+    """Origins that browsers may call from."""
+    smesherstreaminterval_ns: int = setting("smesherstreaminterval", DURATION, SECOND)
+    db_connections: int = setting("db-connections", INT64, 16)
+
+
+@dataclass(frozen=True, slots=True)
+class CertifierClient:
+    """How often a certificate is asked for."""
+
+    retry_delay_ns: int = setting("retry-delay", DURATION, SECOND)
+    max_retry_delay_ns: int = setting("max-retry-delay", DURATION, 30 * SECOND)
+    max_retries: int = setting("max-retries", INT64, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Certifier:
+    """Certificates for PoET servers. Protocol 03b, section 4.5."""
+
+    client: CertifierClient = section("client", CertifierClient)
+
+
+@dataclass(frozen=True, slots=True)
+class PostService:
+    """The PoST service that the node starts itself. Protocol 03b, section 4.5."""
+
+    post_service_cmd: str = setting("PostServiceCmd", TEXT, "<directory of the executable>/post-service", by_name=True)
+    """Program that proves."""
+    node_address: str = setting("NodeAddress", TEXT, "http://127.0.0.1:9094", by_name=True)
+    """Where it finds this node."""
+    max_retries: int = setting("MaxRetries", INT64, 10, by_name=True)
+    """Restarts before the node gives up."""
+    ca_cert: str = setting("CACert", TEXT, "", by_name=True)
+    cert: str = setting("Cert", TEXT, "", by_name=True)
+    key: str = setting("Key", TEXT, "", by_name=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Scrypt:
+    """Work of one label."""
+
+    n: int = setting("N", UINT64, 8192, by_name=True)
+    r: int = setting("R", UINT64, 1, by_name=True)
+    p: int = setting("P", UINT64, 1, by_name=True)
+
+
+@dataclass(frozen=True, slots=True)
+class SmeshingOpts:
+    """The data of this node's own identity."""
+
+    datadir: str = setting("smeshing-opts-datadir", TEXT, "~/post/data", flag=True)
+    numunits: int = setting("smeshing-opts-numunits", UINT32, 2, flag=True)
+    maxfilesize: int = setting("smeshing-opts-maxfilesize", UINT64, 4 * 1024**3, flag=True)
+    """Bytes of a data file."""
+    provider: int | None = setting("smeshing-opts-provider", PROVIDER, None, flag=True)
+    """Device that makes labels; none chosen: the fastest."""
+    throttle: bool = setting("smeshing-opts-throttle", BOOLEAN, False, flag=True)
+    scrypt: Scrypt = section("smeshing-opts-scrypt", Scrypt)
+    compute_batch_size: int = setting("smeshing-opts-compute-batch-size", UINT64, 1048576)
+
+
+@dataclass(frozen=True, slots=True)
+class SmeshingProvingOpts:
+    """How proofs are made."""
+
+    threads: int = setting("smeshing-opts-proving-threads", UINT64, 1, flag=True)
+    nonces: int = setting("smeshing-opts-proving-nonces", UINT64, 16, flag=True)
+    randomx_mode: str = setting("smeshing-opts-proving-randomx-mode", TEXT, "fast", flag=True)
+    """fast or light."""
+
+
+@dataclass(frozen=True, slots=True)
+class SmeshingVerifyingOpts:
+    """How proofs of others are checked."""
+
+    disable: bool = setting("smeshing-opts-verifying-disable", BOOLEAN, False, flag=True)
+    workers: int = setting("smeshing-opts-verifying-workers", INT64, 1, flag=True)
+    min_workers: int = setting("smeshing-opts-verifying-min-workers", INT64, 1, flag=True)
+    powflags: int = setting("smeshing-opts-verifying-powflags", FLAGS, 106, flag=True)
+    """RandomX flags; the recommended ones depend on the processor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Smeshing:
+    """Smeshing with the node itself. Protocol 03b, section 4.5."""
+
+    start: bool = setting("smeshing-start", BOOLEAN, False, flag=True)
+    coinbase: str = setting("smeshing-coinbase", TEXT, "", flag=True)
+    """Address that is paid."""
+    opts: SmeshingOpts = section("smeshing-opts", SmeshingOpts)
+    proving_opts: SmeshingProvingOpts = section("smeshing-proving-opts", SmeshingProvingOpts)
+    verifying_opts: SmeshingVerifyingOpts = section("smeshing-verifying-opts", SmeshingVerifyingOpts)
+
+
+@dataclass(frozen=True, slots=True)
+class Logging:
+    """How much each module says. Protocol 03b, section 4.8."""
+
+    log_encoder: str = setting("log-encoder", TEXT, "console", flag=True)
+    app: str = setting("app", TEXT, "info")
+    clock: str = setting("clock", TEXT, "info")
+    p2p: str = setting("p2p", TEXT, "error")
+    post: str = setting("post", TEXT, "info")
+    post_service: str = setting("postService", TEXT, "info")
+    state_db: str = setting("stateDb", TEXT, "info")
+    beacon: str = setting("beacon", TEXT, "info")
+    cached_db: str = setting("cachedDb", TEXT, "info")
+    poet_db: str = setting("poetDb", TEXT, "info")
+    trtl: str = setting("trtl", TEXT, "info")
+    atx_handler: str = setting("atxHandler", TEXT, "info")
+    atx_builder: str = setting("atxBuilder", TEXT, "info")
+    mesh: str = setting("mesh", TEXT, "info")
+    sync: str = setting("sync", TEXT, "info")
+    hare_oracle: str = setting("hareOracle", TEXT, "info")
+    hare: str = setting("hare", TEXT, "info")
+    block_cert: str = setting("blockCert", TEXT, "info")
+    block_generator: str = setting("blockGenerator", TEXT, "info")
+    block_handler: str = setting("blockHandler", TEXT, "info")
+    tx_handler: str = setting("txHandler", TEXT, "info")
+    proposal_store: str = setting("proposalStore", TEXT, "")
+    proposal_builder: str = setting("proposalBuilder", TEXT, "info")
+    proposal_listener: str = setting("proposalListener", TEXT, "info")
+    nipost_builder: str = setting("nipostBuilder", TEXT, "info")
+    nipost_validator: str = setting("nipostValidator", TEXT, "info")
+    fetcher: str = setting("fetcher", TEXT, "info")
+    timesync: str = setting("timesync", TEXT, "info")
+    vm: str = setting("vm", TEXT, "info")
+    grpc: str = setting("grpc", TEXT, "warn")
+    con_state: str = setting("conState", TEXT, "info")
+    executor: str = setting("executor", TEXT, "info")
+    malfeasance: str = setting("malfeasance", TEXT, "info")
+    bootstrap: str = setting("bootstrap", TEXT, "info")
