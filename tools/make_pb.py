@@ -10,6 +10,7 @@ import re
 import sys
 from pathlib import Path
 
+from google.rpc import status_pb2
 from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,8 +23,10 @@ def generate(out: Path) -> list[Path]:
     """Writes the code below `out` and returns the files. Raises SystemExit where protoc refuses."""
     sources = sorted(SOURCES.rglob("*.proto"))
     names = [str(path.relative_to(SOURCES)) for path in sources]
-    include = Path(protoc.__file__).parent / "_proto"
-    code = protoc.main(["protoc", f"-I{SOURCES}", f"-I{include}", f"--python_out={out}", f"--pyi_out={out}", *names])
+    includes = (SOURCES, Path(protoc.__file__).parent / "_proto", Path(status_pb2.__file__).parents[2])
+    code = protoc.main(
+        ["protoc", *(f"-I{path}" for path in includes), f"--python_out={out}", f"--pyi_out={out}", *names]
+    )
     if code != 0:
         raise SystemExit(code)
     written = []

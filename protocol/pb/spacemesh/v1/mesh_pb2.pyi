@@ -1,0 +1,5 @@
+from protocol.pb.spacemesh.v1 import mesh_types_pb2 as _mesh_types_pb2
+from google.protobuf import descriptor as _descriptor
+from typing import ClassVar as _ClassVar
+
+DESCRIPTOR: _descriptor.FileDescriptor
