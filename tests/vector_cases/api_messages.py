@@ -20,7 +20,6 @@ from google.protobuf.message import DecodeError
 import protocol.pb
 from tests.vector_cases.harness import Case, Context, NotUnderstood, vectors
 
-
 _UNIMPLEMENTED, _INTERNAL = 12, 13
 """gRPC status codes."""
 
