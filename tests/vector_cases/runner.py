@@ -85,9 +85,11 @@ FINISHED = (
     "api/streams_observer.json",
     "api/streams_smesher.json",
     "api/transaction_submits.json",
+    "types/client_keys.json",
     "types/clock.json",
     "types/config.json",
     "types/fixed.json",
+    "vm/wallet_files.json",
 )
 """Files that must be understood whole: an unknown case, an unreadable file or no case fails the run."""
 

@@ -1,0 +1,144 @@
+"""Wallet files on disk: read with a password, written whole, never over another file.
+
+A file is `{"meta": …, "crypto": …}`, mode 0600, and ends with a newline. It is written under another name first, so
+that a cut leaves no half wallet, and put in place by a link, which refuses where a file is already.
+Protocol 11-user-tools, section 2.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from prover.errors import EnvironmentFault, UsageError
+
+from . import sealing
+from .secret import Secret
+from .wallet import Wallet, WalletDamaged, document, parse
+
+MAX_FILE_SIZE = 16 << 20
+_KNOWN_META = ("displayname", "created", "genesisid")
+
+
+def created_text(now: datetime) -> str:
+    """A moment as wallets write it: UTC with dashes, 2026-11-23T03-11-40.287Z."""
+    utc = now.astimezone(UTC)
+    return f"{utc:%Y-%m-%dT%H-%M-%S}.{utc.microsecond // 1000:03d}Z"
+
+
+def file_name(wallet: Wallet) -> str:
+    """The name that the desktop wallet gives a new file."""
+    name = re.sub(r"[^\w-]+", "_", wallet.display_name.lower()).strip("_") or "wallet"
+    return f"wallet_{name}_{wallet.created}.json"
+
+
+def parse_file(text: str | bytes) -> tuple[sealing.Sealed, Mapping[str, Any]]:
+    """The encrypted part and the open part of a wallet file's text. Raises DataError."""
+    try:
+        top = json.loads(text)
+    except (ValueError, RecursionError):
+        raise WalletDamaged("This is no wallet file: it is no JSON.") from None
+    if not isinstance(top, dict):
+        raise WalletDamaged("This is no wallet file: it is no JSON object.")
+    fields = {key.lower(): value for key, value in top.items()}
+    if "crypto" not in fields:
+        raise WalletDamaged("This is no wallet file: it has no part called crypto.")
+    meta = fields.get("meta")
+    return sealing.Sealed.parse(fields["crypto"]), meta if isinstance(meta, dict) else {}
+
+
+def unlock(text: str | bytes, password: Secret, *, as_reference: bool = False) -> Wallet:
+    """The wallet in a file's text. Raises DataError (WrongPassword, SealDamaged, WalletDamaged)."""
+    sealed, meta = parse_file(text)
+    with sealed.open(password) as plaintext:
+        try:
+            content = json.loads(plaintext.reveal())
+            if not isinstance(content, dict):
+                raise ValueError
+        except (ValueError, RecursionError):
+            raise sealing.unreadable(sealed.form) from None
+    wallet = parse(content, as_reference=as_reference)
+    lowered = {key.lower(): value for key, value in meta.items()}
+
+    def text_of(name: str) -> str:
+        value = lowered.get(name)
+        return value if isinstance(value, str) else ""
+
+    return replace(
+        wallet,
+        display_name=text_of("displayname"),
+        created=text_of("created"),
+        genesis_id=text_of("genesisid"),
+        meta={key: value for key, value in meta.items() if key.lower() not in _KNOWN_META and key.lower() != "salt"},
+    )
+
+
+def lock(wallet: Wallet, password: Secret, form: sealing.Form = "gcm") -> str:
+    """The text of a file that holds the wallet."""
+    with Secret(json.dumps(document(wallet), ensure_ascii=False, separators=(",", ":"))) as plaintext:
+        crypto = sealing.seal(plaintext, password, form)
+    meta = {
+        "displayName": wallet.display_name,
+        "created": wallet.created,
+        "genesisID": wallet.genesis_id,
+        **({} if wallet.meta else {"type": "remote-api", "remoteApi": ""}),
+        **wallet.meta,
+    }
+    return json.dumps({"meta": meta, "crypto": crypto}, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def read(path: Path) -> bytes:
+    """The content of a wallet file. Raises UsageError, EnvironmentFault."""
+    try:
+        size = path.stat().st_size
+        if size > MAX_FILE_SIZE:
+            raise UsageError(f"{path} has {size} bytes: this is no wallet file.")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UsageError(f"There is no file {path}.") from None
+    except IsADirectoryError:
+        raise UsageError(f"{path} is a folder, expected a wallet file.") from None
+    except OSError as error:
+        raise EnvironmentFault(f"{path} cannot be read: {error.strerror}.") from None
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a file that must not exist yet, mode 0600. Raises UsageError, EnvironmentFault."""
+    folder = path.parent
+    temporary = folder / f".{path.name}.{secrets.token_hex(4)}"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            _put(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _flush_folder(folder)
+    except OSError as error:
+        raise EnvironmentFault(f"{path} cannot be written: {error.strerror}.") from None
+
+
+def _put(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise UsageError(f"{path} exists already and is not overwritten; choose another name with --out.") from None
+
+
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
