@@ -30,6 +30,8 @@ def reference() -> str:
     for command in COMMANDS:
         sub = _subparser(build_parser(command), command.name)
         parts.append(f"## smesher {command.name}\n\n{sub.description}\n\n" + _options(sub))
+        for word, inner in _words(sub).items():
+            parts.append(f"### smesher {command.name} {word}\n\n{inner.description}\n\n" + _options(inner))
         if sub.epilog:
             parts.append(f"```text\n{sub.epilog.rstrip()}\n```\n")
     return "\n".join(parts)
@@ -45,6 +47,14 @@ def _options(parser: argparse.ArgumentParser) -> str:
         repeatable = " (repeatable)" if isinstance(action, argparse._AppendAction) else ""
         rows.append(f"| `{name}` | {_cell(action.help or '')}{repeatable} |")
     return "\n".join(rows) + "\n"
+
+
+def _words(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The words of a command of several words."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return dict(action.choices)
+    return {}
 
 
 def _cell(text: str) -> str:

@@ -41,10 +41,18 @@ COMMANDS = (
     Command("nonce", "api.cli.nonce", "search the VRF nonce in existing data, then beyond it"),
     Command("prove", "api.cli.prove", "make a proof of space-time over a data directory"),
     Command("verify-proof", "api.cli.verify_proof", "check a proof of space-time as the network does"),
+    Command("post-service", "api.cli.post_service", "make the proofs that a node asks for, in place of its service"),
+    Command("k2pow-service", "api.cli.k2pow_service", "search proofs of work for provers on other machines"),
+    Command("certifier", "api.cli.certifier", "certify nodes that hold a valid proof, for PoET servers"),
+    Command(
+        "profile", "api.cli.profile", "measure how fast this machine proves, and for how many space units"
+    ),
     Command("pause", "api.cli.pause", "let a running init rest"),
     Command("resume", "api.cli.resume", "let a paused init go on"),
     Command("providers", "api.cli.providers", "list the devices that can compute labels"),
     Command("poet", "api.cli.poet", "run a PoET server, or look at one: status, verify, bench"),
+    Command("wallet", "api.cli.wallet", "make and read wallets, compute addresses"),
+    Command("tx", "api.cli.tx", "make, sign and explain transactions without a node"),
     Command("bench", "api.cli.bench", "measure the label engine against hashlib.scrypt on this machine"),
 )
 
@@ -137,14 +145,22 @@ def _run(words: list[str], output: Output) -> int:
     parser = build_parser(command)
     arguments = parser.parse_args(words)
     if arguments.version:
-        from importlib.metadata import version
-
-        print(f"smesher {version('smesher')}")
+        print(f"smesher {program_version()}")
         return EXIT_DONE
     if command is None:
         parser.print_help()
         return EXIT_DONE if name is None and not words else EXIT_USAGE
     return int(importlib.import_module(command.module).run(arguments, output))
+
+
+def program_version() -> str:
+    """The version of the installed package; "unknown" where it runs from a folder without being installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("smesher")
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def _exit_code(error: Exception) -> int | None:

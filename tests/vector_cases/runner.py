@@ -86,6 +86,7 @@ FINISHED = (
     "api/streams_smesher.json",
     "api/transaction_submits.json",
     "types/client_keys.json",
+    "types/client_transactions.json",
     "types/clock.json",
     "types/config.json",
     "types/fixed.json",
