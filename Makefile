@@ -3,6 +3,7 @@
 
 PYTHON ?=
 VECTORS ?=
+FUZZ ?=
 
 # Where the vectors are: what was asked for, else those beside the repository, else the selection inside it.
 VECTORS_DIR = $(or $(VECTORS),$(if $(wildcard ../shared/vectors/.),../shared/vectors,tests/vectors))
@@ -12,7 +13,7 @@ STAMP := $(VENV)/.installed
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test timing check bench vectors pb clean
+.PHONY: help install demo test timing check bench vectors fuzz pb clean
 
 help:
 	@echo 'make install   .venv with everything (PYTHON=... chooses the interpreter, 3.11 or newer)'
@@ -22,6 +23,8 @@ help:
 	@echo 'make timing    tests that hold on a quiet machine only (overlap of devices and host)'
 	@echo 'make bench     labels per second against hashlib.scrypt'
 	@echo 'make vectors   every vector-driven check on VECTORS=DIR (now: $(VECTORS_DIR)); writes .vectors.json'
+	@echo 'make fuzz      a million damaged messages for every decoder (FUZZ="--seed N --only WORD" for less)'
+	@echo 'make interop   compares keys, addresses and transactions with the JavaScript clients (needs Node)'
 	@echo 'make pb        generates the protobuf code from protocol/pb/proto'
 	@echo 'make clean     removes .venv, caches and build output'
 
@@ -52,9 +55,15 @@ bench: $(STAMP)
 vectors: $(STAMP)
 	@$(RUN) -m tests.vector_cases --vectors '$(VECTORS_DIR)'
 
+fuzz: $(STAMP)
+	@$(RUN) -m tests.fuzz $(FUZZ)
+
+interop: $(STAMP)
+	@$(RUN) -m tests.interop --clients .interop
+
 pb: $(STAMP)
 	@$(RUN) tools/make_pb.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .vectors.json .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .interop build dist *.egg-info .vectors.json .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

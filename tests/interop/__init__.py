@@ -1,0 +1,1 @@
+"""Comparison with independent clients of the network; run by `make interop` where Node is present."""
