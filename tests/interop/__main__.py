@@ -52,7 +52,7 @@ def keys(dice: random.Random) -> Iterator[Question]:
     seed = dice.randbytes(64)
     steps = [dice.choice((0, 44, 540, dice.getrandbits(31))) for _ in range(dice.randrange(6))]
     path = "/".join(["m", *(f"{step}'" for step in steps)])
-    public, secret = derivation.key_pair(derivation.derive(Secret(seed), path))
+    _, secret = derivation.key_pair(derivation.derive(Secret(seed), path))
     yield Question({"kind": "key", "seed": seed.hex(), "path": path}, secret.reveal().hex())
 
 
