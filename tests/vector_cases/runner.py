@@ -52,6 +52,8 @@ FINISHED = (
     "post/proofs.json",
     "post/verify.json",
     "post/verify_go.json",
+    "post/k2pow_service.json",
+    "post/cli.json",
     "poet/api_grpc.json",
     "poet/api_http.json",
     "poet/api_misc.json",

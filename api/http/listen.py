@@ -1,0 +1,103 @@
+"""A service from its first port to its last breath: addresses, sockets, signals, exit codes.
+
+The exit code after a signal is 128 + its number, as the programs that these services stand in for end. Specified
+in protocol 01-post-tools, sections 5 and 6.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+
+from prover.errors import EnvironmentFault, UsageError
+
+BACKLOG = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a service listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_address(text: str, option: str) -> Address:
+    """HOST:PORT, an IPv6 address in brackets. Raises UsageError that names the option or field."""
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or not host or (":" in host and not bracketed):
+        raise UsageError(f"{option} is {text!r}, expected an address and a port such as 127.0.0.1:3000 or [::1]:3000.")
+    if not (port.isascii() and port.isdigit() and int(port) < 65_536):
+        raise UsageError(f"{option} is {text!r}: the port is {port!r}, expected 0 to 65535.")
+    return Address(host[1:-1] if bracketed else host, int(port))
+
+
+def bind(address: Address, option: str) -> socket.socket:
+    """A socket for a listener. Raises UsageError for an unknown host, EnvironmentFault for a taken port."""
+    try:
+        found = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
+        )
+    except (socket.gaierror, UnicodeError):
+        raise UsageError(f"{option} is {str(address)!r}: no such host is known here.") from None
+    family, kind, protocol, _, where = found[0]
+    try:
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise EnvironmentFault(f"{option} {address}: this machine has no such network: {error.strerror}.") from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(where)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise EnvironmentFault(
+            f"{option} {address} cannot be listened on: {error.strerror}. Stop what uses it or choose another address."
+        ) from None
+    listener.setblocking(False)
+    return listener
+
+
+def port_of(listener: socket.socket) -> int:
+    """The port that a socket got."""
+    port: int = listener.getsockname()[1]
+    return port
+
+
+def stop_signal() -> asyncio.Future[int]:
+    """Becomes the number of the first SIGINT or SIGTERM from now on, inside a running loop."""
+    loop = asyncio.get_running_loop()
+    stopping: asyncio.Future[int] = loop.create_future()
+
+    def stop(number: int) -> None:
+        if not stopping.done():
+            stopping.set_result(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop, number)
+    return stopping
+
+
+def serve(main: Callable[[], Coroutine[None, None, int]]) -> int:
+    """Runs a service whose `main` returns the signal that ended it; returns the exit code 128 + signal."""
+    return 128 + asyncio.run(main())
+
+
+def set_up_logging(name: str) -> logging.Logger:
+    """The logger of one service, to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logger = logging.getLogger(name)
+    logger.handlers = [handler]
+    logger.propagate = False
+    logger.setLevel(logging.INFO)
+    return logger
