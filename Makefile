@@ -13,7 +13,7 @@ STAMP := $(VENV)/.installed
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test timing check bench vectors fuzz pb clean
+.PHONY: help install demo test timing check bench vectors fuzz interop pb clean
 
 help:
 	@echo 'make install   .venv with everything (PYTHON=... chooses the interpreter, 3.11 or newer)'

@@ -73,10 +73,43 @@ class StreamTree:
 
 def root_of(leaves: Sequence[bytes], join: Join = member_node) -> bytes:
     """The root of a tree: empty without leaves, a single leaf is its own root."""
-    tree = StreamTree(join)
-    for leaf in leaves:
-        tree.add(leaf)
-    return tree.root()
+    if b"" in leaves or not leaves:  # an empty leaf may move those behind it
+        tree = StreamTree(join)
+        for leaf in leaves:
+            tree.add(leaf)
+        return tree.root()
+    layer = list(leaves)
+    while len(layer) > 1:
+        if len(layer) & 1:
+            layer.append(PADDING)
+        layer = [join(layer[at], layer[at + 1]) for at in range(0, len(layer), 2)]
+    return layer[0]
+
+
+def _roots_of_padding(height: int) -> tuple[bytes, ...]:
+    roots = [PADDING]
+    for _ in range(height):
+        roots.append(member_node(roots[-1], roots[-1]))
+    return tuple(roots)
+
+
+_PADDED = _roots_of_padding(8)
+"""The root of a membership tree of 2^i leaves that are all padding, for each i."""
+
+
+def filled_root(leaves: Sequence[bytes], height: int) -> bytes:
+    """The root of a membership tree of 2^height leaves (height at most 8): the given ones, then padding.
+
+    The same as `root_of` with the padding written out. Protocol 03-encoding-and-types, section 6.2.
+    """
+    if b"" in leaves:
+        return root_of([*leaves, *[PADDING] * ((1 << height) - len(leaves))])
+    layer = list(leaves)
+    for padding in _PADDED[:height]:
+        if len(layer) & 1:
+            layer.append(padding)
+        layer = [member_node(layer[at], layer[at + 1]) for at in range(0, len(layer), 2)]
+    return layer[0] if layer else _PADDED[height]
 
 
 def layers_of(leaves: Sequence[bytes], join: Join = member_node) -> list[list[bytes]]:

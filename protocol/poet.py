@@ -6,11 +6,12 @@ space, and what an activation transaction names. Protocol 02-poet, sections 1 an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from blake3 import blake3
 
-from .codec import Reader, Writer
+from .codec import byte_string, c64, fixed, struct, vector
 
 SECURITY_PARAM = 150
 """T: the number of proven leaves of every proof on the network."""
@@ -36,6 +37,12 @@ class MerkleProof:
     """In the order of their positions."""
     proof_nodes: tuple[bytes, ...]
 
+    codec = struct(
+        root=byte_string(NODE_SIZE),
+        proven_leaves=vector(byte_string(NODE_SIZE), MAX_PROVEN_LEAVES),
+        proof_nodes=vector(byte_string(NODE_SIZE), MAX_PROOF_NODES),
+    )
+
 
 @dataclass(frozen=True, slots=True)
 class PoetProof:
@@ -44,11 +51,11 @@ class PoetProof:
     merkle_proof: MerkleProof
     leaf_count: int
 
+    codec = struct(merkle_proof=MerkleProof.codec, leaf_count=c64)
+
     def encode(self) -> bytes:
         """SCALE. Raises CodecError when a list or an element is over its limit."""
-        writer = Writer("PoetProof")
-        _write_proof(writer, self)
-        return writer.bytes()
+        return PoetProof.codec.encode(self)
 
     def ref(self) -> bytes:
         """The 32 bytes that name the proof: BLAKE3 of its encoding. Raises CodecError as `encode`."""
@@ -69,15 +76,17 @@ class PoetProofMessage:
     signature: bytes = bytes(SIGNATURE_SIZE)
     """Unused: 64 zero bytes."""
 
+    codec = struct(
+        proof=PoetProof.codec,
+        service_id=byte_string(MAX_SERVICE_ID_SIZE),
+        round_id=byte_string(MAX_ROUND_ID_SIZE),
+        statement=fixed(STATEMENT_SIZE),
+        signature=fixed(SIGNATURE_SIZE),
+    )
+
     def encode(self) -> bytes:
         """SCALE. Raises CodecError when a field is over its limit or has a wrong length."""
-        writer = Writer("PoetProofMessage")
-        _write_proof(writer, self.proof)
-        writer.byte_string("PoetServiceID", self.service_id, MAX_SERVICE_ID_SIZE)
-        writer.byte_string("RoundID", self.round_id, MAX_ROUND_ID_SIZE)
-        writer.raw("Statement", self.statement, STATEMENT_SIZE)
-        writer.raw("Signature", self.signature, SIGNATURE_SIZE)
-        return writer.bytes()
+        return PoetProofMessage.codec.encode(self)
 
     def ref(self) -> bytes:
         """The reference of the proof in it."""
@@ -88,60 +97,26 @@ class PoetProofMessage:
 class MembershipProof:
     """That a challenge is among the members of a round: siblings from the bottom up."""
 
-    nodes: tuple[bytes, ...]
+    nodes: Sequence[bytes]
     leaf_index: int
+
+    codec = struct(nodes=vector(fixed(NODE_SIZE), MAX_MEMBERSHIP_NODES), leaf_index=c64)
 
     def encode(self) -> bytes:
         """SCALE. Raises CodecError."""
-        writer = Writer("MerkleProof")
-        writer.raw_list("Nodes", self.nodes, MAX_MEMBERSHIP_NODES, NODE_SIZE)
-        return writer.compact("LeafIndex", self.leaf_index).bytes()
+        return MembershipProof.codec.encode(self)
 
 
 def decode_proof(data: bytes) -> PoetProof:
     """A proof from all of `data`. Raises CodecError, which names the field."""
-    reader = Reader(data, "PoetProof")
-    proof = _read_proof(reader)
-    reader.end()
-    return proof
+    return PoetProof.codec.decode(data)
 
 
 def decode_message(data: bytes) -> PoetProofMessage:
     """A message from all of `data`. Raises CodecError, which names the field."""
-    reader = Reader(data, "PoetProofMessage")
-    message = PoetProofMessage(
-        _read_proof(reader),
-        reader.byte_string("PoetServiceID", MAX_SERVICE_ID_SIZE),
-        reader.byte_string("RoundID", MAX_ROUND_ID_SIZE),
-        reader.raw("Statement", STATEMENT_SIZE),
-        reader.raw("Signature", SIGNATURE_SIZE),
-    )
-    reader.end()
-    return message
+    return PoetProofMessage.codec.decode(data)
 
 
 def decode_membership(data: bytes) -> MembershipProof:
     """A membership proof from all of `data`. Raises CodecError, which names the field."""
-    reader = Reader(data, "MerkleProof")
-    proof = MembershipProof(reader.raw_list("Nodes", MAX_MEMBERSHIP_NODES, NODE_SIZE), reader.compact("LeafIndex"))
-    reader.end()
-    return proof
-
-
-def _write_proof(writer: Writer, proof: PoetProof) -> None:
-    merkle = proof.merkle_proof
-    writer.byte_string("MerkleProof.Root", merkle.root, NODE_SIZE)
-    writer.byte_strings("MerkleProof.ProvenLeaves", merkle.proven_leaves, MAX_PROVEN_LEAVES, NODE_SIZE)
-    writer.byte_strings("MerkleProof.ProofNodes", merkle.proof_nodes, MAX_PROOF_NODES, NODE_SIZE)
-    writer.compact("LeafCount", proof.leaf_count)
-
-
-def _read_proof(reader: Reader) -> PoetProof:
-    return PoetProof(
-        MerkleProof(
-            reader.byte_string("MerkleProof.Root", NODE_SIZE),
-            reader.byte_strings("MerkleProof.ProvenLeaves", MAX_PROVEN_LEAVES, NODE_SIZE),
-            reader.byte_strings("MerkleProof.ProofNodes", MAX_PROOF_NODES, NODE_SIZE),
-        ),
-        reader.compact("LeafCount"),
-    )
+    return MembershipProof.codec.decode(data)

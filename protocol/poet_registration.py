@@ -7,12 +7,12 @@ Specified in protocol 02-poet, sections 7.1 to 7.3 and 12, and 02-poet-client, s
 
 from __future__ import annotations
 
-import struct
+import struct as packing
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from . import poet_signing
-from .codec import compact
+from .codec import CodecError, byte_string, c64, option, struct
 from .errors import ProtocolError
 from .ripemd256 import ripemd256
 
@@ -43,6 +43,8 @@ class Certificate:
     expiration: int | None = None
     """Unix seconds as an unsigned 64-bit integer; None: never."""
 
+    codec = struct(pubkey=byte_string(MAX_CERTIFICATE_KEY_SIZE), expiration=option(c64))
+
 
 class InvalidPow(ProtocolError):
     """The proof of work does not hold, or is over other parameters."""
@@ -61,7 +63,7 @@ class InvalidCertificate(ProtocolError):
 
 def pow_hash(pow_challenge: bytes, node_id: bytes, challenge: bytes, nonce: int) -> bytes:
     """The hash that must begin with zero bits."""
-    return _digest[0](pow_challenge + node_id + challenge + struct.pack("<Q", nonce))
+    return _digest[0](pow_challenge + node_id + challenge + packing.pack("<Q", nonce))
 
 
 _digest = [ripemd256]
@@ -124,28 +126,18 @@ def check_pow(sent: PowParams, allowed: Iterable[PowParams], node_id: bytes, cha
 
 def encode_certificate(certificate: Certificate) -> bytes:
     """What a certifier signs (SCALE). Raises ProtocolError for a key above 32 bytes or a time above 64 bits."""
-    if len(certificate.pubkey) > MAX_CERTIFICATE_KEY_SIZE:
-        raise ProtocolError(
-            f"too many elements to encode in collection with scale limit set: {MAX_CERTIFICATE_KEY_SIZE}",
-            "limit",
-        )
-    head = compact(len(certificate.pubkey)) + certificate.pubkey
-    return head + (b"\x00" if certificate.expiration is None else b"\x01" + compact(certificate.expiration))
+    try:
+        return Certificate.codec.encode(certificate)
+    except CodecError as error:
+        raise _in_words_of_the_reference(error, "encode", b"") from None
 
 
 def decode_certificate(data: bytes) -> Certificate:
     """The certificate at the start of `data`; what follows is ignored, as the server does. Raises ProtocolError."""
-    length, at = _read_compact(data, 0, 4, "")
-    if length > MAX_CERTIFICATE_KEY_SIZE:
-        raise ProtocolError(
-            f"too many elements to decode in collection with scale limit set: ({length} > {MAX_CERTIFICATE_KEY_SIZE})",
-            "limit",
-        )
-    pubkey = _read(data, at, length)
-    at += length
-    if _read(data, at, 1) != b"\x01":
-        return Certificate(pubkey)  # every option byte but 1 means "none"
-    return Certificate(pubkey, _read_compact(data, at + 1, 8, "read compact header: ")[0])
+    try:
+        return Certificate.codec.read(data)[0]
+    except CodecError as error:
+        raise _in_words_of_the_reference(error, "decode", data) from None
 
 
 def verify_certificate(data: bytes, signature: bytes, certifier_key: bytes, node_id: bytes, now_s: int) -> Certificate:
@@ -218,34 +210,26 @@ def verify_submit(pubkey: bytes, prefix: bytes, challenge: bytes, signature: byt
     return poet_signing.verify(pubkey, prefix + challenge, signature)
 
 
-# Reading SCALE with the reference's texts, which cross the wire, and Go's times
+# The reference's texts for faults of SCALE, which cross the wire, and Go's times
 
 
-def _read(data: bytes, at: int, count: int) -> bytes:
-    piece = data[at : at + count]
-    if len(piece) < count:
-        raise ProtocolError("unexpected EOF" if piece else "EOF", "eof")
-    return piece
-
-
-def _read_compact(data: bytes, at: int, max_bytes: int, header: str) -> tuple[int, int]:
-    """A compact integer and the offset after it; `header` goes before the text for a missing first byte."""
-    if at >= len(data):
-        raise ProtocolError(f"{header}EOF", "eof")
-    first, mode = data[at], data[at] & 3
-    if mode < 3:
-        size = 1 << mode
-        value = int.from_bytes(data[at : at + 1] + _read(data, at + 1, size - 1), "little") >> 2
-        if mode > 0 and value < (1 << 6 if mode == 1 else 1 << 14):
-            raise ProtocolError(f"value {value} is out of range", "range")
-        return value, at + size
-    size = (first >> 2) + 4
-    if size > max_bytes:
-        raise ProtocolError(f"invalid compact{8 * max_bytes} needs {size} bytes", "range")
-    value = int.from_bytes(_read(data, at + 1, size), "little")
-    if value < 1 << 30:
-        raise ProtocolError(f"value {value} is out of range", "range")
-    return value, at + 1 + size
+def _in_words_of_the_reference(error: CodecError, verb: str, data: bytes) -> ProtocolError:
+    if error.reason == "over_limit":
+        limit = MAX_CERTIFICATE_KEY_SIZE
+        count = f" ({error.found} > {limit})" if verb == "decode" else ""
+        return ProtocolError(
+            f"too many elements to {verb} in collection with scale limit set:{count or f' {limit}'}", "limit"
+        )
+    if error.reason == "truncated":
+        assert error.offset is not None, "something was being read"
+        # Only the first byte of the time is read with a text of its own; one byte of length and the tag are before it.
+        is_header = error.field.endswith("expiration") and error.offset == 2 + (data[0] >> 2)
+        text = "EOF" if error.offset >= len(data) else "unexpected EOF"
+        return ProtocolError(f"read compact header: {text}" if is_header else text, "eof")
+    if error.reason == "too_wide":
+        bits = 32 if error.field.endswith("pubkey") else 64
+        return ProtocolError(f"invalid compact{bits} needs {error.found} bytes", "range")
+    return ProtocolError(f"value {error.found} is out of range", "range")
 
 
 def _signed(expiration: int) -> int:

@@ -56,6 +56,7 @@ class Execution:
         clock: Callable[[], int],
         *,
         leaves: int | None = None,
+        thread_file: Path | None = None,
     ) -> None:
         self._directory = directory
         self._state = state
@@ -64,6 +65,7 @@ class Execution:
         self._settings = settings
         self._clock = clock
         self._leaves = leaves
+        self._thread_file = thread_file
         self._stopping = False
         self._prover: RoundProver | None = None
 
@@ -85,6 +87,7 @@ class Execution:
                 checkpoint_s=settings.checkpoint_s,
                 cpu=settings.cpu,
                 realtime=settings.realtime,
+                thread_file=self._thread_file,
             ),
             self._state.statement,
             clock=seconds,

@@ -19,7 +19,7 @@ from protocol.merkle import PADDING, proof_positions
 from protocol.poet import MerkleProof
 from prover.errors import DataError, Interrupted
 from prover.poet import fiat_shamir
-from prover.poet.verify import usable_cores
+from prover.poet.processors import usable_cores
 
 NODE_SIZE = 32
 BLOCKS = 4

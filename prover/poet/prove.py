@@ -21,7 +21,7 @@ import numpy as np
 from kernels import sha256
 from protocol.poet import SECURITY_PARAM, MerkleProof, PoetProof
 from prover.errors import DataError, EnvironmentFault, Interrupted, UsageError
-from prover.poet import layers, takeover
+from prover.poet import layers, processors, takeover
 from prover.poet.extract import DamagedNodes, StopFlag, extract
 from prover.poet.recovery import Recovery, recover
 from prover.poet.verify import PoetProofInvalid, verify
@@ -53,11 +53,13 @@ class ProverConfig:
     checkpoint_s: float = 1.0
     """Seconds between checkpoints: so much work is lost at a kill, and a block of the kept layer."""
     cpu: int | None = None
-    """The processor that the hashing thread is bound to."""
+    """The processor that the hashing thread is bound to; the thread that called `run` leaves it meanwhile."""
     realtime: bool = False
     """Whether the hashing thread asks for real-time priority."""
     threads: int | None = None
     """Threads that draw the proof; default one a usable core."""
+    thread_file: Path | None = None
+    """Where the system's id of the hashing thread is written, for who binds it from outside."""
 
     @property
     def height(self) -> int:
@@ -277,13 +279,15 @@ class RoundProver:
             raise UsageError(f"The round has {self.leaves_done} leaves already, more than the {fixed} asked for.")
         ends = deadline if callable(deadline) else lambda: deadline
         try:
-            self._work(fixed, ends, on_progress)
+            with processors.without(self._config.cpu):
+                self._work(fixed, ends, on_progress)
             if self._stopping:
                 raise Interrupted(
                     f"The round was interrupted at {self.leaves_done} leaves, {self.durable_leaves} of them are on "
                     f"disk in {self._config.directory}; resume it to go on."
                 )
-            return self._draw(on_progress)
+            with processors.including(self._config.cpu):
+                return self._draw(on_progress)
         finally:
             self._layer.close()
 
@@ -352,6 +356,11 @@ class RoundProver:
     def _prepare_thread(self) -> None:
         thread = threading.get_native_id()
         config = self._config
+        if config.thread_file is not None:
+            try:
+                config.thread_file.write_text(str(thread))
+            except OSError as error:
+                self.notes.append(f"{config.thread_file} could not be written: {error.strerror}.")
         if config.cpu is not None:
             try:
                 os.sched_setaffinity(thread, {config.cpu})

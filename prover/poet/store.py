@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import plyvel
@@ -26,6 +29,9 @@ NO_SPACE_WORDS = ("No space left", "Disk quota")
 
 WRITE_BUFFER = 1 << 20
 """Bytes of a table in memory; the default of 4 MiB, once for every open database, is idle memory."""
+
+REOPEN_S = 1.0
+"""Between tries to open a database again that the disk did not let be written."""
 
 
 def open_database(path: Path, *, create: bool = True) -> plyvel.DB:
@@ -48,43 +54,125 @@ def _explained(path: Path, text: str) -> ProofError:
     return EnvironmentFault(f"the database {path} cannot be opened: {text}")
 
 
-class RoundStore:
-    """The members of one round. Calls may come from different threads, one at a time."""
+class Database:
+    """A LevelDB that is opened anew after a write that failed. One thread writes, any may read meanwhile.
 
-    def __init__(self, database: plyvel.DB, path: Path) -> None:
-        self._database = database
+    Behind a record that was torn, LevelDB goes on appending, acknowledges it, and leaves it out at its next start.
+    Opened anew it ends its log before the torn record; what was acknowledged until then is all there.
+    """
+
+    def __init__(self, path: Path, *, create: bool) -> None:
+        """Not open yet: `open` does that, or the first use."""
         self.path = path
+        self._create = create
+        self._guard = threading.Lock()
+        """Held by whoever reads, opens or closes; not by a write, which waits for the disk."""
+        self._handle: plyvel.DB | None = None
+        self._next_try = 0.0
+        self._problem = f"the database {path} is not open."
+
+    def open(self) -> None:
+        """Opens it now. Raises DataError, EnvironmentFault."""
+        with self._guard:
+            self._opened()
+
+    def _opened(self) -> plyvel.DB:
+        """The open database, opened if it is time to try again. Raises DataError, EnvironmentFault."""
+        if self._handle is None:
+            if time.monotonic() < self._next_try:
+                raise EnvironmentFault(self._problem)
+            try:
+                self._handle = open_database(self.path, create=self._create)
+            except ProofError as error:
+                self._problem = str(error)
+                self._next_try = time.monotonic() + REOPEN_S
+                raise
+        return self._handle
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a key. Raises DataError, EnvironmentFault."""
+        with self._guard, self._readable():
+            value: bytes | None = self._opened().get(key)
+            return value
+
+    def all_keys(self) -> list[bytes]:
+        """All keys, ascending. Raises DataError, EnvironmentFault."""
+        with self._guard, self._readable(), self._opened().iterator(include_value=False) as rows:
+            return list(rows)
+
+    def all_values(self) -> list[bytes]:
+        """All values, in the order of their keys. Raises DataError, EnvironmentFault."""
+        with self._guard, self._readable(), self._opened().iterator(include_key=False) as rows:
+            return list(rows)
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except plyvel.Error as error:
+            raise DataError(f"the database {self.path} cannot be read: {error}") from None
+
+    def write(self, rows: Mapping[bytes, bytes | None]) -> None:
+        """Puts rows, removes those whose value is None; durable when this returns. Raises as `get`."""
+        with self._guard:
+            handle = self._opened()
+        try:
+            with handle.write_batch(sync=True) as batch:
+                for key, value in rows.items():
+                    if value is None:
+                        batch.delete(key)
+                    else:
+                        batch.put(key, value)
+        except plyvel.Error as error:
+            self.close()
+            hint = " Make room on the disk." if any(word in str(error) for word in NO_SPACE_WORDS) else ""
+            raise EnvironmentFault(f"{self.path} could not be written: {error}.{hint}") from error
+
+    def close(self) -> None:
+        """Closes it; the next use opens it again."""
+        with self._guard:
+            if self._handle is not None:
+                self._handle.close()
+                self._handle = None
+
+
+class RoundStore:
+    """The members of one round. One thread writes, any may read meanwhile."""
+
+    def __init__(self, path: Path, *, create: bool = True) -> None:
+        """The store at `path`, opened by its first use."""
+        self.path = path
+        self._database = Database(path, create=create)
 
     @classmethod
     def create(cls, path: Path) -> RoundStore:
         """The store at `path`, made if absent. Raises DataError, EnvironmentFault."""
-        return cls(open_database(path), path)
+        store = cls(path)
+        store._database.open()
+        return store
 
     @classmethod
     def open(cls, path: Path) -> RoundStore:
         """The store that is at `path`. Raises DataError, EnvironmentFault."""
-        return cls(open_database(path, create=False), path)
+        store = cls(path, create=False)
+        store._database.open()
+        return store
 
     def get(self, pubkey: bytes) -> bytes | None:
-        """The challenge that a key registered."""
-        value: bytes | None = self._database.get(pubkey)
-        return value
+        """The challenge that a key registered. Raises DataError, EnvironmentFault."""
+        return self._database.get(pubkey)
 
     def write(self, entries: Mapping[bytes, bytes]) -> None:
-        """Adds members; they are on stable storage when this returns. Raises EnvironmentFault."""
-        with guarded(self.path), self._database.write_batch(sync=True) as batch:
-            for pubkey, challenge in entries.items():
-                batch.put(pubkey, challenge)
+        """Adds members; they are on stable storage when this returns. Raises EnvironmentFault, DataError."""
+        self._database.write(entries)
 
     def count(self) -> int:
-        """How many members there are (walks over all of them)."""
-        with self._database.iterator(include_value=False) as rows:
-            return sum(1 for _ in rows)
+        """How many members there are (walks over all of them). Raises DataError, EnvironmentFault."""
+        return len(self._database.all_keys())
 
     def challenges(self) -> list[bytes]:
-        """The challenges, ordered by the members' keys: the leaves of the membership tree."""
-        with self._database.iterator(include_key=False) as rows:
-            return list(rows)
+        """The challenges, ordered by the members' keys: the leaves of the membership tree. Raises as `count`."""
+        return self._database.all_values()
 
     def close(self) -> None:
         """Closes the database."""
@@ -92,14 +180,15 @@ class RoundStore:
 
 
 class ProofStore:
-    """Proofs by round, and the proof of work's challenges."""
+    """Proofs by round, and the proof of work's challenges. Reading and writing raise DataError, EnvironmentFault."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._database = open_database(path)
+        self._database = Database(path, create=True)
+        self._database.open()
 
     def get(self, round_id: str) -> ProofRecord | None:
-        """The proof of a round, None if there is none. Raises DataError where the row is damaged."""
+        """The proof of a round, None if there is none. DataError also where the row is damaged."""
         value = self.raw(round_id.encode())
         if value is None:
             return None
@@ -114,22 +203,20 @@ class ProofStore:
 
     def raw(self, key: bytes) -> bytes | None:
         """The bytes of a row."""
-        value: bytes | None = self._database.get(key)
-        return value
+        return self._database.get(key)
 
     def put_raw(self, key: bytes, value: bytes) -> None:
-        """Writes one row, durably. Raises EnvironmentFault."""
-        with guarded(self.path):
-            self._database.put(key, value, sync=True)
+        """Writes one row, durably."""
+        self._database.write({key: value})
 
     def put(self, record: ProofRecord, *, current: bytes | None = None, previous: bytes | None = None) -> None:
-        """Stores a proof, and the challenges that follow from it, in one durable batch. Raises EnvironmentFault."""
-        with guarded(self.path), self._database.write_batch(sync=True) as batch:
-            batch.put(record.round_id.encode(), encode_proof(record))
-            if current is not None:
-                batch.put(POW_CHALLENGE, current)
-            if previous is not None:
-                batch.put(POW_CHALLENGE_PREVIOUS, previous)
+        """Stores a proof, and the challenges that follow from it, in one durable batch."""
+        rows: dict[bytes, bytes | None] = {record.round_id.encode(): encode_proof(record)}
+        if current is not None:
+            rows[POW_CHALLENGE] = current
+        if previous is not None:
+            rows[POW_CHALLENGE_PREVIOUS] = previous
+        self._database.write(rows)
 
     def pow_challenges(self) -> tuple[bytes | None, bytes | None]:
         """The stored challenges: current, previous."""
@@ -137,32 +224,15 @@ class ProofStore:
 
     def rounds(self) -> list[int]:
         """The rounds that have a proof, ascending."""
-        with self._database.iterator(include_value=False) as keys:
-            return sorted(int(key) for key in keys if key.isdigit())
+        return sorted(int(key) for key in self._database.all_keys() if key.isdigit())
 
     def delete(self, round_id: int) -> None:
         """Forgets a round's proof."""
-        with guarded(self.path):
-            self._database.delete(str(round_id).encode(), sync=True)
+        self._database.write({str(round_id).encode(): None})
 
     def close(self) -> None:
         """Closes the database."""
         self._database.close()
-
-
-class guarded:
-    """Turns what LevelDB raises on a write into an EnvironmentFault that names the database."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, plyvel.Error):
-            hint = " Make room on the disk." if any(w in str(error) for w in NO_SPACE_WORDS) else ""
-            raise EnvironmentFault(f"{self._path} could not be written: {error}.{hint}") from error
 
 
 def stored_rounds(directory: Path) -> list[int]:

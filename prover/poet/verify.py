@@ -6,7 +6,6 @@ step by step in Python. Both give the same verdicts and the same reasons. Protoc
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from protocol.poet import NODE_SIZE, SECURITY_PARAM, MembershipProof, MerkleProo
 from prover.errors import DataError
 from prover.poet import fiat_shamir
 from prover.poet.labels import label, node_of
+from prover.poet.processors import usable_cores
 
 
 class PoetProofInvalid(DataError):
@@ -136,13 +136,6 @@ def verify_many(tasks: Iterable[Task], threads: int | None = None) -> list[PoetP
         return [judge(task) for task in tasks]
     with ThreadPoolExecutor(workers, "poet-verify") as pool:
         return list(pool.map(judge, tasks))
-
-
-def usable_cores() -> int:
-    """Processors that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def is_member(proof: MembershipProof, challenge: bytes, statement: bytes) -> bool:

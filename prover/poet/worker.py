@@ -72,6 +72,8 @@ class Worker:
         self._stopping = False
         self._execution: Execution | None = None
         self._problems: dict[int, str] = {}
+        self._unsaved: dict[int, RoundState] = {}
+        """Rounds whose proof could not be written to their directory yet."""
 
     # From other threads
 
@@ -81,7 +83,13 @@ class Worker:
             if isinstance(message, Stored):
                 self._published.discard(message.round_id)
                 self._todo.pop(message.round_id, None)
-                self._drop(message.round_id)
+                self._unsaved.pop(message.round_id, None)
+                self._problems.pop(message.round_id, None)
+                try:
+                    self._drop(message.round_id)
+                except OSError as error:
+                    # what is left of it is dropped at the next start, when the proof is published once more
+                    self._note(message.round_id, f"its files could not be removed: {error}")
             elif message.round_id not in self._todo and message.round_id not in self._published:
                 self._todo[message.round_id] = message.statement
             self._changed.notify_all()
@@ -102,9 +110,11 @@ class Worker:
         self._recover()
         while True:
             with self._changed:
+                self._save_proofs()
                 while not self._todo and not self._stopping:
                     self._report(Progress("waiting" if self._published else "idle"))
-                    self._changed.wait()
+                    self._changed.wait(RETRY_S if self._unsaved else None)
+                    self._save_proofs()
                 if self._stopping:
                     return
                 round_id = min(self._todo)
@@ -193,18 +203,25 @@ class Worker:
             self._config.settings,
             self._clock,
             leaves=self._leaves(round_id),
+            thread_file=self._config.datadir / THREAD_FILE,
         )
         with self._changed:
             if self._stopping:
                 raise Interrupted("the worker is stopping")
             self._execution = execution
-        (self._config.datadir / THREAD_FILE).write_text(str(threading.get_native_id()))
         notes: set[str] = set()
+        was_saved = True
 
         def progressed(measure: Measure) -> None:
+            nonlocal was_saved
             for note in set(measure.notes) - notes:
                 log.warning("round %d: %s", round_id, note)
                 notes.add(note)
+            is_saved = not measure.problem
+            if is_saved != was_saved:
+                text = measure.problem or "The round is saved again."
+                log.log(logging.INFO if is_saved else logging.ERROR, "round %d: %s", round_id, text)
+                was_saved = is_saved
             self._report(
                 Progress(
                     "proving" if measure.proving else "working",
@@ -229,9 +246,23 @@ class Worker:
         if self._leaves(round_id) is not None:
             self._wait_until(end_ns)
         state = replace(state, num_leaves=leaves, nip=nip)
-        write_round_state(directory, state)
         log.info("round %d ends with %d leaves", round_id, leaves)
+        with self._changed:
+            self._unsaved[round_id] = state
+            self._save_proofs()
         return state
+
+    def _save_proofs(self) -> None:
+        """Writes proofs to their rounds' directories; one that the disk refuses is published all the same."""
+        for round_id, state in list(self._unsaved.items()):
+            try:
+                write_round_state(self._directory(round_id), state)
+            except OSError as error:
+                if round_id not in self._problems:
+                    self._note(round_id, f"its proof is not saved: {error}. Make room; it is tried again.")
+            else:
+                del self._unsaved[round_id]
+                self._problems.pop(round_id, None)
 
     def _wait_until(self, moment_ns: int) -> None:
         while self._clock() < moment_ns:

@@ -17,10 +17,12 @@ from typing import Any
 import nacl.signing
 
 from kernels import sha256_verify
-from protocol import merkle, poet, poet_challenge
+from protocol import merkle, poet
 from protocol.errors import ProtocolError
 from protocol.poet import MerkleProof, PoetProof
-from protocol.post import AtxId
+from protocol.types.activation import NIPostChallengeV1, PostV1
+from protocol.types.activation_v2 import NIPostChallengeV2
+from protocol.types.ids import AtxId, EpochId
 from prover.errors import DataError, Interrupted, ProofError
 from prover.poet import fiat_shamir, labels, layers, takeover
 from prover.poet.prove import Proof, ProverConfig, RoundProver
@@ -527,14 +529,14 @@ def check_challenge(entry: dict[str, Any], genesis_id: bytes) -> None:
     initial = entry["initial_post"]
     post = None
     if initial is not None:
-        post = poet_challenge.InitialPost(initial["nonce"], UNHEX(initial["indices"]), int(initial["pow"]))
+        post = PostV1(initial["nonce"], UNHEX(initial["indices"]), int(initial["pow"]))
     commitment = None if entry["commitment_atx"] is None else AtxId(UNHEX(entry["commitment_atx"]))
     previous, positioning = AtxId(UNHEX(entry["prev_atx"])), AtxId(UNHEX(entry["positioning_atx"]))
-    epoch = entry["publish_epoch"]
-    first = poet_challenge.ChallengeV1(epoch, int(entry["sequence"]), previous, positioning, commitment, post)
-    second = poet_challenge.ChallengeV2(epoch, previous, positioning, post)
-    same((first.encode().hex(), first.hash().hex()), (entry["v1_scale"], entry["v1_hash"]), "v1")
-    same((second.encode().hex(), second.hash().hex()), (entry["v2_scale"], entry["v2_hash"]), "v2")
+    epoch = EpochId(entry["publish_epoch"])
+    first = NIPostChallengeV1(epoch, int(entry["sequence"]), previous, positioning, commitment, post)
+    second = NIPostChallengeV2(epoch, previous, positioning, post)
+    same((first.codec.encode(first).hex(), first.hash().hex()), (entry["v1_scale"], entry["v1_hash"]), "v1")
+    same((second.codec.encode(second).hex(), second.hash().hex()), (entry["v2_scale"], entry["v2_hash"]), "v2")
     prefix = genesis_id + b"\x04"
     same(prefix.hex(), entry["prefix_sent_to_poet"], "prefix")
     key = nacl.signing.SigningKey(UNHEX(entry["node_seed"]))

@@ -1,0 +1,70 @@
+"""Proposals: a ballot with the transactions that its smesher would put into the layer's block.
+
+A proposal's id is the hash of its metadata, not of itself. Protocol 03-encoding-and-types, sections 4.4 and 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from protocol.codec import struct, vector
+from protocol.hashing import hash32, hash_of_list
+
+from .ballots import HASH20_SIZE, Ballot, BallotMetadata
+from .ids import (
+    ED_SIGNATURE,
+    HASH32,
+    TRANSACTION_ID,
+    CompactProposalId,
+    EdSignature,
+    Hash32,
+    ProposalId,
+    TransactionId,
+    as_hash32,
+)
+
+MAX_TRANSACTIONS = 100_000
+COMPACT_ID_SIZE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class InnerProposal:
+    """What the signature of a proposal covers, by its hash: the whole ballot is in it."""
+
+    ballot: Ballot
+    tx_ids: Sequence[TransactionId]
+    mesh_hash: Hash32
+
+    codec = struct(ballot=Ballot.codec, tx_ids=vector(TRANSACTION_ID, MAX_TRANSACTIONS), mesh_hash=HASH32)
+
+    def hash(self) -> Hash32:
+        """The hash of the encoding."""
+        return Hash32(hash32(self.codec.encode(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A proposal as it is sent."""
+
+    inner: InnerProposal
+    signature: EdSignature
+
+    codec = struct(inner=InnerProposal.codec, signature=ED_SIGNATURE)
+
+    def id(self) -> ProposalId:
+        """The first 20 bytes of the hash of the metadata; computed each time."""
+        return ProposalId(hash32(self.signed_bytes())[:HASH20_SIZE])
+
+    def signed_bytes(self) -> bytes:
+        """The metadata, which is signed in the domain PROPOSAL."""
+        return BallotMetadata.codec.encode(BallotMetadata(self.inner.ballot.inner.layer, self.inner.hash()))
+
+    def compact_id(self) -> CompactProposalId:
+        """The id in Hare's short messages: the first bytes of the first eligibility. Raises IndexError without one."""
+        return CompactProposalId(self.inner.ballot.eligibility_proofs[0].sig[:COMPACT_ID_SIZE])
+
+
+def proposals_hash(ids: Iterable[ProposalId]) -> Hash32:
+    """The reference of a set of proposals in Hare, and the seed of a block: the hash of their sorted ids."""
+    return Hash32(hash_of_list(as_hash32(one) for one in sorted(ids)))

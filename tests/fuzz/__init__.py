@@ -1,0 +1,1 @@
+"""Damaged bytes for every decoder: only the codec's own error may come out, within bounded memory."""
