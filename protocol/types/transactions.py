@@ -125,7 +125,7 @@ class TransactionResult:
     block: BlockId = EMPTY_BLOCK_ID
     layer: LayerId = NO_LAYER
     addresses: Sequence[Address] = ()
-    """The accounts that were touched, in ascending order."""
+    """The principal, then the other accounts in the order in which they were changed first."""
 
     codec = struct(
         status=c8,

@@ -1,0 +1,12 @@
+"""What the mempool refuses. Protocol 07-vm-and-transactions, section 7."""
+
+from __future__ import annotations
+
+from node.errors import NodeError
+
+
+class MempoolError(NodeError):
+    """A transaction or a layer that is refused; nothing was changed.
+
+    reason: bad_nonce, insufficient_balance, layer_not_in_order.
+    """

@@ -1,0 +1,177 @@
+"""A whole small chain replayed by the virtual machine (chain/devnet_a.json), and checkpoints that its node wrote."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from node.vm import checkpoint
+from node.vm.errors import ParseError
+from node.vm.executor import Earner, Executor
+from node.vm.layer import VmParameters
+from node.vm.machine import Vm
+from node.vm.state import MemoryStore
+from protocol import address
+from protocol.types.blocks import InnerBlock
+from protocol.types.ids import Address, AtxId, LayerId, NodeId, TransactionId
+from protocol.types.transactions import RawTx, Transaction, TransactionResult, TxHeader
+from tests.vector_cases.harness import Case, Context, Later, NotUnderstood, load, vectors
+from tests.vector_cases.vm_support import account, differing
+
+_USED = ("meta", "atxs", "blocks", "layers", "transactions", "transaction_addresses", "rewards", "accounts")
+_NO_BLOCK = "00" * 20
+
+
+class Chain:
+    """The ledger of a chain, layer by layer."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        meta = document["meta"]
+        self.document = document
+        self.store = MemoryStore()
+        genesis = LayerId(meta["effective_genesis"])
+        self.vm = Vm(VmParameters(bytes.fromhex(meta["genesis_id"]), meta["hrp"], genesis), self.store)
+        self.vm.begin(
+            {address.from_text(text, meta["hrp"]): int(sum) for text, sum in meta["genesis_accounts"].items()}
+        )
+        self._transactions = {
+            TransactionId(bytes.fromhex(one["id"])): Transaction(RawTx.of(bytes.fromhex(one["encoded"])))
+            for one in document["transactions"]
+        }
+        self._earners = {
+            AtxId(bytes.fromhex(one["id"])): Earner(
+                NodeId(bytes.fromhex(one["smesher"])), Address(bytes.fromhex(one["coinbase"]))
+            )
+            for one in document["atxs"]
+        }
+        self._executor = Executor(self.vm, self._transactions.get, lambda atx, layer: self._earners.get(atx))
+        self._blocks = {one["id"]: bytes.fromhex(one["encoded"]) for one in document["blocks"]}
+
+    def replay(self) -> None:
+        """Apply every layer that the node has applied, each signature verified; raises AssertionError."""
+        results = {
+            one["id"]: one for one in self.document["transactions"] if one["result_encoded"] is not None
+        }  # fmt: skip
+        for row in self.document["layers"]:
+            if row["state_hash"] is None:
+                continue
+            layer, id = LayerId(row["layer"]), row["applied_block"]
+            block = None if id in (None, _NO_BLOCK) else InnerBlock.codec.decode(self._blocks[id])
+            assert block is None or block.id().hex() == id
+            changes = self._executor.apply(layer, block)
+            differing(changes.state_hash.hex(), row["state_hash"], f"state_hash of layer {layer}")
+            for executed, (tx_id, result) in zip(changes.executed, changes.results()):
+                expected = results.pop(tx_id.hex())
+                encoded = TransactionResult.codec.encode(result).hex()
+                differing(encoded, expected["result_encoded"], f"result of {tx_id.hex()}")
+                header = TxHeader.codec.encode(executed.header).hex()
+                differing(header, expected["header_encoded"], f"header of {tx_id.hex()}")
+        assert not results, f"{len(results)} transactions with a result were not executed"
+
+    def rows_agree(self) -> None:
+        """All versions of accounts and all rewards are those of the node's database."""
+        latest: dict[str, dict[str, Any]] = {}
+        for row in self.document["accounts"]:
+            one = account({**row, "layer": row["layer_updated"]})
+            differing(self.store.account(one.address, one.layer), one, f"account at layer {one.layer}")
+            latest[row["address"]] = row
+        assert {one.address.hex() for one in self.store.accounts()} == set(latest)
+        found = {
+            (one.layer, one.smesher_id.hex(), one.coinbase.hex(), str(one.total_reward), str(one.layer_reward))
+            for one in self.store.rewards()
+        }
+        expected = {
+            (row["layer"], row["smesher"], row["coinbase"], row["total_reward"], row["layer_reward"])
+            for row in self.document["rewards"]
+        }
+        assert found == expected, f"{len(found ^ expected)} rewards differ"
+
+
+@cache
+def _replayed(path: Path) -> Chain:
+    chain = Chain(load(path))
+    chain.replay()
+    return chain
+
+
+@vectors("chain/devnet_*.json")
+def chain(document: Any, context: Context) -> Iterator[Any]:
+    for section in document:
+        if section not in _USED:
+            yield Later(section)
+    replayed: list[Chain] = []
+
+    def replay() -> None:
+        one = Chain(document)
+        one.replay()
+        replayed.append(one)
+
+    def rows() -> None:
+        replayed[0].rows_agree()
+
+    def signatures() -> None:
+        one = Chain(document)
+        for row in document["transactions"]:
+            try:
+                parsed = one.vm.parse(bytes.fromhex(row["encoded"]))
+            except ParseError:
+                continue
+            assert one.vm.verify(parsed)
+
+    yield Case("replay", replay)
+    yield Case("accounts and rewards", rows)
+    yield Case("self-spawns are signed", signatures)
+
+
+def _chain_of(document: dict[str, Any], context: Context) -> Chain:
+    """The chain whose ATXs a checkpoint lists."""
+    (first, *_) = document["data"]["atxs"]
+    id = base64.b64decode(first["id"]).hex()
+    for path in sorted((context.root / "chain").glob("devnet_*.json*")):
+        if ".json" in path.suffixes and any(row["id"] == id for row in load(path)["atxs"]):
+            return _replayed(path)
+    raise NotUnderstood("no chain below chain/ holds the ATXs of this checkpoint")
+
+
+@vectors("api/checkpoint_devnet_*.json", variants=False)
+def checkpoints(document: Any, context: Context) -> Iterator[Any]:
+    def read() -> None:
+        found = checkpoint.parse(json.dumps(document))
+        chain = _chain_of(document, context)
+        differing(f"snapshot-{found.layer}", document["data"]["id"], "layer")
+        at_layer = list(chain.store.accounts(found.layer))
+        plain = [(one.address, one.next_nonce, one.balance, one.template, one.state) for one in at_layer]
+        differing(
+            [(one.address, one.next_nonce, one.balance, one.template, one.state) for one in found.accounts],
+            plain,
+            "accounts",
+        )
+        known = {row["id"]: row for row in chain.document["atxs"]}
+        for atx in found.atxs:
+            row = known[atx.id.hex()]
+            differing(
+                (atx.epoch, atx.smesher_id.hex(), atx.coinbase.hex(), atx.num_units, str(atx.base_tick_height)),
+                (
+                    row["publish_epoch"],
+                    row["smesher"],
+                    row["coinbase"],
+                    row["effective_num_units"],
+                    row["base_tick_height"],
+                ),
+                f"ATX {atx.id.hex()}",
+            )
+            assert sum(atx.units.values()) == atx.num_units and str(atx.tick_count) == row["tick_count"]
+
+    def restored() -> None:
+        store = MemoryStore()
+        found = checkpoint.parse(json.dumps(document))
+        genesis = checkpoint.restore(store, found, LayerId(found.layer + 1))
+        assert genesis == found.layer
+        assert [one.layer for one in store.accounts()] == [found.layer] * len(found.accounts)
+
+    yield Case("read", read)
+    yield Case("restored", restored)
