@@ -53,6 +53,7 @@ FINISHED = (
     "post/verify.json",
     "post/verify_go.json",
     "post/k2pow_service.json",
+    "post/post_service.json",
     "post/cli.json",
     "poet/api_grpc.json",
     "poet/api_http.json",
