@@ -121,7 +121,7 @@ def _create(arguments: argparse.Namespace, output: Output) -> int:
 def _teach(words: Secret) -> None:
     """Show a phrase once, and go on only when somebody has it. Raises UsageError."""
     listed = words.text().split()
-    print("This recovery phrase is the only way to get your coins back. Write it on paper, in this order:\n")
+    print("This recovery phrase is the only way to get your coins back.\nWrite it on paper, in this order:\n")
     for row in range(0, len(listed), 4):
         print("   " + "".join(f"{row + n + 1:>3}. {word:<12}" for n, word in enumerate(listed[row : row + 4])))
     print()
