@@ -3,7 +3,7 @@
 The equation R = [S]B - [k]A is compared byte by byte, S must be below the group order, and nothing else is
 asked: keys and R of small order and keys with y at or above the prime are let through, which libsodium
 refuses. What libsodium accepts, this rule accepts; only where libsodium would refuse for one of its extra
-reasons is the equation worked out here, in plain integers. A node has another rule (`signing`). Specified in
+reasons is the equation worked out here. A node has another rule (`signing`). Specified in
 protocol 02-poet, section 7.1, and 03-encoding-and-types, section 8.
 """
 
@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from nacl.bindings import crypto_sign_open
 from nacl.exceptions import BadSignatureError
 
-from kernels import ed25519
-from kernels.ed25519_curve import BASE, ORDER, SMALL_ORDER_Y, P, add, compress, decompress, multiply, negate, y_of
+from kernels import ed25519, ed25519_sodium
+from kernels.ed25519_curve import ORDER, SMALL_ORDER_Y, P, compress, decompress, y_of
 
 
 def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
@@ -61,5 +61,5 @@ def _equation_holds(public_key: bytes, message: bytes, signature: bytes) -> bool
         return False
     digest = hashlib.sha512(signature[:32] + public_key + message).digest()
     challenge = int.from_bytes(digest, "little") % ORDER
-    found = add(multiply(scalar, BASE), multiply(challenge, negate(key)))
-    return compress(found) == signature[:32]
+    product = ed25519_sodium.multiply(challenge, compress(key))
+    return ed25519_sodium.subtract(ed25519_sodium.multiply_base(scalar), product) == signature[:32]

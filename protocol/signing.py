@@ -18,6 +18,7 @@ from nacl.exceptions import BadSignatureError
 
 from kernels import ed25519, ed25519_batch, ed25519_sodium
 from kernels.ed25519_curve import ORDER, SMALL_ORDER, is_canonical
+from kernels.ed25519_keys import KNOWN
 from protocol import vrf
 from protocol.errors import ProtocolError
 
@@ -174,7 +175,7 @@ def all_valid(
 def prepare(in_background: bool = False) -> None:
     """Loads the code for batches, which programs with many signatures to verify do at their start.
 
-    Where it has to be compiled first that takes some 15 seconds, once for each version and processor; in the
+    Where it has to be compiled first that takes some 20 seconds, once for each version and processor; in the
     background, this returns at once.
     """
     if in_background:
@@ -202,8 +203,7 @@ def _verify_in_lanes(
         for i, verdict in zip(whole, verify_many(NO_DOMAIN, keys, texts, rest, head, threads)):
             verdicts[i] = verdict
         return verdicts
-    known = ed25519.KNOWN
-    found = ed25519.verify_many(public_keys, messages, signatures, head, threads=threads, known=known)
+    found = ed25519.verify_many(public_keys, messages, signatures, head, threads=threads, known=KNOWN)
     result: list[bool] = found.tolist()
     return result
 

@@ -22,6 +22,7 @@ from nacl.bindings import (
 
 from kernels import ecvrf, ed25519, ed25519_batch, ed25519_sodium
 from kernels.ed25519_curve import ORDER, SMALL_ORDER, TORSION, is_canonical, map_to_curve
+from kernels.ed25519_keys import KNOWN
 
 PROOF_BYTES = 80
 PUBLIC_KEY_BYTES = 32
@@ -81,12 +82,12 @@ def verify_many(
         return [False] * len(proofs)
     keys, inputs, chosen = ([column[i] for i in whole] for column in (public_keys, alphas, proofs))
     if _lanes_take(len(whole)):
-        verdicts[whole] = ecvrf.verify_many(keys, inputs, chosen, threads)
+        verdicts[whole] = ecvrf.verify_many(keys, inputs, chosen, threads, KNOWN)
         return [bool(verdict) for verdict in verdicts]
 
     def work(piece: slice) -> None:
         part = zip(keys[piece], inputs[piece], chosen[piece])
-        verdicts[whole[piece]] = [_verify(*row) for row in part]
+        verdicts[whole[piece]] = [verify_by_libsodium(*row) for row in part]
 
     ed25519_batch.run(work, ed25519_batch.pieces(len(whole), threads), threads)
     return [bool(verdict) for verdict in verdicts]
@@ -98,7 +99,8 @@ def _lanes_take(count: int) -> bool:
     return ed25519.is_ready() and (count >= LANES_FROM or ed25519.is_fast())
 
 
-def _verify(public_key: bytes, alpha: bytes, proof: bytes) -> bool:
+def verify_by_libsodium(public_key: bytes, alpha: bytes, proof: bytes) -> bool:
+    """The verdict of `verify` on a key of 32 bytes and a proof of 80, without the lanes."""
     gamma, challenge = proof[:32], int.from_bytes(proof[32:48], "little")
     s = int.from_bytes(proof[48:], "little")
     if s >= ORDER or public_key in SMALL_ORDER or not (is_canonical(public_key) and is_canonical(gamma)):

@@ -97,6 +97,7 @@ FINISHED = (
     "types/client_transactions.json",
     "types/clock.json",
     "types/config.json",
+    "types/crypto.json",
     "types/economics.json",
     "types/fixed.json",
     "types/ids.json",

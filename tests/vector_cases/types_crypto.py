@@ -12,6 +12,7 @@ from typing import Any
 
 from kernels import ecvrf, ed25519, ed25519_sodium
 from kernels.ed25519_curve import SMALL_ORDER, TORSION, compress, decompress, is_canonical
+from kernels.ed25519_keys import KnownKeys
 from protocol import poet_signing, signing, vrf
 from tests.vector_cases.harness import Case, Context, Later, NotUnderstood, unknown_sections, vectors
 
@@ -111,7 +112,7 @@ def same_in_lanes(
     keys: list[bytes], messages: list[bytes], signatures: list[bytes], verdicts: list[bool], rules: int = ed25519.NODE
 ) -> None:
     same(ed25519.verify_many(keys, messages, signatures, rules=rules).tolist(), verdicts)
-    known = ed25519.KnownKeys(256)
+    known = KnownKeys(256)
     known.remember(keys)
     same(ed25519.verify_many(keys, messages, signatures, rules=rules, known=known).tolist(), verdicts)
 
@@ -165,6 +166,9 @@ def check_vrf_verify(entries: list[Entry]) -> None:
     same([vrf.verify(*row) for row in zip(keys, alphas, proofs)], valid)
     same(vrf.verify_many(keys, alphas, proofs), valid)
     same(ecvrf.verify_many(keys, alphas, proofs).tolist(), valid)
+    known = KnownKeys(256)
+    known.remember(keys)
+    same(ecvrf.verify_many(keys, alphas, proofs, known=known).tolist(), valid)
 
 
 def check_vrf_consumers(entry: Entry) -> None:
