@@ -19,7 +19,7 @@ from api.cli import bench as measuring
 from bench.settings import Settings
 from kernels import cpu
 
-BENCHES = ("labels", "init", "prove", "poet", "types", "eligibility", "vm", "gpu_static")
+BENCHES = ("labels", "init", "prove", "poet", "types", "signatures", "eligibility", "vm", "gpu_static", "gpu_pocl")
 """Modules of this package; each has `run(settings, show) -> dict` (figures for the JSON file)."""
 
 FILE_NAME = "bench-results.json"

@@ -111,10 +111,10 @@ class _Cuda:
         return [] if reason is None else [PassedOver("CUDA", reason)]
 
     def numbers(self, device: Device) -> DeviceNumbers:
-        from . import cuda, cuda_driver
+        from . import cuda_driver, cuda_plan
 
         driver = cuda_driver.CupyDriver(device.pci or "")
-        return cuda.numbers_of(driver.properties, driver.free_memory())
+        return cuda_plan.numbers_of(driver.properties, driver.free_memory())
 
     def engine(self, device: Device, scrypt_n: int, tuning: Tuning) -> Engine:
         return self._engine(device, scrypt_n, None, tuning, lambda message: None)

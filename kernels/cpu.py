@@ -94,13 +94,17 @@ def compile_kernels() -> None:
 
     When no child can be started the first engine compiles in this process instead.
     """
-    if is_compiled():
-        return
+    if not is_compiled():
+        compile_in_child("cpu")
+
+
+def compile_in_child(module: str) -> None:
+    """Calls `warm_up` of a module of this package in a child process."""
     package_parent = str(Path(__file__).resolve().parent.parent)
     search_path = os.pathsep.join(filter(None, [package_parent, os.environ.get("PYTHONPATH")]))
     try:
         subprocess.run(
-            [sys.executable, "-c", "from kernels import cpu; cpu.warm_up()"],
+            [sys.executable, "-c", f"from kernels import {module}; {module}.warm_up()"],
             env={
                 **os.environ,
                 "PYTHONPATH": search_path,

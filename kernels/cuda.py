@@ -3,29 +3,31 @@
 A batch is one pass of all labels in flight: seed, romix, finish and best in one stream, the copy to pinned memory
 in another, so that the next batch computes while the last is read back. Batches of two callers share the device;
 a pool gives it two (`engines`), and the device is never without work while one of them writes or checks.
-When memory is short the labels in flight are halved and the work goes on; `notes` says so.
+When memory is short the labels in flight are halved and the work goes on; `notes` says so. After a failure the device
+can be opened again, as far as its driver recovers within one program.
 Specified in protocol 01-post-tools, sections 1.3 and 8.
 """
 
 from __future__ import annotations
 
-import functools
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from . import cuda_driver, plan_gpu, sensors
+from . import cuda_driver, cuda_plan, plan_gpu, sensors
 from .cuda_driver import Absent, Argument, Bytes, Driver, DriverError, OutOfMemory, Properties
 from .device import Device, Labels, Stopped, VrfCandidate
 from .errors import KernelError, MemoryShortage
-from .plan_gpu import DeviceNumbers, Layout
+from .gate import Gate
+from .plan_gpu import Layout
 
-KERNELS = ("seed", "romix", "finish", "best", "seed_each", "finish_each")
+REOPEN_SECONDS = 10.0
+"""How long opening again waits for the batches of other callers to end."""
+
 GROUP = 64
 """Work-group size of every kernel but romix."""
 
@@ -40,16 +42,6 @@ LABEL, LABEL32, KEY, INDEX, STATE = 16, 32, 32, 8, 128
 
 RECORD = 40
 """A VRF candidate on the device: the label's four words, most significant first, and the index."""
-
-WARP = 32
-SUB_PARTITIONS = 4
-"""Parts of a multiprocessor, each with its own registers and scheduler."""
-
-REGISTER_UNIT = 8
-"""Registers of a thread are handed out in multiples of this."""
-
-STACKED_MEMORY = ((6, 0), (7, 0), (8, 0), (9, 0), (10, 0), (10, 3))
-"""Compute capabilities of chips with memory on the package."""
 
 
 class DeviceFailure(KernelError):
@@ -102,56 +94,6 @@ def device_of(properties: Properties, driver: str) -> Device:
     )
 
 
-def numbers_of(properties: Properties, free: int | None = None) -> DeviceNumbers:
-    """What the planner asks. A quarter of the memory an allocation: four find room where one of all does not."""
-    return DeviceNumbers(
-        kind="nvidia",
-        memory_total=properties.memory_bytes,
-        memory_free=free,
-        max_allocation=properties.memory_bytes // plan_gpu.MAX_BUFFERS,
-        compute_units=properties.multiprocessors,
-        max_group=1024,
-        lane_op=2,  # the CUDA dialect has one way to exchange lanes; any number but 0 says that it is quick
-        rot_mul=True,
-        hbm=properties.capability in STACKED_MEMORY,
-    )
-
-
-def resident_labels(properties: Properties, layout: Layout, registers: int) -> int:
-    """Labels that the device holds at once, when romix takes that many registers a thread.
-
-    More in flight would wait for a second turn, in which most of the chip has nothing to do.
-    """
-    warp_registers = -(-registers // REGISTER_UNIT) * REGISTER_UNIT * WARP
-    by_registers = properties.registers // SUB_PARTITIONS // warp_registers
-    warps = max(1, min(by_registers, properties.threads // WARP // SUB_PARTITIONS))
-    return properties.multiprocessors * SUB_PARTITIONS * warps * WARP // layout.lanes * layout.labels
-
-
-def plan(
-    properties: Properties, layout: Layout, scrypt_n: int, registers: int, free: int, limit: int | None = None
-) -> plan_gpu.Plan:
-    """The planner's answer, kept to the labels that registers can hold. Raises `MemoryShortage`."""
-    # the planner gives an eighth of the room to what stands beside the rows, the rest to the rows
-    each = max(-(-layout.label_bytes(scrypt_n) * 8 // 7), 8 * plan_gpu.ENGINES * plan_gpu.SIDE_BYTES)
-    room = resident_labels(properties, layout, registers) * each
-    return plan_gpu.plan(numbers_of(properties, free), layout, scrypt_n, room if limit is None else min(room, limit))
-
-
-def options(layout: Layout, scrypt_n: int) -> tuple[str, ...]:
-    """The compiler's options. Raises `KernelError` for a layout that the CUDA dialect does not have."""
-    if layout.vec != 4 or (layout.lanes > 1 and layout.group % WARP):
-        found = f"vec {layout.vec}, lanes {layout.lanes}, group {layout.group}"
-        raise KernelError(f"layout {found} is not one for CUDA: expected vec 4, with lanes 4 groups of whole warps")
-    return ("-std=c++17", *(f"-D{name}={value}" for name, value in layout.options(scrypt_n).items()))
-
-
-@functools.cache
-def source() -> str:
-    """The kernels, as NVRTC takes them."""
-    return Path(__file__).with_name("labels.cl").read_text(encoding="utf-8")
-
-
 def engines(device: Device, scrypt_n: int, memory_bytes: int | None = None) -> list[LabelEngine]:
     """One engine, twice: for a pool, so that the device has work while one caller's labels are handed over."""
     engine = LabelEngine(device, scrypt_n, memory_bytes=memory_bytes)
@@ -201,8 +143,9 @@ class LabelEngine:
         self.device = device
         self.scrypt_n = scrypt_n
         self.notes: list[str] = []
-        self._driver = driver or cuda_driver.CupyDriver(device.pci or "")
-        numbers = numbers_of(self._driver.properties)
+        self._given_driver = driver
+        self._driver = self._new_driver()
+        numbers = cuda_plan.numbers_of(self._driver.properties)
         plan_gpu.check_scrypt_n(scrypt_n)
         wanted = layout or plan_gpu.default_layout(numbers, scrypt_n, memory_bytes)
         lane_op = numbers.lane_op if wanted.lanes > 1 else 0
@@ -212,6 +155,14 @@ class LabelEngine:
         self._stop = threading.Event()
         self._closed = False
         self._busy_seconds = 0.0
+        self._memory_bytes = memory_bytes
+        self._gate = Gate()
+        self._epoch = 0
+        """Rises when the device is opened again."""
+        self._began_in = threading.local()
+        """Each caller's `epoch` when its last call began."""
+        self._lost = ""
+        """Why nothing can be computed at present."""
         self._queue = threading.RLock()
         self._freed = threading.Condition()
         try:
@@ -276,6 +227,28 @@ class LabelEngine:
         with self._freed:
             self._freed.notify_all()
 
+    def reopen(self) -> None:
+        """Opens the device again, unless another caller has done so since the last call of this one.
+
+        A driver that reports the same error until its program ends refuses, and `KernelError` says so.
+        """
+        with self._gate.shut(REOPEN_SECONDS) as alone:
+            if getattr(self._began_in, "epoch", self._epoch) != self._epoch:
+                return
+            if not alone:
+                raise KernelError(f"{self.device.name}: another batch is still under way on it")
+            with self._queue:
+                self._epoch += 1
+                self._release()
+                self._lost = f"{self.device.name} (driver {self.device.driver}) could not be opened again"
+                self._driver = self._new_driver()
+                try:
+                    self._open(self._memory_bytes)
+                except BaseException:
+                    self._release()
+                    raise
+                self._lost = ""
+
     def close(self) -> None:
         """Gives the device's memory back, once what is queued has ended."""
         self.stop()
@@ -286,14 +259,19 @@ class LabelEngine:
 
     # Setting up
 
+    def _new_driver(self) -> Driver:
+        return self._given_driver or cuda_driver.CupyDriver(self.device.pci or "")
+
     def _open(self, memory_bytes: int | None) -> None:
         driver = self._driver
-        self._kernels = driver.compile(source(), options(self.layout, self.scrypt_n), KERNELS)
+        self._kernels = driver.compile(
+            cuda_plan.source(), cuda_plan.options(self.layout, self.scrypt_n), cuda_plan.KERNELS
+        )
         self._compute = driver.stream()
         self._copies = driver.stream()
         registers = self._kernels["romix"].registers
         free = driver.free_memory()
-        self._plan = plan(driver.properties, self.layout, self.scrypt_n, registers, free, memory_bytes)
+        self._plan = cuda_plan.plan(driver.properties, self.layout, self.scrypt_n, registers, free, memory_bytes)
         self._capacity = self._plan.slots
         try:
             self._states = self._allocate(self._capacity * STATE)
@@ -335,7 +313,7 @@ class LabelEngine:
                 self._halve(f"{when}: {error}")
 
     def _halve(self, why: str) -> None:
-        limit = numbers_of(self._driver.properties).max_allocation
+        limit = cuda_plan.numbers_of(self._driver.properties).max_allocation
         try:
             smaller = plan_gpu.halved(self._plan, limit)
         except MemoryShortage as error:
@@ -375,6 +353,19 @@ class LabelEngine:
         what: str,
     ) -> None:
         """Passes over `count` labels: queues one while another computes and a third is handed over."""
+        with self._gate.passed(self._stop):
+            self._began_in.epoch = self._epoch
+            if self._lost:
+                raise DeviceFailure(self._lost)
+            self._run_passes(count, queue, hand_over, what)
+
+    def _run_passes(
+        self,
+        count: int,
+        queue: Callable[[_Set, int, int], None],
+        hand_over: Callable[[_Batch], None],
+        what: str,
+    ) -> None:
         waiting: deque[_Batch] = deque()
         first = 0
         try:

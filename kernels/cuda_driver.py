@@ -34,6 +34,12 @@ DRIVER_VERSION_FILE = Path("/sys/module/nvidia/version")
 _PROHIBITED = 2
 """cudaComputeModeProhibited"""
 
+_CLOCK_KHZ, _MEMORY_CLOCK_KHZ, _MEMORY_BUS_BITS = 13, 36, 37
+"""cudaDevAttrClockRate, cudaDevAttrMemoryClockRate, cudaDevAttrGlobalMemoryBusWidth"""
+
+TRANSFERS_A_CLOCK = 2
+"""Of the memory clock that NVIDIA's drivers tell, on every line of the bus."""
+
 
 class DriverError(KernelError):
     """The driver refused or the device failed. The message names what was tried and the driver's answer."""
@@ -58,6 +64,10 @@ class Properties:
     memory_bytes: int
     pci: str
     """domain:bus:device.function, lower case"""
+    clock_hz: float | None = None
+    """Of the multiprocessors, at most."""
+    bandwidth: float | None = None
+    """Bytes a second of the memory, at most."""
 
 
 class Kernel(Protocol):
@@ -167,10 +177,27 @@ def properties_of(cupy: Any, ordinal: int) -> Properties:
         threads=int(found["maxThreadsPerMultiProcessor"]),
         memory_bytes=int(found["totalGlobalMem"]),
         pci=pci,
+        clock_hz=_attribute(cupy, ordinal, _CLOCK_KHZ, 1e3),
+        bandwidth=_bandwidth(cupy, ordinal),
     )
     if int(found.get("computeMode", 0)) == _PROHIBITED:
         raise DriverError(f"{properties.name} at {pci} is in compute mode `prohibited`; nvidia-smi -c 0 allows its use")
     return properties
+
+
+def _attribute(cupy: Any, ordinal: int, number: int, unit: float) -> float | None:
+    """A figure of a device in its unit; None where the driver does not tell it."""
+    try:
+        value = float(cupy.cuda.runtime.deviceGetAttribute(number, ordinal)) * unit
+    except Exception:
+        return None
+    return value if value > 0 else None
+
+
+def _bandwidth(cupy: Any, ordinal: int) -> float | None:
+    clock = _attribute(cupy, ordinal, _MEMORY_CLOCK_KHZ, 1e3)
+    width = _attribute(cupy, ordinal, _MEMORY_BUS_BITS, 1 / 8)
+    return None if clock is None or width is None else TRANSFERS_A_CLOCK * clock * width
 
 
 def driver_version(cupy: Any) -> str:

@@ -13,7 +13,7 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -84,6 +84,24 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Gives memory and threads back."""
+
+
+@runtime_checkable
+class Reopenable(Protocol):
+    """What the engines of GPUs can do beside: begin anew on a device that failed."""
+
+    device: Device
+    scrypt_n: int
+
+    @property
+    def layout(self) -> Any:
+        """The `plan_gpu.Layout` in use."""
+
+    def reopen(self) -> None:
+        """Opens the device again, unless another engine of it has done so since this one failed.
+
+        Raises `KernelError` when the driver refuses, `MemoryShortage` when not even one work-group fits any more.
+        """
 
 
 class Stopped(KernelError):
@@ -212,25 +230,63 @@ def engines(
     return list(backends.of(device.backend).engines(device, scrypt_n, memory_bytes, tuning, note))
 
 
+REOPEN_SECONDS = 30.0
+"""For a device that failed, to compute one label in a child process; its kernel was compiled before."""
+
+
+def reopen(engine: Engine, ask: Ask | None = None) -> bool:
+    """Opens the device of an engine again after a failure; False for an engine that has nothing to open.
+
+    A child process tries it first, so that a driver that hangs now does not take the program along. Raises
+    `KernelError` when the driver hangs, crashes or refuses, or when its first label is wrong.
+    """
+    from . import discovery
+
+    if not isinstance(engine, Reopenable):
+        return False
+    device, layout = engine.device, asdict(engine.layout)
+    label, _ = _first_label(device, engine.scrypt_n, layout, ask or discovery.ask, REOPEN_SECONDS)
+    expected = _right_label(engine.scrypt_n)
+    if label != expected:
+        raise KernelError(_wrong_first_label(device, label, expected))
+    engine.reopen()
+    return True
+
+
 def _tried(device: Device, scrypt_n: int, tuning: Any, ask: Ask, note: Callable[[str], None]) -> Any:
     """The first layout that gives a right label: the tuned or default one, else the simplest."""
-    from . import discovery, plan_gpu, scrypt_scalar
+    from . import discovery
 
-    expected = scrypt_scalar.label32(bytes(32), 0, scrypt_n)
-    found = b""
+    expected, label = _right_label(scrypt_n), b""
     for wanted in (asdict(tuning.layout) if tuning is not None else "default", "simple"):
-        question = {"device": asdict(device), "scrypt_n": scrypt_n, "layout": wanted}
-        answer = ask(device.backend, "open", question, timeout_s=discovery.OPEN_SECONDS)
-        found = bytes.fromhex(answer["label"])
-        if found == expected:
-            return plan_gpu.layout_of(answer["layout"])
-        note(
-            f"{device.name} (driver {device.driver}) computed a wrong first label with the layout "
-            f"{plan_gpu.layout_of(answer['layout']).describe()}"
-        )
+        label, layout = _first_label(device, scrypt_n, wanted, ask, discovery.OPEN_SECONDS)
+        if label == expected:
+            return layout
+        note(f"{device.name} (driver {device.driver}) computed a wrong first label with the layout {layout.describe()}")
     raise KernelError(
+        f"{_wrong_first_label(device, label, expected)}. It is not used; install another version of its driver."
+    )
+
+
+def _first_label(device: Device, scrypt_n: int, wanted: object, ask: Ask, seconds: float) -> tuple[bytes, Any]:
+    """Label 0 as a child process computes it on a device, and the layout that it used."""
+    from . import plan_gpu
+
+    question = {"device": asdict(device), "scrypt_n": scrypt_n, "layout": wanted}
+    answer = ask(device.backend, "open", question, timeout_s=seconds)
+    return bytes.fromhex(answer["label"]), plan_gpu.layout_of(answer["layout"])
+
+
+def _right_label(scrypt_n: int) -> bytes:
+    from . import scrypt_scalar
+
+    return scrypt_scalar.label32(bytes(32), 0, scrypt_n)
+
+
+def _wrong_first_label(device: Device, found: bytes, expected: bytes) -> str:
+    return (
         f"{device.name} (driver {device.driver}) computes wrong labels: label 0 is {found.hex()} instead of "
-        f"{expected.hex()}. It is not used; install another version of its driver."
+        f"{expected.hex()}"
     )
 
 

@@ -7,6 +7,7 @@ Specified in protocol 01-post-tools, section 8, "hang or crash at open".
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
@@ -29,6 +30,10 @@ OPEN_SECONDS = 120.0
 
 KILL_SECONDS = 3.0
 """A child that hangs inside the kernel of the system cannot be ended; after this time it is left alone."""
+
+
+_running: set[subprocess.Popen[bytes]] = set()
+"""Children that were not heard of yet; they end with the program, which does not wait for a driver."""
 
 
 class DriverFailure(KernelError):
@@ -61,6 +66,7 @@ def ask(
         )
     except OSError as error:
         raise DriverFailure(f"the {backend} driver could not be asked: {error.strerror or error}") from None
+    _running.add(child)
     try:
         answer, noise = child.communicate(json.dumps(document).encode(), timeout=timeout_s)
     except subprocess.TimeoutExpired:
@@ -72,6 +78,8 @@ def ask(
     except BaseException:
         _end(child)  # Ctrl-C goes to this process alone
         raise
+    finally:
+        _running.discard(child)
     if child.returncode < 0:
         raise DriverFailure(f"the {backend} driver crashed ({_signal_name(-child.returncode)}) at: {question}")
     try:
@@ -85,6 +93,12 @@ def ask(
     if not isinstance(found, dict) or "error" in found:
         raise DriverFailure(str(found["error"]) if isinstance(found, dict) else f"found {found!r}")
     return found.get("answer")
+
+
+@atexit.register
+def _end_all() -> None:
+    for child in list(_running):
+        _end(child)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

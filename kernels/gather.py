@@ -1,8 +1,8 @@
 """Any labels, not a range, on several devices at once: what checks and repairs of stored labels ask for.
 
 The indices of one call are cut into pieces that the devices take one after another. As in `pool`, a piece whose
-device failed is taken by another, three failures in a row retire an engine, and of a GPU's pieces some labels, the
-last among them, are recomputed on the CPU: a GPU that is found wrong is used no more.
+device failed is taken by another, the device is opened again, three failures in a row retire an engine, and of a
+GPU's pieces some labels, the last among them, are recomputed on the CPU: a GPU that is found wrong is used no more.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
+from . import device as devices
 from .device import Device, Engine, Labels, Stopped
-from .pool import FAILURES_TO_RETIRE, RETRY_SECONDS, AllDevicesFailed, Sample, WrongLabel
+from .pool import FAILURES_TO_RETIRE, RETRY_SECONDS, AllDevicesFailed
+from .sample import Sample, WrongLabel
 
 PIECE_SECONDS = 0.2
 
@@ -30,8 +32,10 @@ class Gather:
         engines: Sequence[Engine],
         sample: Sample | None = None,
         note: Callable[[str], None] = lambda message: None,
+        reopen: Callable[[Engine], bool] = devices.reopen,
     ) -> None:
         self._engines = list(engines)
+        self._reopen = reopen
         self._sample = sample
         self._note = note
         self._sizes = [engine.granularity for engine in engines]
@@ -108,8 +112,10 @@ class Gather:
             return False
         except Exception as error:  # whatever a driver raises: the device is judged by its failures
             self._failures[number] += 1
-            self._give_up(error, [number] if self._failures[number] >= FAILURES_TO_RETIRE else [])
-            self._stopped.wait(RETRY_SECONDS)
+            retired = self._failures[number] >= FAILURES_TO_RETIRE
+            self._give_up(error, [number] if retired else [])
+            if not retired and not self._stopped.wait(RETRY_SECONDS):
+                self._open_again(engine)
             return False
         out[piece] = found
         seconds = time.monotonic() - began
@@ -129,6 +135,13 @@ class Gather:
             right = self._sample.labels32(key, [int(indices[place])])[0].tobytes()
             if found[place].tobytes()[: len(right)] != right:
                 raise WrongLabel(device, int(indices[place]), right[:16], found[place, :16].tobytes())
+
+    def _open_again(self, engine: Engine) -> None:
+        """A device that cannot be opened fails at its next piece as well, and is judged by that."""
+        try:
+            self._reopen(engine)
+        except Exception as error:  # whatever a driver raises
+            self._note(f"{engine.device.name} could not be opened again: {error}")
 
     def _give_up(self, error: Exception, numbers: Sequence[int]) -> None:
         with self._lock:

@@ -173,7 +173,18 @@ def numbers(device: Device) -> DeviceNumbers:
         max_group=int(handle.max_work_group_size),
         lane_op=0 if kind == "cpu" else lane_op,
         hbm=any(word in device.name for word in _STACKED_MEMORY),
+        capability=_capability(handle) if kind == "nvidia" else None,
+        clock_hz=int(handle.max_clock_frequency) * 1e6 or None,
+        bandwidth=sensors.memory_bandwidth(device.pci) if kind == "nvidia" else None,
     )
+
+
+def _capability(handle: Any) -> tuple[int, int] | None:
+    """NVIDIA's number of the architecture; drivers that do not tell it raise."""
+    try:
+        return int(handle.compute_capability_major_nv), int(handle.compute_capability_minor_nv)
+    except Exception:
+        return None
 
 
 _VENDORS = (("nvidia", "nvidia"), ("amd", "advanced micro"), ("amd", "amd"), ("intel", "intel"))
@@ -246,6 +257,8 @@ class LabelEngine:
         self._card = card or _card(device, scrypt_n, memory_bytes, tuning, note, faults, plan)
         self._card.users += 1
         self._side = Side(self._card)
+        self._epoch = self._card.epoch
+        """Of the device, when the last call began."""
         self._stop = threading.Event()
         self._closed = False
 
@@ -253,6 +266,11 @@ class LabelEngine:
     def plan(self) -> Plan:
         """The plan in use; smaller than at first when memory could not be had."""
         return self._card.plan
+
+    @property
+    def layout(self) -> Layout:
+        """How the kernel is built."""
+        return self._card.plan.layout
 
     @property
     def granularity(self) -> int:
@@ -321,20 +339,32 @@ class LabelEngine:
     def _in_launches(self, count: int, compute: Callable[[int, int], None]) -> None:
         """Calls `compute` with (first, size) piece by piece; one that failed for want of memory again, smaller."""
         card, at = self._card, 0
-        while at < count:
-            if self._stop.is_set():
-                raise Stopped("the label engine was stopped")
-            generation, size = card.generation, card.size(count - at)
-            try:
-                self._side.hold(size)
-                compute(at, size)
-            except (card.cl.Error, CommandFailed) as error:
-                if not card.is_memory(error):
-                    with card.explained(f"computing {size} labels"):
-                        raise
-                card.shrink(generation, first_line(error))
-                continue
-            at += size
+        with card.gate.passed(self._stop):
+            self._epoch = card.epoch
+            card.check()
+            self._side.renew()
+            while at < count:
+                if self._stop.is_set():
+                    raise Stopped("the label engine was stopped")
+                generation, size = card.generation, card.size(count - at)
+                try:
+                    self._side.hold(size)
+                    compute(at, size)
+                except (card.cl.Error, CommandFailed) as error:
+                    if not card.is_memory(error):
+                        with card.explained(f"computing {size} labels"):
+                            raise
+                    card.shrink(generation, first_line(error))
+                    continue
+                at += size
+
+    def reopen(self) -> None:
+        """Opens the device again, unless another of its engines has done so since this one failed.
+
+        Raises `KernelError` when the device is gone or the driver refuses, `MemoryShortage` when not even one
+        work-group fits any more.
+        """
+        self._card.reopen(self._epoch, _handle(self.device))
 
     def stop(self) -> None:
         """Makes a running call end early with `Stopped`; later calls end at once. The device ends its launch."""

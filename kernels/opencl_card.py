@@ -4,6 +4,9 @@ Launches of all engines stand in one queue, one behind the other; results are re
 whose memory cannot be had goes on with half of it, and says so. Specified in protocol 01-post-tools, sections 1.3
 and 8.
 
+After a failure the card can be opened again: everything anew on the same device. What belonged to a driver that hangs
+is never given back, since that could hang as well.
+
 Completion is found by asking the event between sleeps: a blocking wait keeps a whole core spinning on NVIDIA's
 driver, callbacks come from driver threads that do so as well, and neither can be given up when a driver hangs.
 """
@@ -12,7 +15,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +27,12 @@ import numpy.typing as npt
 from . import plan_gpu
 from .device import Device, Labels, Stopped
 from .errors import KernelError
+from .gate import Gate
 from .plan_gpu import Plan
 
 SOURCE = Path(__file__).with_name("labels.cl")
-KERNELS = ("seed", "romix", "finish", "best", "seed_each", "finish_each")
+ROMIX = "romix"
+KERNELS = ("seed", ROMIX, "finish", "best", "seed_each", "finish_each")
 
 LAUNCH_SECONDS = 0.25
 """What one launch should take: a screen on the same card stays usable, and a stop is soon obeyed."""
@@ -47,6 +52,9 @@ HANG_SECONDS = 60.0
 CLOSE_SECONDS = 10.0
 """How long closing waits for a launch that is under way."""
 
+REOPEN_SECONDS = 10.0
+"""How long opening again waits for the calls of other engines of the device to end."""
+
 CANDIDATE_WORDS = 5
 """64-bit words of a VRF candidate: four of the value, and the index."""
 
@@ -57,11 +65,15 @@ _MEMORY_CODES = (-4, -6, -61)
 _OUT_OF_RESOURCES = -5
 
 
+_left_behind: list[Any] = []
+"""What belonged to lost devices, so that nobody gives it back."""
+
+
 class Faults:
     """Where a test makes a device fail: the methods are called at the places that their names say."""
 
     def step(self, what: str) -> None:
-        """Before "allocate", "launch" and "read"; may raise what the driver would."""
+        """Before "open", "allocate", "launch" and "read"; may raise what the driver would."""
 
     def labels(self, start: int, labels: Labels) -> None:
         """After labels were read; may change them."""
@@ -99,6 +111,9 @@ class Card:
     Raises `KernelError` when the driver refuses, `MemoryShortage` when not even one work-group of labels fits.
     """
 
+    _lost = ""
+    """Why the device is not used at present."""
+
     def __init__(
         self,
         cl: Any,
@@ -114,20 +129,30 @@ class Card:
         self.plan = plan
         self.faults = faults
         self.lock = threading.RLock()
+        self.gate = Gate()
+        """Every call of an engine passes it."""
         self.users = 0
         self.generation = 0
         """Rises when the memory is halved."""
+        self.epoch = 0
+        """Rises when the device is opened again."""
+        self._lost_epochs: set[int] = set()
         self.rate = 0.0
         """Labels a second while a launch computes."""
         self.busy_seconds = 0.0
         """Time that the device has computed."""
         self._max_allocation = max_allocation
         self._note = note
+        self._v: list[Any] = []
+        self._open(handle)
+
+    def _open(self, handle: Any) -> None:
+        cl = self.cl
         self._lost = ""
         self._last: Any = None
         self._free_at = 0.0
-        self._v: list[Any] = []
         with self.explained("opening it"):
+            self.faults.step("open")
             self.context = cl.Context([handle])
             profiling = cl.command_queue_properties.PROFILING_ENABLE
             self.queue = cl.CommandQueue(self.context, handle, profiling)
@@ -135,6 +160,45 @@ class Card:
         self._kernels = self._build()
         with self.lock:
             self._allocate()
+
+    def reopen(self, epoch: int, handle: Any) -> None:
+        """Everything anew, unless another engine has seen to it since `epoch`.
+
+        Raises `KernelError` when the driver refuses, `MemoryShortage` when not even one work-group fits any more.
+        """
+        with self.gate.shut(REOPEN_SECONDS) as alone:
+            if epoch != self.epoch:
+                return
+            if not alone:
+                raise KernelError(f"{self.device.name}: another launch is still under way on it")
+            with self.lock:
+                if self._lost:
+                    self._lost_epochs.add(self.epoch)
+                    _left_behind.append((self.context, self.queue, self.transfer, self._kernels, self._last))
+                self.release(self.epoch, self._v)
+                self._v.clear()
+                self.epoch += 1
+                try:
+                    self._open(handle)
+                except KernelError as error:
+                    self._lost = str(error)
+                    raise
+
+    def release(self, epoch: int, buffers: Iterable[Any]) -> None:
+        """Gives the buffers of an epoch back; those of a driver that hung in it stay where they are."""
+        for buffer in buffers:
+            if epoch in self._lost_epochs:
+                _left_behind.append(buffer)
+                continue
+            try:
+                buffer.release()
+            except self.cl.Error:
+                pass  # the device has forgotten it already
+
+    def check(self) -> None:
+        """Raises `KernelError` when the device was lost."""
+        if self._lost:
+            raise KernelError(self._lost)
 
     @contextmanager
     def explained(self, deed: str) -> Iterator[None]:
@@ -147,18 +211,26 @@ class Card:
             ) from None
 
     def _build(self) -> dict[str, Any]:
-        options = [f"-D{name}={value}" for name, value in self.plan.layout.options(self.plan.scrypt_n).items()]
-        with self.explained(f"building the kernel ({self.plan.layout.describe()})"):
-            try:
-                return self._compiled(options)
-            except self.cl.Error:
-                # a driver's cache of programs may have kept a broken one (a PoCL process that was killed leaves
-                # such); another option makes it another program
-                return self._compiled([*options, "-DATTEMPT=2"])
+        """Two programs: only romix depends on N and the layout, the others come from the driver's cache."""
+        layout = self.plan.layout
+        options = [f"-D{name}={value}" for name, value in layout.options(self.plan.scrypt_n).items()]
+        with self.explained(f"building the kernel ({layout.describe()})"):
+            return {
+                **self._compiled(["-DPART=1", *options], [ROMIX]),
+                **self._compiled(["-DPART=2"], [name for name in KERNELS if name != ROMIX]),
+            }
 
-    def _compiled(self, options: list[str]) -> dict[str, Any]:
+    def _compiled(self, options: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+        try:
+            return self._program(options, names)
+        except self.cl.Error:
+            # a driver's cache of programs may have kept a broken one (a PoCL process that was killed leaves
+            # such); another option makes it another program
+            return self._program([*options, "-DATTEMPT=2"], names)
+
+    def _program(self, options: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
         program = self.cl.Program(self.context, SOURCE.read_text()).build(["-w", *options], cache_dir=False)
-        return {name: self.cl.Kernel(program, name) for name in KERNELS}
+        return {name: self.cl.Kernel(program, name) for name in names}
 
     # -- memory ------------------------------------------------------------------------------------------------
 
@@ -183,8 +255,7 @@ class Card:
 
     def _halve(self, reason: str) -> None:
         before = self.plan
-        for buffer in self._v:
-            buffer.release()
+        self.release(self.epoch, self._v)
         self._v.clear()
         self.plan = plan_gpu.halved(before, self._max_allocation)
         self.generation += 1
@@ -225,8 +296,7 @@ class Card:
     def launch(self, state: Any, count: int, seed: Callable[[], Any], finish: Callable[[], Any]) -> Launch:
         """Puts `seed`, romix and `finish` behind what the queue holds and returns at once."""
         with self.lock:
-            if self._lost:
-                raise KernelError(self._lost)
+            self.check()
             self.faults.step("launch")
             plan, layout = self.plan, self.plan.layout
             work = min(plan.slots, -(-count // layout.unit) * layout.unit)
@@ -273,6 +343,7 @@ class Card:
                     raise CommandFailed(status)
                 return
             now = time.monotonic()
+            self.check()  # another thread may have given the device up
             if now - began > limit_s:
                 self._lost = (
                     f"{self.device.name} (driver {self.device.driver}) has not answered for {limit_s:.0f} s: it is lost"
@@ -287,18 +358,20 @@ class Card:
 
     def leave(self) -> None:
         """One engine less; the last one takes the memory along, when the device is done with it."""
-        with self.lock:
+        if not self.lock.acquire(timeout=CLOSE_SECONDS):
+            return  # it hangs while it is opened again
+        try:
             self.users -= 1
             if self.users > 0 or self._lost:
                 return
-            try:
-                if self._last is not None:
-                    self._until_done(self._last, None, CLOSE_SECONDS, failures=False)
-            except KernelError:
-                return  # it hangs; the system takes the memory when the program ends
-            for buffer in self._v:
-                buffer.release()
+            if self._last is not None:
+                self._until_done(self._last, None, CLOSE_SECONDS, failures=False)
+            self.release(self.epoch, self._v)
             self._v.clear()
+        except KernelError:
+            return  # it hangs; the system takes the memory when the program ends
+        finally:
+            self.lock.release()
 
 
 class Side:
@@ -306,12 +379,24 @@ class Side:
 
     def __init__(self, card: Card) -> None:
         self._card = card
+        self._forget()
+        self.best: Any = self._buffer(8 * CANDIDATE_WORDS)
+
+    def _forget(self) -> None:
+        self.epoch = self._card.epoch
         self._room = 0
         self._commitment: tuple[bytes, Any] = (b"", None)
         self.state: Any = None
         self.labels: Any = None
         self.groups: Any = None
-        self.best = self._buffer(8 * CANDIDATE_WORDS)
+
+    def renew(self) -> None:
+        """At the beginning of a call: other buffers where the device was opened again."""
+        if self.epoch != self._card.epoch:
+            known = (self.state, self.labels, self.groups, self.best, self._commitment[1])
+            self._card.release(self.epoch, (buffer for buffer in known if buffer is not None))
+            self._forget()
+            self.best = self._buffer(8 * CANDIDATE_WORDS)
 
     def _buffer(self, size: int) -> Any:
         return self._card.cl.Buffer(self._card.context, self._card.cl.mem_flags.READ_WRITE, size)

@@ -62,6 +62,12 @@ class DeviceNumbers:
     """Whether the backend can turn rotations into multiplications (CUDA)."""
     hbm: bool = False
     """Stacked memory: enough bandwidth that storing every row is best."""
+    capability: tuple[int, int] | None = None
+    """NVIDIA's number of the architecture."""
+    clock_hz: float | None = None
+    """Of the compute units, at most; None where the driver does not tell."""
+    bandwidth: float | None = None
+    """Bytes a second of the memory, at most; None where the driver does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +113,8 @@ class Layout:
         group = self.group
         while group > max_group:
             group //= 2
-        if self.lanes == 4 and self.lane_op == 0 and self.free and gap > 1:
-            group = 4  # labels of one group wait for each other at every exchange through local memory
+        if self.lanes == 4 and self.lane_op == 0 and gap > 1:
+            group = 4  # exchange through local memory needs the whole group, and labels do not recompute equally long
         return replace(self, gap=gap, group=max(group, self.lanes), free=int(self.free and gap > 1))
 
     def describe(self) -> str:
@@ -140,8 +146,16 @@ def layout_of(values: Mapping[str, object]) -> Layout:
     if set(values) != set(names) or not all(type(value) is int for value in values.values()):
         raise ValueError(f"found {dict(values)!r}, expected whole numbers {', '.join(names)}")
     layout = Layout(**{name: int(str(value)) for name, value in values.items()})
-    powers = (layout.gap, layout.lanes, layout.vec, layout.ilv, layout.tile, layout.group)
-    if any(value < 1 or value & (value - 1) for value in powers) or layout.lanes not in (1, 4) or layout.vec > 16:
+    powers = (layout.gap, layout.tile, layout.group)
+    choices = (
+        (layout.lanes, (1, 4)),
+        (layout.vec, (4, 8, 16)),
+        (layout.ilv, (1, 2)),
+        (layout.free, (0, 1)),
+        (layout.lane_op, range(4)),
+        (layout.rot_mul, range(16)),
+    )
+    if any(value < 1 or value & (value - 1) for value in powers) or any(value not in known for value, known in choices):
         raise ValueError(f"{layout} is not a layout of the kernel")
     return layout
 
@@ -279,18 +293,53 @@ def candidates(numbers: DeviceNumbers) -> list[Layout]:
     if numbers.kind == "cpu":
         wide = [Layout(vec=vec, ilv=ilv, group=1) for vec in (16, 8, 4) for ilv in (2, 1)]
         return [*wide, Layout(vec=16, ilv=2, gap=2, group=1), Layout(vec=8, ilv=2, gap=2, group=1)]
-    lanes = [1, 4] if numbers.lane_op else [1]
-    gaps, tiles = [2, 1, 4], [1, 32]
-    if numbers.hbm:
-        gaps = [1, 2, 4]
+    lanes, tiles = ([1, 4] if numbers.lane_op else [1]), [1, 32]
     if numbers.kind == "amd" and numbers.lane_op:
         lanes, tiles = [4, 1], [32, 1]  # lane exchange costs nothing there, and four items join their accesses
     return [
         Layout(gap=gap, lanes=lane, free=int(gap > 1), tile=tile, lane_op=numbers.lane_op if lane == 4 else 0)
-        for gap in gaps
+        for gap in gaps(numbers)
         for lane in lanes
         for tile in tiles
     ]
+
+
+GAPS = (1, 2, 4)
+
+MIX_CYCLES = {"16 lanes": (1098, 1126, 1168), "32 lanes": (838, 855, 947)}
+"""Cycles of a warp's block mix on NVIDIA, where the integer pipe of a quarter multiprocessor has so many lanes: first
+half; a turn of the second half that stores every row; a turn that may recompute. Counted by `bench.gpu_static`."""
+
+WORTH_A_LARGER_GAP = 0.95
+"""A smaller gap is taken unless it is slower than this part of the best one: what is recomputed costs energy."""
+
+
+def expected_rate(numbers: DeviceNumbers, gap: int, scrypt_n: int = 8192) -> float | None:
+    """Labels a second by the roofline, the lower of what integer units and memory allow; None without the figures.
+
+    A model that says which gap is best, not how fast a card is.
+    """
+    if numbers.kind != "nvidia" or not (numbers.capability and numbers.clock_hz and numbers.bandwidth):
+        return None
+    fill, stored, free = MIX_CYCLES["32 lanes" if numbers.capability >= (12, 0) else "16 lanes"]
+    cycles = scrypt_n * (fill + (stored if gap == 1 else (1 + (gap - 1) / 2) * free))
+    integer = numbers.compute_units * ITEMS_PER_UNIT * numbers.clock_hz / cycles
+    memory = numbers.bandwidth / (scrypt_n * ROW_BYTES * (1 + 1 / gap))
+    return min(integer, memory)
+
+
+def gaps(numbers: DeviceNumbers) -> list[int]:
+    """Lookup gaps, the most promising first: by the roofline where the driver tells its figures, else by the kind."""
+    rates = {gap: rate for gap in GAPS if (rate := expected_rate(numbers, gap)) is not None}
+    if rates:
+        enough = WORTH_A_LARGER_GAP * max(rates.values())
+        first = min(gap for gap, rate in rates.items() if rate >= enough)
+        return [first, *sorted((gap for gap in GAPS if gap != first), key=lambda gap: -rates[gap])]
+    if numbers.hbm:
+        return [1, 2, 4]
+    # GeForce 40 and 50 have two to three times the integer units of their predecessors for the same bandwidth
+    starved = numbers.capability is not None and (numbers.capability == (8, 9) or numbers.capability >= (12, 0))
+    return [4, 2, 1] if starved else [2, 1, 4]
 
 
 def refinements(numbers: DeviceNumbers, best: Layout) -> list[Tuning]:

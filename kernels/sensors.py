@@ -1,4 +1,4 @@
-"""What a graphics card's driver tells beside computing: temperature and free memory.
+"""What a graphics card's driver tells beside computing: temperature, free memory, bandwidth.
 
 NVIDIA's management library is asked directly (it is part of the driver); AMD's and Intel's kernel drivers show the
 figures as files below the card's PCI device. Whatever is absent is None; nothing here raises.
@@ -14,6 +14,8 @@ from typing import Any
 
 PCI_DEVICES = Path("/sys/bus/pci/devices")
 _NVML_TEMPERATURE_GPU = 0
+_NVML_CLOCK_MEMORY = 2
+_TRANSFERS_A_CLOCK = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,24 @@ def read(pci: str | None, nvml: Any = None, root: Path = PCI_DEVICES) -> Reading
         return _from_files(folder)
     library = nvml if nvml is not None else _nvml()
     return Reading() if library is None else _from_nvml(library, pci)
+
+
+def memory_bandwidth(pci: str | None, nvml: Any = None) -> float | None:
+    """Bytes a second that the memory of an NVIDIA card moves at most; None for others, or where it is not told."""
+    library = nvml if nvml is not None else _nvml()
+    if pci is None or library is None:
+        return None
+    handle, megahertz, bits = ctypes.c_void_p(), ctypes.c_uint(), ctypes.c_uint()
+    try:
+        if (
+            library.nvmlDeviceGetHandleByPciBusId_v2(pci.encode(), ctypes.byref(handle)) != 0
+            or library.nvmlDeviceGetMaxClockInfo(handle, _NVML_CLOCK_MEMORY, ctypes.byref(megahertz)) != 0
+            or library.nvmlDeviceGetMemoryBusWidth(handle, ctypes.byref(bits)) != 0
+        ):
+            return None
+    except (OSError, AttributeError):
+        return None
+    return _TRANSFERS_A_CLOCK * megahertz.value * 1e6 * bits.value / 8 or None
 
 
 def _from_files(folder: Path) -> Reading:

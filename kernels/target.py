@@ -80,7 +80,13 @@ def supported_variants() -> tuple[str, ...]:
     return tuple(names)
 
 
-def _choose(forced: str | None) -> Variant:
+def _forced() -> tuple[str | None, tuple[str, ...]]:
+    """The variant that the environment asks for, and what it leaves out: `avx2-vaes` has AES, but not on vectors."""
+    name, *without = (os.environ.get(FORCE_VARIABLE) or "").split("-")
+    return name or None, tuple(without)
+
+
+def _choose(forced: str | None, without: tuple[str, ...] = ()) -> Variant:
     supported = supported_variants()
     if forced is None:
         chosen = supported[-1]
@@ -89,6 +95,8 @@ def _choose(forced: str | None) -> Variant:
             f"{FORCE_VARIABLE}={forced!r} is not a variant; expected one of "
             f"{', '.join(variant.name for variant in VARIANTS)}"
         )
+    elif unknown := [feature for feature in without if feature not in _FORCED_EXTRAS.get(forced, ())]:
+        raise KernelError(f"{FORCE_VARIABLE}: {unknown[0]!r} cannot be left out of {forced}")
     elif forced not in supported:
         raise KernelError(
             f"{FORCE_VARIABLE}={forced} needs instructions that this processor lacks; it can run {', '.join(supported)}"
@@ -107,23 +115,24 @@ def variant() -> Variant:
     """
     from numba.core import config, registry
 
-    forced = os.environ.get(FORCE_VARIABLE) or None
-    chosen = _choose(forced)
+    forced, without = _forced()
+    chosen = _choose(forced, without)
     config.CACHE_DIR = str(cache_directory())
     if forced in _FORCED_CPU and _is_x86():
         if "_toplevel_target_context" in vars(registry.cpu_target):
             raise KernelError(f"{FORCE_VARIABLE} came too late: numba has already compiled code in this process")
         config.CPU_NAME = _FORCED_CPU[forced]
-        config.CPU_FEATURES = ",".join(f"+{name}" for name in _FORCED_EXTRAS[forced] if name in _host_features())
+        extras = [name for name in _FORCED_EXTRAS[forced] if name in _host_features() and name not in without]
+        config.CPU_FEATURES = ",".join(f"+{name}" for name in extras)
     return chosen
 
 
 def has_feature(name: str) -> bool:
     """Whether code of the variant in use may use an instruction set extension, by LLVM's name for it."""
-    forced = os.environ.get(FORCE_VARIABLE) or None
+    forced, without = _forced()
     if forced in _FORCED_CPU and _is_x86():
         base = ("avx2", "bmi", "fma") if forced == "avx2" else ()
-        return name in _host_features() and name in (*base, *_FORCED_EXTRAS[forced])
+        return name in _host_features() and name in (*base, *_FORCED_EXTRAS[forced]) and name not in without
     return name in _host_features()
 
 

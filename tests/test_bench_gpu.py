@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bench import gpu
+from bench import gpu, gpu_pocl
+from bench.settings import Settings
 from kernels import opencl, tune
 from kernels.device import Device, Labels
 from tests import pocl
@@ -35,6 +37,32 @@ def test_dry_run_on_pocl(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert found["best"]["layout"]["vec"] in (4, 8, 16)
     text = page.read_text()
     assert text.startswith("# Benchmarks\n\ntext\n") and pocl.device().name in text
+
+
+@pocl.needed
+@pytest.mark.slow
+def test_pocl_against_hashlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comparison itself, not its outcome: a machine that runs tests is too busy for that."""
+    monkeypatch.setattr(gpu_pocl, "TUNE_SECONDS", 3.0)
+    shown: list[object] = []
+    figures = gpu_pocl.run(Settings(threads=1, seconds=0.2, rounds=2, scrypt_n=256), shown.append)
+    assert figures["device"] == pocl.device().name and figures["layouts_tried"] >= 1
+    mine, other = float(figures["labels_per_core_second"]), float(figures["hashlib_per_core_second"])  # type: ignore[arg-type]
+    assert mine > 0 and other > 0 and len(shown) == 1
+    assert 0.5 * mine / other < float(figures["ratio"]) < 2 * mine / other  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("found", "hashlib", "reason"), [([], True, "no PoCL"), ([replace(CARD, aliases=("pocl",))], False, "refuses")]
+)
+def test_without_pocl_or_hashlib_nothing_is_measured(
+    monkeypatch: pytest.MonkeyPatch, found: list[Device], hashlib: bool, reason: str
+) -> None:
+    monkeypatch.setattr(gpu_pocl.device, "devices", lambda: found)
+    monkeypatch.setattr(gpu_pocl.measuring, "hashlib_accepts", lambda scrypt_n: hashlib)
+    shown: list[object] = []
+    assert reason in str(gpu_pocl.run(Settings(threads=1), shown.append)["skipped"])
+    assert "not measured" in str(shown[0])
 
 
 @pocl.needed
@@ -80,8 +108,6 @@ def test_cards_with_public_figures(name: str, gigabytes: int | None) -> None:
 
 
 def test_a_device_can_be_named() -> None:
-    from dataclasses import replace
-
     assert gpu.selector_of(CARD) == "0"
     assert gpu.selector_of(replace(CARD, id=None, pci="0000:01:00.0")) == "0000:01:00.0"
     assert gpu.selector_of(replace(CARD, id=None, aliases=("opencl", "pocl"))) == "pocl"

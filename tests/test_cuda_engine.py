@@ -7,7 +7,6 @@ order of queued work, with memory that runs out, devices that fail, callers that
 from __future__ import annotations
 
 import json
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -20,21 +19,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kernels import backends, cuda, cuda_driver, plan_gpu, scrypt_scalar, sensors
+from kernels import cuda, cuda_plan, plan_gpu, scrypt_scalar, sensors
 from kernels.cuda import AHEAD, SETS, DeviceFailure, LabelEngine
-from kernels.cuda_driver import CupyDriver, DriverError, OutOfMemory, Properties
-from kernels.device import Device, Labels, Stopped, VrfCandidate
+from kernels.cuda_driver import DriverError, OutOfMemory, Properties
+from kernels.device import Labels, Stopped
 from kernels.errors import KernelError, MemoryShortage
 from kernels.plan_gpu import Layout
 from kernels.pool import Pool
 from tests.cuda_shim.build import cache_folder, require_compiler
-from tests.cuda_shim.cupy_module import CUDARuntimeError, FakeCupy
 from tests.cuda_shim.driver import ShimDriver, small_card
+from tests.cuda_shim.engine import KEY, PLAIN, SHARED, SLOTS, compute, expected, open_engine, room
 
-KEY = bytes.fromhex("72f83ca99604810287652e3402f62784f66ceecc3ca7fda28e680aa816cff153")
-PLAIN = Layout(group=32)
-SHARED = Layout(lanes=4, lane_op=2, group=32)
-SLOTS = 32
 SOON = 20.0
 """Seconds within which what must happen happens."""
 
@@ -46,30 +41,6 @@ H100 = Properties("H100", 132, (9, 0), 65536, 2048, 80 << 30, "0000:02:00.0")
 def folder(pytestconfig: pytest.Config) -> Path:
     require_compiler()
     return cache_folder(pytestconfig)
-
-
-def room(layout: Layout, scrypt_n: int, slots: int) -> int:
-    """Bytes that hold just so many labels in flight."""
-    return slots * max(-(-layout.label_bytes(scrypt_n) * 8 // 7), 8 * plan_gpu.ENGINES * plan_gpu.SIDE_BYTES) + 8
-
-
-def open_engine(
-    driver: ShimDriver, scrypt_n: int = 16, layout: Layout = PLAIN, slots: int = SLOTS, device: Device | None = None
-) -> LabelEngine:
-    device = device or cuda.device_of(driver.properties, "535.54, CUDA 12.2")
-    return LabelEngine(device, scrypt_n, layout=layout, memory_bytes=room(layout, scrypt_n, slots), driver=driver)
-
-
-def compute(engine: LabelEngine, start: int, count: int, key: bytes = KEY) -> tuple[str, VrfCandidate]:
-    out = np.full((count, 16), 0xEE, np.uint8)
-    candidate = engine.labels(key, start, count, out)
-    return out.tobytes().hex(), candidate
-
-
-def expected(start: int, count: int, scrypt_n: int = 16, key: bytes = KEY) -> tuple[str, VrfCandidate]:
-    full = [scrypt_scalar.label32(key, start + i, scrypt_n) for i in range(count)]
-    least = min(range(count), key=lambda i: (full[i], i))
-    return "".join(label[:16].hex() for label in full), VrfCandidate(start + least, full[least])
 
 
 # -- labels
@@ -178,8 +149,8 @@ def test_rows_may_lie_in_four_buffers(folder: Path, monkeypatch: pytest.MonkeyPa
     def four(*arguments: Any, **more: Any) -> plan_gpu.Plan:
         return replace(planned(*arguments, **more), per_buffer=PLAIN.unit, buffers=4)
 
-    planned = cuda.plan
-    monkeypatch.setattr(cuda, "plan", four)
+    planned = cuda_plan.plan
+    monkeypatch.setattr(cuda_plan, "plan", four)
     driver = ShimDriver(folder, order=8)
     engine = open_engine(driver, 128, slots=4 * PLAIN.unit)
     rows = f"allocate {PLAIN.unit * PLAIN.label_bytes(128)}"
@@ -312,6 +283,88 @@ def test_a_device_that_is_lost_can_still_be_closed(folder: Path) -> None:
     assert driver.closed
 
 
+class Recovers(ShimDriver):
+    """Everything that is queued fails until the device was opened `times` more times."""
+
+    def __init__(self, folder: Path, order: int = 0, times: int = 1) -> None:
+        super().__init__(folder, order=order, before_launch=self._refuse)
+        self.lost, self.times = False, times
+
+    def compile(self, *words: Any) -> Any:
+        if self.lost:
+            self.times -= 1
+            self.lost = self.times > 0
+        if self.lost:
+            raise DriverError("compiling the kernels failed: cudaErrorDevicesUnavailable")
+        return super().compile(*words)
+
+    def _refuse(self, name: str) -> None:
+        if self.lost:
+            raise DriverError(f"launching {name} failed: cudaErrorLaunchFailure")
+
+
+@pytest.mark.parametrize("order", [0, 7])
+def test_a_device_that_recovers_is_opened_again(folder: Path, order: int) -> None:
+    driver = Recovers(folder, order)
+    engine = open_engine(driver)
+    assert compute(engine, 0, 100) == expected(0, 100)
+    driver.lost = True
+    with pytest.raises(DeviceFailure, match="cudaErrorLaunchFailure"):
+        compute(engine, 0, 100)
+    engine.reopen()
+    assert compute(engine, 2**32 - 9, 3 * SLOTS + 5) == expected(2**32 - 9, 3 * SLOTS + 5)
+    engine.close()
+    assert driver.allocated_bytes == 0
+
+
+def test_a_device_that_cannot_be_opened_again_says_so_and_may_be_tried_once_more(folder: Path) -> None:
+    driver = Recovers(folder, times=2)
+    engine = open_engine(driver)
+    driver.lost = True
+    with pytest.raises(DeviceFailure):
+        compute(engine, 0, 10)
+    with pytest.raises(DriverError, match="cudaErrorDevicesUnavailable"):
+        engine.reopen()
+    assert driver.allocated_bytes == 0
+    with pytest.raises(DeviceFailure, match=r"Fake \(driver 535.54, CUDA 12.2\) could not be opened again"):
+        compute(engine, 0, 10)
+    engine.reopen()
+    assert compute(engine, 0, 10) == expected(0, 10)
+    engine.close()
+
+
+def test_two_callers_open_a_device_once_and_not_below_each_other(folder: Path) -> None:
+    opened: list[int] = []
+    both_failed = threading.Barrier(2, timeout=SOON)
+
+    class Counted(Recovers):
+        def compile(self, *words: Any) -> Any:
+            opened.append(len(opened))
+            return super().compile(*words)
+
+    driver = Counted(folder, order=3)
+    engine = open_engine(driver)
+    driver.lost = True
+    results: dict[int, Any] = {}
+
+    def work(start: int) -> None:
+        with pytest.raises(DeviceFailure):
+            compute(engine, start, 90)
+        both_failed.wait()
+        engine.reopen()
+        results[start] = compute(engine, start, 90)
+
+    threads = [threading.Thread(target=work, args=(start,)) for start in (0, 5000)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(SOON)
+    assert results == {start: expected(start, 90) for start in (0, 5000)}
+    assert len(opened) == 2, "at first, and once more for both"
+    engine.close()
+    assert driver.allocated_bytes == 0
+
+
 @pytest.mark.parametrize("scrypt_n", [0, 1, 3, 100])
 def test_an_n_that_is_no_power_of_two_is_refused(folder: Path, scrypt_n: int) -> None:
     with pytest.raises(KernelError, match=f"scrypt N is {scrypt_n}, expected a power of two"):
@@ -324,10 +377,14 @@ def test_a_layout_that_cuda_does_not_have_is_refused(folder: Path, layout: Layou
         open_engine(ShimDriver(folder), 16, layout)
 
 
-def test_a_kernel_that_does_not_compile_is_an_error_with_the_compilers_words(folder: Path) -> None:
+def test_a_kernel_that_does_not_compile_is_an_error_with_the_compilers_words(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     driver = ShimDriver(folder)
-    with pytest.raises(DriverError, match="LANES = 4 with ILV"):
-        open_engine(driver, layout=Layout(lanes=4, ilv=2, gap=2, group=32))
+    broken = cuda_plan.source() + '\nstatic_assert(N == 3, "no such kernel here");\n'
+    monkeypatch.setattr(cuda_plan, "source", lambda: broken)
+    with pytest.raises(DriverError, match="no such kernel here"):
+        open_engine(driver)
     assert driver.closed
 
 
@@ -511,19 +568,19 @@ def test_a_device_is_never_without_work_and_the_host_sleeps(callers: int) -> Non
 
 def test_labels_in_flight_are_whole_waves_and_no_more_than_registers_hold() -> None:
     gap_4 = Layout(gap=4, free=1)
-    plan = cuda.plan(H100, gap_4, 8192, registers=107, free=79 << 30)
-    assert cuda.resident_labels(H100, gap_4, 107) == 132 * 4 * 4 * 32
+    plan = cuda_plan.plan(H100, gap_4, 8192, registers=107, free=79 << 30)
+    assert cuda_plan.resident_labels(H100, gap_4, 107) == 132 * 4 * 4 * 32
     assert plan.slots == 132 * 4 * 4 * 32, "memory would hold more, but they would wait for a second turn"
-    plan = cuda.plan(RTX_3090, Layout(), 8192, registers=78, free=23 << 30)
+    plan = cuda_plan.plan(RTX_3090, Layout(), 8192, registers=78, free=23 << 30)
     assert plan.slots % (82 * 128) == 0
     assert plan.slots == 82 * 128, "one full wave; the memory holds 1.9"
     assert plan.buffers <= plan_gpu.MAX_BUFFERS
     assert plan.buffers * plan.buffer_bytes <= 23 << 30
-    half = cuda.plan(RTX_3090, Layout(gap=2, free=1), 8192, 107, 23 << 30, limit=8 << 30)
+    half = cuda_plan.plan(RTX_3090, Layout(gap=2, free=1), 8192, 107, 23 << 30, limit=8 << 30)
     assert half.buffers * half.buffer_bytes <= 8 << 30
     assert half.slots % (82 * 128) == 0 or half.slots < 82 * 128
     shared = Layout(lanes=4, lane_op=2)
-    assert cuda.resident_labels(RTX_3090, shared, 40) == 82 * 4 * 12 * 8
+    assert cuda_plan.resident_labels(RTX_3090, shared, 40) == 82 * 4 * 12 * 8
 
 
 @pytest.mark.parametrize(("card", "gap"), [(RTX_3090, 2), (H100, 1)])
@@ -532,130 +589,6 @@ def test_a_device_without_a_tuning_gets_the_planners_layout(folder: Path, card: 
     engine = LabelEngine(cuda.device_of(card, ""), 16, memory_bytes=room(Layout(gap=gap), 16, 128), driver=driver)
     assert (engine.layout.gap, engine.layout.lanes) == (gap, 1) or engine.layout.gap > gap
     engine.close()
-
-
-# -- CuPy
-
-
-@pytest.fixture
-def cupy(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeCupy:
-    """A CuPy with two cards."""
-    module = FakeCupy(folder, [small_card(), replace(small_card(2), name="Other", pci="0000:0a:00.0")])
-    monkeypatch.setitem(sys.modules, "cupy", module)
-    monkeypatch.setattr(cuda_driver, "DRIVER_VERSION_FILE", tmp_path / "version")
-    return module
-
-
-def test_devices_are_listed_with_what_a_person_needs(cupy: FakeCupy) -> None:
-    first, second = cuda.devices()
-    assert cuda.absence() is None
-    assert (first.name, first.device_class, first.backend, first.id) == ("[GPU] CUDA/Fake", "GPU", "cuda", None)
-    assert (first.pci, second.pci) == ("0000:01:00.0", "0000:0a:00.0")
-    assert (second.name, second.compute_units, second.memory_bytes) == ("[GPU] CUDA/Other", 2, 1 << 30)
-    assert first.driver == "CUDA 12.4"
-    cuda_driver.DRIVER_VERSION_FILE.write_text("550.54.14\n")
-    assert cuda.devices()[0].driver == "550.54.14, CUDA 12.4"
-
-
-def test_a_card_that_may_not_be_used_is_passed_over(cupy: FakeCupy) -> None:
-    cupy.compute_modes[0] = 2
-    assert [device.pci for device in cuda.devices()] == ["0000:0a:00.0"]
-    assert "Fake at 0000:01:00.0 is in compute mode `prohibited`" in str(cuda.absence())
-
-
-def test_an_engine_through_cupy_computes_right_labels_on_the_card_that_was_asked_for(cupy: FakeCupy) -> None:
-    device = cuda.devices()[1]
-    engine = LabelEngine(device, 16, layout=PLAIN, memory_bytes=room(PLAIN, 16, SLOTS))
-    assert compute(engine, 2**32 - 50, 100) == expected(2**32 - 50, 100)
-    right = [scrypt_scalar.label32(KEY, index, 16) for index in (3, 1, 2**63)]
-    assert [row.tobytes() for row in engine.labels32([KEY], [3, 1, 2**63])] == right
-    assert engine.busy_seconds > 0
-    engine.close()
-    assert cupy.drivers[0].trace == []
-    assert cupy.drivers[1].allocated_bytes == 0
-    pair = cuda.engines(device, 16, memory_bytes=room(PLAIN, 16, 64))
-    assert pair[0] is pair[1]
-    pair[0].close()
-
-
-def test_the_backend_answers_what_discovery_and_the_pool_ask(cupy: FakeCupy) -> None:
-    backend = backends.of("cuda")
-    device = backend.devices()[0]
-    assert backend.passed_over() == []
-    known = backend.numbers(device)
-    assert (known.kind, known.compute_units, known.hbm) == ("nvidia", 1, False)
-    for layout in (PLAIN, plan_gpu.simplest(known)):
-        assert backend.first_label(device, 16, layout) == scrypt_scalar.label32(bytes(32), 0, 16)
-    cupy.drivers[0].refuse_above = 3 * PLAIN.unit * PLAIN.label_bytes(128)
-    notes: list[str] = []
-    limit = room(PLAIN, 128, 4 * PLAIN.unit)
-    engines = backend.engines(device, 128, limit, plan_gpu.Tuning(PLAIN), notes.append)
-    assert len(engines) == 2
-    assert len(notes) == 1
-    out = np.empty((3, 16), np.uint8)
-    assert engines[0].labels(KEY, 5, 3, out) == expected(5, 3, 128)[1]
-    for engine in engines:
-        engine.close()
-
-
-def test_cupys_errors_become_ours(cupy: FakeCupy) -> None:
-    driver = CupyDriver("0000:01:00.0")
-    with pytest.raises(OutOfMemory, match="allocating 2,048 MiB failed: cudaErrorMemoryAllocation"):
-        driver.allocate(2 << 30)
-    with pytest.raises(DriverError, match="compiling the kernels with -DNO=1 failed"):
-        driver.compile("KERNEL(64) void this is not C++", ["-DNO=1"], ["seed"])
-    with pytest.raises(DriverError, match=r"no CUDA device at 0000:ff:00.0 any more: cudaErrorInvalidDevice"):
-        CupyDriver("0000:ff:00.0")
-
-
-def test_memory_that_cupy_refuses_halves_the_labels_in_flight(cupy: FakeCupy) -> None:
-    cupy.drivers[0].refuse_above = 3 * PLAIN.unit * PLAIN.label_bytes(128)
-    engine = LabelEngine(cuda.devices()[0], 128, layout=PLAIN, memory_bytes=room(PLAIN, 128, 8 * PLAIN.unit))
-    assert engine.granularity == 2 * PLAIN.unit
-    assert "cudaErrorMemoryAllocation" in engine.notes[0]
-    engine.close()
-
-
-class Broken:
-    """A finder in place of the module cupy that raises an error at import."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        if name == "cupy":
-            raise self.error
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (ModuleNotFoundError("No module named 'cupy'", name="cupy"), "cupy is not installed"),
-        (ImportError("libnvrtc.so.12: cannot open shared object"), "cannot be loaded: libnvrtc.so.12"),
-        (RuntimeError("a damaged installation\nand more"), "cannot be loaded: a damaged installation"),
-    ],
-)
-def test_without_cupy_there_is_no_device_and_a_reason(
-    monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
-) -> None:
-    monkeypatch.delitem(sys.modules, "cupy", raising=False)
-    monkeypatch.setattr(sys, "meta_path", [Broken(error), *sys.meta_path])
-    assert cuda.devices() == []
-    assert words in str(cuda.absence())
-
-
-def test_without_a_driver_a_device_or_nvidia_there_is_a_reason(cupy: FakeCupy, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> int:
-        raise CUDARuntimeError("cudaErrorInsufficientDriver", 35)
-
-    cupy.cards.clear()
-    assert cuda.devices() == []
-    assert "no device" in str(cuda.absence())
-    monkeypatch.setattr(cupy.cuda.runtime, "getDeviceCount", refuse)
-    assert cuda.devices() == []
-    assert "finds no usable NVIDIA driver: cudaErrorInsufficientDriver" in str(cuda.absence())
-    monkeypatch.setattr(cupy.cuda.runtime, "is_hip", True)
-    assert "ROCm" in str(cuda.absence())
 
 
 def test_the_temperature_is_what_the_sensors_say(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

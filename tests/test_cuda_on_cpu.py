@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from kernels import cuda, scrypt_scalar
+from kernels import cuda_plan, scrypt_scalar
 from kernels.plan_gpu import Layout
 from tests.cuda_shim.build import CompilationFailed, Library, cache_folder, group_limits, require_compiler
 
@@ -25,6 +25,7 @@ LAYOUTS = {
     "A, tile 8": Layout(group=32, tile=8),
     "A, tile 32": Layout(group=32, tile=32),
     "A, two labels an item": Layout(group=32, ilv=2),
+    "A, two labels an item, gap 2": Layout(group=32, ilv=2, gap=2),
     "A, gap 2": Layout(group=32, gap=2),
     "A, gap 2 free": Layout(group=32, gap=2, free=1),
     "A, gap 4, tile 4": Layout(group=32, gap=4, tile=4),
@@ -33,6 +34,7 @@ LAYOUTS = {
     "B": Layout(lanes=4, lane_op=2, group=32),
     "B, tile 4": Layout(lanes=4, lane_op=2, group=32, tile=4),
     "B, two labels a crew": Layout(lanes=4, lane_op=2, group=32, ilv=2),
+    "B, two labels a crew, gap 4": Layout(lanes=4, lane_op=2, group=32, ilv=2, gap=4),
     "B, gap 2": Layout(lanes=4, lane_op=2, group=32, gap=2),
     "B, gap 2 free": Layout(lanes=4, lane_op=2, group=64, gap=2, free=1),
     "B, gap 4 free": Layout(lanes=4, lane_op=2, group=32, gap=4, free=1),
@@ -71,7 +73,7 @@ def runs(vectors_root: Path) -> list[dict[str, Any]]:
 
 
 def build(folder: Path, layout: Layout, scrypt_n: int, source: str | None = None) -> Library:
-    return Library(source or cuda.source(), cuda.options(layout, scrypt_n), cuda.KERNELS, folder)
+    return Library(source or cuda_plan.source(), cuda_plan.options(layout, scrypt_n), cuda_plan.KERNELS, folder)
 
 
 def aligned(words: int) -> Words:
@@ -188,7 +190,7 @@ def test_the_smallest_of_many_groups_goes_by_value_then_by_index(folder: Path, o
 
 def test_a_missing_barrier_is_noticed(folder: Path, runs: list[dict[str, Any]]) -> None:
     """Not of the kernels but of this emulation: without the barriers of the reduction it must find a wrong minimum."""
-    source = cuda.source()
+    source = cuda_plan.source()
     broken = re.sub(r"FN void smallest.*?\n}", lambda found: found[0].replace("SYNC;", ""), source, flags=re.DOTALL)
     assert broken != source, "the reduction of labels.cl has another name or no barriers now: adapt this test"
     run = next(run for run in runs if run["n"] == 16)
@@ -215,10 +217,10 @@ def test_lanes_that_part_from_their_warp_are_noticed(folder: Path) -> None:
         library.kernels["part"](1, 16, [np.uint64(0)])
 
 
-def test_a_layout_that_the_dialect_does_not_have_does_not_compile(folder: Path) -> None:
-    with pytest.raises(CompilationFailed):
-        build(folder, Layout(lanes=4, lane_op=2, ilv=2, gap=2), 16)
+def test_a_source_that_does_not_compile_is_told_in_the_compilers_words(folder: Path) -> None:
+    with pytest.raises(CompilationFailed, match="no such kernel here"):
+        build(folder, LAYOUTS["A"], 16, cuda_plan.source() + '\nstatic_assert(N == 3, "no such kernel here");\n')
 
 
 def test_every_kernel_of_the_source_is_loaded() -> None:
-    assert set(group_limits(cuda.source(), ("-DGROUP=64",))) == set(cuda.KERNELS)
+    assert set(group_limits(cuda_plan.source(), ("-DGROUP=64",))) == set(cuda_plan.KERNELS)

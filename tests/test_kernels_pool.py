@@ -262,7 +262,7 @@ def test_pieces_shrink_to_the_granularity_on_a_slow_device() -> None:
 
 
 def test_the_memory_of_a_piece_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert MAX_PIECE == 1 << 18
+    assert MAX_PIECE == 1 << 19
     monkeypatch.setattr(pool_module, "MAX_PIECE", 100)
     lap = Lap()
     engine = FakeEngine(granularity=16, before=lap.at(1e12))
@@ -443,6 +443,46 @@ def test_two_engines_that_fail_are_both_named_as_retired() -> None:
 
 def test_a_pool_without_engines_says_so() -> None:
     assert isinstance(outcome(lambda: list(Pool([]).run(KEY, [(0, 1)]))), AllDevicesFailed)
+
+
+def test_an_engine_without_a_thread_leaves_the_work_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+    real = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "labels":
+            started.append(thread.name)
+            if len(started) in (1, 3, 4, 5):
+                raise RuntimeError("can't start new thread")
+        real(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    pool = Pool([FakeEngine("a"), FakeEngine("b")])
+    check_batches(list(pool.run(KEY, [(0, 100)])), [(0, 100)])
+    assert [report.labels for report in pool.reports] == [0, 100]
+    assert pool.reports[0].errors == ["it got no thread to work in: can't start new thread"]
+    alone = outcome(lambda: list(Pool([FakeEngine("c"), FakeEngine("d")]).run(KEY, [(0, 100)])))
+    assert isinstance(alone, AllDevicesFailed) and "d: can't start new thread" in str(alone)
+
+
+def test_a_thread_that_ends_in_the_middle_of_handing_over_does_not_hang_the_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = pool_module._Job._hand_over
+
+    def no_memory(job: object, worker: object, *words: object) -> None:
+        if worker.engine.device.name == "bad":  # type: ignore[attr-defined]
+            raise MemoryError
+        real(job, worker, *words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pool_module._Job, "_hand_over", no_memory)
+    tried = threading.Event()
+    bad, good = FakeEngine("bad", before=lambda *piece: tried.set()), FakeEngine("good", before=lambda *p: wait(tried))
+    pool = Pool([bad, good])
+    batches = outcome(lambda: list(pool.run(KEY, [(0, 100)])))
+    assert isinstance(batches, list)
+    check_batches(batches, [(0, 100)])
+    assert (pool.reports[0].retired, pool.reports[0].errors) == (1, ["MemoryError: "])
 
 
 # Wrong labels

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import signal
 import time
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.cli import common, pause
-from kernels import device, discovery, opencl, tune
+from kernels import backends, device, discovery, opencl, pool, scrypt_scalar, tune
 from kernels.device import Labels
 from kernels.discovery import DriverFailure
-from kernels.opencl_card import Faults
+from kernels.opencl_card import CommandFailed, Faults
 from tests import pocl
 from tests.cli import Job, Result, finish, run_child, smesher, start, wait_for
+from tests.opencl_fakes import FakeDevice, FakeDriver, FakePlatform
 
 JOB = Job(units=4, labels_per_unit=512, max_file_size=8192, scrypt_n=16)
 LONG = Job(units=4, labels_per_unit=4096, max_file_size=16384, scrypt_n=1024)
@@ -57,9 +59,11 @@ class Wrong(Faults):
             labels[self.index - start] ^= 1
 
 
+REAL_ENGINES = opencl.engines
+
+
 def faulty(monkeypatch: pytest.MonkeyPatch, faults: Faults) -> None:
-    real = opencl.engines
-    monkeypatch.setattr(opencl, "engines", lambda *words, **more: real(*words, **more, faults=faults))
+    monkeypatch.setattr(opencl, "engines", lambda *words, **more: REAL_ENGINES(*words, **more, faults=faults))
 
 
 # == the same bytes ==============================================================================================
@@ -170,29 +174,193 @@ def test_a_device_that_computes_wrong_labels_is_stopped_and_nothing_wrong_is_wri
 
 
 @pocl.needed
-def test_no_memory_is_half_the_memory_and_a_note(
-    tmp_path: Path, gpu: device.Device, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("what", ["allocate", "launch"])
+def test_no_memory_at_first_or_later_is_half_the_memory_and_a_note(
+    tmp_path: Path, gpu: device.Device, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    from kernels.opencl_card import CommandFailed
-
     class Once(Faults):
         left = 1
 
-        def step(self, what: str) -> None:
-            if what == "launch" and self.left:
+        def step(self, where: str) -> None:
+            if where == what and self.left:
                 self.left -= 1
                 raise CommandFailed(-4)
 
     faulty(monkeypatch, Once())
     tune.remember(gpu, backends_hash(), tuning())
     result = smesher(*options(JOB, tmp_path / "a", "--gpu")).ok()
-    assert "could not be had" in result.text and gpu.name in result.text
+    assert "could not be had" in result.text and gpu.name in result.text and "error -4" in result.text
     same(JOB, tmp_path / "a")
 
 
-def backends_hash() -> str:
-    from kernels import backends
+class Lost(Faults):
+    """Launches fail after some, until the device was opened as often as `comes_back` says."""
 
+    def __init__(self, comes_back: int, after: int = 3) -> None:
+        self.launches, self.opened, self.comes_back, self.after = 0, 0, comes_back, after
+
+    def step(self, what: str) -> None:
+        if what == "open":
+            self.opened += 1
+        elif what == "launch":
+            self.launches += 1
+            if self.launches > self.after and self.opened < self.comes_back:
+                raise CommandFailed(-36)
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that failed is tried again at once, and the child that opens it says that it works."""
+    monkeypatch.setattr(pool, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(pool, "PIECE_SECONDS", 0.001)
+
+    def opened(backend: str, question: str, document: Any, **more: Any) -> Any:
+        wanted, label = document["layout"], scrypt_scalar.label32(bytes(32), 0, document["scrypt_n"])
+        return {"label": label.hex(), "layout": wanted if isinstance(wanted, dict) else asdict(tuning().layout)}
+
+    monkeypatch.setattr(discovery, "ask", opened)
+
+
+@pocl.needed
+def test_a_device_that_is_lost_leaves_the_work_to_the_others_or_ends_it_with_the_data_intact(
+    tmp_path: Path, gpu: device.Device, monkeypatch: pytest.MonkeyPatch, quick_retries: None
+) -> None:
+    faulty(monkeypatch, Lost(comes_back=99, after=0))
+    result = smesher(*options(LONG, tmp_path / "a", "--gpu", "--cpu")).ok()
+    assert gpu.name in result.text and gpu.driver in result.text and "error -36" in result.text
+    same(LONG, tmp_path / "a")
+    faulty(monkeypatch, Lost(comes_back=99))
+    smesher(*options(JOB, tmp_path / "b", "--gpu")).refused(3, gpu.name, gpu.driver, "computing", "error -36")
+    written = b"".join(file.read_bytes() for file in sorted((tmp_path / "b").glob("*.bin")))
+    assert written and JOB.data().startswith(written)
+    smesher(*options(JOB, tmp_path / "b", "--cpu")).ok()
+    same(JOB, tmp_path / "b")
+
+
+@pocl.needed
+def test_a_device_that_comes_back_goes_on(
+    tmp_path: Path, gpu: device.Device, monkeypatch: pytest.MonkeyPatch, quick_retries: None
+) -> None:
+    faults = Lost(comes_back=2)
+    faulty(monkeypatch, faults)
+    result = smesher(*options(JOB, tmp_path / "a", "--gpu")).ok()
+    assert "error -36" in result.text and faults.opened == 2
+    same(JOB, tmp_path / "a")
+
+
+@pocl.needed
+def test_a_device_that_was_removed_between_two_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = replace(pocl.device(), id=0, device_class="GPU", handle="7:0")
+    cpus = [other for other in device.devices() if other.backend == "cpu"]
+    monkeypatch.setattr(device, "devices", lambda: [gone, *cpus])
+    smesher(*options(JOB, tmp_path / "a", "--gpu")).refused(3, gone.name, "is not there any more")
+    assert not list((tmp_path / "a").glob("*.bin"))
+    result = smesher(*options(JOB, tmp_path / "a", "--gpu", "--cpu")).ok()
+    assert f"{gone.name} is passed over" in result.text and "is not there any more" in result.text
+    same(JOB, tmp_path / "a")
+    smesher(*options(JOB, tmp_path / "a", "--provider", "radeon")).refused(2, "no device matches 'radeon'", gone.name)
+
+
+@pocl.needed
+def test_two_processes_on_one_device(tmp_path: Path) -> None:
+    children = [start(*options(JOB, tmp_path / name, "--provider", "pocl")) for name in ("a", "b")]
+    for child in children:
+        finish(child).ok()
+    for name in ("a", "b"):
+        same(JOB, tmp_path / name)
+
+
+@pytest.mark.parametrize("scrypt_n", [0, 1, 3, 1000])
+def test_n_that_is_no_power_of_two_is_refused_before_a_driver_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scrypt_n: int
+) -> None:
+    monkeypatch.setattr(discovery, "ask", lambda *words, **more: pytest.fail("a driver was asked"))
+    words = options(JOB, tmp_path / "a", "--provider", "cpu", "--scrypt-n", scrypt_n)
+    smesher(*words).refused(2, str(scrypt_n), "power of two")
+    assert not (tmp_path / "a").exists()
+
+
+# == drivers that are not there ==================================================================================
+
+
+@pytest.fixture
+def drivers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any], None]]:
+    """Lets discovery find the given OpenCL platforms (or the given error of the loader) in this process."""
+    monkeypatch.setattr(device.importlib.util, "find_spec", lambda name: object() if name == "pyopencl" else None)
+    monkeypatch.setattr(opencl.importlib.util, "find_spec", lambda name: object())
+    for variable in (opencl.PLATFORMS_FILTER, opencl.DEVICES_FILTER):
+        monkeypatch.delenv(variable, raising=False)
+
+    def here(backend: str, question: str, document: object = None, **more: Any) -> Any:
+        return discovery.QUESTIONS[question](backends.of(backend), document)
+
+    monkeypatch.setattr(discovery, "ask", here)
+
+    def given(found: Any) -> None:
+        def driver() -> Any:
+            if isinstance(found, ImportError):
+                raise found
+            return FakeDriver(found)
+
+        device._discovered.cache_clear()
+        monkeypatch.setattr(opencl, "_driver", driver)
+
+    yield given
+    device._discovered.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (ImportError("libOpenCL.so.1: cannot open shared object file"), "libOpenCL.so.1: cannot open shared object"),
+        (RuntimeError("clGetPlatformIDs failed: PLATFORM_NOT_FOUND_KHR"), "no platform: clGetPlatformIDs failed"),
+        ([], "no platform; install the GPU's OpenCL driver"),
+        ([FakePlatform("Empty", RuntimeError("DEVICE_NOT_FOUND"))], "OpenCL platform Empty: no device: DEVICE_NOT_F"),
+        ([FakePlatform("Bare", [])], "OpenCL platform Bare: no device"),
+        ([FakePlatform("P", [FakeDevice("dead", available=False)])], "OpenCL device P/dead: the driver says"),
+    ],
+    ids=["no loader", "no ICD", "no platform", "no devices", "none at all", "none available"],
+)
+def test_without_a_driver_or_a_device_the_reason_is_told_and_the_cpu_works(
+    tmp_path: Path, drivers: Callable[[Any], None], found: Any, reason: str
+) -> None:
+    drivers(found)
+    smesher(*options(JOB, tmp_path / "a", "--gpu")).refused(3, "No GPU can be used", reason, "--cpu")
+    assert not (tmp_path / "a").exists()
+    passed = {f"{one['what']}: {one['reason']}" for one in smesher("providers", "--json").ok().named("passed_over")}
+    assert any(reason in one for one in passed), passed
+    smesher(*options(JOB, tmp_path / "a")).ok()
+    same(JOB, tmp_path / "a")
+
+
+@pocl.needed
+@pytest.mark.parametrize(
+    ("environment", "listed", "reason"),
+    [
+        ({opencl.PLATFORMS_FILTER: "Portable"}, False, f"filtered by {opencl.PLATFORMS_FILTER}"),
+        ({opencl.DEVICES_FILTER: "."}, False, f"filtered by {opencl.DEVICES_FILTER}"),
+        ({opencl.DEVICES_FILTER: "("}, True, "'(' is no regular expression"),
+        ({opencl.PLATFORMS_FILTER: "*"}, True, "'*' is no regular expression"),
+        ({"OCL_ICD_VENDORS": "/nonexistent"}, False, "no platform"),
+    ],
+    ids=["platforms", "devices", "invalid", "invalid, platforms", "no ICD"],
+)
+def test_filters_and_loaders_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], listed: bool, reason: str
+) -> None:
+    """With the real loader, in the real child process."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    device._discovered.cache_clear()
+    try:
+        result = smesher("providers", "--json").ok()
+    finally:
+        device._discovered.cache_clear()
+    assert any(reason in one["reason"] for one in result.named("passed_over")), result.text
+    assert any("pocl" in one["aliases"] for one in result.named("provider")) == listed
+
+
+def backends_hash() -> str:
     return backends.kernel_hash()
 
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from kernels import cpu, opencl, opencl_card, pool
+from kernels import cpu, device, opencl, opencl_card, pool, scrypt_scalar
 from kernels.device import Labels, Stopped
 from kernels.errors import KernelError, MemoryShortage
 from kernels.opencl_card import Faults
 from kernels.plan_gpu import Layout, Plan, Tuning
 from kernels.pool import AllDevicesFailed, Pool, Sample
 from tests import pocl
+from tests.opencl_fakes import FakeDevice, FakeDriver, FakePlatform
 
 KEY = bytes(range(32))
 N = 16
@@ -45,44 +47,6 @@ def test_without_the_package_the_reason_is_told(monkeypatch: pytest.MonkeyPatch)
     (reason,) = opencl.passed_over()
     assert reason.what == "OpenCL"
     assert "pyopencl not installed" in reason.reason and "pocl" in reason.reason
-
-
-class FakeDriver:
-    """As much of pyopencl as discovery looks at."""
-
-    class device_type:
-        CPU, GPU, ACCELERATOR = 2, 4, 8
-
-    def __init__(self, platforms: Any) -> None:
-        self._platforms = platforms
-
-    def get_platforms(self) -> Any:
-        if isinstance(self._platforms, Exception):
-            raise self._platforms
-        return self._platforms
-
-
-class FakePlatform:
-    def __init__(self, name: str, devices: Any) -> None:
-        self.name, self.version, self._devices = name, "OpenCL 3.0", devices
-        for one in devices if isinstance(devices, list) else []:
-            one.platform = self
-
-    def get_devices(self) -> Any:
-        if isinstance(self._devices, Exception):
-            raise self._devices
-        return self._devices
-
-
-class FakeDevice:
-    vendor, driver_version, global_mem_size, max_compute_units = "maker", "1.2", 8 << 30, 20
-    available = compiler_available = True
-    platform: FakePlatform
-
-    def __init__(self, name: str, kind: int = 4, **more: Any) -> None:
-        self.name, self.type = name, kind
-        for field, value in more.items():
-            setattr(self, field, value)
 
 
 @pytest.fixture
@@ -303,7 +267,7 @@ def test_a_device_that_is_lost_during_the_job(where: str, monkeypatch: pytest.Mo
     device_lost = Broken(where, -36, after=4)
     pair = opencl.engines(pocl.device(), N, tuning=Tuning(Layout(group=8)), faults=device_lost)
     helper = cpu.LabelEngine(cpu.devices()[0], N)
-    both = Pool([*pair, helper], piece_seconds=0.001)
+    both = Pool([*pair, helper], piece_seconds=0.001, reopen=lambda engine: False)
     found = b"".join(batch.labels.tobytes() for batch in both.run(KEY, [(5, 30_000)]))
     assert found == right(5, 30_000)
     card = next(report for report in both.reports if report.device.backend == "opencl")
@@ -311,10 +275,116 @@ def test_a_device_that_is_lost_during_the_job(where: str, monkeypatch: pytest.Mo
     message = card.errors[0]
     for part in (pocl.device().name, pocl.device().driver, "computing", "error -36"):
         assert part in message
-    alone = Pool(opencl.engines(pocl.device(), N, faults=Broken(where, -36)))
+    alone = Pool(opencl.engines(pocl.device(), N, faults=Broken(where, -36)), reopen=answered)
     with pytest.raises(AllDevicesFailed, match="error -36"):
         list(alone.run(KEY, [(0, 100)]))
     for one in (both, alone):
+        one.close()
+
+
+RIGHT_ANSWER = {"label": scrypt_scalar.label32(bytes(32), 0, N).hex(), "layout": asdict(LAYOUT)}
+
+
+def answered(engine: Any) -> bool:
+    """Opens a device again without a child process."""
+    return device.reopen(engine, lambda *question, **more: RIGHT_ANSWER)
+
+
+class LostUntilOpened(Faults):
+    """Every launch fails from some call on, until the device was opened `times` more times."""
+
+    def __init__(self, after: int, times: int = 1) -> None:
+        self.after, self.times, self.opened = after, times, 0
+
+    def step(self, what: str) -> None:
+        if what == "open":
+            self.opened += 1
+        elif what == "launch":
+            self.after -= 1
+            if self.after < 0 and self.opened <= self.times:
+                raise opencl_card.CommandFailed(-36)
+
+
+@pocl.needed
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_lost_device_is_opened_again_and_goes_on(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "RETRY_SECONDS", 0.0)
+    faults = LostUntilOpened(after=5)
+    engines = opencl.engines(pocl.device(), N, tuning=Tuning(Layout(group=8)), faults=faults)[:count]
+    alone = Pool(engines, piece_seconds=0.001, reopen=answered)
+    found = b"".join(batch.labels.tobytes() for batch in alone.run(KEY, [(5, 20_000)]))
+    assert found == right(5, 20_000)
+    (report,) = alone.reports
+    assert report.retired == 0 and report.labels == 20_000
+    assert 1 <= len(report.errors) <= 2 * count and all("error -36" in error for error in report.errors)
+    assert faults.opened == 2, "opened at first, and once more for both engines"
+    alone.close()
+
+
+@pocl.needed
+def test_a_device_that_cannot_be_opened_again_is_tried_and_then_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "RETRY_SECONDS", 0.0)
+
+    class Refused(LostUntilOpened):
+        def step(self, what: str) -> None:
+            super().step(what)
+            if what == "open" and self.opened > 1:
+                raise opencl_card.CommandFailed(-2)
+
+    faults = Refused(after=3)
+    engines = opencl.engines(pocl.device(), N, tuning=Tuning(Layout(group=8)), faults=faults)[:1]
+    alone = Pool(engines, piece_seconds=0.001, reopen=answered)
+    with pytest.raises(AllDevicesFailed, match=r"opening it failed: the driver reports error -2"):
+        list(alone.run(KEY, [(0, 20_000)]))
+    (report,) = alone.reports
+    assert (report.retired, report.reopened, faults.opened) == (1, 0, 3)
+    assert sum("could not be opened again" in error for error in report.errors) == 2
+    alone.close()
+
+
+@pocl.needed
+def test_opening_again_asks_a_child_process_first() -> None:
+    engine = made()
+    assert device.reopen(engine)
+    assert computed(engine, 100, 300) == right(100, 300)
+    wrong = {**RIGHT_ANSWER, "label": bytes(32).hex()}
+    with pytest.raises(KernelError, match=r"computes wrong labels: label 0 is 0000"):
+        device.reopen(engine, lambda *question, **more: wrong)
+    assert device.reopen(cpu.LabelEngine(cpu.devices()[0], N)) is False, "a CPU has nothing to open"
+    engine.close()
+
+
+@pocl.needed
+def test_a_device_is_opened_again_when_all_its_engines_have_come_out() -> None:
+    first, second = opencl.engines(pocl.device(), N, tuning=Tuning(LAYOUT))
+    assert computed(first, 0, 40) == computed(second, 0, 40) == right(0, 40)
+    entered, release = threading.Event(), threading.Event()
+
+    class Slow(Faults):
+        def step(self, what: str) -> None:
+            if what == "read" and not entered.is_set():
+                entered.set()
+                assert release.wait(20)
+
+    results: list[bytes] = []
+    second._card.faults = Slow()
+    worker = threading.Thread(target=lambda: results.append(computed(second, 7, 50)))
+    worker.start()
+    assert entered.wait(20)
+    opener = threading.Thread(target=first.reopen)
+    opener.start()
+    time.sleep(0.2)
+    assert second._card.epoch == 0, "the other engine is still under way"
+    release.set()
+    opener.join(20)
+    worker.join(20)
+    assert second._card.epoch == 1 and results == [right(7, 50)]
+    assert computed(first, 0, 40) == computed(second, 0, 40) == right(0, 40)
+    second.reopen()  # since its last call nothing has failed, so this is asked for
+    assert second._card.epoch == 2
+    first.reopen()
+    assert second._card.epoch == 2, "the other one has seen to it"
+    for one in (first, second):
         one.close()
 
 
@@ -335,8 +405,33 @@ def test_a_device_that_hangs_is_lost_and_does_not_keep_the_program(monkeypatch: 
     began = time.monotonic()
     with pytest.raises(KernelError, match="it is lost"):
         computed(engine, 0, 64)
+    monkeypatch.setattr(engine._card, "kernel", real)
+    engine.reopen()
+    assert computed(engine, 0, 64) == right(0, 64), "a driver that answers again is used again"
     engine.close()
     assert time.monotonic() - began < 5
+
+
+@pocl.needed
+def test_a_device_that_hangs_when_it_is_closed_does_not_keep_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opencl_card, "CLOSE_SECONDS", 0.3)
+    engine = made()
+    held = threading.Event()
+    free = threading.Event()
+
+    def hold() -> None:
+        with engine._card.lock:
+            held.set()
+            free.wait(20)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(20)
+    began = time.monotonic()
+    engine.close()
+    assert time.monotonic() - began < 5
+    free.set()
+    thread.join(20)
 
 
 @pocl.needed
@@ -351,17 +446,17 @@ def test_a_kernel_that_cannot_be_built_names_device_and_layout(monkeypatch: pyte
 
 @pocl.needed
 def test_a_program_that_the_drivers_cache_has_broken_is_built_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    real, attempts = opencl_card.Card._compiled, []
+    real, attempts = opencl_card.Card._program, []
 
-    def compiled(self: Any, options: list[str]) -> Any:
+    def program(self: Any, options: list[str], names: list[str]) -> Any:
         attempts.append(options)
         if len(attempts) == 1:
             raise self.cl.LogicError("clCreateKernel failed: INVALID_KERNEL_NAME")
-        return real(self, options)
+        return real(self, options, names)
 
-    monkeypatch.setattr(opencl_card.Card, "_compiled", compiled)
+    monkeypatch.setattr(opencl_card.Card, "_program", program)
     engine = made()
-    assert len(attempts) == 2 and attempts[0] != attempts[1]
+    assert len(attempts) == 3 and attempts[0] != attempts[1], "romix twice, the other kernels once"
     assert computed(engine, 0, 20) == right(0, 20)
     engine.close()
 

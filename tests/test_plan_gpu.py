@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench import gpu_model
 from kernels import plan_gpu
 from kernels.errors import KernelError, MemoryShortage
 from kernels.plan_gpu import DeviceNumbers, Layout, halved, layout_of, plan
@@ -21,8 +22,9 @@ def card(kind: str, gib: float, units: int, **more: object) -> DeviceNumbers:
     return replace(numbers, **more)  # type: ignore[arg-type]
 
 
-RTX_3090 = card("nvidia", 24, 82, lane_op=2)
-RTX_4090 = card("nvidia", 24, 128, lane_op=2)
+RTX_3090 = card("nvidia", 24, 82, lane_op=2, capability=(8, 6))
+RTX_4090 = card("nvidia", 24, 128, lane_op=2, capability=(8, 9))
+RTX_5090 = card("nvidia", 32, 170, lane_op=2, capability=(12, 0))
 H100 = card("nvidia", 80, 132, lane_op=2, hbm=True)
 MI300X = card("amd", 192, 304, lane_op=3, hbm=True)
 SMALL = card("nvidia", 4, 20, lane_op=2)
@@ -59,7 +61,8 @@ def test_labels_in_flight_of_known_cards(numbers: DeviceNumbers, layout: Layout,
     ("numbers", "expected"),
     [
         (RTX_3090, Layout(gap=2, free=1)),
-        (RTX_4090, Layout(gap=2, free=1)),
+        (RTX_4090, Layout(gap=4, free=1)),
+        (RTX_5090, Layout(gap=4, free=1)),
         (H100, Layout(gap=1)),
         (MI300X, Layout(gap=1, lanes=4, lane_op=3, tile=32)),
         (card("amd", 24, 48, lane_op=3), Layout(gap=2, free=1, lanes=4, lane_op=3, tile=32)),
@@ -71,6 +74,59 @@ def test_labels_in_flight_of_known_cards(numbers: DeviceNumbers, layout: Layout,
 )
 def test_the_layout_without_a_measurement(numbers: DeviceNumbers, expected: Layout) -> None:
     assert plan_gpu.default_layout(numbers, 8192) == expected
+
+
+def known(name: str) -> DeviceNumbers:
+    """What a driver tells of a card with public figures."""
+    public = gpu_model.CARDS[name]
+    capability = (int(public.architecture[:-1]), int(public.architecture[-1]))
+    figures = {"clock_hz": public.boost_ghz * 1e9, "bandwidth": public.gigabytes_a_second * 1e9}
+    return card("nvidia", public.gigabytes, public.multiprocessors, lane_op=2, capability=capability, **figures)
+
+
+@pytest.mark.parametrize(
+    ("name", "gap"),
+    [
+        ("RTX 3090", 2),
+        ("RTX 4090", 4),
+        ("RTX 5090", 4),
+        ("A100 80 GB", 1),
+        ("H100 SXM", 1),
+        ("H200", 1),
+        ("B200", 1),
+    ],
+)
+def test_with_the_figures_of_the_driver_the_gap_is_the_models(name: str, gap: int) -> None:
+    """Not by the name or the kind of memory, which these numbers do not tell."""
+    numbers = known(name)
+    assert plan_gpu.default_layout(numbers, 8192) == Layout(gap=gap, free=int(gap > 1))
+    rates = {one: plan_gpu.expected_rate(numbers, one) for one in plan_gpu.GAPS}
+    assert rates[gap] == max(rates.values())
+    assert sorted(plan_gpu.gaps(numbers)) == [1, 2, 4]
+
+
+def test_a_larger_gap_has_to_be_worth_it() -> None:
+    """A little more bandwidth, or a little less clock, and gap 2 is as good as gap 4: the smaller one is taken."""
+    numbers = known("RTX 3090")
+
+    def best(bandwidth: float) -> int:
+        return plan_gpu.gaps(replace(numbers, bandwidth=bandwidth * 1e9))[0]
+
+    chosen = [best(bandwidth) for bandwidth in range(200, 3000, 20)]
+    assert chosen == sorted(chosen, reverse=True) and set(chosen) == {4, 2, 1}
+    equal = next(bandwidth for bandwidth in range(200, 3000) if best(bandwidth) == 2)
+    rates = [plan_gpu.expected_rate(replace(numbers, bandwidth=equal * 1e9), gap) for gap in (2, 4)]
+    assert rates[0] is not None and rates[1] is not None and 0.95 <= rates[0] / rates[1] < 1
+
+
+@pytest.mark.parametrize("missing", ["capability", "clock_hz", "bandwidth"])
+def test_without_one_of_the_figures_the_kind_of_card_decides(missing: str) -> None:
+    numbers = replace(known("RTX 4090"), **{missing: None})
+    assert plan_gpu.expected_rate(numbers, 1) is None
+    assert plan_gpu.gaps(numbers) == ([4, 2, 1] if missing != "capability" else [2, 1, 4])
+    assert plan_gpu.gaps(replace(numbers, capability=(8, 6))) == ([2, 1, 4] if missing != "capability" else [4, 2, 1])
+    assert plan_gpu.gaps(replace(numbers, capability=None, hbm=True)) == [1, 2, 4]
+    assert plan_gpu.gaps(card("amd", 24, 96, clock_hz=2.5e9, bandwidth=960e9)) == [2, 1, 4]
 
 
 def test_what_is_free_and_what_a_person_allows_count() -> None:
@@ -195,7 +251,21 @@ def test_a_layout_survives_the_cache(layout: Layout) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"gap": 3}, {"lanes": 2}, {"vec": 32}, {"group": 0}, {"gap": "1"}, {"gap": True}, {"other": 1}, {"gap": None}],
+    [
+        {"gap": 3},
+        {"lanes": 2},
+        {"vec": 32},
+        {"vec": 2},
+        {"ilv": 4},
+        {"free": 2},
+        {"lane_op": 4},
+        {"rot_mul": 16},
+        {"group": 0},
+        {"gap": "1"},
+        {"gap": True},
+        {"other": 1},
+        {"gap": None},
+    ],
 )
 def test_what_is_no_layout_is_refused(change: dict[str, object]) -> None:
     from dataclasses import asdict

@@ -18,7 +18,8 @@ from .output import Output
 
 if TYPE_CHECKING:
     from kernels.device import Device, Engine
-    from kernels.pool import Pool, Sample
+    from kernels.pool import Pool
+    from kernels.sample import Sample
 
 UNITS_WITHOUT_LIMIT = 2**32 - 1
 
@@ -230,12 +231,12 @@ def open_engines(
 
 def sample_for(devices: Sequence[Device], scrypt_n: int, check_one_in: int) -> Sample | None:
     """How labels of GPUs are checked on the CPU; None when there is no GPU among the devices."""
-    from kernels import cpu, pool
+    from kernels import cpu, sample
 
     if all(one.backend == "cpu" for one in devices):
         return None
     reference = cpu.LabelEngine(cpu.devices()[0], scrypt_n)
-    return pool.Sample(lambda key, indices: reference.labels32([key], indices), check_one_in)
+    return sample.Sample(lambda key, indices: reference.labels32([key], indices), check_one_in)
 
 
 @contextmanager

@@ -184,8 +184,7 @@ def _identity(job: Job, in_metadata: bytes | None) -> tuple[bytes, Identity | No
 
 
 def _check_disk(storage: Storage, plan: InitPlan) -> None:
-    names = [file_name(one.number) for one in plan.files if one.keep < one.target or one.cut]
-    storage.check_writable([*names, metadata_file.FILE_NAME])
+    """Room first: it takes no time, whatever was asked for."""
     needed = (plan.num_labels - plan.labels_there) * LABEL_SIZE + SPARE_BYTES
     free = storage.free_bytes()
     if plan.labels_there < plan.num_labels and needed > free:
@@ -193,6 +192,8 @@ def _check_disk(storage: Storage, plan: InitPlan) -> None:
             f"{storage.path}: the disk has {byte_size(free)} free, {byte_size(needed)} are needed for the "
             "labels that are missing. Free some space, choose another disk, or fewer units or files."
         )
+    names = [file_name(one.number) for one in plan.files.there if one.keep < one.target or one.cut]
+    storage.check_writable([*names, metadata_file.FILE_NAME])
 
 
 def _work(storage: Storage, request: Request, plan: InitPlan, pool: Pool, output: Output) -> None:
@@ -313,5 +314,5 @@ class _Shown:
         self._bar.update(progress.done, rates, self._states.now())
         errors = [(report.device.name, error) for report in self._pool.reports for error in report.errors]
         for name, error in errors[self._errors :]:
-            self._output.note(f"{name}: {error}; its range was given to another device or will be tried again")
+            self._output.note(f"{name}: {error}; its labels are given to the next device that is free")
         self._errors = len(errors)

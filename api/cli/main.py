@@ -44,9 +44,7 @@ COMMANDS = (
     Command("post-service", "api.cli.post_service", "make the proofs that a node asks for, in place of its service"),
     Command("k2pow-service", "api.cli.k2pow_service", "search proofs of work for provers on other machines"),
     Command("certifier", "api.cli.certifier", "certify nodes that hold a valid proof, for PoET servers"),
-    Command(
-        "profile", "api.cli.profile", "measure how fast this machine proves, and for how many space units"
-    ),
+    Command("profile", "api.cli.profile", "measure how fast this machine proves, and for how many space units"),
     Command("pause", "api.cli.pause", "let a running init rest"),
     Command("resume", "api.cli.resume", "let a paused init go on"),
     Command("providers", "api.cli.providers", "list the devices that can compute labels"),
@@ -101,6 +99,9 @@ def build_parser(command: Command | None) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line and returns its exit code; never raises for anything a user can cause."""
     words = list(sys.argv[1:] if argv is None else argv)
+    # numpy's linear algebra, which nothing here uses, starts a thread for each processor when it is loaded; where the
+    # system has none left it interrupts the program
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     output = Parser.output = Output(json="--json" in words)
     try:
         with _terminate_like_interrupt(), ignore_rest():
@@ -118,7 +119,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _exit_code(error)
         if code is None:
             raise
-        output.error(code, _message(error))
+        try:
+            output.error(code, _message(error))
+        except (MemoryError, OSError):  # without memory not even the module that formats it can be loaded
+            sys.stderr.write(f"smesher: {_message(error)}\n")
         return code
 
 
@@ -163,7 +167,19 @@ def program_version() -> str:
         return "unknown"
 
 
+STARVED = ("can't start new thread", "failed to map segment", "annot allocate memory")
+"""What Python, or a library that it loads, says when the system gives no more memory or threads."""
+
+
+def _starved(error: Exception) -> bool:
+    words = isinstance(error, (RuntimeError, ImportError)) and any(words in str(error) for words in STARVED)
+    return words or isinstance(error, MemoryError)
+
+
 def _exit_code(error: Exception) -> int | None:
+    if _starved(error):  # first of all: what follows may load modules
+        return EXIT_ENVIRONMENT
+
     from kernels.device import SelectionError
     from kernels.errors import KernelError
     from protocol.errors import ProtocolError
@@ -179,10 +195,19 @@ def _exit_code(error: Exception) -> int | None:
 
 
 def _message(error: Exception) -> str:
+    if _starved(error):
+        return (
+            f"The system gives no more memory or threads ({type(error).__name__}: {error}). Stop other programs, or "
+            "raise the limits of this one (ulimit -v, ulimit -u, the limits of its container)."
+        )
+
     from kernels.device import SelectionError
 
     if isinstance(error, SelectionError):
-        listed = "; ".join(f"{'-' if one.id is None else one.id}: {one.name} ({one.driver})" for one in error.devices)
+        listed = "; ".join(
+            f"{'-' if one.id is None else one.id}: {one.name} ({', '.join(filter(None, (one.pci, one.driver)))})"
+            for one in error.devices
+        )
         return f"{error}. Choose among: {listed}"
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""

@@ -22,6 +22,7 @@ from prover.errors import DataError, EnvironmentFault, Interrupted
 from prover.post import identity as identity_file
 from prover.post import merge_files as on_disk
 from prover.post import merge_plan as planning
+from prover.post import merge_small as small
 from prover.post import metadata as metadata_file
 from prover.post import pos, scrypt_n, storage
 from prover.post import record as record_file
@@ -123,7 +124,7 @@ class Merge:
             self._check_machine(plan, sources)
             self._compare_all(plan)
             known_n, nonce, value = self._nonce(plan, [into, *sources])
-            metadata = planning.merged_metadata(plan.common, [into, *sources], nonce, value)
+            metadata = small.merged_metadata(plan.common, [into, *sources], nonce, value)
             if not existed:
                 self._into.create()
                 locks.enter_context(self._into.lock())
@@ -150,15 +151,15 @@ class Merge:
         """Removes what an interrupted merge left: copies and links under temporary names, never the only ones."""
         places = {self._into.path, *(Path(target).parent for target in self._link_targets())}
         for place in (one for one in places if one.is_dir()):
-            with storage._explained(place, "read the directory"):
+            with storage.explained(place, "read the directory"):
                 for name in os.listdir(place):
                     match = on_disk.TEMPORARY.fullmatch(name)
                     if match and name == on_disk.temporary_name(match[1], place, self._into.path):
-                        with storage._explained(place / name, "delete"):
+                        with storage.explained(place / name, "delete"):
                             (place / name).unlink()
 
     def _link_targets(self) -> list[str]:
-        with storage._explained(self._into.path, "read the directory"):
+        with storage.explained(self._into.path, "read the directory"):
             return [
                 os.path.realpath(entry.path)
                 for entry in os.scandir(self._into.path)
@@ -250,7 +251,7 @@ class Merge:
     def _compare(self, first: str, second: str, labels: int, progress: Callable[[int], None]) -> None:
         size = labels * LABEL_SIZE
         with (
-            storage._explained(Path(first), "read"),
+            storage.explained(Path(first), "read"),
             open(first, "rb", buffering=0) as one,
             open(second, "rb", buffering=0) as two,
         ):
@@ -274,20 +275,20 @@ class Merge:
     def _nonce(self, plan: MergePlan, directories: Sequence[Directory]) -> tuple[int | None, int | None, bytes | None]:
         """scrypt N, where it is known; the best nonce of all parts and its value."""
         key = commitment(plan.common.node_id, plan.common.commitment_atx_id)
-        found = planning.nonces(directories)
+        found = small.nonces(directories)
         n = plan.scrypt_n
         unsure = [one for one in (self._into, *self._sources) if self._without_record(one, directories)]
         if n is not None:
             for one in unsure:
                 scrypt_n.confirm(key, scrypt_n.samples(one, plan.layout), n, self._label32, str(one.path))
-        elif planning.must_recompute(found):
+        elif small.must_recompute(found):
             samples = [(scrypt_n.samples(one, plan.layout), one) for one in unsure]
             stored, place = next(((some, one) for some, one in samples if some), ([], self._into))
             n = scrypt_n.find(key, stored, self._label32, str(place.path))
             self._note(f"scrypt N is not recorded; stored labels say {n}.")
         known = n
         label = None if known is None else lambda index: self._label32(key, index, known)
-        chosen = planning.choose_nonce(found, label)
+        chosen = small.choose_nonce(found, label)
         if chosen is None:
             return n, None, None
         index, value, wrong = chosen
@@ -341,7 +342,7 @@ class Merge:
             return
         temporary = on_disk.temporary(one, self._into.path)
         copied = one.how is How.COPY
-        with storage._explained(Path(one.final), "write"):
+        with storage.explained(Path(one.final), "write"):
             if one.how is How.SYMLINK:
                 os.symlink(one.chosen.target, temporary)
                 self._linked += 1
@@ -356,7 +357,7 @@ class Merge:
             if one.how is not How.COPY:  # links were possible a moment ago; the room was not counted
                 self._check_room(one)
             self._copy(one, temporary, progress)
-        with storage._explained(Path(one.final), "write"):
+        with storage.explained(Path(one.final), "write"):
             if copied or one.how is not How.RENAME:
                 if one.how is not How.SYMLINK:
                     on_disk.sync(temporary)
@@ -385,7 +386,7 @@ class Merge:
 
     def _copy_labels(self, source: str, temporary: str, size: int, progress: Callable[[int], None]) -> None:
         with ExitStack() as stack:
-            stack.enter_context(storage._explained(Path(temporary), f"copy {source} to"))
+            stack.enter_context(storage.explained(Path(temporary), f"copy {source} to"))
             reading = os.open(source, os.O_RDONLY)
             stack.callback(os.close, reading)
             writing = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, storage.FILE_MODE)
@@ -407,7 +408,7 @@ class Merge:
                 os.posix_fadvise(writing, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def _cut(self, one: FilePlan) -> None:
-        with storage._explained(Path(one.final), "shorten"):
+        with storage.explained(Path(one.final), "shorten"):
             os.truncate(one.final, one.chosen.labels * LABEL_SIZE)
             on_disk.sync(one.final)
 
@@ -427,7 +428,7 @@ class Merge:
         self, plan: MergePlan, directories: Sequence[Directory], metadata: PostMetadata, n: int | None
     ) -> None:
         if n is not None:
-            record = planning.merged_record(n, directories, plan, metadata.last_position, storage.boot_id())
+            record = small.merged_record(n, directories, plan, metadata.last_position, storage.boot_id())
             self._replace(record_file.FILE_NAME, record_file.encode(record))
 
     def _replace(self, name: str, text: str) -> None:
@@ -448,7 +449,7 @@ class Merge:
 
     def _remove(self, file: DataFile, final: str) -> None:
         """Removes a source's name, and the content of a link that lies in a source."""
-        with storage._explained(Path(file.path), "delete"):
+        with storage.explained(Path(file.path), "delete"):
             if file.is_link and file.inside and file.target != final:
                 on_disk.unlink(file.target)
             if on_disk.unlink(file.path):

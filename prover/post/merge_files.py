@@ -75,7 +75,7 @@ def read_directory(place: Storage, roots: Sequence[tuple[str, int]], into: Path)
     key = place.path / identity_file.FILE_NAME
     if key.is_symlink() and not key.exists():
         raise UsageError(f"{key} is a link that leads nowhere. Mount what it leads to, or remove it.")
-    with storage._explained(place.path, "read the directory"):
+    with storage.explained(place.path, "read the directory"):
         files = [
             _read_file(entry, number, roots, into)
             for entry in os.scandir(place.path)

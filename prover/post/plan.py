@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import overload
 
 from protocol.post import ID_SIZE, LABEL_SIZE, MAX_LABELS, MIN_LABELS, check_scrypt_n
 from prover.errors import DataError, MetadataError, UsageError
@@ -82,12 +83,48 @@ class FilePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class FilePlans(Sequence[FilePlan]):
+    """What each data file of a run needs, in order; made when it is asked for, since there may be millions of them."""
+
+    layout: Layout
+    numbers: range
+    """The files of this run."""
+    sizes: Mapping[int, int]
+    """Data file number -> size in bytes, of those that are there."""
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, place: int) -> FilePlan: ...
+    @overload
+    def __getitem__(self, place: slice) -> FilePlans: ...
+    def __getitem__(self, place: int | slice) -> FilePlan | FilePlans:
+        if isinstance(place, slice):
+            return FilePlans(self.layout, self.numbers[place], self.sizes)
+        number = self.numbers[place]
+        size, target = self.sizes.get(number, 0), self.layout.file_labels(number)
+        keep = min(size // LABEL_SIZE, target)
+        return FilePlan(number, keep, size > keep * LABEL_SIZE, target)
+
+    @property
+    def there(self) -> list[FilePlan]:
+        """Only those that are on disk."""
+        return [self[self.numbers.index(number)] for number in sorted(self.sizes) if number in self.numbers]
+
+    @property
+    def num_labels(self) -> int:
+        """Labels of all of them when they are complete."""
+        last = self.numbers[-1]
+        return self.layout.first_label(last) + self.layout.file_labels(last) - self.layout.first_label(self.numbers[0])
+
+
+@dataclass(frozen=True, slots=True)
 class InitPlan:
     """Everything that an initialisation does, in this order: delete, cut, fill."""
 
     layout: Layout
-    files: tuple[FilePlan, ...]
-    """The files of this run, in order."""
+    files: FilePlans
     delete: tuple[int, ...]
     """Numbers of data files beyond the last needed one."""
     metadata: PostMetadata
@@ -102,12 +139,12 @@ class InitPlan:
     @property
     def num_labels(self) -> int:
         """Labels that are to be in this run's files at the end."""
-        return sum(one.target for one in self.files)
+        return self.files.num_labels
 
     @property
     def labels_there(self) -> int:
         """Labels of this run's files that are there already."""
-        return sum(one.keep for one in self.files)
+        return sum(one.keep for one in self.files.there)
 
 
 def check(request: Request) -> None:
@@ -168,19 +205,13 @@ def decide(request: Request, found: Found, directory: str) -> InitPlan:
     record = _record_before(request, found, directory)
     return InitPlan(
         layout=layout,
-        files=tuple(_plan_file(layout, number, found.files.get(number, 0)) for number in chosen),
+        files=FilePlans(layout, chosen, found.files),
         delete=tuple(number for number in found.files if number >= layout.num_files),
         metadata=_metadata_after(request, before),
         record=record,
         covers_all=len(chosen) == layout.num_files,
         notes=tuple(notes),
     )
-
-
-def _plan_file(layout: Layout, number: int, size: int) -> FilePlan:
-    target = layout.file_labels(number)
-    keep = min(size // LABEL_SIZE, target)
-    return FilePlan(number, keep, size > keep * LABEL_SIZE, target)
 
 
 def _metadata_before(request: Request, found: Found, directory: str) -> PostMetadata | None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,8 @@ STRETCH = 1 << 20
 FIRST_PIECE = 64
 MAX_PIECE = 1 << 16
 PIECE_SECONDS = 0.3
+
+T = TypeVar("T")
 
 Indices = npt.NDArray[np.uint64]
 
@@ -165,19 +168,28 @@ def check(
 ) -> None:
     """Recomputes the labels of `work` (file, positions) and adds the wrong ones to `findings`.
 
-    `progress` gets the number of labels checked so far. Raises `kernels.device.Stopped` when the engine was
-    stopped; what was found until then is in `findings`.
+    The disk and the engine work side by side: while a piece is computed, it and the next one are read. `progress` gets
+    the number of labels checked so far. Raises `kernels.device.Stopped` when the engine was stopped; what was found
+    until then is in `findings`.
     """
     size = FIRST_PIECE
-    for number, positions in work:
-        first, start = layout.first_label(number), 0
-        while start < len(positions):
-            piece = positions[start : start + size]
-            start += len(piece)
+
+    def pieces() -> Iterator[tuple[int, Sequence[int], Future[npt.NDArray[np.uint8]]]]:
+        for number, positions in work:
+            start = 0
+            while start < len(positions):
+                piece = positions[start : start + size]
+                start += len(piece)
+                yield number, piece, reader.submit(_read, storage, number, piece)
+
+    reader = ThreadPoolExecutor(1, "reading")
+    try:
+        for number, piece, reading in _one_ahead(pieces()):
             began = time.monotonic()
-            stored = _read(storage, number, piece)
+            first = layout.first_label(number)
             indices = np.array([first + position for position in piece], dtype=np.uint64)
             right = engine.labels32([commitment], indices)[:, :LABEL_SIZE]
+            stored = reading.result()
             for at in np.flatnonzero((stored != right).any(axis=1)).tolist():
                 findings.labels.append(
                     BadLabel(
@@ -192,6 +204,17 @@ def check(
             progress(findings.checked)
             if len(piece) == size and time.monotonic() - began < PIECE_SECONDS / 2:
                 size = min(MAX_PIECE, 2 * size)
+    finally:
+        reader.shutdown(cancel_futures=True)
+
+
+def _one_ahead(items: Iterator[T]) -> Iterator[T]:
+    """The same items; each is handed on when the next one was asked for."""
+    waiting = next(items, None)
+    while waiting is not None:
+        following = next(items, None)
+        yield waiting
+        waiting = following
 
 
 def _read(storage: Storage, number: int, positions: Sequence[int]) -> npt.NDArray[np.uint8]:

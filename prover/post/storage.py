@@ -24,8 +24,11 @@ LOCK_NAME = "smesher.lock"
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
 _TEMPORARY = ".{}.new"
-READ_AHEAD = 8 << 20
-"""Bytes after a piece that a pass over the data asks the system to fetch already."""
+PAGE = 4096
+"""Bytes. Reads past the page cache must begin and end at multiples of it, in the file and in memory."""
+
+DIRECT = hasattr(os, "O_DIRECT")
+"""Whether the system has reads past its page cache; single file systems may still refuse them."""
 
 
 class Storage:
@@ -41,13 +44,13 @@ class Storage:
 
     def create(self) -> None:
         """Makes the directory, readable by its owner alone, if it is not there."""
-        with _explained(self.path, "create the directory"):
+        with explained(self.path, "create the directory"):
             self.path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
 
     def names(self) -> dict[str, int]:
         """Name and size in bytes of everything in the directory that is a file (or a link to one)."""
         sizes: dict[str, int] = {}
-        with _explained(self.path, "read the directory"):
+        with explained(self.path, "read the directory"):
             for entry in os.scandir(self.path):
                 with contextlib.suppress(FileNotFoundError):  # a link to nothing, or gone since
                     status = entry.stat()
@@ -66,7 +69,7 @@ class Storage:
 
     def read_small(self, name: str) -> bytes | None:
         """The whole content of a small file; None when it is not there."""
-        with _explained(self.path / name, "read"):
+        with explained(self.path / name, "read"):
             try:
                 return (self.path / name).read_bytes()
             except FileNotFoundError:
@@ -74,7 +77,7 @@ class Storage:
 
     def read(self, name: str, offset: int, size: int) -> bytes:
         """At most `size` bytes from `offset`; fewer at the end of the file."""
-        with _explained(self.path / name, "read"), open(self.path / name, "rb", buffering=0) as file:
+        with explained(self.path / name, "read"), open(self.path / name, "rb", buffering=0) as file:
             pieces, left = [], size
             file.seek(offset)
             while left and (piece := file.read(left)):
@@ -83,27 +86,21 @@ class Storage:
             return b"".join(pieces)
 
     def read_into(self, name: str, offset: int, target: memoryview | bytearray | Any) -> int:
-        """Fills `target` from `offset` and returns the bytes read; the pages do not stay in the system's cache."""
-        with _explained(self.path / name, "read"):
-            descriptor = os.open(self.path / name, os.O_RDONLY)
-            try:
-                view, done = memoryview(target), 0
-                while done < len(view):
-                    count = os.preadv(descriptor, [view[done:]], offset + done)
-                    if not count:
-                        break
-                    done += count
-                if hasattr(os, "posix_fadvise"):
-                    os.posix_fadvise(descriptor, offset, done, os.POSIX_FADV_DONTNEED)
-                    os.posix_fadvise(descriptor, offset + done, READ_AHEAD, os.POSIX_FADV_WILLNEED)
-                return done
-            finally:
-                os.close(descriptor)
+        """Fills `target` from `offset` and returns the bytes read; they do not stay in the system's page cache.
+
+        Where position, size and memory are in whole pages they do not pass through it either: no copy is made.
+        """
+        view = memoryview(target)
+        with explained(self.path / name, "read"):
+            if DIRECT and not (offset % PAGE or len(view) % PAGE):
+                with contextlib.suppress(_NotDirect):
+                    return _read_directly(self.path / name, offset, view)
+            return _read_buffered(self.path / name, offset, view)
 
     def replace(self, name: str, data: bytes) -> None:
         """Writes a small file so that after a crash at any instant it holds the old content or the new."""
         temporary = self.path / _TEMPORARY.format(name)
-        with _explained(self.path / name, "write"):
+        with explained(self.path / name, "write"):
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
             try:
                 _write_all(descriptor, data)
@@ -122,12 +119,12 @@ class Storage:
 
     def append(self, name: str, data: bytes) -> None:
         """Adds bytes at the end of a file, which is made if it is not there."""
-        with _explained(self.path / name, "write"):
+        with explained(self.path / name, "write"):
             _write_all(self._descriptor(name), data)
 
     def write_at(self, name: str, offset: int, data: bytes) -> None:
         """Replaces bytes inside a file."""
-        with _explained(self.path / name, "write"):
+        with explained(self.path / name, "write"):
             descriptor = os.open(self.path / name, os.O_WRONLY)
             try:
                 os.lseek(descriptor, offset, os.SEEK_SET)
@@ -138,7 +135,7 @@ class Storage:
 
     def sync(self, name: str) -> None:
         """Waits until what was appended to a file, and its name, are on stable storage."""
-        with _explained(self.path / name, "write"):
+        with explained(self.path / name, "write"):
             _sync_data(self._descriptor(name))
         self.sync_directory()
 
@@ -149,7 +146,7 @@ class Storage:
 
     def truncate(self, name: str, size: int) -> None:
         """Cuts a file to `size` bytes, durably."""
-        with _explained(self.path / name, "shorten"):
+        with explained(self.path / name, "shorten"):
             os.truncate(self.path / name, size)
             descriptor = os.open(self.path / name, os.O_RDONLY)
             try:
@@ -159,13 +156,13 @@ class Storage:
 
     def remove(self, name: str) -> None:
         """Deletes a file, durably."""
-        with _explained(self.path / name, "delete"):
+        with explained(self.path / name, "delete"):
             (self.path / name).unlink()
         self.sync_directory()
 
     def sync_directory(self) -> None:
         """Makes names that were added or removed durable."""
-        with _explained(self.path, "write to the directory"):
+        with explained(self.path, "write to the directory"):
             descriptor = os.open(self.path, os.O_RDONLY)
             try:
                 with contextlib.suppress(OSError):  # some file systems cannot sync a directory
@@ -180,20 +177,20 @@ class Storage:
 
     def free_bytes(self) -> int:
         """Bytes that this user may still write to the directory's disk."""
-        with _explained(self.path, "ask for the free space"):
+        with explained(self.path, "ask for the free space"):
             status = os.statvfs(self.path)
         return status.f_bavail * status.f_frsize
 
     def check_writable(self, names: list[str]) -> None:
         """Raises `EnvironmentFault` when the directory or one of the named files cannot be written."""
-        with _explained(self.path, "write to the directory"):
+        with explained(self.path, "write to the directory"):
             probe = self.path / _TEMPORARY.format("probe")
             os.close(os.open(probe, os.O_WRONLY | os.O_CREAT, FILE_MODE))
             probe.unlink()
         for name in names:
             file = self.path / name
             if file.exists():
-                with _explained(file, "write"):
+                with explained(file, "write"):
                     os.close(os.open(file, os.O_WRONLY))
 
     @contextlib.contextmanager
@@ -205,7 +202,7 @@ class Storage:
         import fcntl
 
         path = self.path / LOCK_NAME
-        with _explained(path, "lock"):
+        with explained(path, "lock"):
             while True:
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE)
                 try:
@@ -233,6 +230,46 @@ class Storage:
         if name not in self._open:
             self._open[name] = os.open(self.path / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, FILE_MODE)
         return self._open[name]
+
+
+class _NotDirect(Exception):
+    """The file system has no reads past the page cache, or not into this memory."""
+
+
+def _read_directly(path: Path, offset: int, view: memoryview) -> int:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECT)
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise _NotDirect from None
+        raise
+    try:
+        done = 0
+        while done < len(view):
+            count = os.preadv(descriptor, [view[done:]], offset + done)
+            done += count
+            if not count or done % PAGE:
+                break  # the end of the file
+        return done
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise _NotDirect from None
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _read_buffered(path: Path, offset: int, view: memoryview) -> int:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        done = 0
+        while done < len(view) and (count := os.preadv(descriptor, [view[done:]], offset + done)):
+            done += count
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(descriptor, offset, done, os.POSIX_FADV_DONTNEED)
+        return done
+    finally:
+        os.close(descriptor)
 
 
 def boot_id() -> str | None:
@@ -288,7 +325,8 @@ _ADVICE = {
 
 
 @contextlib.contextmanager
-def _explained(path: Path, deed: str) -> Iterator[None]:
+def explained(path: Path, deed: str) -> Iterator[None]:
+    """Turns errors of the system into `EnvironmentFault`: what could not be done with which path, and what to do."""
     try:
         yield
     except OSError as error:

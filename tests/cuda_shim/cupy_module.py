@@ -147,6 +147,13 @@ class _Runtime:
             "computeMode": self.cupy.compute_modes[ordinal],
         }
 
+    def deviceGetAttribute(self, attribute: int, ordinal: int) -> int:
+        card = self.cupy.cards[ordinal]
+        figures = {13: (card.clock_hz or 0) / 1e3, 36: (card.bandwidth or 0) * 8 / 2 / 256 / 1e3, 37: 256}
+        if attribute not in figures:
+            raise CUDARuntimeError("cudaErrorInvalidValue", 1)
+        return int(figures[attribute])
+
     def deviceGetPCIBusId(self, ordinal: int) -> str:
         return self.cupy.cards[ordinal].pci.upper()
 
