@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import njit
 from numba.core import cgutils, types
 from numba.extending import intrinsic
@@ -19,6 +19,7 @@ from numba.extending import intrinsic
 from . import target
 
 target.variant()  # the target is set before anything is compiled
+binding.initialize_native_asmparser()  # for the one instruction that has no name in LLVM
 
 _I128 = ir.IntType(128)
 _PAIR = types.UniTuple(types.uint64, 2)
@@ -99,8 +100,23 @@ def _leading_zeros(context: Any, x: Any) -> Any:
     return types.uint64(types.uint64), generate
 
 
+@intrinsic
+def _divide_by_instruction(context: Any, high: Any, low: Any, divisor: Any) -> Any:
+    """What `_divide_in_digits` gives, by the one instruction of x86 for it; LLVM alone would call a library."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word = ir.IntType(64)
+        kind = ir.FunctionType(ir.LiteralStructType([word, word]), [word, word, word])
+        division = ir.InlineAsm(kind, "divq $4", "={ax},={dx},0,1,r,~{flags}", side_effect=False)
+        high, low, divisor = arguments
+        both = builder.call(division, [low, high, divisor])
+        return cgutils.pack_array(builder, [builder.extract_value(both, 0), builder.extract_value(both, 1)])
+
+    return _PAIR(types.uint64, types.uint64, types.uint64), generate
+
+
 @njit(inline="never")
-def _divide_word(high: Any, low: Any, divisor: Any) -> Any:
+def _divide_in_digits(high: Any, low: Any, divisor: Any) -> Any:
     """(high:low) // divisor and the rest, for high < divisor: two digits of 32 bits (Knuth's algorithm D)."""
     shift = _leading_zeros(divisor)
     divisor = divisor << shift
@@ -125,6 +141,10 @@ def _divide_word(high: Any, low: Any, divisor: Any) -> Any:
             break
     rest = (middle << _32 | low & _LOW32) - second * divisor
     return first << _32 | second, rest >> shift
+
+
+# every x86 has the instruction; one without wide vectors takes the path of other processors, which is tested so
+_divide_word = _divide_by_instruction if target.has_feature("avx2") else _divide_in_digits
 
 
 @njit(inline="never")
@@ -221,6 +241,8 @@ def _mul(xh: Any, xl: Any, yh: Any, yl: Any) -> Any:
     sign = (xh ^ yh) & _SIGN
     ah, bh = xh & _MASK, yh & _MASK
     p0h, p0l = _wide(xl, yl)
+    if ah | bh == _0:
+        return sign | p0h >> _56, p0h << _8 | p0l >> _56, True
     p1h, p1l = _wide(ah, yl)
     p2h, p2l = _wide(xl, bh)
     p3h, p3l = _wide(ah, bh)
