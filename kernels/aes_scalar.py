@@ -1,6 +1,6 @@
 """AES-128, one block at a time, in plain integers with the usual four tables.
 
-For the few dozen blocks of a verification, for key schedules, and to check the vector kernel against; it uses
+For the few dozen blocks of a verification, for key schedules, and to check the vector kernels against; it uses
 no secrets. Known answers: FIPS 197, appendices A.1 and C.1.
 """
 
@@ -52,6 +52,15 @@ def expand_key(key: bytes) -> list[bytes]:
             constant = _double(constant)
         words.append(bytes(a ^ b for a, b in zip(words[-4], last, strict=True)))
     return [b"".join(words[at : at + 4]) for at in range(0, len(words), 4)]
+
+
+def before_last_substitution(key: bytes, result: int) -> bytes:
+    """The state before the last substitution of which byte j becomes `result`, wherever the last round moves it.
+
+    The last round has no mixing: byte b of the result comes from byte 5 b (mod 16) of the state.
+    """
+    origin, last = {value: byte for byte, value in enumerate(sbox())}, expand_key(key)[ROUNDS]
+    return bytes(origin[last[byte * 13 % 16] ^ result] for byte in range(16))
 
 
 @cache

@@ -2,7 +2,9 @@
 
 The library is the one inside the PyPI package `cyrx`, else the system's `librandomx`. Everything but k2pow
 works without it. Light mode keeps a 256 MiB cache, full mode a data set of 2,080 MiB that gives the same
-hashes about ten times faster; either is shared by one virtual machine a thread.
+hashes about ten times faster; either is shared by one virtual machine a thread. All classes may be used from
+any thread; memory that was closed is given back when its last machine is. Specified in protocol 01-post,
+section 4.
 """
 
 from __future__ import annotations
@@ -11,18 +13,28 @@ import ctypes
 import ctypes.util
 import functools
 import importlib.util
+import mmap
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .errors import KernelError
+from .device import Stopped
+from .errors import KernelError, MemoryShortage
+from .memory import available_memory
 
 FLAG_LARGE_PAGES = 1
 FLAG_FULL_MEM = 4
 HASH_SIZE = 32
 DATASET_BYTES = 2181038080
 CACHE_BYTES = 268435456
+
+PIECE_ITEMS = 1 << 15
+"""Items of the data set that a thread makes at once: less than a tenth of a second, so that a stop is quick."""
+
+_LOOK_SECONDS = 0.05
+"""How often a builder that waits looks whether it shall stop."""
 
 
 class RandomXUnavailable(KernelError):
@@ -77,62 +89,228 @@ def _declare(loaded: Any) -> Any:
     return loaded
 
 
-class Memory:
-    """The cache (light) or the data set (full) of one key, shared by virtual machines. Close it when done."""
+def memory_needed(*, full: bool) -> int:
+    """Bytes while the cache (light) or the data set (full) is built; later the data set stands alone."""
+    return CACHE_BYTES + (DATASET_BYTES if full else 0)
 
-    def __init__(self, key: bytes, *, full: bool = False, large_pages: bool = False, threads: int = 1) -> None:
+
+def fits(*, full: bool, large_pages: bool = False) -> bool:
+    """Whether there is memory for the cache (light) or the data set (full) now, in ordinary pages or in large ones."""
+    needed = memory_needed(full=full)
+    return available_memory() >= needed or (large_pages and free_large_pages() >= needed)
+
+
+def free_large_pages() -> int:
+    """Bytes that the machine's owner has set aside in large pages and that nobody uses."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        figures = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
+        return figures["HugePages_Free"] * figures["Hugepagesize"] << 10
+    except (OSError, ValueError, KeyError, IndexError):
+        return 0
+
+
+class Memory:
+    """The cache (light) or the data set (full) of one key, shared by virtual machines. Close it when done.
+
+    Making it takes as long as building: about half a second for the cache, and for the data set half a minute
+    divided by `threads`. `progress` is called with the share that is built. Raises `MemoryShortage` when it does
+    not fit, `Stopped` within a fraction of a second after `stop` was set, `RandomXUnavailable` without a library.
+    """
+
+    def __init__(
+        self,
+        key: bytes,
+        *,
+        full: bool = False,
+        large_pages: bool = False,
+        threads: int = 1,
+        stop: threading.Event | None = None,
+        progress: Callable[[float], None] = lambda share: None,
+    ) -> None:
         lib = library()
         self.full = full
         self.flags = lib.randomx_get_flags() | (FLAG_FULL_MEM if full else 0)
-        pages = FLAG_LARGE_PAGES if large_pages else 0
-        self._dataset = self._cache = None
-        self._cache = lib.randomx_alloc_cache(self.flags | pages) or lib.randomx_alloc_cache(self.flags)
-        if not self._cache:
-            raise KernelError(f"RandomX could not allocate its cache of {CACHE_BYTES >> 20} MiB: memory is short")
-        lib.randomx_init_cache(self._cache, key, len(key))
+        self.large_pages = large_pages
+        """Whether all of it is in large pages; where they were asked for and not allowed, it is in ordinary ones."""
+        self._lock = threading.Lock()
+        self._machines = 0
+        self._closed = False
+        self._cache: Any = None
+        self._dataset: Any = None
+        try:
+            # the address space first, all of it: this takes no time, and tells whether it fits
+            self._cache = self._allocate("cache", memory_needed(full=full))
+            if full:
+                self._dataset = self._allocate("dataset", DATASET_BYTES)
+        except MemoryShortage:
+            self._release()
+            raise
+        work = _Work(stop, self._release)
+        work.run(1, lambda _: lib.randomx_init_cache(self._cache, key, len(key)))
         if full:
-            self._dataset = lib.randomx_alloc_dataset(self.flags | pages) or lib.randomx_alloc_dataset(self.flags)
-            if not self._dataset:
-                self.close()
-                raise KernelError(
-                    f"RandomX could not allocate its data set of {DATASET_BYTES >> 20} MiB: memory is short"
-                )
-            self._build(lib, threads)
+            self._build(lib, threads, work, progress)
+        progress(1.0)
 
-    def _build(self, lib: Any, threads: int) -> None:
+    def _allocate(self, kind: str, needed: int) -> Any:
+        """`needed` bytes are still to be filled if large pages, which were set aside for this, are not to be had."""
+        function = getattr(library(), f"randomx_alloc_{kind}")
+        handle = function(self.flags | FLAG_LARGE_PAGES) if self.large_pages else None
+        if handle:
+            return handle
+        self.large_pages = False
+        available = available_memory()
+        handle = function(self.flags) if available >= needed else None
+        if not handle:
+            raise MemoryShortage(needed, available, f"RandomX in {'fast' if self.full else 'light'} mode")
+        _ask_for_large_pages(kind, handle)
+        return handle
+
+    def _build(self, lib: Any, threads: int, work: _Work, progress: Callable[[float], None]) -> None:
         """Fills the data set with all threads, then gives the cache back."""
         count = lib.randomx_dataset_item_count()
-        bounds = [count * part // threads for part in range(threads + 1)]
+        starts = iter(range(0, count, PIECE_ITEMS))
+        done = 0
+        lock = threading.Lock()
 
-        def fill(part: int) -> None:
-            lib.randomx_init_dataset(self._dataset, self._cache, bounds[part], bounds[part + 1] - bounds[part])
+        def fill(_: int) -> None:
+            nonlocal done
+            while not work.stopping():
+                with lock:
+                    first = next(starts, None)
+                if first is None:
+                    return
+                size = min(PIECE_ITEMS, count - first)
+                lib.randomx_init_dataset(self._dataset, self._cache, first, size)
+                with lock:
+                    done += size
+                    progress(done / count)
 
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(fill, range(threads)))
+        work.run(threads, fill)
         lib.randomx_release_cache(self._cache)
         self._cache = None
 
     def machine(self) -> Machine:
-        """A virtual machine over this memory, for one thread at a time."""
+        """A virtual machine over this memory, for one thread at a time. Raises KernelError after `close`."""
         return Machine(self)
 
     def create_vm(self) -> Any:
-        """The handle of a new virtual machine."""
-        vm = library().randomx_create_vm(self.flags, self._cache, self._dataset)
-        if not vm:
-            raise KernelError(
-                "RandomX could not create a virtual machine: memory is short, or code may not be generated"
-            )
+        """The handle of a new virtual machine, to be given to `destroy_vm`."""
+        with self._lock:
+            if self._closed:
+                raise KernelError("the RandomX memory was closed; make it anew")
+            create, memory = library().randomx_create_vm, (self._cache, self._dataset)
+            vm = create(self.flags | FLAG_LARGE_PAGES, *memory) if self.large_pages else None
+            vm = vm or create(self.flags, *memory)
+            if not vm:
+                raise KernelError(
+                    "RandomX could not create a virtual machine: memory is short, or code may not be generated"
+                )
+            self._machines += 1
         return vm
 
+    def destroy_vm(self, vm: Any) -> None:
+        """Ends a virtual machine, and the memory with it when it was closed and this is the last one."""
+        library().randomx_destroy_vm(vm)
+        with self._lock:
+            self._machines -= 1
+            last = self._closed and not self._machines
+        if last:
+            self._release()
+
     def close(self) -> None:
-        """Gives the memory back; no machine may be used afterwards."""
+        """Gives the memory back, as soon as the last machine over it is closed; no new ones can be made."""
+        with self._lock:
+            self._closed = True
+            unused = not self._machines
+        if unused:
+            self._release()
+
+    def _release(self) -> None:
         lib = library()
-        if self._dataset:
-            lib.randomx_release_dataset(self._dataset)
-        if self._cache:
-            lib.randomx_release_cache(self._cache)
-        self._dataset = self._cache = None
+        with self._lock:
+            self._closed = True
+            dataset, cache = self._dataset, self._cache
+            self._dataset = self._cache = None
+        if dataset:
+            lib.randomx_release_dataset(dataset)
+        if cache:
+            lib.randomx_release_cache(cache)
+
+
+def _ask_for_large_pages(kind: str, handle: Any) -> None:
+    """Lets the system back ordinary memory with large pages where it can: it reads at random, a third faster then.
+
+    Needs no rights, and nothing depends on it: a system that does not know this, or an old library, is left as it is.
+    """
+    place = getattr(library(), f"randomx_get_{kind}_memory", None)
+    advice = getattr(mmap, "MADV_HUGEPAGE", None)
+    if place is None or advice is None:
+        return
+    size = {"cache": CACHE_BYTES, "dataset": DATASET_BYTES}[kind]
+    place.restype, place.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    start = place(handle)
+    first, end = -(-start // mmap.PAGESIZE), (start + size) // mmap.PAGESIZE
+    madvise = ctypes.CDLL(None).madvise
+    madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    madvise(first * mmap.PAGESIZE, (end - first) * mmap.PAGESIZE, advice)
+
+
+class _Work:
+    """Threads inside the library, which cannot be told to stop: whoever waits for them can."""
+
+    def __init__(self, stop: threading.Event | None, abandon: Callable[[], None]) -> None:
+        self._stop = stop
+        self._abort = threading.Event()
+        self._abandon = abandon
+        """Frees what the threads work on; called when nobody waits for them any more and the last one has ended."""
+
+    def stopping(self) -> bool:
+        """Whether threads should take no more work."""
+        return self._abort.is_set() or (self._stop is not None and self._stop.is_set())
+
+    def run(self, count: int, work: Callable[[int], None]) -> None:
+        """Runs `work(number)` in threads and waits for them. Raises `Stopped` soon after `stop` was set.
+
+        When it is, or when the wait is interrupted, threads that are still in the library are left alone.
+        """
+        lock = threading.Lock()
+        ended = threading.Event()
+        left, abandoned = count, False
+        failures: list[BaseException] = []
+
+        def one(number: int) -> None:
+            nonlocal left
+            try:
+                work(number)
+            except BaseException as error:
+                failures.append(error)
+                self._abort.set()
+            with lock:
+                left -= 1
+                free = abandoned and not left
+            if free:
+                self._abandon()
+            if not left:
+                ended.set()
+
+        for number in range(count):
+            threading.Thread(target=one, args=(number,), name="randomx", daemon=True).start()
+        try:
+            while not ended.wait(_LOOK_SECONDS) and not self.stopping():
+                pass
+            if failures:
+                raise failures[0]
+            if self.stopping():
+                raise Stopped("building RandomX's memory was stopped")
+        except BaseException:
+            self._abort.set()
+            with lock:
+                abandoned = True
+                free = not left
+            if free:
+                self._abandon()
+            raise
 
 
 class Machine:
@@ -140,8 +318,8 @@ class Machine:
 
     def __init__(self, memory: Memory) -> None:
         self._lib = library()
+        self._memory = memory
         self._vm = memory.create_vm()
-        self._memory = memory  # keeps it alive
 
     def hash(self, data: bytes) -> bytes:
         """The 32-byte RandomX hash."""
@@ -161,9 +339,9 @@ class Machine:
 
     def close(self) -> None:
         """Gives the machine's memory back."""
-        if self._vm:
-            self._lib.randomx_destroy_vm(self._vm)
-            self._vm = None
+        vm, self._vm = self._vm, None
+        if vm:
+            self._memory.destroy_vm(vm)
 
 
 class MachinePool:
@@ -173,20 +351,34 @@ class MachinePool:
         self.memory = memory
         self._free: list[Machine] = []
         self._lock = threading.Lock()
+        self._closed = False
 
-    def hash(self, data: bytes) -> bytes:
-        """The 32-byte RandomX hash, from any thread."""
+    @contextmanager
+    def lent(self) -> Iterator[Machine]:
+        """A machine for the calling thread. Raises KernelError after `close`."""
         with self._lock:
             machine = self._free.pop() if self._free else None
         machine = machine or self.memory.machine()
         try:
-            return machine.hash(data)
+            yield machine
         finally:
             with self._lock:
-                self._free.append(machine)
+                kept = not self._closed
+                if kept:
+                    self._free.append(machine)
+            if not kept:
+                machine.close()
+
+    def hash(self, data: bytes) -> bytes:
+        """The 32-byte RandomX hash, from any thread."""
+        with self.lent() as machine:
+            return machine.hash(data)
 
     def close(self) -> None:
-        """Destroys the machines and gives their memory back."""
-        while self._free:
-            self._free.pop().close()
+        """Gives machines and memory back; those that are lent now, when they return."""
+        with self._lock:
+            self._closed = True
+            idle, self._free = self._free, []
         self.memory.close()
+        for machine in idle:
+            machine.close()

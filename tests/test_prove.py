@@ -23,7 +23,7 @@ from protocol.post_proof import (
     unpack_indices,
 )
 from prover.errors import DataError, Interrupted, UsageError
-from prover.post import prove
+from prover.post import prove, scan
 from prover.post.metadata import PostMetadata
 from prover.post.prove import ProveParams, Prover
 from prover.post.storage import Storage
@@ -92,7 +92,7 @@ def test_every_tampered_field_is_rejected(tmp_path: Path) -> None:
 
 
 def test_a_pass_that_was_cut_gives_the_same_proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prove, "BATCH_BYTES", 1024)
+    monkeypatch.setattr(scan, "BATCH_BYTES", 1024)
     monkeypatch.setattr(prove, "SAVE_SECONDS", 0.0)
     data = tmp_path / "data"
     data.mkdir()

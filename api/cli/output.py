@@ -120,8 +120,12 @@ class Progress:
         total: int | None,
         done: int,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        unit: str = "labels",
     ) -> None:
+        """`unit`: what is counted; the fields of events are named after it."""
         self._output = output
+        self._unit = unit
         self._what = what
         self._total = total
         self._first = done
@@ -160,7 +164,8 @@ class Progress:
         now = self._clock()
         rate = (done - self._first) / max(now - self._began, 1e-9)
         if self._live is not None:
-            self._live.update(self._tasks[""], completed=done, rate=_rate(rate))
+            shown = _rate(rate) if self._unit == "labels" else ""
+            self._live.update(self._tasks[""], completed=done, rate=shown)
             for name, device_rate in (devices or {}).items():
                 if name not in self._tasks:
                     self._tasks[name] = self._live.add_task(f"  {name}", total=None, rate="")
@@ -172,11 +177,10 @@ class Progress:
                 self._output.event(
                     "progress",
                     what=self._what,
-                    labels=done,
                     total=self._total,
-                    labels_per_second=round(rate, 1),
                     seconds_left=None if left is None else round(left, 1),
                     devices={name: round(value, 1) for name, value in (devices or {}).items()},
+                    **{self._unit: done, f"{self._unit}_per_second": round(rate, 1)},
                     **({"device_states": states} if states else {}),
                 )
 

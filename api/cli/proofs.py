@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import argparse
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kernels import randomx
-from kernels.errors import KernelError
+from kernels.device import Stopped
+from kernels.errors import MemoryShortage
+from kernels.memory import available_memory
 from protocol.params.post import NETWORKS, PostParams, network
+from protocol.post import check_scrypt_n
 from protocol.post_proof import RANDOMX_KEY
-from prover.errors import EnvironmentFault, UsageError
+from prover.errors import EnvironmentFault, Interrupted, UsageError
 
 from . import common
 from .output import Output
+from .signals import stop_on_signal
+
+if TYPE_CHECKING:
+    from kernels.cpu import LabelEngine
 
 
 def add_parameter_arguments(parser: argparse.ArgumentParser, *, labels: bool) -> None:
@@ -31,13 +42,15 @@ def add_parameter_arguments(parser: argparse.ArgumentParser, *, labels: bool) ->
 
 
 def parameters(arguments: argparse.Namespace) -> PostParams:
-    """The network's parameters with the options that override them."""
+    """The network's parameters with the options that override them. Raises UsageError for a 0."""
     from dataclasses import replace
 
     base = network(arguments.network or "mainnet")
 
-    def given(name: str) -> int:
+    def given(name: str, least: int = 1) -> int:
         value = getattr(arguments, name, None)
+        if value is not None and value < least:
+            raise UsageError(f"--{name.replace('_', '-')} is {value}, expected at least {least}.")
         return int(getattr(base, name) if value is None else value)
 
     difficulty = arguments.pow_difficulty
@@ -45,15 +58,15 @@ def parameters(arguments: argparse.Namespace) -> PostParams:
         base,
         k1=given("k1"),
         k2=given("k2"),
-        scrypt_n=given("scrypt_n"),
+        scrypt_n=check_scrypt_n(given("scrypt_n")),
         labels_per_unit=given("labels_per_unit"),
-        min_num_units=given("min_num_units"),
+        min_num_units=given("min_num_units", least=0),
         max_num_units=given("max_num_units"),
         pow_difficulty=base.pow_difficulty if difficulty is None else common.hex_bytes(difficulty, "--pow-difficulty"),
     )
 
 
-def add_randomx_argument(parser: argparse.ArgumentParser, default: str) -> None:
+def add_randomx_argument(parser: argparse._ActionsContainer, default: str) -> None:
     """--randomx-mode."""
     parser.add_argument(
         "--randomx-mode",
@@ -63,31 +76,69 @@ def add_randomx_argument(parser: argparse.ArgumentParser, default: str) -> None:
     )
 
 
-def open_randomx(mode: str | None, default: str, threads: int, output: Output) -> randomx.Memory:
-    """RandomX memory under the network's key; light with a note when `fast` was not asked for and does not fit.
+def compile_kernels(output: Output) -> None:
+    """Makes sure that the kernels of labels and of the proving pass are compiled."""
+    from kernels import aes
 
-    Raises EnvironmentFault when `fast` was asked for and memory is short; RandomXUnavailable without a library.
-    """
-    from kernels.memory import available_memory
+    common.compile_kernels(output)
+    if not aes.is_compiled():
+        with output.busy("compiling the proving kernel for this processor (once, some seconds) …"):
+            aes.compile_kernels()
 
-    randomx.library()
-    wanted = mode or default
-    needed = randomx.DATASET_BYTES + randomx.CACHE_BYTES
-    if wanted == "fast" and available_memory() < needed:
-        message = f"RandomX in fast mode needs {needed >> 20} MiB, {available_memory() >> 20} MiB are available"
-        if mode == "fast":
+
+class RandomX:
+    """How a command comes by RandomX's memory: what is asked for is judged at once, made it is when it is needed."""
+
+    def __init__(
+        self, mode: str | None, default: str, threads: int, output: Output, *, large_pages: bool = True
+    ) -> None:
+        """`mode` is what --randomx-mode says, None: what `default` says where it fits; `large_pages`: if there are any.
+
+        Raises EnvironmentFault when `fast` was asked for and memory is short; RandomXUnavailable without a library.
+        """
+        randomx.library()
+        self._asked, self._threads, self._output, self._large_pages = mode, threads, output, large_pages
+        self.stop = threading.Event()
+        """Set from anywhere, it makes `open` raise Interrupted at once."""
+        self.full = (mode or default) == "fast" and self._fits()
+
+    def _fits(self) -> bool:
+        if randomx.fits(full=True, large_pages=self._large_pages):
+            return True
+        needed, available = randomx.memory_needed(full=True), available_memory()
+        message = f"RandomX in fast mode needs {needed >> 20} MiB, {available >> 20} MiB are available"
+        if self._asked == "fast":
             raise EnvironmentFault(f"{message}. Stop other programs or use --randomx-mode light.")
-        output.note(f"{message}; using light mode, which is about ten times slower.")
-        wanted = "light"
-    full = wanted == "fast"
-    with output.busy(f"preparing RandomX ({wanted} mode) …"):
+        self._output.note(f"{message}; using light mode, which is about ten times slower.")
+        return False
+
+    def open(self, full: bool) -> randomx.Memory:
+        """The memory under the network's key; light with a note when `fast` was not asked for and does not fit now.
+
+        Raises EnvironmentFault when memory is short, Interrupted after `stop`.
+        """
+        self._output.note(f"preparing RandomX ({'fast' if full else 'light'} mode) …")
         try:
-            return randomx.Memory(RANDOMX_KEY, full=full, threads=threads)
-        except KernelError as error:
-            if mode == "fast" or not full:
-                raise EnvironmentFault(str(error)) from None
-            output.note(f"{error}; using light mode.")
-            return randomx.Memory(RANDOMX_KEY)
+            return randomx.Memory(
+                RANDOMX_KEY, full=full, large_pages=self._large_pages, threads=self._threads, stop=self.stop
+            )
+        except Stopped:
+            raise Interrupted("Stopped.") from None
+        except MemoryShortage as error:
+            if self._asked == "fast" or not full:
+                raise EnvironmentFault(f"{error}.") from None
+            self._output.note(f"{error}; using light mode.")
+            return self.open(False)
+
+
+@contextmanager
+def stopped_by_signal(engine: LabelEngine) -> Iterator[None]:
+    """Ends the engine's work at a signal, and raises Interrupted: labels of a large N take long."""
+    try:
+        with stop_on_signal(engine.stop):
+            yield
+    except Stopped:
+        raise Interrupted("Stopped.") from None
 
 
 def read_json(path: Path, option: str) -> object:

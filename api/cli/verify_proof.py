@@ -80,7 +80,8 @@ def _verdict(
     from kernels import cpu
 
     threads = common.thread_count(arguments)
-    memory = proofs.open_randomx(arguments.randomx_mode, "light", threads, output)
+    prepared = proofs.RandomX(arguments.randomx_mode, "light", threads, output)
+    memory = prepared.open(prepared.full)
     machine = memory.machine()
     engine = cpu.LabelEngine(cpu.devices()[0], params.scrypt_n, threads)
     rules = VerifyParams(
@@ -94,7 +95,8 @@ def _verdict(
     )
     began = time.monotonic()
     try:
-        return verify.check(claim, rules, engine, machine.hash), time.monotonic() - began
+        with proofs.stopped_by_signal(engine):
+            return verify.check(claim, rules, engine, machine.hash), time.monotonic() - began
     finally:
         engine.close()
         machine.close()

@@ -16,7 +16,7 @@ from protocol.post_proof import POW_BITS, pow_input
 from prover.errors import DataError, Interrupted
 
 RANGE = 16
-"""Candidates handed out at once: in light mode a range takes about a second, so that a stop is quick."""
+"""Candidates handed out at once: few, so that at the end of a search no thread works long in vain."""
 
 
 class Search:
@@ -41,8 +41,13 @@ class Search:
         self._lock = threading.Lock()
         self._next = 0
         self._found: int | None = None
-        self._hashes = 0
+        self._hashes = [0] * threads
         self._stopped = False
+
+    @property
+    def hashes(self) -> int:
+        """Hashes computed so far by all threads."""
+        return sum(self._hashes)
 
     def stop(self) -> None:
         """Makes `run` raise Interrupted within a hash or two."""
@@ -53,12 +58,13 @@ class Search:
 
         Raises Interrupted after `stop`; DataError when none of the 2^56 candidates is (a difficulty of 0).
         """
-        machines = [self._memory.machine() for _ in range(self._threads)]
+        machines: list[Machine] = []
         try:
+            for _ in range(self._threads):
+                machines.append(self._memory.machine())
             with ThreadPoolExecutor(self._threads, "k2pow") as pool:
-                jobs = [pool.submit(self._work, machine) for machine in machines]
                 try:
-                    for job in jobs:
+                    for job in [pool.submit(self._work, number, machine) for number, machine in enumerate(machines)]:
                         job.result()
                 except BaseException:
                     self.stop()
@@ -82,20 +88,23 @@ class Search:
             self._next += RANGE
             return first
 
-    def _work(self, machine: Machine) -> None:
-        while (first := self._take()) is not None:
-            machine.first(self._input(first))
-            for power in range(first, first + RANGE):
-                if self._stopped:
-                    return
-                hashed = machine.next(self._input(power + 1))
-                if hashed < self._difficulty:
-                    with self._lock:
-                        self._found = power if self._found is None else min(self._found, power)
-                    return  # the lower ranges are others'; higher candidates do not matter
-            with self._lock:
-                self._hashes += RANGE
-                self._progress(self._hashes)
+    def _work(self, thread: int, machine: Machine) -> None:
+        power = self._take()
+        if power is not None:
+            machine.first(self._input(power))
+        while power is not None and not self._stopped and (self._found is None or power <= self._found):
+            inside = (power + 1) % RANGE != 0
+            following = power + 1 if inside else self._take()
+            hashed = machine.next(self._input(power if following is None else following))
+            self._hashes[thread] += 1
+            if hashed < self._difficulty:
+                with self._lock:
+                    self._found = power if self._found is None else min(self._found, power)
+                return  # the lower ranges are others'; higher candidates do not matter
+            if not inside:
+                with self._lock:
+                    self._progress(self.hashes)
+            power = following
 
     def _input(self, power: int) -> bytes:
         return pow_input(power, self._group, self._challenge, self._node_id)
@@ -107,17 +116,15 @@ def search(memory: Memory, group: int, challenge: bytes, node_id: bytes, difficu
 
 
 def rate(memory: Memory, threads: int, seconds: float) -> float:
-    """Hashes a second of so many threads, measured."""
-
-    def work(machine: Machine) -> int:
-        until, done = time.monotonic() + seconds, 0
-        while time.monotonic() < until:
-            machine.hash(done.to_bytes(48, "little"))
-            done += 1
-        machine.close()
-        return done
-
+    """Hashes a second of so many threads, measured on the search itself with a difficulty that nothing meets."""
+    endless = Search(memory, 0, bytes(32), bytes(32), b"", threads=threads)
     began = time.monotonic()
-    with ThreadPoolExecutor(threads) as pool:
-        total = sum(pool.map(work, [memory.machine() for _ in range(threads)]))
-    return total / (time.monotonic() - began)
+    timer = threading.Timer(seconds, endless.stop)
+    timer.start()
+    try:
+        endless.run()
+    except Interrupted:
+        return endless.hashes / (time.monotonic() - began)
+    finally:
+        timer.cancel()
+    raise AssertionError("a hash was below nothing")

@@ -1,20 +1,20 @@
 """A proof of space-time: a proof of work for each nonce group, then passes over all labels until a nonce wins.
 
-One pass serves all groups of its nonces. Threads read and scan pieces of 1 MiB in any order; their hits are
-taken in the order of the data, so for the same data, challenge and nonces the proof is always the same: the
-nonce whose K2-th good label comes first. A pass is saved on the way, so that a restart goes on where it was.
+One pass serves all groups of its nonces. The hits of the threads (`scan`) are taken in the order of the data, so for
+the same data, challenge and nonces the proof is always the same: the nonce whose K2-th good label comes first. A pass
+is saved on the way, so that a restart goes on where it was.
 Specified in protocol 01-post, section 5.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,31 +36,13 @@ from protocol.post_proof import (
 from prover.errors import DataError, EnvironmentFault, Interrupted, UsageError
 from prover.post.layout import Layout, file_name
 from prover.post.metadata import PostMetadata
+from prover.post.scan import Batch, Batches, Scan
 from prover.post.storage import Storage
-
-BATCH_BYTES = 1 << 20
-CHUNK_LABELS = 8
-"""Labels of one chunk: a tail of a batch that is not a whole chunk is skipped."""
 
 STATE_NAME = "smesher-proof.json"
 SAVE_SECONDS = 20.0
-AHEAD = 4
-"""Batches that may wait for their turn, for each thread."""
-
 FindPow = Callable[[int], int]
 """Nonce group -> the lowest k2pow solution for it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """A piece of one file that is read and scanned at once."""
-
-    number: int
-    """Place in the order of the pass."""
-    file: int
-    offset: int
-    labels: int
-    """A multiple of 8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +78,8 @@ class Pass:
     next_batch: int = 0
     hits: dict[int, list[int]] = field(default_factory=dict)
     """Nonce -> label indices in the order of discovery, at most K2."""
+    skipped: set[int] = field(default_factory=set)
+    """Files of which the rest is left out after a read error."""
 
     def add(self, labels: Sequence[tuple[int, int]], k2: int) -> int | None:
         """Takes the (nonce, label index) hits of the next batch in order; the nonce that wins, if one does."""
@@ -108,26 +92,35 @@ class Pass:
         return None
 
 
-def batches(layout: Layout, sizes: dict[int, int]) -> list[Batch]:
-    """All batches of a pass in order: files by the number in their name, each in pieces of 1 MiB."""
-    found: list[Batch] = []
-    for file, size in sorted(sizes.items()):
-        usable = min(size, layout.file_size(file))
-        for offset in range(0, usable, BATCH_BYTES):
-            labels = min(BATCH_BYTES, usable - offset) // LABEL_SIZE
-            if labels >= CHUNK_LABELS:
-                found.append(Batch(len(found), file, offset, labels - labels % CHUNK_LABELS))
+def incomplete(layout: Layout, sizes: Mapping[int, int], *, as_reference: bool = False) -> list[str]:
+    """Sentences about files that are missing or short.
+
+    `as_reference`: also about those that are too long or too many, of which the surplus is never read: the Go library
+    makes no proof then.
+    """
+    wanted = {file: layout.file_size(file) for file in range(layout.num_files)}
+    found = [
+        f"{file_name(file)} " + ("is missing" if file not in sizes else f"has {sizes[file]} of {size} bytes")
+        for file, size in wanted.items()
+        if sizes.get(file, 0) < size
+    ]
+    if as_reference:
+        surplus = {file: size - wanted.get(file, 0) for file, size in sizes.items()}
+        found += [f"{file_name(file)} has {size} bytes too many" for file, size in surplus.items() if size > 0]
     return found
 
 
-def incomplete(layout: Layout, sizes: dict[int, int]) -> list[str]:
-    """Sentences about files that are missing or short."""
-    return [
-        f"{file_name(file)} "
-        + ("is missing" if file not in sizes else f"has {sizes[file]} of {layout.file_size(file)} bytes")
-        for file in range(layout.num_files)
-        if sizes.get(file, 0) < layout.file_size(file)
-    ]
+def cores_for(threads: int) -> tuple[int, ...]:
+    """A processor for each of so many threads, among those that this process may use.
+
+    Raises UsageError when there are fewer, or the system has no such thing.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        raise UsageError("This system does not let threads be pinned to processors.")
+    usable = sorted(os.sched_getaffinity(0))
+    if threads > len(usable):
+        raise UsageError(f"{threads} threads cannot be pinned to {len(usable)} processors, expected at most as many.")
+    return tuple(usable[:threads])
 
 
 class Prover:
@@ -142,33 +135,44 @@ class Prover:
         find_pow: FindPow,
         *,
         state_file: Path | None = None,
+        pow_difficulty: bytes = b"",
         progress: Callable[[str, int, int], None] = lambda phase, done, total: None,
         note: Callable[[str], None] = lambda message: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`pow_difficulty`: a saved pass whose proofs of work were found for another one begins anew."""
         params.check()
+        self._pow_difficulty = pow_difficulty
         self._storage, self._metadata, self._challenge = storage, metadata, challenge
         self._params, self._find_pow = params, find_pow
         self._layout = Layout(metadata.num_labels, metadata.max_file_size)
         self._difficulty: Difficulty = proving_difficulty(params.k1, metadata.num_labels)
-        self._batches = batches(self._layout, storage.data_files())
+        self._batches = Batches(self._layout, storage.data_files())
         self._state_file = state_file
         self._progress, self._note, self._clock = progress, note, clock
         self._stop = threading.Event()
-        self._local = threading.local()
+        self.weakened: list[str] = []
+        """Sentences about data that could not be read: the proof was made without it."""
+        self.first_nonce = 0
+        """Of the pass in work, for whoever watches."""
 
     def stop(self) -> None:
         """Makes `run` raise Interrupted soon; the pass is saved."""
         self._stop.set()
 
-    def run(self) -> Proof:
-        """The proof.
+    def run(self, *, keep_state: bool = False) -> Proof:
+        """The proof. With `keep_state` the saved pass stays until `forget`: who is killed before he has written the
+        proof finds it again in a moment.
 
         Raises Interrupted after `stop`; DataError when no nonce up to 4095 has enough good labels.
         """
         current = self._load() or Pass(0, {})
+        for file in sorted(current.skipped):
+            self._skip_rest(current, file, f"{self._storage.path / file_name(file)} could not be read before.")
         while True:
+            self.first_nonce = current.start
             if current.start // NONCES_PER_GROUP >= MAX_GROUPS:
+                self.forget()  # the data may be repaired, then everything is to be tried again
                 raise DataError(
                     "No proof was found: no nonce from 0 to 4095 has enough good labels. The data is damaged, or was "
                     "made with another identity or scrypt N; run smesher verify."
@@ -176,7 +180,8 @@ class Prover:
             self._find_pows(current)
             winner = self._scan(current)
             if winner is not None:
-                self._forget()
+                if not keep_state:
+                    self.forget()
                 bits = required_bits(self._metadata.num_labels)
                 indices = pack_indices(current.hits[winner], bits)
                 return Proof(winner, indices, current.pows[winner // NONCES_PER_GROUP])
@@ -201,103 +206,48 @@ class Prover:
 
         groups = self._groups(current)
         nonces = range(groups.start * NONCES_PER_GROUP, groups.stop * NONCES_PER_GROUP)
-        ciphers = aes.keys(
+        scanner = aes.Scanner(
             [group_key(self._challenge, group, current.pows[group]) for group in groups],
             [lazy_key(self._challenge, nonce, current.pows[nonce // NONCES_PER_GROUP]) for nonce in nonces],
+            self._difficulty.msb,
+            self._difficulty.lsb,
         )
-        total = sum(batch.labels for batch in self._batches)
-        done = sum(batch.labels for batch in self._batches[: current.next_batch])
         saved_at = self._clock()
-        for batch, hits in self._in_order(current.next_batch, ciphers, len(groups)):
-            self._check_stop(current)
-            winner = current.add(self._decode(batch, hits, groups), self._params.k2)
-            if winner is not None:
-                return winner
-            done += batch.labels
-            self._progress("labels", done, total)
-            if self._clock() - saved_at >= SAVE_SECONDS:
-                self._save(current)
-                saved_at = self._clock()
+        scan = Scan(self._storage, self._params.threads, cores=self._params.cores, stop=self._stop)
+        in_order = scan.in_order(self._batches, current.next_batch, scanner, current.skipped.__contains__)
+        with contextlib.closing(in_order):
+            for batch, scanned in in_order:
+                self._check_stop(current)
+                usable = batch.file not in current.skipped
+                winner = current.add(self._decode(batch, scanned.hits, groups) if usable else [], self._params.k2)
+                if winner is not None:
+                    return winner
+                if scanned.fault and usable:
+                    self._skip_rest(current, batch.file, scanned.fault)
+                done = self._batches.labels_before(current.next_batch)
+                self._progress("labels", done, self._batches.labels)
+                if self._clock() - saved_at >= SAVE_SECONDS:
+                    self._save(current)
+                    saved_at = self._clock()
         return None
 
-    def _decode(self, batch: Batch, hits: npt.NDArray[np.uint64], groups: range) -> list[tuple[int, int]]:
+    def _skip_rest(self, current: Pass, file: int, fault: str) -> None:
+        current.skipped.add(file)
+        sentence = f"{fault} The rest of {file_name(file)} is skipped, so the proof is weaker."
+        self.weakened.append(sentence)
+        self._note(sentence)
+
+    def _decode(self, batch: Batch, numbers: npt.NDArray[np.uint64], groups: range) -> list[tuple[int, int]]:
+        """(nonce, label index) of what the scanner found, in the order of the pass."""
+        if not len(numbers):
+            return []
         first = self._layout.first_label(batch.file) + batch.offset // LABEL_SIZE
-        numbers = np.sort(hits)
         nonce = numbers & np.uint64(15)
         within = numbers >> np.uint64(4) & np.uint64(7)
         chunk, group = np.divmod(numbers >> np.uint64(7), np.uint64(len(groups)))
         labels = (chunk * np.uint64(8) + within).tolist()
         nonces = ((group + np.uint64(groups.start)) * np.uint64(16) + nonce).tolist()
         return [(number, first + label) for number, label in zip(nonces, labels, strict=True)]
-
-    def _in_order(
-        self, first: int, ciphers: tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]], groups: int
-    ) -> Iterator[tuple[Batch, npt.NDArray[np.uint64]]]:
-        """Every batch from `first` on with its hits, in order; threads work ahead."""
-        waiting: list[Future[npt.NDArray[np.uint64]]] = []
-        taken = yielded = first
-        cores = iter(self._params.cores)
-        lock = threading.Lock()
-
-        def pin() -> None:
-            with lock:
-                core = next(cores, None)
-            if core is not None and hasattr(os, "sched_setaffinity"):
-                os.sched_setaffinity(0, {core})
-
-        with ThreadPoolExecutor(self._params.threads, "prove", initializer=pin) as pool:
-            try:
-                while yielded < len(self._batches):
-                    while taken < len(self._batches) and len(waiting) < AHEAD * self._params.threads:
-                        waiting.append(pool.submit(self._scan_batch, self._batches[taken], ciphers, groups))
-                        taken += 1
-                    yield self._batches[yielded], waiting.pop(0).result()
-                    yielded += 1
-            finally:
-                for job in waiting:
-                    job.cancel()
-
-    def _scan_batch(
-        self, batch: Batch, ciphers: tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]], groups: int
-    ) -> npt.NDArray[np.uint64]:
-        from kernels import aes
-
-        if self._stop.is_set():
-            return np.empty(0, np.uint64)
-        if not hasattr(self._local, "data"):
-            self._local.data = np.zeros(BATCH_BYTES // 8 + 2 * aes.STEP, np.uint64)
-            self._local.candidates = np.empty(aes.STRETCH * 16 + 64, np.uint16)
-        data, candidates = self._local.data, self._local.candidates
-        hits = np.empty(2 * aes.STRETCH * 16 * groups, np.uint64)
-        count = self._read(batch, data)
-        limits, found, position = np.zeros(2, np.int64), [], 0
-        while position < count:
-            aes.scan(
-                data,
-                position,
-                count,
-                *ciphers,
-                groups,
-                self._difficulty.msb,
-                np.uint64(self._difficulty.lsb),
-                candidates,
-                hits,
-                limits,
-            )
-            position = int(limits[0])
-            found.append(hits[: limits[1]].copy())
-        return np.concatenate(found) if found else np.empty(0, np.uint64)
-
-    def _read(self, batch: Batch, data: npt.NDArray[np.uint64]) -> int:
-        """Reads a batch; the number of labels that can be used. A read error skips them, with a note."""
-        size = batch.labels * LABEL_SIZE
-        try:
-            read = self._storage.read_into(file_name(batch.file), batch.offset, data.view(np.uint8)[:size])
-        except EnvironmentFault as error:
-            self._note(f"{error} The rest of this piece is skipped, so the proof is weaker.")
-            return 0
-        labels = read // LABEL_SIZE
-        return labels - labels % CHUNK_LABELS
 
     def _check_stop(self, current: Pass) -> None:
         if self._stop.is_set():
@@ -320,12 +270,14 @@ class Prover:
                 self._params.k1,
                 self._params.k2,
                 self._params.nonces,
-                self._batches,
+                self._batches.sizes,
+                self._pow_difficulty,
             )
         )
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _save(self, current: Pass) -> None:
+        """Keeps the pass; where that is refused the pass goes on, with a note."""
         if self._state_file is None:
             return
         document = {
@@ -334,8 +286,13 @@ class Prover:
             "Pows": {str(group): power for group, power in current.pows.items()},
             "NextBatch": current.next_batch,
             "Hits": {str(nonce): labels for nonce, labels in current.hits.items()},
+            "Skipped": sorted(current.skipped),
         }
-        Storage(self._state_file.parent).replace(self._state_file.name, json.dumps(document).encode())
+        try:
+            Storage(self._state_file.parent).replace(self._state_file.name, json.dumps(document).encode())
+        except EnvironmentFault as error:
+            self._note(f"{error} The pass goes on, but a restart would begin it anew.")
+            self._state_file = None
 
     def _load(self) -> Pass | None:
         """The saved pass, if it belongs to this proof; one that cannot be read is of no use and is written anew."""
@@ -346,16 +303,21 @@ class Prover:
             document = json.loads(data)
             if document["Key"] != self._key():
                 return None
-            return Pass(
+            saved = Pass(
                 int(document["Start"]),
                 {int(group): int(power) for group, power in document["Pows"].items()},
                 int(document["NextBatch"]),
                 {int(nonce): [int(label) for label in labels] for nonce, labels in document["Hits"].items()},
+                {int(file) for file in document["Skipped"]},
             )
+            if not 0 <= saved.next_batch <= len(self._batches) or saved.start < 0 or saved.start % NONCES_PER_GROUP:
+                raise ValueError("no such place in the pass")
+            return saved
         except (ValueError, KeyError, TypeError, AttributeError):
             self._note(f"{self._state_file} cannot be read; the proof begins anew.")
             return None
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Removes the saved pass: its proof is written, or the data has turned out to be wrong."""
         if self._state_file is not None and self._state_file.exists():
             Storage(self._state_file.parent).remove(self._state_file.name)

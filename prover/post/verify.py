@@ -9,6 +9,7 @@ Specified in protocol 01-post, section 6.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -156,10 +157,15 @@ def check(claim: Claim, params: VerifyParams, labels: Labels, pow_hash: PowHash)
     return check_many([claim], params, labels, pow_hash)[0]
 
 
-def check_many(claims: Sequence[Claim], params: VerifyParams, labels: Labels, pow_hash: PowHash) -> list[Verdict]:
-    """The verdicts on many proofs; their labels are computed together."""
+def check_many(
+    claims: Sequence[Claim], params: VerifyParams, labels: Labels, pow_hash: PowHash, *, threads: int = 1
+) -> list[Verdict]:
+    """The verdicts on many proofs; their labels are computed together.
+
+    `pow_hash` is called from so many threads at once; how many the labels get is the engine's matter.
+    """
     check_scrypt_n(params.scrypt_n)
-    first = [_before_labels(claim, params, pow_hash) for claim in claims]
+    first = _in_threads(threads, lambda claim: _before_labels(claim, params, pow_hash), claims)
     waiting = [one for one in first if isinstance(one, _Open)]
     keys: list[bytes] = []
     indices: list[int] = []
@@ -176,6 +182,18 @@ def check_many(claims: Sequence[Claim], params: VerifyParams, labels: Labels, po
             verdicts.append(_judge(item, [label[:16].tobytes() for label in computed[at : at + len(item.indices)]]))
             at += len(item.indices)
     return verdicts
+
+
+def _in_threads(
+    threads: int, work: Callable[[Claim], Verdict | _Open], claims: Sequence[Claim]
+) -> list[Verdict | _Open]:
+    if min(threads, len(claims)) <= 1:
+        return [work(claim) for claim in claims]
+    pool = ThreadPoolExecutor(threads, "verify")
+    try:
+        return list(pool.map(work, claims))
+    finally:
+        pool.shutdown(cancel_futures=True)  # whoever interrupts the wait does not wait for all of them
 
 
 def _before_labels(claim: Claim, params: VerifyParams, pow_hash: PowHash) -> Verdict | _Open:
