@@ -33,6 +33,8 @@ CACHE_BYTES = 268435456
 PIECE_ITEMS = 1 << 15
 """Items of the data set that a thread makes at once: less than a tenth of a second, so that a stop is quick."""
 
+_TO_NEAREST = 0
+"""FE_TONEAREST of <fenv.h>, the same number on all processors that RandomX runs on."""
 _LOOK_SECONDS = 0.05
 """How often a builder that waits looks whether it shall stop."""
 
@@ -313,6 +315,19 @@ class _Work:
             raise
 
 
+def _round_to_nearest() -> None:
+    """Ends the rounding mode that a program of RandomX chose: a chained hash leaves it to the calling thread.
+
+    Every float that Python reads or computes afterwards in this thread would be a bit off.
+    """
+    _float_environment().fesetround(_TO_NEAREST)
+
+
+@functools.cache
+def _float_environment() -> Any:
+    return ctypes.CDLL(ctypes.util.find_library("m"))
+
+
 class Machine:
     """One RandomX virtual machine: one thread at a time."""
 
@@ -330,11 +345,13 @@ class Machine:
     def first(self, data: bytes) -> None:
         """Begins a chain of hashes: the next input is prepared while the last one is finished."""
         self._lib.randomx_calculate_hash_first(self._vm, data, len(data))
+        _round_to_nearest()
 
     def next(self, data: bytes) -> bytes:
         """The hash of the input before, and begins with the next one."""
         out = ctypes.create_string_buffer(HASH_SIZE)
         self._lib.randomx_calculate_hash_next(self._vm, data, len(data), out)
+        _round_to_nearest()
         return out.raw
 
     def close(self) -> None:

@@ -54,6 +54,15 @@ def test_known_answers(light: randomx.Memory) -> None:
     other.close()
 
 
+def test_a_hash_leaves_the_rounding_of_floats_alone(light: randomx.Memory) -> None:
+    machine = light.machine()
+    machine.first(b"0")
+    for number in range(20):
+        machine.next(b"%d" % number)
+        assert float("2.3611832414348223e+21").hex() == "0x1.fffffffffffffp+70", f"after {number} hashes"
+    machine.close()
+
+
 @pytest.mark.parametrize("threads", [1, 3, 8])
 def test_the_lowest_solution_whatever_the_threads(light: randomx.Memory, threads: int) -> None:
     found = search(light, threads)
