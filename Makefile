@@ -13,12 +13,13 @@ STAMP := $(VENV)/.installed
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test timing check bench vectors fuzz interop pb clean
+.PHONY: help install demo test timing kills check bench vectors fuzz interop pb clean
 
 help:
 	@echo 'make install   .venv with everything (PYTHON=... chooses the interpreter, 3.11 or newer)'
 	@echo 'make demo      a small but real data set: made, verified, explained'
 	@echo 'make test      check, then every test'
+	@echo 'make kills     a PoET server killed 120 times at random moments; every round ends as if it had not been'
 	@echo 'make check     lint, formatting, types, import contracts'
 	@echo 'make timing    tests that hold on a quiet machine only (overlap of devices and host)'
 	@echo 'make bench     labels per second against hashlib.scrypt'
@@ -49,6 +50,9 @@ test: check
 timing: $(STAMP)
 	$(RUN) -m pytest -m timing
 
+kills: $(STAMP)
+	POET_KILLS=120 $(RUN) -m pytest -n 0 -s tests/test_poet_server_kills.py
+
 bench: $(STAMP)
 	@$(RUN) -m bench
 
@@ -57,6 +61,7 @@ vectors: $(STAMP)
 
 fuzz: $(STAMP)
 	@$(RUN) -m tests.fuzz $(FUZZ)
+	$(if $(FUZZ),,@$(RUN) -m tests.poet_fuzz)
 
 interop: $(STAMP)
 	@$(RUN) -m tests.interop --clients .interop

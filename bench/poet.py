@@ -1,7 +1,8 @@
 """Sequential work: leaves a second against the latency of one hash, verification, a whole round with its proof.
 
 The leaf rate, the chain and hashlib are measured in turns in one thread; the round shows what checkpoints and the tree
-cost beside the bare loop, and what drawing a proof costs. Protocol 02-poet, section 3.1.
+cost beside the bare loop, and what drawing a proof costs. A whole server under load is measured by `bench.poet_rate`
+and `bench.poet_server`, a mainnet round by `bench.poet_mainnet`. Protocol 02-poet, section 3.1.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.settings import Settings
-from kernels import sha256
+from kernels import ripemd, sha256
 from prover.poet import layers
 from prover.poet.measure import STATEMENT, measure
 from prover.poet.prove import ProverConfig, RoundProver
@@ -23,7 +24,9 @@ from prover.poet.verify import Task, verify_many
 MAINNET_LEAVES = 324 * 3600 * 78_000
 MAINNET_SECONDS = 324 * 3600
 DRAWN_HEIGHT = 12
-BATCH = 400
+BATCH = 10_000
+"""Proofs that are verified on each number of threads in half a second a measurement; fewer in a shorter one."""
+NONCES = 4_000_000
 
 
 def run(settings: Settings, show: Callable[[object], None]) -> dict[str, object]:
@@ -40,6 +43,7 @@ def run(settings: Settings, show: Callable[[object], None]) -> dict[str, object]
     results: dict[str, object] = {**figures.as_json(), "mainnet_disk_bytes": mainnet_disk_bytes()}
     results |= checkpoints(settings, show)
     results |= drawing(settings, show)
+    results |= searching(settings, show)
     return results
 
 
@@ -87,16 +91,47 @@ def drawing(settings: Settings, show: Callable[[object], None]) -> dict[str, obj
     sha256.regenerate(STATEMENT, height, starts, counts, slots.copy())
     rate = (blocks << height) / (time.thread_time() - began)
     mainnet = 150 * (1 << DRAWN_HEIGHT) / rate
-    tasks = [Task(proof.merkle_proof, STATEMENT, proof.num_leaves)] * BATCH
-    rates = {}
-    for threads in sorted({1, settings.threads}):
-        began = time.perf_counter()
-        verify_many(tasks, threads)
-        rates[threads] = BATCH / (time.perf_counter() - began)
+    rates = _verified(Task(proof.merkle_proof, STATEMENT, proof.num_leaves), settings)
     show(f"regenerated: {rate:,.0f} leaves a second and core, {mainnet:.1f} s for the blocks of a mainnet proof")
-    show("verified in a batch: " + ", ".join(f"{value:,.0f}/s on {count}" for count, value in rates.items()))
+    show(
+        "verified in a batch: "
+        + ", ".join(
+            f"{rate:,.0f}/s on {count} ({cpu:.0f} µs of processor each)" for count, (rate, cpu) in rates.items()
+        )
+    )
     return {
         "regenerated_leaves_per_cpu_second": round(rate),
         "mainnet_blocks_seconds": round(mainnet, 2),
-        "verified_per_second": {str(count): round(value, 1) for count, value in rates.items()},
+        "verified_per_second": {str(count): round(rate, 1) for count, (rate, _) in rates.items()},
+        "verified_cpu_us": {str(count): round(cpu, 1) for count, (_, cpu) in rates.items()},
     }
+
+
+def _verified(task: Task, settings: Settings) -> dict[int, tuple[float, float]]:
+    """Proofs a second and microseconds of processor each, on one thread and on all, in turns."""
+    a_turn = max(50, int(BATCH * settings.seconds / 0.5 / settings.rounds))
+    wall, cpu = (dict.fromkeys(sorted({1, settings.threads}), 0.0) for _ in range(2))
+    for _ in range(settings.rounds):
+        for threads in wall:
+            began, spent = time.perf_counter(), time.process_time()
+            verdicts = verify_many([task] * a_turn, threads)
+            wall[threads] += time.perf_counter() - began
+            cpu[threads] += time.process_time() - spent
+            assert not any(verdicts), "the proof holds"
+    count = a_turn * settings.rounds
+    return {threads: (count / wall[threads], 1e6 * cpu[threads] / count) for threads in wall}
+
+
+def searching(settings: Settings, show: Callable[[object], None]) -> dict[str, object]:
+    """Nonces a second of one core that looks for a registration's proof of work."""
+    beginning = bytes(range(96))
+    count = int(NONCES * min(1.0, settings.seconds))
+    ripemd.search(beginning, 256, 0, 1000)
+    rates = []
+    for _ in range(settings.rounds):
+        before = time.thread_time()
+        ripemd.search(beginning, 256, 0, count)
+        rates.append(count / (time.thread_time() - before))
+    rate = float(np.median(rates))
+    show(f"search for a proof of work: {rate / 1e6:.1f} million hashes a second and core")
+    return {"pow_hashes_per_cpu_second": round(rate)}

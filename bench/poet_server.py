@@ -2,8 +2,9 @@
 
 `python -m bench.poet_server` starts a server of its own on an empty directory and drives it from another process
 in a closed loop. Server and clients are pinned to different CPUs where there are two. `--slow N` holds N
-connections that send a byte a second meanwhile, `--silent N` ones that send nothing. Prints a table, and with
-`--json` one object.
+connections that send a byte a second meanwhile, `--silent N` ones that send nothing. How long the start took and the
+memory of all processes of the server, idle before and after the load, is told too. Prints a table, and with `--json`
+one object.
 """
 
 from __future__ import annotations
@@ -25,14 +26,16 @@ from typing import Any
 from nacl.bindings import crypto_sign, crypto_sign_seed_keypair
 
 START_TIMEOUT_S = 20.0
+IDLE_S = 2.0
+"""Before memory is looked at."""
 
 
-def requests(count: int, difficulty: int, pow_challenge: bytes) -> list[bytes]:
-    """Complete HTTP requests of so many members, each signed by a key of its own."""
+def requests(count: int, difficulty: int, pow_challenge: bytes, first: int = 0) -> list[bytes]:
+    """Complete HTTP requests of so many members, each signed by a key of its own, the keys numbered from `first`."""
     from protocol.poet_registration import has_leading_zero_bits, pow_hash
 
     made = []
-    for index in range(count):
+    for index in range(first, first + count):
         public, secret = crypto_sign_seed_keypair(index.to_bytes(32, "big"))
         prefix, challenge = bytes(20) + b"\x04", os.urandom(32)
         nonce = 0
@@ -166,6 +169,13 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def memory_mb(pid: int) -> float:
+    """Resident memory of a process and its children, each page that they share counted in each."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    pages = sum(int(Path(f"/proc/{one}/statm").read_text().split()[1]) for one in (pid, *children))
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
 def start_server(directory: str, difficulty: int, extra: list[str]) -> tuple[subprocess.Popen[bytes], int]:
     """A server on free ports; its process and HTTP port."""
     words = ["--json", "--poetdir", directory, "--epoch-duration", "1h", "--phase-shift", "30m"]
@@ -192,12 +202,16 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         raise SystemExit(f"{wanted} open files are needed, the system allows {hard}; raise it with ulimit -n")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(wanted, hard)), hard))
     with tempfile.TemporaryDirectory(dir=arguments.directory) as directory:
+        began = time.perf_counter()
         process, port = start_server(directory, arguments.difficulty, [])
+        started = time.perf_counter() - began
         holder = None
         try:
             os.sched_setaffinity(process.pid, {cpus[-1]})
             os.sched_setaffinity(0, {cpus[0]})
             challenge = told_challenge(port)
+            time.sleep(IDLE_S)
+            idle = memory_mb(process.pid)
             load = requests(arguments.submits, arguments.difficulty, challenge)
             if arguments.silent or arguments.slow:
                 words = ["--hold", str(port), "--silent", str(arguments.silent), "--slow", str(arguments.slow)]
@@ -206,6 +220,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             before, began = cpu_seconds(process.pid), time.perf_counter()
             run = asyncio.run(drive(port, load, arguments.connections))
             wall, cpu = time.perf_counter() - began, cpu_seconds(process.pid) - before
+            time.sleep(IDLE_S)
+            idle_after = memory_mb(process.pid)
             process.send_signal(signal.SIGKILL)
             process.wait()
             stored = count_stored(directory)
@@ -225,6 +241,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "refused": run.failed,
         "lost_after_kill": answered - run.failed - stored,
         "difficulty": arguments.difficulty,
+        "start_seconds": round(started, 2),
+        "idle_mb": round(idle, 1),
+        "idle_after_load_mb": round(idle_after, 1),
         "silent": arguments.silent,
         "slow": arguments.slow,
     }

@@ -7,9 +7,10 @@ speaks. Specified in protocol 02-poet, section 4.2.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from .errors import ProtocolError
@@ -156,19 +157,15 @@ class Time:
     @classmethod
     def parse(cls, text: str) -> Time:
         """From RFC 3339 with up to nine fractional digits. Raises ValueError."""
-        body, offset = (text[:-1], "+00:00") if text.endswith("Z") else (text[:-6], text[-6:])
-        whole, _, fraction = body.partition(".")
-        if len(whole) != 19 or whole[10] != "T" or len(fraction) > 9 or (fraction and not fraction.isdigit()):
+        match = RFC_3339.fullmatch(text)
+        if match is None:
             raise ValueError(text)
-        if "." in body and not fraction:
+        whole, fraction, sign, hours, minutes = match.groups()
+        offset = (int(hours) * 60 + int(minutes)) * (-1 if sign == "-" else 1) if sign else 0
+        if abs(offset) >= MINUTES_OF_A_DAY:
             raise ValueError(text)
-        if offset[0] not in "+-" or offset[3] != ":" or not (offset[1:3] + offset[4:]).isdigit():
-            raise ValueError(text)
-        minutes = int(offset[1:3]) * 60 + int(offset[4:])
-        minutes = -minutes if offset[0] == "-" else minutes
-        naive = datetime.fromisoformat(whole).replace(tzinfo=UTC)
-        seconds = round((naive - EPOCH) / timedelta(seconds=1)) - minutes * 60
-        return cls(seconds, int(fraction.ljust(9, "0")) if fraction else 0, minutes)
+        local = round((datetime.fromisoformat(whole).replace(tzinfo=UTC) - EPOCH) / timedelta(seconds=1))
+        return cls(local - offset * 60, int((fraction or "").ljust(9, "0")), offset)
 
     @property
     def unix_ns(self) -> int:
@@ -181,8 +178,7 @@ class Time:
         return self.seconds == ZERO_SECONDS and self.nanoseconds == 0
 
     def __str__(self) -> str:
-        zone = timezone(timedelta(minutes=self.offset_minutes))
-        local = (EPOCH + timedelta(seconds=self.seconds)).astimezone(zone)
+        local = EPOCH + timedelta(seconds=self.seconds + self.offset_minutes * 60)
         text = local.replace(tzinfo=None).isoformat()
         if self.nanoseconds:
             text += f".{self.nanoseconds:09d}".rstrip("0")
@@ -192,6 +188,8 @@ class Time:
         return f"{text}{'-' if self.offset_minutes < 0 else '+'}{hours:02d}:{minutes:02d}"
 
 
+RFC_3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII)
+MINUTES_OF_A_DAY = 1440
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ZERO_SECONDS = -62_135_596_800
 ZERO_TIME = Time(ZERO_SECONDS)

@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from protocol import merkle
 from prover.errors import DataError, EnvironmentFault, Interrupted, UsageError
@@ -59,37 +57,6 @@ def test_the_proof_is_what_the_definition_gives(whole: Proof, all_labels: list[b
     known = {300: "ff5710870c097be6b71841b5f78fc4854bc729851bbe65f6ae0be26848e4b12a"}
     for count, root in known.items():
         assert merkle.root_of(all_labels[:count], join).hex() == root
-
-
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(leaves=st.integers(1, LEAVES), height=st.integers(0, 12), count=st.integers(1, 200))
-def test_a_regenerated_tree_gives_the_proof_of_the_full_tree(
-    leaves: int, height: int, count: int, all_labels: list[bytes], tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    directory = tmp_path_factory.mktemp("round")
-    proof = RoundProver(config(directory, height, security_param=count, threads=1), STATEMENT).run(leaves=leaves)
-    from prover.poet import fiat_shamir
-
-    full = merkle.layers_of(all_labels[:leaves], labels.node_of(STATEMENT))
-    assert proof.root == full[-1][0]
-    indices = fiat_shamir.draw(proof.root, leaves, count)
-    assert proof.proven_leaves == tuple(all_labels[index] for index in indices)
-    assert proof.proof_nodes == merkle.prove(all_labels[:leaves], indices, labels.node_of(STATEMENT))
-    # without what is parked at the end the tail is made again
-    log = layers.open_log(directory, STATEMENT, height)
-    kept = layers.KeptLayer.reopen(directory, log, log.recorded)
-    assert extract(kept, leaves, count, threads=2) == proof.merkle_proof
-    kept.close()
-
-
-def test_the_kept_layer_follows_the_length_of_the_round() -> None:
-    mainnet = 324 * 3600 * 78_000
-    assert layers.kept_height(4_000_000) == 0
-    assert layers.kept_height(mainnet) == 12
-    assert layers.disk_bytes(mainnet, 12, 324 * 3600) < 2 << 30
-    for leaves in (10**7, 10**9, 10**11, 10**12):
-        height = layers.kept_height(leaves)
-        assert 32 * (leaves >> height) <= layers.KEPT_BYTES
 
 
 # ---- deadlines, stops ----
@@ -463,12 +430,14 @@ def test_a_running_round_of_the_reference_is_taken_over(
     height: int, count: int, all_labels: list[bytes], whole: Proof, tmp_path: Path
 ) -> None:
     reference_files(tmp_path, all_labels, 500, count)
+    originals = {path: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(UsageError, match="layer files"):
         RoundProver(config(tmp_path, height), STATEMENT)
     prover = RoundProver.resume(config(tmp_path, height), STATEMENT, reference_leaves=0)
     assert prover.recovery.leaves == 500 >> height << height or count == 1
     assert prover.run(leaves=LEAVES) == whole
     assert RoundProver.resume(config(tmp_path, height), STATEMENT).run(leaves=LEAVES) == whole
+    assert {path: path.read_bytes() for path in originals} == originals
 
 
 def test_a_damaged_layer_file_does_not_spoil_the_proof(all_labels: list[bytes], whole: Proof, tmp_path: Path) -> None:

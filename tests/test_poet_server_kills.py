@@ -2,154 +2,157 @@
 
 from __future__ import annotations
 
-import base64
-import json
+import itertools
 import os
 import random
-import signal
-import socket
-import subprocess
-import sys
+import threading
 import time
-import urllib.error
-import urllib.request
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from nacl.bindings import crypto_sign, crypto_sign_seed_keypair
 
-from api.poet_client.messages import read_proof
+from api.poet_client.messages import RoundProof, read_proof
 from api.poet_client.service import membership, verify_round
+from protocol.merkle import root_of
+from protocol.poet import PoetProof
+from prover.poet import layers
+from prover.poet.prove import ProverConfig, RoundProver
+from tests.poet_child import KEPT_HEIGHT, SCHEDULE, Server, set_clock
 
-EPOCH_S = 8.0
-GAP_S = 3.0
 KILLS = int(os.environ.get("POET_KILLS", "6"))
-"""How often the server is killed in each run; POET_KILLS=100 for a long one."""
+"""How often a process of the server is killed; `make kills` has 120."""
+SEED = int(os.environ.get("POET_KILLS_SEED", "7"))
+
+LEAVES = 30_000
+WORKER_KILLS = 2
+"""So often in a row only the worker is killed: its restarts wait longer and longer."""
+
+STEPS = ("registration", "close", "work", "end")
+LONGEST_DELAY_S = 0.4
+"""After a round's step was reached and before the kill."""
+STEP_TIMEOUT_S = 60.0
 
 
-class RealServer:
-    """`smesher poet` in a process of its own, started again after every kill on the same ports."""
+class Driver(threading.Thread):
+    """Brings round after round to its end: registers, closes, waits for the proof. Kills only delay it."""
 
-    def __init__(self, directory: Path, genesis: float) -> None:
-        self.ports = free_ports(3)
-        rest, rpc, configuration = self.ports
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(genesis))
-        self.command = [
-            sys.executable,
-            "-m",
-            "bench.poet_server",
-            "--serve",
-            f"--poetdir={directory}",
-            f"--genesis-time={stamp}",
-            f"--restlisten=127.0.0.1:{rest}",
-            f"--rpclisten=127.0.0.1:{rpc}",
-            f"--config-rpclisten=127.0.0.1:{configuration}",
-            f"--epoch-duration={EPOCH_S}s",
-            "--phase-shift=4s",
-            f"--cycle-gap={GAP_S}s",
-            "--lps=1000",
-        ]
-        self.process: subprocess.Popen[bytes] | None = None
+    def __init__(self, server: Server, directory: Path) -> None:
+        super().__init__(name="driver")
+        self._server = server
+        self._directory = directory
+        self._dice = random.Random(SEED + 1)
+        self._keys = itertools.count(1)
+        self.step = "starting"
+        self.stopping = False
+        self.error: BaseException | None = None
+        self.acknowledged: dict[int, list[bytes]] = {}
+        self.proofs: dict[int, RoundProof] = {}
 
-    def start(self) -> None:
-        """Starts it and waits until it serves."""
-        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert b'"serving"' in line, f"it did not start: {line!r}"
-
-    def kill(self) -> None:
-        """As `kill -9`: the server, and with it often the worker."""
-        assert self.process is not None
-        workers = children(self.process.pid) if random.random() < 0.5 else []
-        for pid in (self.process.pid, *workers):
-            os.kill(pid, signal.SIGKILL)
-        self.process.wait()
-
-    def stop(self) -> int:
-        """As an operator stops it; the exit code."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
-
-    def get(self, path: str) -> bytes | None:
-        """The body of a GET, None where the answer is not 200."""
+    def run(self) -> None:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[0]}{path}", timeout=5) as answer:
-                body: bytes = answer.read()
-                return body
-        except (urllib.error.URLError, OSError):
-            return None
+            round_id = 0
+            while not self.stopping:
+                self._play(round_id)
+                round_id += 1
+        except BaseException as error:
+            self.error = error
 
-    def submit(self, index: int) -> tuple[str, bytes] | None:
-        """Registers a fresh challenge: round and challenge if it was acknowledged."""
-        public, secret = crypto_sign_seed_keypair(index.to_bytes(32, "big"))
-        challenge = os.urandom(32)
-        params: dict[str, Any] = json.loads(self.get("/v1/pow_params") or b"{}").get("powParams", {})
-        body = json.dumps(
-            {
-                "powParams": params,
-                "challenge": base64.b64encode(challenge).decode(),
-                "pubkey": base64.b64encode(public).decode(),
-                "signature": base64.b64encode(crypto_sign(challenge, secret)[:64]).decode(),
-            }
-        ).encode()
+    def wait_for(self, step: str) -> None:
+        """Until a round is at this step."""
+        deadline = time.monotonic() + STEP_TIMEOUT_S
+        while self.step != step:
+            assert self.error is None, self.error
+            assert time.monotonic() < deadline, f"the step {step!r} is never reached, it stays at {self.step!r}"
+            time.sleep(0.001)
+
+    def _play(self, round_id: int) -> None:
+        self.step = "registration"
+        for _ in range(self._dice.randrange(1, 12)):
+            challenge = self._dice.randbytes(32)
+            answered = self._server.submit(next(self._keys), challenge)
+            if answered is not None:
+                assert answered == str(round_id), f"expected round {round_id}, got {answered}"
+                self.acknowledged.setdefault(round_id, []).append(challenge)
+            time.sleep(self._dice.random() * 0.05)
+        self.step = "close"
+        set_clock(self._directory, SCHEDULE.start(round_id))
+        self._wait(lambda: (self._directory / "data" / "rounds" / str(round_id) / "state.bin").exists())
+        self.step = "work"
+        time.sleep(self._dice.random() * 0.5)
+        set_clock(self._directory, SCHEDULE.end(round_id))
+        self._wait(lambda: self._server.get(f"/v1/proofs/{round_id}") is not None, "end")
+        body = self._server.get(f"/v1/proofs/{round_id}")
+        while body is None:
+            body = self._server.get(f"/v1/proofs/{round_id}")
+        self.proofs[round_id] = read_proof(body, str(round_id))
+
+    def _wait(self, condition: Callable[[], bool], step: str | None = None) -> None:
+        deadline = time.monotonic() + 100
+        while not condition():
+            assert time.monotonic() < deadline, f"nothing comes after the step {self.step!r}"
+            time.sleep(0.01)
+            if step is not None and self._worked():
+                self.step = step
+
+    def _worked(self) -> bool:
+        """Whether the last round that was begun has its leaves."""
+        round_id = max(self.proofs, default=-1) + 1
+        kept = self._directory / "data" / "rounds" / str(round_id) / layers.NODES_FILE
         try:
-            url = f"http://127.0.0.1:{self.ports[0]}/v1/submit"
-            with urllib.request.urlopen(url, data=body, timeout=5) as answer:
-                return json.load(answer)["roundId"], challenge
-        except (urllib.error.URLError, OSError):
-            return None
-
-
-def children(pid: int) -> list[int]:
-    """The processes that a process started."""
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+            return kept.stat().st_size >= LEAVES >> KEPT_HEIGHT << 5
+        except FileNotFoundError:
+            return False
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to find the worker")
-def test_kills_at_random_moments_lose_nothing(tmp_path: Path) -> None:
-    random.seed(7)
-    server = RealServer(tmp_path, time.time())
+@pytest.mark.timeout(120 + 20 * KILLS)
+def test_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
+    dice = random.Random(SEED)
+    uninterrupted(bytes(32), tmp_path / "warm")  # a kernel that is being compiled cannot be told to stop
+    set_clock(tmp_path, SCHEDULE.genesis_ns)
+    server = Server(tmp_path, LEAVES)
     server.start()
-    acknowledged: dict[str, list[bytes]] = {}
-    index = 0
+    driver = Driver(server, tmp_path)
+    driver.start()
+    hit: Counter[str] = Counter()
+    in_a_row = 0
     for _ in range(KILLS):
-        until = time.monotonic() + random.uniform(0.2, EPOCH_S / 2)
-        while time.monotonic() < until:
-            index += 1
-            answered = server.submit(index)
-            if answered is not None:
-                acknowledged.setdefault(answered[0], []).append(answered[1])
-            time.sleep(0.05)
-        server.kill()
-        server.start()
-    assert acknowledged, "nothing was registered between the kills"
-    last = max(int(round_id) for round_id in acknowledged)
-    deadline = time.monotonic() + 3 * EPOCH_S + 20
-    bodies: dict[str, bytes] = {}
-    while len(bodies) < len(acknowledged) and time.monotonic() < deadline:
-        for round_id in acknowledged.keys() - bodies.keys():
-            body = server.get(f"/v1/proofs/{round_id}")
-            if body is not None:
-                bodies[round_id] = body
-        time.sleep(0.2)
+        driver.wait_for(dice.choice(STEPS))
+        time.sleep(dice.random() * LONGEST_DELAY_S)
+        kills_server = dice.random() < 0.75 or in_a_row == WORKER_KILLS
+        kills_worker = not kills_server or dice.random() < 0.6
+        in_a_row = 0 if kills_server else in_a_row + 1
+        hit[driver.step] += 1
+        server.kill(kills_server, kills_worker)
+        if kills_server:
+            server.start()
+    driver.stopping = True
+    driver.join()
+    assert driver.error is None, driver.error
     assert server.stop() == 0
-    assert bodies.keys() == acknowledged.keys(), f"no proof of {acknowledged.keys() - bodies.keys()} up to {last}"
-    for round_id, challenges in acknowledged.items():
-        found = read_proof(bodies[round_id], round_id)
+    print(f"{KILLS} kills in {len(driver.proofs)} rounds, by step: {dict(hit)}")
+    assert set(driver.acknowledged) <= set(driver.proofs)
+    for round_id, found in driver.proofs.items():
+        check_round(found, driver.acknowledged.get(round_id, []), tmp_path / f"again{round_id}")
+    assert not any((tmp_path / "data" / "rounds").iterdir()), "a finished round's files are still there"
+    if KILLS >= 100:
+        assert set(STEPS) <= set(hit), hit
+
+
+def check_round(found: RoundProof, acknowledged: list[bytes], directory: Path) -> None:
+    """The proof is valid, that of an uninterrupted round over the same members, and of all who were told so."""
+    message = found.message
+    assert message.proof.leaf_count == LEAVES
+    assert message.proof == uninterrupted(root_of(found.members), directory)
+    for challenge in acknowledged:
+        assert membership(found, challenge) is not None, "an acknowledged submit is not in the tree"
+    if found.members:
         verify_round(found)
-        for challenge in challenges:
-            assert membership(found, challenge) is not None, "an acknowledged submit is not in the tree"
-    assert not any((tmp_path / "data" / "rounds").glob(f"[0-{last}]/state.bin"))
+
+
+def uninterrupted(statement: bytes, directory: Path) -> PoetProof:
+    """What a round over this statement ends with when nothing happens to it."""
+    return RoundProver(ProverConfig(directory, kept_height=0), statement).run(leaves=LEAVES).poet_proof

@@ -1,10 +1,12 @@
-"""A whole round on real time: many clients, a worker that dies on the way, a proof that everybody can check."""
+"""A whole round on real time: many clients, processes that die on the way, a proof that everybody can check."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
+import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from api.poet_client.service import Registered, RemotePoet, ServiceConfig, membe
 from api.poet_server.app import App
 from api.poet_server.config import load
 from api.poet_server.worker_process import ProcessWorker
+from bench.poet_server import start_server
 
 MEMBERS = 200
 PHASE_SHIFT_NS = 5 * 10**9
@@ -55,6 +58,65 @@ async def whole_round(directory: Path, worker_dies: bool) -> None:
         assert await poet.proof("0") is found, "the second identity downloads it again"
     finally:
         await app.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to find the worker")
+def test_round_of_a_server_that_is_killed_while_it_registers_and_while_it_works(tmp_path: Path) -> None:
+    asyncio.run(killed_round(tmp_path))
+
+
+async def killed_round(directory: Path) -> None:
+    phase_s, duration_s = 8, 6
+    genesis = int(time.time()) + 1
+    flags = [
+        f"--genesis-time={time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(genesis))}",
+        f"--phase-shift={phase_s}s",
+        f"--epoch-duration={2 * duration_s}s",
+        f"--cycle-gap={duration_s}s",
+        "--lps=1000",
+    ]
+    port = free_port()
+    flags.append(f"--restlisten=127.0.0.1:{port}")
+    process, _ = await asyncio.to_thread(start_server, str(directory), 0, flags)
+    try:
+        client = PoetClient(f"127.0.0.1:{port}", retry_delay_s=0.2, retry_max=100)
+        poet = RemotePoet(client, ServiceConfig(phase_s * 10**9, request_timeout_s=120))
+        challenges = [os.urandom(32) for _ in range(MEMBERS)]
+        registering = asyncio.gather(*(register(poet, index, one) for index, one in enumerate(challenges)))
+        await asyncio.sleep(0.15)
+        process = await killed_and_started(process, directory, flags)
+        assert {one.round_id for one in await registering} == {"0"}
+        await asyncio.sleep(max(0.0, genesis + phase_s + 1.5 - time.time()))
+        process = await killed_and_started(process, directory, flags)
+        found = await poet.proof("0")
+        assert found.message.proof.leaf_count >= 150
+        assert sorted(found.members) == sorted(challenges)
+        assert all(membership(found, challenge) for challenge in challenges)
+        process.terminate()
+        assert await asyncio.to_thread(process.wait, 30) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def killed_and_started(
+    process: subprocess.Popen[bytes], directory: Path, flags: list[str]
+) -> subprocess.Popen[bytes]:
+    """Ends both processes as `kill -9` does and starts the server again."""
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    for pid in (process.pid, *map(int, workers)):
+        os.kill(pid, signal.SIGKILL)
+    process.wait()
+    started, _ = await asyncio.to_thread(start_server, str(directory), 0, flags)
+    return started
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
 
 
 async def register(poet: RemotePoet, index: int, challenge: bytes) -> Registered:

@@ -78,6 +78,7 @@ def _show(state: dict[str, Any], output: Output) -> None:
 def table(state: dict[str, Any]) -> Any:
     """The state as a table for people."""
     from rich.table import Table
+    from rich.text import Text
 
     worker, opened = state["worker"], state["open_round"]
     shown = Table(show_header=False, box=None, pad_edge=False)
@@ -89,8 +90,8 @@ def table(state: dict[str, Any]) -> Any:
     shown.add_row("Open round", f"{opened['id']}, {opened['members']:,} members, {closes}")
     shown.add_row("Worker", worker["state"])
     if worker["round_id"] is not None:
-        left = span((worker["deadline_ns"] - now) / 1e9)
-        shown.add_row("In work", f"round {worker['round_id']}, {worker['num_leaves']:,} leaves, ends in {left}")
+        ends = f", ends in {span((worker['deadline_ns'] - now) / 1e9)}" if worker["deadline_ns"] else ""
+        shown.add_row("In work", f"round {worker['round_id']}, {worker['num_leaves']:,} leaves{ends}")
         shown.add_row("Rate", f"{worker['leaves_per_second']:,.0f} leaves/s, drift {worker['drift']:+.2%} of its mean")
         shown.add_row(
             "At the end", f"{worker['expected_leaves']:,} leaves, {worker['expected_ticks']:,} ticks expected"
@@ -98,7 +99,7 @@ def table(state: dict[str, Any]) -> Any:
         shown.add_row("On disk", f"{worker['disk_bytes'] / 2**20:,.1f} MiB")
     shown.add_row("Last proofs", ", ".join(str(one) for one in state["proofs"]) or "none")
     if state["fault"]:
-        shown.add_row("Fault", f"[bold red]{state['fault']}[/]")
+        shown.add_row("Fault", Text(str(state["fault"]), "bold red"))
     return shown
 
 
@@ -144,8 +145,7 @@ def _show_directory(poetdir: Path, output: Output) -> int:
     for one in rounds:
         proof = "proof drawn" if one["has_proof"] else f"{one['saved_leaves']:,} leaves saved"
         output.say(
-            f"Round [bold]{one['round_id']}[/], begun {one['started']}: {proof}, "
-            f"{one['disk_bytes'] / 2**20:,.1f} MiB on disk."
+            f"Round {one['round_id']}, begun {one['started']}: {proof}, {one['disk_bytes'] / 2**20:,.1f} MiB on disk."
         )
     names = ", ".join(str(one) for one in registered[-10:]) or "none"
     output.say(f"Rounds with registrations: {names}.")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import binascii
 import json
 import sys
 import time
@@ -146,7 +145,7 @@ def load(data: bytes, name: str) -> Loaded:
 def _from_json(text: bytes, name: str) -> Loaded:
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{name} is no JSON: {error}.") from None
 
     def field(container: Any, path: str, *names: str) -> Any:
@@ -175,7 +174,7 @@ def _bytes(value: Any, field: str) -> bytes:
         plain = value.replace("-", "+").replace("_", "/").rstrip("=")
         try:
             return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
-        except binascii.Error:
+        except ValueError:  # letters beyond ASCII, or no base64
             pass
     raise UsageError(f"{field} is {str(value)[:60]!r}, expected base64.")
 

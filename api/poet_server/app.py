@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 
 from prover.errors import EnvironmentFault
+from prover.poet import processors
 from prover.poet.execution import Settings
 from prover.poet.worker import Worker, WorkerConfig
 
@@ -57,9 +58,17 @@ def worker_link(config: Config) -> WorkerLink:
 class App:
     """One server. `start`, then `stop`; or `serve`, which does both."""
 
-    def __init__(self, config: Config, *, clock: Clock = time.time_ns, as_reference: bool = False) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        clock: Clock = time.time_ns,
+        worker: WorkerLink | None = None,
+        as_reference: bool = False,
+    ) -> None:
+        """worker: another one than the configuration asks for."""
         self.config = config
-        self.service = PoetService(config, worker_link(config), clock=clock, as_reference=as_reference)
+        self.service = PoetService(config, worker or worker_link(config), clock=clock, as_reference=as_reference)
         self.rest_port = 0
         self.metrics_port = 0
         self.grpc_ports: dict[str, int] = {}
@@ -202,6 +211,13 @@ class JsonFormatter(logging.Formatter):
         )
 
 
+class LogFile(logging.handlers.RotatingFileHandler):
+    """The log in a file. What the disk does not take is left out: standard error has it too."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """logging: the record could not be written."""
+
+
 def set_up_logging(config: Config) -> None:
     """Log to standard error and to poet.log. Raises EnvironmentFault where the folder cannot be used."""
     formatter: logging.Formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -209,9 +225,7 @@ def set_up_logging(config: Config) -> None:
         formatter = JsonFormatter()
     try:
         config.logdir.mkdir(parents=True, exist_ok=True)
-        file: logging.Handler = logging.handlers.RotatingFileHandler(
-            config.logdir / "poet.log", maxBytes=LOG_FILE_BYTES, backupCount=LOG_FILES
-        )
+        file: logging.Handler = LogFile(config.logdir / "poet.log", maxBytes=LOG_FILE_BYTES, backupCount=LOG_FILES)
     except OSError as error:
         raise ConfigError(f"{error.filename} cannot be used for logs: {error.strerror}") from None
     handlers = [logging.StreamHandler(sys.stderr), file]
@@ -229,5 +243,6 @@ def run(config: Config, ready: Callable[[App], None] = lambda app: None) -> int:
     files = raise_file_limit()
     if files < WANTED_FILES:
         log.warning("only %d files may be open, so only about %d clients are served at once", files, files - 100)
-    asyncio.run(App(config).serve(ready))
+    with processors.without(config.cpu):
+        asyncio.run(App(config).serve(ready))
     return 0

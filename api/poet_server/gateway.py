@@ -65,7 +65,7 @@ def decode_submit(body: bytes) -> Submit:
     except UnicodeDecodeError:
         raise Malformed("proto: syntax error (line 1:1): invalid UTF-8 in string") from None
     except json.JSONDecodeError as error:
-        if error.pos >= len(text) or "Unterminated" in error.msg:
+        if error.pos >= len(error.doc) or "Unterminated" in error.msg:
             raise Malformed("unexpected EOF") from None
         character = error.doc[error.pos]
         raise Malformed(f"invalid character {character!r} looking for beginning of value") from None

@@ -42,7 +42,7 @@ class Malformed(Exception):
 
 
 class TooLarge(Exception):
-    """The body is above MAX_BODY. The argument is how many bytes are known of."""
+    """The body is above the server's `max_body`. The argument is how many bytes are known of."""
 
 
 class Connection(asyncio.Protocol):
@@ -172,7 +172,7 @@ class Connection(asyncio.Protocol):
         self._close = wants_close(head)
         if self._body_needed != 0:
             self.deadline = time.monotonic() + BODY_TIMEOUT_S
-            if (self._body_needed or 0) > MAX_BODY:
+            if (self._body_needed or 0) > self._server.max_body:
                 raise TooLarge(self._body_needed)
             if head.headers.get("expect", "").lower() == "100-continue":
                 self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -194,7 +194,7 @@ class Connection(asyncio.Protocol):
             total += size
             if size < 0:
                 raise Malformed("400 Bad Request")
-            if total > MAX_BODY:
+            if total > self._server.max_body:
                 raise TooLarge(total)
             if size == 0:
                 finish = end if self._buffer[end : end + 4] == b"\r\n\r\n" else -1
@@ -209,7 +209,7 @@ class Connection(asyncio.Protocol):
                 break
             parts.append(bytes(self._buffer[start : start + size]))
             at = start + size + 2
-        if len(self._buffer) > MAX_BODY + MAX_HEAD:
+        if len(self._buffer) > self._server.max_body + MAX_HEAD:
             raise TooLarge(len(self._buffer))
         return None
 
@@ -261,8 +261,11 @@ Application = Callable[[Request, Connection], None]
 class Server:
     """The connections of one listener, or of several with the same application."""
 
-    def __init__(self, application: Application, too_large: Callable[[int], bytes]) -> None:
+    def __init__(
+        self, application: Application, too_large: Callable[[int], bytes], *, max_body: int = MAX_BODY
+    ) -> None:
         self.application = application
+        self.max_body = max_body
         self.too_large = too_large
         """The whole response to a body that is not even read."""
         self.connections: set[Connection] = set()

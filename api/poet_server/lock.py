@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-from prover.errors import DataError
+from prover.errors import DataError, EnvironmentFault
 
 
 class DirectoryLock:
@@ -18,7 +18,7 @@ class DirectoryLock:
 
     @classmethod
     def take(cls, path: Path, what: str, wait_s: float = 0.0) -> DirectoryLock:
-        """Takes the lock, waiting for a while if told to. Raises DataError that names the holder."""
+        """Takes the lock, waiting for a while if told to. Raises DataError that names the holder, EnvironmentFault."""
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         deadline = time.monotonic() + wait_s
         while True:
@@ -34,8 +34,12 @@ class DirectoryLock:
                         "Stop it, or choose another directory with --datadir."
                     ) from None
                 time.sleep(0.05)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{what}, process {os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{what}, process {os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            os.close(descriptor)
+            raise EnvironmentFault(f"{path} could not be written: {error.strerror}.") from None
         return cls(descriptor)
 
     def release(self) -> None:

@@ -9,47 +9,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import shutil
-import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from nacl.bindings import crypto_sign_seed_keypair
-
 from protocol.merkle import root_of
-from protocol.poet_registration import PowParams, TrustedKeys, use_compiled_hash
-from protocol.xdr import XdrError
+from protocol.poet_registration import PowParams, TrustedKeys
 from prover.errors import DataError, EnvironmentFault, ProofError
 from prover.poet.messages import Assignment, Finished, FromWorker, Progress, Stored
-from prover.poet.records import (
-    STATE_FILE,
-    ProofRecord,
-    decode_server_state,
-    encode_server_state,
-    read_round_state,
-    write_atomically,
-)
+from prover.poet.records import STATE_FILE, ProofRecord, read_round_state
 from prover.poet.registration import (
     NOT_WRITTEN,
     Batch,
     Close,
     Code,
     Policy,
-    Pow,
     Queued,
     Refused,
     Registered,
     Registration,
     Submit,
 )
-from prover.poet.store import POW_CHALLENGE, ProofStore, RoundStore, migrate, stored_rounds
+from prover.poet.store import ProofStore, RoundStore, migrate, stored_rounds
 from prover.poet.trusted_keys import load_trusted_keys
 
-from .config import Config, ConfigError
+from . import identity
+from .config import Config
 from .lock import DirectoryLock
 from .worker_link import WorkerLink
 
@@ -61,7 +49,8 @@ CLOCK_CHECK_S = 1.0
 """A clock that was set is noticed within this time."""
 RETRY_S = 5.0
 """Between tries to store a proof while the disk refuses."""
-POW_CHALLENGE_SIZE = 32
+JUDGED_TOGETHER = 256
+"""Registrations whose proofs of work are hashed side by side at most."""
 
 Answer = Callable[[Refused | Registered], None]
 Clock = Callable[[], int]
@@ -86,8 +75,8 @@ class PoetService:
         self.worker = worker
         self.as_reference = as_reference
         self.progress = Progress()
-        self.fault = ""
-        """What keeps registrations or proofs from being stored; empty if nothing does."""
+        self._faults: dict[str, str] = {}
+        """What is kept from disk at the moment, and why."""
         self.batch_seconds: list[float] = []
         """How long writes took since the metrics last asked."""
         self.on_batch: Callable[[float], None] = self.batch_seconds.append
@@ -96,6 +85,7 @@ class PoetService:
         self._stores: dict[int, RoundStore] = {}
         self._waiting: dict[int, list[tuple[Answer, Registered]]] = {}
         self._helper = ThreadPoolExecutor(1, "poet-store")
+        self._arrived: list[tuple[Submit, Answer]] = []
         self._flush_timer: asyncio.Handle | None = None
         self._last_flush = 0.0
         self._close_timer: asyncio.TimerHandle | None = None
@@ -105,7 +95,6 @@ class PoetService:
         """Closed rounds whose root is not computed yet."""
         self._stopping = False
         self._opened = False
-        self._kernel_asked = False
 
     # Start and end
 
@@ -128,9 +117,9 @@ class PoetService:
     def _open_locked(self, config: Config) -> None:
         for line in migrate(config.datadir, config.dbdir):
             log.info("database moved: %s", line)
-        self.private_key = self._load_key(config)
+        self.private_key = identity.load_key(config)
         self.pubkey = self.private_key[32:]
-        self.trusted = TrustedKeys(config.certifier_pubkey, self._load_trusted())
+        self.trusted = TrustedKeys(config.certifier_pubkey, identity.load_trusted(config))
         self.proofs = ProofStore(config.dbdir / "proofs")
         now = self.clock()
         round_id = self._first_open_round(now)
@@ -144,7 +133,7 @@ class PoetService:
                 as_reference=self.as_reference,
             ),
             self.trusted,
-            self._load_pow(config.pow_difficulty),
+            identity.load_pow(self.proofs, config.pow_difficulty, self._initial_pow, as_reference=self.as_reference),
             self._stored_challenge,
             open_round=round_id,
             members=store.count(),
@@ -157,40 +146,6 @@ class PoetService:
         config = self.config
         configured = bool(config.certifier_url or config.certifier_pubkey or config.trusted_keys)
         return configured or self.as_reference
-
-    def _load_key(self, config: Config) -> bytes:
-        path = config.datadir / STATE_FILE
-        failed = "failed to create server: loading state: "
-        given = config.private_key
-        try:
-            key = decode_server_state(path.read_bytes(), str(path))
-        except FileNotFoundError:
-            key = given or crypto_sign_seed_keypair(os.urandom(32))[1]
-        except XdrError as error:
-            raise ConfigError(f"{failed}{error} Restore the file, or move it away for a new key.") from None
-        if given is not None and given != key:
-            raise ConfigError(f"{failed}private key mismatch. env != {STATE_FILE}")
-        write_atomically(path, encode_server_state(key))
-        return key
-
-    def _load_trusted(self) -> tuple[bytes, ...]:
-        if self.config.trusted_keys is None:
-            return ()
-        try:
-            return load_trusted_keys(self.config.trusted_keys)
-        except DataError as error:
-            raise ConfigError(
-                f"failed to create server: creating registration service: loading trusted public keys: {error}"
-            ) from None
-
-    def _load_pow(self, difficulty: int) -> Pow:
-        current, previous = self.proofs.pow_challenges()
-        if current is None:
-            current = self._initial_pow or os.urandom(POW_CHALLENGE_SIZE)
-            self.proofs.put_raw(POW_CHALLENGE, current)
-            return Pow(difficulty, current)
-        # the reference takes a missing previous challenge for an empty one, and lets that in
-        return Pow(difficulty, current, b"" if previous is None and self.as_reference else previous)
 
     def _first_open_round(self, now: int) -> int:
         """By the clock, but never a round whose statement was fixed before the clock was set back."""
@@ -227,7 +182,7 @@ class PoetService:
         for round_id in stored_rounds(self.config.dbdir / "rounds"):
             if round_id >= self.machine.open_round or self.proofs.has(round_id):
                 continue
-            if self.config.schedule.end(round_id) > self.clock() or self._is_in_work(round_id):
+            if self.config.schedule.end(round_id) >= self.clock() or self._is_in_work(round_id):
                 self._closing.add(round_id)
                 self._spawn(self._hand_over(round_id))
         self._arm_close()
@@ -245,6 +200,7 @@ class PoetService:
         if not self._opened:
             self._close_files()
             return
+        self._judge_arrived()
         while self.machine.pending or not all(map(self.machine.is_flushed, self._closing)):
             self._flush()
             await asyncio.sleep(0.001)
@@ -273,15 +229,32 @@ class PoetService:
     # Registration
 
     def submit(self, request: Submit, answer: Answer) -> None:
-        """Judges a registration; `answer` is called now or once it is on stable storage."""
-        if not self._kernel_asked and self.config.pow_difficulty and request.certificate is None:
-            # hashing in plain Python costs as much as the rest of a submit, the kernel as much memory as the rest
-            # of the server: it is loaded when somebody comes with a proof of work
-            self._kernel_asked = True
-            threading.Thread(target=use_compiled_hash, name="poet-kernel", daemon=True).start()
+        """Judges a registration; `answer` is called soon, or once the registration is on stable storage."""
+        self._arrived.append((request, answer))
+        if len(self._arrived) == 1:
+            # what the other clients sent meanwhile is judged with it: proofs of work cost far less side by side
+            asyncio.get_running_loop().call_soon(self._judge_arrived)
+
+    def _judge_arrived(self) -> None:
+        arrived, self._arrived = self._arrived, []
+        if not arrived:
+            return
+        self._advance(self.clock())
+        for at in range(0, len(arrived), JUDGED_TOGETHER):
+            group = arrived[at : at + JUDGED_TOGETHER]
+            digests = self.machine.pow_digests([request for request, _ in group])
+            for (request, answer), digest in zip(group, digests, strict=True):
+                self._judge(request, answer, digest)
+
+    def _judge(self, request: Submit, answer: Answer, pow_digest: bytes | None) -> None:
         now = self.clock()
         self._advance(now)
-        verdict = self.machine.submit(request, now)
+        try:
+            verdict = self.machine.submit(request, now, pow_digest)
+        except ProofError as error:  # what is registered cannot be read
+            self._note_fault("registrations", f"registrations cannot be looked up: {error}")
+            answer(NOT_WRITTEN)
+            return
         if not isinstance(verdict, Queued):
             answer(verdict)
             return
@@ -322,10 +295,9 @@ class PoetService:
         self.on_batch(time.perf_counter() - began)
         self.machine.written(batch, failed=error is not None)
         if error is not None:
-            self.fault = str(error)
-            log.error("registrations could not be written: %s", error)
-        elif self.fault:
-            self.fault = ""
+            self._note_fault("registrations", f"registrations are not stored: {error}")
+        else:
+            self._clear_fault("registrations")
         for answer, registered in self._waiting.pop(batch.number, ()):
             answer(registered if error is None else NOT_WRITTEN)
         if self.machine.has_queued:
@@ -333,6 +305,21 @@ class PoetService:
                 self._flush()
             else:
                 self._plan_flush()
+
+    @property
+    def fault(self) -> str:
+        """What keeps registrations or proofs from being stored; empty if nothing does."""
+        return " ".join(self._faults.values())
+
+    def _note_fault(self, what: str, problem: str) -> None:
+        """Shows a fault, and logs it unless it is known."""
+        if self._faults.get(what) != problem:
+            log.error("%s", problem)
+        self._faults[what] = problem
+
+    def _clear_fault(self, what: str) -> None:
+        if self._faults.pop(what, None) is not None:
+            log.info("%s: all is well again", what)
 
     def pow_params(self) -> PowParams:
         """The proof of work that is asked for now."""
@@ -370,8 +357,10 @@ class PoetService:
         self._close_timer = asyncio.get_running_loop().call_later(wait, self._look)
 
     def _look(self) -> None:
-        self.tick()
-        self._arm_close()
+        try:
+            self.tick()
+        finally:
+            self._arm_close()
 
     def tick(self) -> None:
         """Looks at the clock now."""
@@ -384,7 +373,11 @@ class PoetService:
 
     def _close(self, close: Close) -> None:
         log.info("round %d has closed, round %d is open", close.round_id, close.opened)
-        self._open_round_store(close.opened)
+        try:
+            self._open_round_store(close.opened)
+        except ProofError as error:
+            self._note_fault("registrations", str(error))
+            self._stores[close.opened] = RoundStore(self._rounds_path(close.opened))  # its first use tries again
         self._closing.add(close.round_id)
         self._flush()
         self._spawn(self._hand_over(close.round_id))
@@ -394,12 +387,17 @@ class PoetService:
         while not self.machine.is_flushed(round_id):
             await asyncio.sleep(0.002)
         loop = asyncio.get_running_loop()
-        try:
-            statement = await loop.run_in_executor(self._helper, self._root_of, round_id)
-        except ProofError as error:
-            self.fault = str(error)
-            log.error("round %d cannot be worked on: %s", round_id, error)
-            return
+        while True:
+            try:
+                statement = await loop.run_in_executor(self._helper, self._root_of, round_id)
+                break
+            except EnvironmentFault as error:
+                self._note_fault(f"round {round_id}", f"round {round_id} cannot be worked on yet: {error}")
+                await asyncio.sleep(RETRY_S)
+            except ProofError as error:
+                self._note_fault(f"round {round_id}", f"round {round_id} cannot be worked on: {error}")
+                return
+        self._clear_fault(f"round {round_id}")
         self._closing.discard(round_id)
         log.info("round %d goes to the worker, statement %s", round_id, statement.hex())
         self.worker.tell(Assignment(round_id, statement))
@@ -410,11 +408,13 @@ class PoetService:
         return root_of(members)
 
     def _members_of(self, round_id: int) -> list[bytes]:
-        store = self._stores.pop(round_id, None) or RoundStore.open(self._rounds_path(round_id))
+        store = self._stores.get(round_id) or RoundStore.open(self._rounds_path(round_id))
         try:
-            return store.challenges()
+            members = store.challenges()
         finally:
             store.close()
+        self._stores.pop(round_id, None)
+        return members
 
     # Proofs
 
@@ -426,17 +426,18 @@ class PoetService:
 
     async def _store_proof(self, finished: Finished) -> None:
         loop = asyncio.get_running_loop()
+        what = f"the proof of round {finished.round_id}"
         while True:
             try:
                 if await loop.run_in_executor(self._helper, self._put_proof, finished):
                     self.machine.proof_stored(finished.nip.root)
                     log.info("round %d has its proof, %d leaves", finished.round_id, finished.num_leaves)
+                self._clear_fault(what)
                 self._members_in_work.pop(finished.round_id, None)
                 self.worker.tell(Stored(finished.round_id))
                 return
             except ProofError as error:
-                self.fault = f"the proof of round {finished.round_id} is not stored: {error}"
-                log.error("%s", self.fault)
+                self._note_fault(what, f"the proof of round {finished.round_id} is not stored: {error}")
                 await asyncio.sleep(RETRY_S)
 
     def _put_proof(self, finished: Finished) -> bool:
@@ -467,6 +468,6 @@ class PoetService:
             return PROOF_NOT_FOUND  # other rows of the database are no proofs
         try:
             record = self.proofs.get(round_id)
-        except DataError as error:
+        except ProofError as error:
             return Refused(Code.INTERNAL, str(error))
         return PROOF_NOT_FOUND if record is None else record

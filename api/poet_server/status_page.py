@@ -11,6 +11,8 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from prover.errors import ProofError
+
 from .service import PoetService
 
 TICK_SIZES = {"mainnet": 9_331_200, "testnet": 666_514, "fastnet": 100, "standalone": 100}
@@ -50,9 +52,16 @@ def snapshot(service: PoetService) -> dict[str, Any]:
             "expected_ticks": None if expected is None else expected // tick_size,
             "tick_size": tick_size,
         },
-        "proofs": service.proofs.rounds()[-10:],
+        "proofs": _last_proofs(service),
         "fault": service.fault or progress.problem,
     }
+
+
+def _last_proofs(service: PoetService) -> list[int]:
+    try:
+        return service.proofs.rounds()[-10:]
+    except ProofError:
+        return []  # the database waits for room on the disk; the fault says so
 
 
 def as_json(service: PoetService) -> bytes:

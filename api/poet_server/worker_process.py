@@ -1,8 +1,9 @@
 """The worker in a process of its own: both ends of the pipe between it and the registration.
 
 Messages are lines of JSON. The child ends at a checkpoint when its input ends, so it never outlives the server
-for long; the parent starts it again when it dies and hands the unfinished rounds over once more. Specified in
-protocol 02-poet, sections 7.6 and 8.
+for long; the parent starts it again when it dies and hands the unfinished rounds over once more. After a round it
+makes room for a fresh one: half of its memory is what a round has brought in. Specified in protocol 02-poet,
+sections 7.6 and 8.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import os
 import signal
 import sys
 import threading
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -38,13 +41,18 @@ LOCK_WAIT_S = 30.0
 """A worker whose server was killed needs a moment to save its round."""
 LOCK_FILE = "smesher-worker.lock"
 EXIT_STOPPED = 0
+EXIT_RENEWED = 10
+"""The worker has nothing to do after a round, and wants to be started afresh."""
+COMMAND = (sys.executable, "-m", "api.poet_server.worker_process")
 
 
 class ProcessWorker:
     """The parent's end. See `worker_link.WorkerLink`."""
 
-    def __init__(self, config: WorkerConfig) -> None:
+    def __init__(self, config: WorkerConfig, command: Sequence[str] = COMMAND) -> None:
+        """command: what is started; another one calls `main` with a clock of its own."""
         self._config = config
+        self._command = command
         self._receive: Receive | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._unfinished: dict[int, Assignment] = {}
@@ -82,6 +90,8 @@ class ProcessWorker:
             code = await self._run_once()
             if self._stopping:
                 return
+            if code == EXIT_RENEWED:
+                continue
             failures = 1 if loop.time() - began > STEADY_S else failures + 1
             wait = RESTART_S[min(failures, len(RESTART_S)) - 1]
             problem = f"the worker ended with code {code}; it is started again in {wait:g} s"
@@ -93,9 +103,7 @@ class ProcessWorker:
     async def _run_once(self) -> int:
         """One life of the process; returns its exit code."""
         self._process = process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "api.poet_server.worker_process",
+            *self._command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=LONGEST_LINE,
@@ -146,10 +154,17 @@ def config_of(line: bytes) -> WorkerConfig:
     return WorkerConfig(Path(fields["datadir"]), Schedule(**fields["schedule"]), Settings(**fields["settings"]))
 
 
-def main() -> int:
-    """The child: works until its input ends. Exit codes: 0 told to stop, 1 directory in use, 3 environment."""
+def main(clock: Callable[[], int] = time.time_ns, leaves: Callable[[int], int | None] = lambda round_id: None) -> int:
+    """The child: works until its input ends, or a round is done with.
+
+    Exit codes: 0 told to stop, 1 directory in use, 3 environment, 10 to be started afresh.
+
+    clock, leaves: as `Worker` takes them.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    first = sys.stdin.buffer.readline()
+    # a copy of standard input: the interpreter cannot end while a thread waits inside its own
+    told = os.fdopen(os.dup(sys.stdin.fileno()), "rb")
+    first = told.readline()
     if not first:
         return EXIT_STOPPED
     config = config_of(first)
@@ -168,32 +183,34 @@ def main() -> int:
             except BrokenPipeError:
                 pass  # the server has gone; the end of the input follows
 
-    worker = Worker(config, emit)
+    worker = Worker(config, emit, clock=clock, leaves=leaves, until_idle=True)
+    told_to_stop = threading.Event()
+
+    def stop() -> None:
+        told_to_stop.set()
+        worker.stop()
 
     def listen() -> None:
-        for line in sys.stdin.buffer:
+        for line in told:
             message = from_line(line)
             if isinstance(message, Assignment | Stored):
                 worker.tell(message)
-        worker.stop()
+        stop()
 
     threading.Thread(target=listen, name="poet-messages", daemon=True).start()
     threading.Thread(target=_warm, name="poet-warm", daemon=True).start()
-    signal.signal(signal.SIGTERM, lambda number, frame: worker.stop())
+    signal.signal(signal.SIGTERM, lambda number, frame: stop())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         worker.run()
     finally:
         lock.release()
-    return EXIT_STOPPED
+    return EXIT_STOPPED if told_to_stop.is_set() else EXIT_RENEWED
 
 
 def _warm() -> None:
-    """Loads the kernels before the first round closes; the other process finds its own one compiled."""
-    from kernels.ripemd256 import ripemd256
+    """Loads the kernels before the first round closes."""
     from prover.poet import prove  # noqa: F401
-
-    ripemd256(b"")
 
 
 if __name__ == "__main__":

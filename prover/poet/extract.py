@@ -7,10 +7,11 @@ memory. Every regenerated block must end in the node that was kept. Protocol 02-
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -27,6 +28,12 @@ BLOCKS = 4
 
 CHUNK_HEIGHT = 12
 """Layers between the kept one and the part of the tree that is held in memory."""
+
+CHUNKS_TOGETHER = 16
+"""Chunks whose roots are made in one go: two megabytes of nodes."""
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class KeptNodes(Protocol):
@@ -83,7 +90,7 @@ def extract(
     threads: default one a usable core. slots: what is parked behind the last leaf, where the caller knows it; then
     the nodes are held against it. Raises DamagedNodes, Interrupted, OSError.
     """
-    extraction = _Extraction(nodes, num_leaves, threads or usable_cores(), stop or StopFlag())
+    extraction = Extraction(nodes, num_leaves, threads or usable_cores(), stop or StopFlag())
     return extraction.prove(security_param, slots)
 
 
@@ -114,7 +121,9 @@ def _join(statement: bytes, left: bytes, right: bytes) -> bytes:
     return bytes(sha256.parents(statement, np.frombuffer(left + right, np.uint8)).tobytes())
 
 
-class _Extraction:
+class Extraction:
+    """One drawing. `extract` is what it is used through."""
+
     def __init__(self, nodes: KeptNodes, num_leaves: int, threads: int, stop: StopFlag) -> None:
         self._nodes = nodes
         self._statement = nodes.statement
@@ -127,6 +136,8 @@ class _Extraction:
         self._complete = num_leaves >> nodes.height
         self._tail = num_leaves - (self._complete << nodes.height)
         self._chunk_height = min(CHUNK_HEIGHT, self._tree_height - self._height)
+        self._reading = threading.Lock()
+        """The nodes come from one file with one position."""
         self._last: bytes = b""
         """The node over the leaves behind the last complete block."""
         self._top: list[sha256.Bytes] = []
@@ -134,6 +145,7 @@ class _Extraction:
         self._below: dict[tuple[int, int], bytes] = {}
 
     def prove(self, security_param: int, slots: sha256.Bytes | None) -> MerkleProof:
+        """As `extract`."""
         if self._tail:
             self._last = self._tail_again() if slots is None else self._tail_parked(slots)
         self._build_top()
@@ -181,15 +193,31 @@ class _Extraction:
         return layers
 
     def _build_top(self) -> None:
-        count = self._complete + (1 if self._last else 0)
-        numbers = range((count + (1 << self._chunk_height) - 1) >> self._chunk_height)
-        roots = []
-        for number in numbers:
-            self._stop.check()
-            roots.append(self._chunk(number)[-1])
+        whole = self._complete >> self._chunk_height
+        firsts = range(0, whole, CHUNKS_TOGETHER)
+        roots = self._in_threads(self._roots, [(first, min(CHUNKS_TOGETHER, whole - first)) for first in firsts])
+        if whole << self._chunk_height < self._complete + bool(self._last):
+            roots.append(self._chunk(whole)[-1])
         self._top = [np.concatenate(roots)]
         while len(self._top[-1]) > NODE_SIZE:
             self._top.append(sha256.parents(self._statement, self._top[-1]))
+
+    def _roots(self, chunks: tuple[int, int]) -> sha256.Bytes:
+        """The roots of neighbouring chunks that need no padding: the first one's number, how many."""
+        self._stop.check()
+        first, count = (number << self._chunk_height for number in chunks)
+        with self._reading:
+            nodes = np.frombuffer(self._nodes.read(first, count), np.uint8)
+        for _ in range(self._chunk_height):
+            nodes = sha256.parents(self._statement, nodes)
+        return nodes
+
+    def _in_threads(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """What `work` makes of each, on all cores."""
+        if self._threads == 1 or len(items) < 2:
+            return [work(item) for item in items]
+        with ThreadPoolExecutor(self._threads, "poet-draw") as pool:
+            return list(pool.map(work, items))
 
     def _slots_before(self, block: int) -> sha256.Bytes:
         """What was parked when the first leaf of a block was made; the block's chunk is at hand."""
@@ -248,13 +276,8 @@ class _Extraction:
             if number << self._height < self._leaves
         ]
         groups = [blocks[at : at + BLOCKS] for at in range(0, len(blocks), BLOCKS)]
-        if self._threads == 1 or len(groups) < 2:
-            for group in groups:
-                self._below.update(self._regenerated(group))
-        else:
-            with ThreadPoolExecutor(self._threads, "poet-draw") as pool:
-                for found in pool.map(self._regenerated, groups):
-                    self._below.update(found)
+        for found in self._in_threads(self._regenerated, groups):
+            self._below.update(found)
 
     def _regenerated(self, blocks: Sequence[_Block]) -> dict[tuple[int, int], bytes]:
         """The wanted nodes of some blocks."""
@@ -271,15 +294,18 @@ class _Extraction:
         found = {}
         for block, tree in zip(blocks, trees):
             layers = self._layers(tree, block.count)
-            if layers[-1].tobytes() != self._node(self._height, block.position):
-                raise DamagedNodes(
-                    f"Node {block.position} of the kept layer is not what its leaves give; resume the round to mend it."
-                )
+            self._confirm(block.position, layers[-1].tobytes())
             for layer, position in block.wanted:
                 at = position - (block.position << (self._height - layer))
                 node = layers[layer][NODE_SIZE * at : NODE_SIZE * (at + 1)]
                 found[layer, position] = bytes(node.tobytes()) if len(node) else PADDING
         return found
+
+    def _confirm(self, block: int, root: bytes) -> None:
+        if root != self._node(self._height, block):
+            raise DamagedNodes(
+                f"Node {block} of the kept layer is not what its leaves give; resume the round to mend it."
+            )
 
     def _layers(self, tree: sha256.Bytes, count: int) -> list[sha256.Bytes]:
         """The layers of a block's tree, padded where its leaves are not complete."""

@@ -59,8 +59,12 @@ class Worker:
         *,
         clock: Callable[[], int] = time.time_ns,
         leaves: Callable[[int], int | None] = lambda round_id: None,
+        until_idle: bool = False,
     ) -> None:
+        """until_idle: `run` returns when a round was worked on and nothing is left to do."""
         self._config = config
+        self._until_idle = until_idle
+        self._has_worked = False
         self._emit = emit
         self._clock = clock
         self._leaves = leaves
@@ -105,13 +109,15 @@ class Worker:
     # In the working thread
 
     def run(self) -> None:
-        """Works until `stop`. Raises nothing that one round can cause."""
+        """Works until `stop`, or until there is nothing to do. Raises nothing that one round can cause."""
         self._config.rounds.mkdir(parents=True, exist_ok=True)
         self._recover()
         while True:
             with self._changed:
                 self._save_proofs()
                 while not self._todo and not self._stopping:
+                    if self._until_idle and self._has_worked and not self._published:
+                        return
                     self._report(Progress("waiting" if self._published else "idle"))
                     self._changed.wait(RETRY_S if self._unsaved else None)
                     self._save_proofs()
@@ -195,6 +201,7 @@ class Worker:
         self._publish(round_id, state)
 
     def _prove(self, round_id: int, state: RoundState, directory: Path, end_ns: int) -> RoundState:
+        self._has_worked = True
         execution = Execution(
             directory,
             state,
@@ -262,7 +269,8 @@ class Worker:
                     self._note(round_id, f"its proof is not saved: {error}. Make room; it is tried again.")
             else:
                 del self._unsaved[round_id]
-                self._problems.pop(round_id, None)
+                if self._problems.pop(round_id, None) is not None:
+                    log.info("round %d: its proof is saved now", round_id)
 
     def _wait_until(self, moment_ns: int) -> None:
         while self._clock() < moment_ns:
