@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from api.poet_server.worker_process import EXIT_RENEWED, ProcessWorker, config_line
-from prover.poet import processors
+from prover.poet import layers, processors
 from prover.poet.execution import Settings
 from prover.poet.messages import Assignment, Finished, FromWorker, Progress, Stored, from_line, to_line
 from prover.poet.prove import ProverConfig, RoundProver
@@ -137,3 +137,33 @@ def test_a_server_goes_on_with_the_fresh_worker(tmp_path: Path) -> None:
     finished, processes = asyncio.run(play())
     assert finished == list(rounds)
     assert len(processes) > 1
+
+
+def test_a_round_that_cannot_be_worked_on_does_not_renew_the_worker_over_and_over(tmp_path: Path) -> None:
+    """Its files belong to another statement; the server hands it to every fresh worker."""
+    directory = tmp_path / "rounds" / "0"
+    directory.mkdir(parents=True)
+    layers.KeptLayer.create(directory, b"another statement", 0).close()
+    set_clock(tmp_path, SCHEDULE.start(0))
+
+    async def play() -> tuple[set[int], str]:
+        link = ProcessWorker(WorkerConfig(tmp_path, SCHEDULE, Settings()), command(tmp_path))
+        processes: set[int] = set()
+        problems: list[str] = []
+
+        def receive(message: FromWorker) -> None:
+            assert link.pid is not None and isinstance(message, Progress)
+            processes.add(link.pid)
+            problems.append(message.problem)
+
+        await link.start(receive)
+        link.tell(Assignment(0, STATEMENT))
+        while not any(problems):
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.5)
+        await link.stop()
+        return processes, problems[-1]
+
+    processes, problem = asyncio.run(play())
+    assert len(processes) == 1
+    assert problem.startswith("round 0: ") and "another directory" in problem

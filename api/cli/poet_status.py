@@ -10,12 +10,13 @@ from __future__ import annotations
 import argparse
 import json
 import time
-import urllib.error
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from prover.errors import DataError, EnvironmentFault
+from prover.errors import DataError, EnvironmentFault, UsageError
 
 from .output import Output
 
@@ -33,11 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def status(arguments: argparse.Namespace, output: Output) -> int:
-    """Shows the state once, or until interrupted. Raises EnvironmentFault where no server answers, DataError."""
+    """Shows the state once, or until interrupted. Raises UsageError, DataError; EnvironmentFault: no server answers."""
     if arguments.poetdir is not None:
         return _show_directory(arguments.poetdir, output)
-    url = arguments.url or DEFAULT_URL
-    url = (url if "://" in url else f"http://{url}").rstrip("/") + "/status.json"
+    url = address(arguments.url or DEFAULT_URL) + "/status.json"
     if not arguments.watch:
         _show(ask(url), output)
         return 0
@@ -53,20 +53,34 @@ def status(arguments: argparse.Namespace, output: Output) -> int:
             live.update(table(ask(url)))
 
 
+def address(url: str) -> str:
+    """A server's address without a slash at its end. Raises UsageError for what is none."""
+    given = url if "://" in url else f"http://{url}"
+    try:
+        parts = urlsplit(given)
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise UsageError(f"--url is {url!r}, expected a server's address such as {DEFAULT_URL}.")
+    return given.rstrip("/")
+
+
 def ask(url: str) -> dict[str, Any]:
     """The status of a running server. Raises EnvironmentFault, DataError."""
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
-            found = json.load(answer)
-    except (urllib.error.URLError, OSError) as error:
+            body = answer.read()
+    except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise EnvironmentFault(
             f"No PoET server of ours answers at {url}: {reason}. Start it, or name its address with --url."
         ) from None
-    except ValueError as error:
-        raise DataError(f"{url} answers with something else than a status: {error}") from None
-    if not isinstance(found, dict) or "open_round" not in found:
-        raise DataError(f"{url} answers with something else than a status.")
+    try:
+        found: dict[str, Any] = json.loads(body)
+        table(found)
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise DataError(f"{url} answers with something else than a status: {error!r}.") from None
     return found
 
 

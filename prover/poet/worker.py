@@ -61,7 +61,7 @@ class Worker:
         leaves: Callable[[int], int | None] = lambda round_id: None,
         until_idle: bool = False,
     ) -> None:
-        """until_idle: `run` returns when a round was worked on and nothing is left to do."""
+        """until_idle: `run` returns when the proof of a round was drawn and stored and nothing is left to do."""
         self._config = config
         self._until_idle = until_idle
         self._has_worked = False
@@ -201,7 +201,6 @@ class Worker:
         self._publish(round_id, state)
 
     def _prove(self, round_id: int, state: RoundState, directory: Path, end_ns: int) -> RoundState:
-        self._has_worked = True
         execution = Execution(
             directory,
             state,
@@ -254,6 +253,7 @@ class Worker:
             self._wait_until(end_ns)
         state = replace(state, num_leaves=leaves, nip=nip)
         log.info("round %d ends with %d leaves", round_id, leaves)
+        self._has_worked = True
         with self._changed:
             self._unsaved[round_id] = state
             self._save_proofs()
