@@ -64,13 +64,21 @@ def clock_of(directory: Path) -> Callable[[], int]:
 
 
 class Server:
-    """The server as processes that are killed and started again, on other ports every time."""
+    """The server as processes that are killed and started again, on other ports every time. A context manager."""
 
     def __init__(self, directory: Path, leaves: int) -> None:
         self._log = directory / "stderr.log"
         self._command = [sys.executable, "-m", "tests.poet_child", "server", str(directory), str(leaves), *FLAGS]
         self._process: subprocess.Popen[bytes] | None = None
         self._ports: dict[str, int] = {}
+
+    def __enter__(self) -> Server:
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
 
     @property
     def pid(self) -> int:

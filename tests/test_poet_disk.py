@@ -146,38 +146,37 @@ def test_a_full_disk_under_a_whole_server(tmp_path: Path) -> None:
     """The kernel itself lets the kept layer grow no more for a while. It is shown, metered and logged."""
     leaves, room = 200_000, 64 << 10
     set_clock(tmp_path, SCHEDULE.genesis_ns)
-    server = Server(tmp_path, leaves)
-    server.start()
-    assert server.submit(1, STATEMENT) == "0"
-    (hashing,) = server.workers
-    nodes = tmp_path / "data" / "rounds" / "0" / layers.NODES_FILE
+    with Server(tmp_path, leaves) as server:
+        assert server.submit(1, STATEMENT) == "0"
+        (hashing,) = server.workers
+        nodes = tmp_path / "data" / "rounds" / "0" / layers.NODES_FILE
 
-    def fault() -> str:
-        return str(json.loads(server.get("/status.json") or b"{}").get("fault", ""))
+        def fault() -> str:
+            return str(json.loads(server.get("/status.json") or b"{}").get("fault", ""))
 
-    def metric() -> bool:
-        return b"\nsmesher_poet_fault 1\n" in (server.get("/metrics", "metrics") or b"")
+        def metric() -> bool:
+            return b"\nsmesher_poet_fault 1\n" in (server.get("/metrics", "metrics") or b"")
 
-    with no_file_grows_beyond(room, hashing):
-        set_clock(tmp_path, SCHEDULE.start(0))
-        wait(lambda: "not saved" in fault())
-        assert metric()
-        assert b"not saved" in (server.get("/status") or b"")
-        assert nodes.stat().st_size == room
-    wait(lambda: fault() == "")
-    assert not metric()
-    assert nodes.stat().st_size > room
-    # what waited in memory is on disk now: a kill does not lose it
-    server.kill()
-    assert layers.open_log(nodes.parent, STATEMENT, KEPT_HEIGHT).recorded > room // layers.NODE_SIZE
-    server.start()
-    set_clock(tmp_path, SCHEDULE.end(0))
-    wait(lambda: server.get("/v1/proofs/0") is not None)
-    found = read_proof(server.get("/v1/proofs/0") or b"", "0")
-    assert found.message.proof == uninterrupted(tmp_path / "again", leaves, STATEMENT)
-    assert server.stop() == 0
-    assert "ERROR poet.worker round 0: The round is not saved" in server.said
-    assert "INFO poet.worker round 0: The round is saved again." in server.said
+        with no_file_grows_beyond(room, hashing):
+            set_clock(tmp_path, SCHEDULE.start(0))
+            wait(lambda: "not saved" in fault())
+            assert metric()
+            assert b"not saved" in (server.get("/status") or b"")
+            assert nodes.stat().st_size == room
+        wait(lambda: fault() == "")
+        assert not metric()
+        assert nodes.stat().st_size > room
+        # what waited in memory is on disk now: a kill does not lose it
+        server.kill()
+        assert layers.open_log(nodes.parent, STATEMENT, KEPT_HEIGHT).recorded > room // layers.NODE_SIZE
+        server.start()
+        set_clock(tmp_path, SCHEDULE.end(0))
+        wait(lambda: server.get("/v1/proofs/0") is not None)
+        found = read_proof(server.get("/v1/proofs/0") or b"", "0")
+        assert found.message.proof == uninterrupted(tmp_path / "again", leaves, STATEMENT)
+        assert server.stop() == 0
+        assert "ERROR poet.worker round 0: The round is not saved" in server.said
+        assert "INFO poet.worker round 0: The round is saved again." in server.said
 
 
 # ---- registrations ----
@@ -244,36 +243,35 @@ def test_a_database_that_cannot_be_opened_is_tried_again_after_a_while(
 def test_a_full_disk_under_registration(tmp_path: Path) -> None:
     """Submits are refused while it lasts, also in the round that is opened meanwhile; then all goes on."""
     set_clock(tmp_path, SCHEDULE.genesis_ns)
-    server = Server(tmp_path, 500)
-    server.start()
-    acknowledged: dict[str, list[bytes]] = {}
+    with Server(tmp_path, 500) as server:
+        acknowledged: dict[str, list[bytes]] = {}
 
-    def register(index: int) -> bool:
-        challenge = os.urandom(32)
-        round_id = server.submit(index, challenge)
-        if round_id is not None:
-            acknowledged.setdefault(round_id, []).append(challenge)
-        return round_id is not None
+        def register(index: int) -> bool:
+            challenge = os.urandom(32)
+            round_id = server.submit(index, challenge)
+            if round_id is not None:
+                acknowledged.setdefault(round_id, []).append(challenge)
+            return round_id is not None
 
-    def open_round() -> int:
-        return int(json.loads(server.get("/status.json") or b"{}")["open_round"]["id"])
+        def open_round() -> int:
+            return int(json.loads(server.get("/status.json") or b"{}")["open_round"]["id"])
 
-    assert all(register(index) for index in range(10))
-    with no_file_grows_beyond(log_size(tmp_path / "db" / "rounds" / "0") + 40, server.pid):
-        assert not register(100)
-        assert "not stored" in json.loads(server.get("/status.json") or b"{}")["fault"]
-    with no_file_grows_beyond(10, server.pid):
-        set_clock(tmp_path, SCHEDULE.start(0))
-        wait(lambda: open_round() == 1)
-        assert not any(register(index) for index in range(200, 204))
-    wait(lambda: register(300))
-    assert all(register(index) for index in range(400, 410))
-    wait(lambda: json.loads(server.get("/status.json") or b"{}")["fault"] == "")
-    server.kill()
-    server.start()
-    for round_id in (0, 1):
-        set_clock(tmp_path, SCHEDULE.end(round_id))
-        wait(lambda path=f"/v1/proofs/{round_id}": server.get(path) is not None)
-        found = read_proof(server.get(f"/v1/proofs/{round_id}") or b"", str(round_id))
-        assert all(membership(found, challenge) for challenge in acknowledged[str(round_id)])
-    assert server.stop() == 0
+        assert all(register(index) for index in range(10))
+        with no_file_grows_beyond(log_size(tmp_path / "db" / "rounds" / "0") + 40, server.pid):
+            assert not register(100)
+            assert "not stored" in json.loads(server.get("/status.json") or b"{}")["fault"]
+        with no_file_grows_beyond(10, server.pid):
+            set_clock(tmp_path, SCHEDULE.start(0))
+            wait(lambda: open_round() == 1)
+            assert not any(register(index) for index in range(200, 204))
+        wait(lambda: register(300))
+        assert all(register(index) for index in range(400, 410))
+        wait(lambda: json.loads(server.get("/status.json") or b"{}")["fault"] == "")
+        server.kill()
+        server.start()
+        for round_id in (0, 1):
+            set_clock(tmp_path, SCHEDULE.end(round_id))
+            wait(lambda path=f"/v1/proofs/{round_id}": server.get(path) is not None)
+            found = read_proof(server.get(f"/v1/proofs/{round_id}") or b"", str(round_id))
+            assert all(membership(found, challenge) for challenge in acknowledged[str(round_id)])
+        assert server.stop() == 0

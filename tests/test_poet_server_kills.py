@@ -113,10 +113,27 @@ def test_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
     dice = random.Random(SEED)
     uninterrupted(bytes(32), tmp_path / "warm")  # a kernel that is being compiled cannot be told to stop
     set_clock(tmp_path, SCHEDULE.genesis_ns)
-    server = Server(tmp_path, LEAVES)
-    server.start()
-    driver = Driver(server, tmp_path)
-    driver.start()
+    with Server(tmp_path, LEAVES) as server:
+        driver = Driver(server, tmp_path)
+        driver.start()
+        try:
+            hit = killed(server, driver, dice)
+        finally:
+            driver.stopping = True
+            driver.join()
+        assert driver.error is None, driver.error
+        assert server.stop() == 0
+    print(f"{KILLS} kills in {len(driver.proofs)} rounds, by step: {dict(hit)}")
+    assert set(driver.acknowledged) <= set(driver.proofs)
+    for round_id, found in driver.proofs.items():
+        check_round(found, driver.acknowledged.get(round_id, []), tmp_path / f"again{round_id}")
+    assert not any((tmp_path / "data" / "rounds").iterdir()), "a finished round's files are still there"
+    if KILLS >= 100:
+        assert set(STEPS) <= set(hit), hit
+
+
+def killed(server: Server, driver: Driver, dice: random.Random) -> Counter[str]:
+    """Kills it KILLS times; how often at which step of a round."""
     hit: Counter[str] = Counter()
     in_a_row = 0
     for _ in range(KILLS):
@@ -129,17 +146,7 @@ def test_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
         server.kill(kills_server, kills_worker)
         if kills_server:
             server.start()
-    driver.stopping = True
-    driver.join()
-    assert driver.error is None, driver.error
-    assert server.stop() == 0
-    print(f"{KILLS} kills in {len(driver.proofs)} rounds, by step: {dict(hit)}")
-    assert set(driver.acknowledged) <= set(driver.proofs)
-    for round_id, found in driver.proofs.items():
-        check_round(found, driver.acknowledged.get(round_id, []), tmp_path / f"again{round_id}")
-    assert not any((tmp_path / "data" / "rounds").iterdir()), "a finished round's files are still there"
-    if KILLS >= 100:
-        assert set(STEPS) <= set(hit), hit
+    return hit
 
 
 def check_round(found: RoundProof, acknowledged: list[bytes], directory: Path) -> None:
