@@ -32,7 +32,10 @@ MAX_DURATION = (1 << 63) - 1
 
 
 class DurationError(ProtocolError):
-    """A text that is no duration. reason: empty, number, unit, range."""
+    """A text that is no duration. reason: empty, number, no_unit, unknown_unit, range."""
+
+    unit: str = ""
+    """What stands where a unit should, where that is the reason."""
 
 
 def parse(text: str) -> int:
@@ -57,8 +60,12 @@ def parse(text: str) -> int:
         whole, fraction, unit = match[1], match[2] or "", match[3]
         if not whole and not fraction:
             raise refuse("a number is missing.", "number")
+        if not unit:
+            raise refuse("the unit is missing.", "no_unit")
         if unit not in _UNITS:
-            raise refuse(f"the unit {unit[:10]!r} is unknown." if unit else "the unit is missing.", "unit")
+            error = refuse(f"the unit {unit[:10]!r} is unknown.", "unknown_unit")
+            error.unit = unit
+            raise error
         total += int(whole or 0) * _UNITS[unit] + int(fraction or 0) * _UNITS[unit] // 10 ** len(fraction)
         rest = rest[match.end() :]
     if total > MAX_DURATION + (sign < 0):

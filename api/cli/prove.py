@@ -240,14 +240,7 @@ class Job:
         if verdict.valid:
             return
         self.forget()
-        place = ""
-        if verdict.label_index is not None and verdict.label_index < data.metadata.num_labels:
-            number, offset = data.layout.locate(verdict.label_index)
-            place = f" That label is in postdata_{number}.bin at byte offset {offset}."
-        raise DataError(
-            f"The proof that was found is not valid: {verdict.diagnosis}.{place} Run smesher verify "
-            f"{data.storage.path} and smesher repair."
-        )
+        raise DataError(verify.own_proof_fault(verdict, data.layout, data.storage.path))
 
     def forget(self) -> None:
         """Removes the saved pass."""

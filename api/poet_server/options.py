@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from protocol import durations
 from protocol.xdr import Time
 
 
@@ -51,20 +52,6 @@ class Option:
         return f"-{self.short}, --{self.name}" if self.short else f"--{self.name}"
 
 
-UNITS_NS = {
-    "ns": 1,
-    "us": 1_000,
-    "µs": 1_000,
-    "μs": 1_000,
-    "ms": 1_000_000,
-    "s": 1_000_000_000,
-    "m": 60_000_000_000,
-    "h": 3_600_000_000_000,
-}
-DURATION_PART = re.compile(r"(\d*)(?:\.(\d*))?([^\d.]*)")
-MAX_INT64 = (1 << 63) - 1
-
-
 def read_text(text: str) -> str:
     """Any text."""
     return text
@@ -72,31 +59,14 @@ def read_text(text: str) -> str:
 
 def read_duration(text: str) -> int:
     """Nanoseconds from Go's form, "1h2m3.5s". Raises ValueRefused."""
-    invalid = ValueRefused(f"time: invalid duration {quoted(text)}")
-    rest, sign = text, 1
-    if rest[:1] in ("+", "-"):
-        rest, sign = rest[1:], -1 if rest[0] == "-" else 1
-    if rest == "0":
-        return 0
-    if not rest:
-        raise invalid
-    total = 0
-    while rest:
-        match = DURATION_PART.match(rest)
-        assert match is not None, "the pattern matches an empty text too"
-        whole, fraction, unit = match[1], match[2] or "", match[3]
-        if not whole and not fraction:
-            raise invalid
-        if not unit:
-            raise ValueRefused(f"time: missing unit in duration {quoted(text)}")
-        if unit not in UNITS_NS:
-            raise ValueRefused(f"time: unknown unit {quoted(unit)} in duration {quoted(text)}")
-        total += int(whole or 0) * UNITS_NS[unit]
-        total += int(fraction or 0) * UNITS_NS[unit] // 10 ** len(fraction)
-        rest = rest[match.end() :]
-    if total > MAX_INT64 + (sign < 0):
-        raise invalid
-    return sign * total
+    try:
+        return durations.parse(text)
+    except durations.DurationError as error:
+        what = {
+            "no_unit": "missing unit in duration",
+            "unknown_unit": f"unknown unit {quoted(error.unit)} in duration",
+        }.get(error.reason, "invalid duration")
+        raise ValueRefused(f"time: {what} {quoted(text)}") from None
 
 
 def unsigned(bits: int) -> Callable[[str], int]:

@@ -352,14 +352,7 @@ class ProofJob:
             return
         assert self._prover is not None, "it has found the proof"
         self._prover.forget()  # the hits of damaged labels with it
-        place = ""
-        if verdict.label_index is not None and verdict.label_index < self._identity.metadata.num_labels:
-            number, offset = self._identity.layout.locate(verdict.label_index)
-            place = f" That label is in {file_name(number)} at byte offset {offset}."
-        raise CheckFailed(
-            f"The proof that was found is not valid: {verdict.diagnosis}.{place} Run smesher verify "
-            f"{self._identity.storage.path} and smesher repair."
-        )
+        raise CheckFailed(verify.own_proof_fault(verdict, self._identity.layout, self._identity.storage.path))
 
     def _verdict(self, proof: Proof) -> Verdict:
         settings, metadata = self._settings, self._identity.metadata

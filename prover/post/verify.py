@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -37,6 +38,8 @@ from protocol.post_proof import (
     selection,
     unpack_indices,
 )
+
+from .layout import Layout, file_name
 
 PowHash = Callable[[bytes], bytes]
 """The RandomX hash under the network's key."""
@@ -118,6 +121,18 @@ class Verdict:
     def valid(self) -> bool:
         """Whether the proof holds."""
         return self.failure is None
+
+
+def own_proof_fault(verdict: Verdict, layout: Layout, directory: Path) -> str:
+    """What to tell of a proof that was made from the data of a directory and does not hold: where the label lies."""
+    place = ""
+    if verdict.label_index is not None and verdict.label_index < layout.num_labels:
+        number, offset = layout.locate(verdict.label_index)
+        place = f" That label is in {file_name(number)} at byte offset {offset}."
+    return (
+        f"The proof that was found is not valid: {verdict.diagnosis}.{place} Run smesher verify {directory} and "
+        "smesher repair."
+    )
 
 
 @dataclass(frozen=True, slots=True)
