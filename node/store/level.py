@@ -230,15 +230,17 @@ def _open(path: Path, create: bool) -> leveldb.DB:
 
 
 def _fault(path: Path, error: Exception) -> StoreFault:
+    """What an error of LevelDB means. A damaged table shows itself in many ways; so all are read to find out."""
     text = _text(error)
-    if isinstance(error, leveldb.CorruptionError) or "NotFound" in text or "No such file" in text:
-        try:
-            findings = check.tables(path).findings
-        except OSError:
-            findings = []
+    if any(word in text for word in _NO_SPACE):
+        return StoreFault(f"The store {path} cannot be written: {text}. Make room on the disk, then start again.")
+    try:
+        findings = check.tables(path).findings
+    except OSError:
+        findings = []
+    if findings or isinstance(error, leveldb.CorruptionError):
         return damaged(path, findings or [Finding(path.name, None, text)])
-    hint = " Make room on the disk, then start again." if any(word in text for word in _NO_SPACE) else ""
-    return StoreFault(f"The store {path} cannot be read or written: {text}.{hint}")
+    return StoreFault(f"The store {path} cannot be read or written: {text}.")
 
 
 def _text(error: Exception) -> str:

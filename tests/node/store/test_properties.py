@@ -96,7 +96,7 @@ def emptied(stores: Stores) -> Iterator[None]:
     for table in STATE.tables:
         for key in view.keys(table):
             rows.delete(table, key)
-    stores.write([rows])
+    stores.write(rows)
     view.close()
     yield
 
@@ -111,7 +111,6 @@ def test_what_is_read_is_what_was_written(stores: Stores, script: list[Any], spa
             view = stores.view()
             held.append((view, dict(model)))
             turn, expected = Rows(view), dict(model)
-            kept: list[Rows] = []
             for outcome, changed, journal in group:
                 unit, inside = Rows(turn), dict(expected)
                 apply(unit, inside, changed)
@@ -128,10 +127,9 @@ def test_what_is_read_is_what_was_written(stores: Stores, script: list[Any], spa
                 }
                 if outcome == "write":
                     turn.merge(unit)
-                    kept.append(unit)
                     expected = inside
             compare(turn, expected, span)
-            stores.write([turn])
+            stores.write(turn)
             model = expected
         compare(stores.view(), model, span)
         for view, before in held:  # what was written later is not seen
@@ -160,7 +158,7 @@ def test_a_long_range_is_not_disturbed_by_what_is_written_meanwhile(
                     rows.delete(NAMES, name)
                 else:
                     rows.put(NAMES, name, None)
-            stores.write([rows])
+            stores.write(rows)
             assert seen + list(walk) == sorted((name for name in present if name >= start), reverse=reverse)
             present ^= batch
             view.close()
