@@ -121,6 +121,9 @@ class _Check:
         if not log.records or not manifest.comparator:
             self._wrong(name, None, "nothing is recorded in it")
             return None
+        if not manifest.next_file:  # the first edit lists the tables; what is open is only in the next one
+            self._wrong(name, len(data), "it ends before it says which log is open")
+            return None
         return manifest
 
     def _tables(self, manifest: Manifest, read: bool) -> None:
