@@ -29,6 +29,7 @@ BENCHES = (
     "eligibility",
     "vm",
     "tortoise",
+    "hare",
     "gpu_static",
     "gpu_pocl",
 )
