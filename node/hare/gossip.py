@@ -21,6 +21,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from node.hare.parameters import delay, grade
+from protocol.crypto import vrf
 from protocol.types.hare import HareRound, IterRound
 from protocol.types.ids import Hash32, NodeId, ProposalId, VrfSignature
 
@@ -191,9 +192,4 @@ class Gossip:
                 found.append(Graded(2, message.proposals, message.proof))
             elif message.atx_grade >= 4 and late <= 2 and (other is None or other > 2):
                 found.append(Graded(1, message.proposals, message.proof))
-        return sorted(found, key=lambda one: vrf_order(one.proof))
-
-
-def vrf_order(proof: VrfSignature) -> int:
-    """Proofs are compared as numbers, their last byte the most significant."""
-    return int.from_bytes(proof, "little")
+        return sorted(found, key=lambda one: vrf.order_key(one.proof))

@@ -18,8 +18,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from node.hare.gossip import Equivocation, Gossip, HareInput, Proposals, vrf_order
+from node.hare.gossip import Equivocation, Gossip, HareInput, Proposals
 from node.hare.parameters import FIRST, following
+from protocol.crypto import vrf
 from protocol.crypto.hashing import hash_of_list
 from protocol.types.hare import HareRound, IterRound
 from protocol.types.ids import Hash32, ProposalId, VrfSignature, as_hash32
@@ -80,7 +81,7 @@ class HareProtocol:
         """Take a message: whether it is relayed, and what it proves together with an earlier one."""
         is_relayed, equivocation = self._gossip.receive(self.next_round, message)
         if is_relayed and message.at.round == HareRound.PREROUND:
-            if self._smallest is None or vrf_order(message.proof) < vrf_order(self._smallest):
+            if vrf.compare(message.proof, self._smallest) < 0:
                 self._smallest = message.proof
         return is_relayed, equivocation
 
@@ -90,7 +91,7 @@ class HareProtocol:
         said, result, is_terminated = self._execute(at)
         coin = None
         if at.round >= HareRound.SOFTLOCK and self._smallest is not None and not self._is_coin_out:
-            coin = bool(self._smallest[0] & 1)
+            coin = bool(vrf.coin_bit(self._smallest))
             self._is_coin_out = True
         self.next_round = following(at)
         return RoundOutput(at, said, coin, result, is_terminated)

@@ -91,6 +91,8 @@ FINISHED = (
     "api/streams_smesher.json",
     "api/transaction_submits.json",
     "consensus/block_tx_order.json",
+    "consensus/eligibility.json",
+    "consensus/proposal_slots.json",
     "consensus/hare3_core.json",
     "consensus/hare4_core.json",
     "tortoise/scenarios/*.json",
