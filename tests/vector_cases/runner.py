@@ -90,6 +90,7 @@ FINISHED = (
     "api/streams_observer.json",
     "api/streams_smesher.json",
     "api/transaction_submits.json",
+    "consensus/beacon.json",
     "consensus/block_tx_order.json",
     "consensus/eligibility.json",
     "consensus/proposal_slots.json",
