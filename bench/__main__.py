@@ -29,6 +29,8 @@ BENCHES = (
     "eligibility",
     "vm",
     "store",
+    "tortoise",
+    "hare",
     "gpu_static",
     "gpu_pocl",
 )
