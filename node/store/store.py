@@ -37,7 +37,7 @@ class Backend(Protocol):
 
 
 class Store:
-    """The tables of one schema on one backend. One thread writes, any may read snapshots meanwhile."""
+    """The tables of one schema on one backend. One thread writes; with LevelDB, any may read snapshots meanwhile."""
 
     def __init__(self, schema: Schema, backend: Backend) -> None:
         """Takes a backend that is new, or that holds this schema. Raises StoreFault."""
