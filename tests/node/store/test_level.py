@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from node.errors import NodeError
+from node.store import level
 from node.store.errors import StoreDamaged, StoreFault, StoreRefused
 from node.store.keys import u8
 from node.store.level import marker_of, open_store
@@ -21,7 +22,7 @@ from prover.leveldb_files import check
 from prover.leveldb_files.log import read_log
 
 from .levels import content, names_of, opens_as, write
-from .tables import DURABLE, STATE, VALUES
+from .tables import DURABLE, NAMES, STATE, VALUES
 
 # ---- what is there is found again ----
 
@@ -319,3 +320,24 @@ def test_a_table_of_no_schema_is_not_written() -> None:
     rows.put(Table(b"xx", "strange", u8, MARKER), 1, None)
     with pytest.raises(ValueError, match="strange is not in the schema of state"):
         store.write(rows)
+
+
+def test_the_name_of_a_new_log_is_synced_with_the_first_rows_that_must_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(level, "WRITE_BUFFER", 1 << 16)
+    synced: list[str] = []
+    path = tmp_path / "state"
+    store = open_store(path, STATE)
+
+    def noted(folder: Path) -> None:
+        synced.append(max(file.name for file in folder.glob("*.log")))
+
+    monkeypatch.setattr(level, "sync_directory", noted)
+    for number in range(300):
+        rows = Rows(store.view())
+        rows.put(NAMES, b"%0500d" % number, None)
+        store.write(rows, sync=True)
+    assert len(synced) > 1 and len(set(synced)) == len(synced)  # once for each log, not with every write
+    assert synced[-1] == max(file.name for file in path.glob("*.log"))
+    store.close()
