@@ -52,7 +52,7 @@ platforms: $(STAMP)
 	@$(RUN) tools/platforms.py
 
 demo: $(STAMP)
-	@$(RUN) -m api.cli.demo
+	@$(RUN) -m api.cli.data.demo
 
 check: $(STAMP)
 	$(RUN) -m ruff check .
@@ -68,7 +68,7 @@ timing: $(STAMP)
 	$(RUN) -m pytest -m timing
 
 kills: $(STAMP)
-	POET_KILLS=120 $(RUN) -m pytest -n 0 -s tests/test_poet_server_kills.py
+	POET_KILLS=120 $(RUN) -m pytest -n 0 -s tests/api/services/poet/test_kills.py
 
 bench: $(STAMP)
 	@$(RUN) -m bench
@@ -78,7 +78,7 @@ vectors: $(STAMP)
 
 fuzz: $(STAMP)
 	@$(RUN) -m tests.fuzz $(FUZZ)
-	$(if $(FUZZ),,@$(RUN) -m tests.poet_fuzz)
+	$(if $(FUZZ),,@$(RUN) -m tests.fuzz.poet)
 
 interop: $(STAMP)
 	@$(RUN) -m tests.interop --clients .interop

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from api.cli import bench as measuring
+from api.cli.data import bench as measuring
 from bench.settings import Settings
-from kernels import cpu
+from kernels.labels import cpu
 
 BENCHES = ("labels", "init", "prove", "poet", "types", "signatures", "eligibility", "vm", "gpu_static", "gpu_pocl")
 """Modules of this package; each has `run(settings, show) -> dict` (figures for the JSON file)."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from statistics import median
 
 from bench.settings import Settings
-from protocol import fixed
+from protocol.numbers import fixed
 
 SMESHERS, DISTINCT = 1000, 50
 COMMITTEE, TOTAL_UNITS = 50, 10**6

@@ -29,10 +29,14 @@ from api.cli import common
 from api.cli.output import Output
 from bench import gpu_model
 from bench.settings import Show, smesher
-from kernels import backends, cpu, device, plan_gpu, tune
-from kernels.device import Device
+from kernels.devices import backends
+from kernels.devices import types as device
+from kernels.devices.types import Device
 from kernels.errors import KernelError
-from kernels.plan_gpu import Layout, Tuning
+from kernels.gpu import plan as plan_gpu
+from kernels.gpu import tune
+from kernels.gpu.plan import Layout, Tuning
+from kernels.labels import cpu
 
 SECONDS = 270.0
 """For all devices together."""

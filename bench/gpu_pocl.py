@@ -14,10 +14,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from api.cli import bench as measuring
+from api.cli.data import bench as measuring
 from bench.settings import Settings, Show
-from kernels import device, opencl, tune
-from kernels.device import Device
+from kernels.devices import types as device
+from kernels.devices.types import Device
+from kernels.gpu import opencl, tune
 
 COMMITMENT = bytes(32)
 TUNE_SECONDS = 20.0

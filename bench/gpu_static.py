@@ -24,8 +24,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.settings import Settings, Show
-from kernels import cuda_plan, plan_gpu
-from kernels.plan_gpu import Layout
+from kernels.gpu import cuda_plan
+from kernels.gpu import plan as plan_gpu
+from kernels.gpu.plan import Layout
 
 N = 8192
 JOBS = 2
@@ -126,7 +127,7 @@ class Nvrtc:
             *options,
         ]
         program = ctypes.c_void_p()
-        text = (source if source is not None else cuda_plan.source()).encode()
+        text = (source if source is not None else plan_gpu.source()).encode()
         self._library.nvrtcCreateProgram(ctypes.byref(program), text, b"labels.cu", 0, None, None)
         try:
             array = (ctypes.c_char_p * len(words))(*(word.encode() for word in words))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from api.cli import bench as measuring
+from api.cli.data import bench as measuring
 from bench.settings import Settings, Show, smesher
 
 INIT_MEASUREMENTS = 20

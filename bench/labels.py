@@ -14,10 +14,10 @@ from pathlib import Path
 
 from rich.table import Table
 
-from api.cli import bench as measuring
+from api.cli.data import bench as measuring
 from bench.settings import Settings, Show, smesher
-from kernels import target
-from prover.post.storage import Storage
+from kernels.vectors import target
+from prover.post.directory import Storage
 
 LARGEST_N = 1 << 14
 BY_N_ROUNDS = 3

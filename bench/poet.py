@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from bench.settings import Settings
-from kernels import ripemd, sha256
-from prover.poet import layers
-from prover.poet.measure import STATEMENT, measure
-from prover.poet.prove import ProverConfig, RoundProver
-from prover.poet.verify import Task, verify_many
+from kernels.posw import ripemd, sha256
+from prover.measure.poet import STATEMENT, measure
+from prover.poet.round import layers
+from prover.poet.round.prove import ProverConfig, RoundProver
+from prover.poet.round.verify import Task, verify_many
 
 MAINNET_LEAVES = 324 * 3600 * 78_000
 MAINNET_SECONDS = 324 * 3600

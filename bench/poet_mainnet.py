@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from protocol.poet import SECURITY_PARAM
-from prover.poet import layers
-from prover.poet.extract import Extraction, StopFlag
-from prover.poet.processors import usable_cores
-from prover.poet.prove import ProverConfig, RoundProver
+from protocol.poet.records import SECURITY_PARAM
+from prover.poet.round import layers
+from prover.poet.round.extract import Extraction, StopFlag
+from prover.poet.round.processors import usable_cores
+from prover.poet.round.prove import ProverConfig, RoundProver
 
 ROUND_SECONDS = 324 * 3600
 LEAVES_PER_SECOND = 78_000

@@ -29,9 +29,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from bench import poet_server
-from kernels import sha256
-from prover.poet import layers
-from prover.poet.records import read_round_state
+from kernels.posw import sha256
+from prover.poet.round import layers
+from prover.poet.server.records import read_round_state
 
 CONNECTIONS = 64
 SETTLE_S = 1.5

@@ -32,7 +32,7 @@ IDLE_S = 2.0
 
 def requests(count: int, difficulty: int, pow_challenge: bytes, first: int = 0) -> list[bytes]:
     """Complete HTTP requests of so many members, each signed by a key of its own, the keys numbered from `first`."""
-    from protocol.poet_registration import has_leading_zero_bits, pow_hash
+    from protocol.poet.registration import has_leading_zero_bits, pow_hash
 
     made = []
     for index in range(first, first + count):
@@ -259,7 +259,7 @@ def told_challenge(port: int) -> bytes:
 
 def count_stored(directory: str) -> int:
     """Members in the databases of a server that was killed."""
-    from prover.poet.store import RoundStore
+    from prover.poet.server.store import RoundStore
 
     total = 0
     for path in (Path(directory) / "db" / "rounds").iterdir():
@@ -273,7 +273,7 @@ def main() -> int:
     """The command line."""
     if "--serve" in sys.argv:
         from api.cli.output import Output
-        from api.cli.poet import run as serve
+        from api.cli.poet.serve import run as serve
 
         words = sys.argv[sys.argv.index("--serve") + 1 :]
         return serve(argparse.Namespace(words=words), Output(json=True))

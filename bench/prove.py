@@ -23,18 +23,21 @@ from rich.table import Table
 
 from bench.prove_child import NONCES
 from bench.settings import ROOT, Settings, Show
-from kernels import cpu, randomx, target
-from kernels.device import Stopped
+from kernels import randomx
+from kernels.devices.types import Stopped
+from kernels.labels import cpu
+from kernels.vectors import target
 from protocol.params.post import MAINNET
-from protocol.post import commitment
-from protocol.post_proof import RANDOMX_KEY, Proof, ProofMetadata
+from protocol.post.proof import RANDOMX_KEY, Proof, ProofMetadata
+from protocol.post.rules import commitment
 from prover.errors import Interrupted
-from prover.post import profiling, verify
+from prover.measure import proving as profiling
+from prover.post.directory import DIRECT, Storage
 from prover.post.metadata import PostMetadata
-from prover.post.pow import Search
-from prover.post.prove import ProveParams, Prover
-from prover.post.storage import DIRECT, Storage
-from prover.post.verify import Claim, Mode, VerifyParams
+from prover.post.proof import verify
+from prover.post.proof.pow import Search
+from prover.post.proof.prove import ProveParams, Prover
+from prover.post.proof.verify import Claim, Mode, VerifyParams
 
 GIB = 1 << 30
 NO_AES = "~0x200000000000000"

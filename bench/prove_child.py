@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from protocol.params.post import MAINNET
-from protocol.post_proof import proving_difficulty
-from prover.post import profiling
+from protocol.post.proof import proving_difficulty
+from prover.measure import proving as profiling
 
 NONCES = (64, 128, 288)
 BLOCK = 1 << 20
@@ -28,7 +28,7 @@ BLOCK = 1 << 20
 
 def scan(seconds: float, rounds: int) -> dict[str, object]:
     """The scan for several numbers of nonces and AES-128-ECB of OpenSSL over the same bytes, in turns."""
-    from kernels import aes
+    from kernels.scan import aes
 
     source = np.random.default_rng(7)
     labels = source.integers(0, 1 << 64, BLOCK // 8, dtype=np.uint64)
@@ -78,7 +78,7 @@ def _rate(work: Callable[[], object], seconds: float) -> float:
 
 def memory(path: Path, threads: int, nonces: int) -> dict[str, object]:
     """Resident bytes after everything is loaded and compiled, and the most that a pass had."""
-    from kernels import aes
+    from kernels.scan import aes
 
     aes.warm_up()
     before = _status("VmRSS")

@@ -16,10 +16,11 @@ from nacl.signing import VerifyKey
 from rich.table import Table
 
 from bench.settings import Settings, Show
-from kernels import ecvrf, ed25519, target
-from kernels.ed25519_keys import KnownKeys
-from protocol import signing, vrf
-from protocol.signing import Domain, Signer
+from kernels.signatures import ecvrf, ed25519
+from kernels.signatures.ed25519_keys import KnownKeys
+from kernels.vectors import target
+from protocol.crypto import signing, vrf
+from protocol.crypto.signing import Domain, Signer
 
 GENESIS = bytes(range(20))
 SIGNATURES = 1024

@@ -18,8 +18,8 @@ from typing import Any
 from rich.table import Table
 
 from bench.settings import Settings, Show
-from protocol.codec import Codec, Elements, IdList, Option, Struct
-from protocol.poet import MembershipProof
+from protocol.codec.declare import Codec, Elements, IdList, Option, Struct
+from protocol.poet.records import MembershipProof
 from protocol.types.activation import (
     ActivationTxV1,
     EpochActiveSet,

@@ -16,16 +16,16 @@ from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypai
 from rich.table import Table
 
 from bench.settings import Settings, Show
-from kernels import ed25519
-from node.vm import templates
-from node.vm.layer import VmParameters
-from node.vm.machine import Vm
-from node.vm.parse import Parsed
-from node.vm.state import MemoryStore
-from node.vm.state_hash import state_hash
-from node.vm.verify import verifier, verify_all
-from protocol import signing
-from protocol.codec import c8
+from kernels.signatures import ed25519
+from node.ledger import templates
+from node.ledger.layer import VmParameters
+from node.ledger.machine import Vm
+from node.ledger.parse import Parsed
+from node.ledger.state import MemoryStore
+from node.ledger.state_hash import state_hash
+from node.ledger.verify import verifier, verify_all
+from protocol.codec.declare import c8
+from protocol.crypto import signing
 from protocol.types.ids import Address, LayerId, NodeId
 from protocol.types.templates import (
     METHOD_SPEND,

@@ -20,9 +20,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .device import Stopped
+from kernels.devices.types import Stopped
+from kernels.labels.memory import available_memory
+
 from .errors import KernelError, MemoryShortage
-from .memory import available_memory
 
 FLAG_LARGE_PAGES = 1
 FLAG_FULL_MEM = 4

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .errors import EnvironmentFault
+from prover.errors import EnvironmentFault
 
 if TYPE_CHECKING:
     from plyvel import DB, CorruptionError, Error, IOError, repair_db

@@ -35,7 +35,7 @@ PYTHONS = {
 """The patch releases that are resolved for, and why these."""
 
 RUN_ON = {"3.11.2": "Debian 12", "3.13.5": "Debian 13"}
-"""The oldest releases that `make test` was run on as a whole, in a bare system with nothing but Python, git and make."""
+"""The oldest releases that all tests were run on, in bare systems with nothing but Python, git and make."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Refusal:
 
 
 def resolve(source: str, python: str, platform: Platform, options: Sequence[str] = (), root: Path = ROOT) -> str:
-    """Resolves `source` with wheels only; "" where that works, else the resolver's reason. Builds and installs nothing."""
+    """Resolves `source` with wheels only; "" where that works, else the resolver's reason. Installs nothing."""
     words = [sys.executable, "-m", "uv", "pip", "compile", source, "--quiet", "--only-binary", ":all:", "--no-header"]
     words += ["--python-version", python, "--python-platform", platform.tag, *options]
     done = subprocess.run(words, cwd=root, capture_output=True, text=True, check=False)
@@ -82,7 +82,11 @@ def resolve(source: str, python: str, platform: Platform, options: Sequence[str]
 def refusals() -> list[Refusal]:
     """Tries every combination and returns those that fail."""
     # run.txt and opencl.txt hold nothing that dev.txt does not hold in the same version
-    sources = [("requirements/dev.txt", PLATFORMS), ("requirements/cuda.txt", LOCKS["cuda"]), ("pyproject.toml", PLATFORMS)]
+    sources = [
+        ("requirements/dev.txt", PLATFORMS),
+        ("requirements/cuda.txt", LOCKS["cuda"]),
+        ("pyproject.toml", PLATFORMS),
+    ]
     tried = [
         (source, python, platform)
         for source, platforms in sources
@@ -108,7 +112,7 @@ def ranges(root: Path = ROOT) -> dict[str, list[str]]:
     told = project(root)
     own: list[str] = told["project"]["dependencies"] + told["build-system"]["requires"]
     extras: dict[str, list[str]] = told["project"]["optional-dependencies"]
-    return {name: own + (extras[name] if name in extras else []) for name in LOCKS}
+    return {name: own + extras.get(name, []) for name in LOCKS}
 
 
 def digest(root: Path = ROOT) -> str:
@@ -140,7 +144,8 @@ def unlocked(root: Path = ROOT) -> list[str]:
                 version = there.get(canonicalize_name(one.name))
                 if holds(one, platform, python) and (version is None or version not in one.specifier):
                     where = f"Python {python}, {platform.name}"
-                    found.append(f"requirements/{name}.txt has {one.name} {version or 'not'} for {where}; asked for: {one}")
+                    has = f"requirements/{name}.txt has {one.name} {version or 'not'}"
+                    found.append(f"{has} for {where}; asked for: {one}")
     return found
 
 

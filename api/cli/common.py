@@ -17,9 +17,9 @@ from prover.errors import EnvironmentFault, UsageError
 from .output import Output
 
 if TYPE_CHECKING:
-    from kernels.device import Device, Engine
-    from kernels.pool import Pool
-    from kernels.sample import Sample
+    from kernels.devices.pool import Pool
+    from kernels.devices.spot_check import Sample
+    from kernels.devices.types import Device, Engine
 
 UNITS_WITHOUT_LIMIT = 2**32 - 1
 
@@ -88,7 +88,7 @@ def add_scrypt_arguments(parser: argparse.ArgumentParser) -> None:
 
 def asked_scrypt_n(arguments: argparse.Namespace) -> int | None:
     """The scrypt N that --network or --scrypt-n ask for; None when neither is given."""
-    from protocol.post import check_scrypt_n
+    from protocol.post.rules import check_scrypt_n
 
     if arguments.scrypt_n is not None:
         return check_scrypt_n(arguments.scrypt_n)
@@ -123,7 +123,8 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
 
 def chosen_devices(arguments: argparse.Namespace) -> list[Device]:
     """The devices that the options name. Raises SelectionError, or EnvironmentFault when no GPU is there."""
-    from kernels import cpu, device
+    from kernels.devices import types as device
+    from kernels.labels import cpu
 
     named = [selector.strip().lower() for selector in arguments.provider]
     if not arguments.gpu and all(name == "cpu" for name in named) and (named or arguments.cpu):
@@ -150,7 +151,7 @@ def chosen_devices(arguments: argparse.Namespace) -> list[Device]:
 
 def thread_count(arguments: argparse.Namespace) -> int:
     """CPU threads to use. Raises UsageError for 0."""
-    from kernels.cpu import usable_cores
+    from kernels.labels.cpu import usable_cores
 
     if arguments.threads == 0:
         raise UsageError("--threads is 0, expected at least 1.")
@@ -159,7 +160,7 @@ def thread_count(arguments: argparse.Namespace) -> int:
 
 def compile_kernels(output: Output) -> None:
     """Makes sure that the label kernels are compiled; the first time ever this takes some seconds."""
-    from kernels import cpu
+    from kernels.labels import cpu
 
     if not cpu.is_compiled():
         with output.busy("compiling the label kernels for this processor (once, about 15 seconds) …"):
@@ -167,8 +168,8 @@ def compile_kernels(output: Output) -> None:
 
 
 def label32(commitment: bytes, index: int, scrypt_n: int) -> bytes:
-    """One full label in plain integers (see `kernels.scrypt_scalar`)."""
-    from kernels import scrypt_scalar
+    """One full label in plain integers (see `kernels.labels.scalar`)."""
+    from kernels.labels import scalar as scrypt_scalar
 
     return scrypt_scalar.label32(commitment, index, scrypt_n)
 
@@ -196,8 +197,9 @@ def open_engines(
 
     Raises the `KernelError` of the last one when none can be opened.
     """
-    from kernels import cpu, device
+    from kernels.devices import types as device
     from kernels.errors import KernelError
+    from kernels.labels import cpu
 
     opened: list[Engine] = []
     for place, one in enumerate(devices):
@@ -231,7 +233,8 @@ def open_engines(
 
 def sample_for(devices: Sequence[Device], scrypt_n: int, check_one_in: int) -> Sample | None:
     """How labels of GPUs are checked on the CPU; None when there is no GPU among the devices."""
-    from kernels import cpu, sample
+    from kernels.devices import spot_check as sample
+    from kernels.labels import cpu
 
     if all(one.backend == "cpu" for one in devices):
         return None
@@ -249,7 +252,7 @@ def open_pool(
     options: EngineOptions | None = None,
 ) -> Iterator[Pool]:
     """A pool over the devices that can be opened (see `open_engines`); `share` is that of `options` where given."""
-    from kernels import pool
+    from kernels.devices import pool
 
     chosen = options or EngineOptions(share)
     engines = open_engines(devices, scrypt_n, threads, output, chosen)
@@ -290,7 +293,7 @@ class DeviceStates:
 
     def now(self) -> dict[str, dict[str, object]]:
         """Facts by device; nothing for one that works and has no sensor."""
-        from kernels import sensors
+        from kernels.gpu import sensors
 
         titles = _titles(self._pool)
         if time.monotonic() - self._asked_at >= SENSOR_SECONDS:

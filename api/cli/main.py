@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Never
 
+from api.edge.signals import ignore_rest
+
 from .output import Output
-from .signals import ignore_rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,25 +34,27 @@ class Command:
 
 
 COMMANDS = (
-    Command("init", "api.cli.init", "fill a directory with PoST labels, or go on where it stopped"),
-    Command("info", "api.cli.info", "show what a data directory holds and what is missing"),
-    Command("verify", "api.cli.verify", "recompute a sample of the labels and name each wrong one"),
-    Command("repair", "api.cli.repair", "rewrite the labels that verify found wrong"),
-    Command("merge", "api.cli.merge", "join the parts of a split initialisation"),
-    Command("nonce", "api.cli.nonce", "search the VRF nonce in existing data, then beyond it"),
-    Command("prove", "api.cli.prove", "make a proof of space-time over a data directory"),
-    Command("verify-proof", "api.cli.verify_proof", "check a proof of space-time as the network does"),
-    Command("post-service", "api.cli.post_service", "make the proofs that a node asks for, in place of its service"),
-    Command("k2pow-service", "api.cli.k2pow_service", "search proofs of work for provers on other machines"),
-    Command("certifier", "api.cli.certifier", "certify nodes that hold a valid proof, for PoET servers"),
-    Command("profile", "api.cli.profile", "measure how fast this machine proves, and for how many space units"),
-    Command("pause", "api.cli.pause", "let a running init rest"),
-    Command("resume", "api.cli.resume", "let a paused init go on"),
-    Command("providers", "api.cli.providers", "list the devices that can compute labels"),
-    Command("poet", "api.cli.poet", "run a PoET server, or look at one: status, verify, bench"),
-    Command("wallet", "api.cli.wallet", "make and read wallets, compute addresses"),
-    Command("tx", "api.cli.tx", "make, sign and explain transactions without a node"),
-    Command("bench", "api.cli.bench", "measure the label engine against hashlib.scrypt on this machine"),
+    Command("init", "api.cli.data.init", "fill a directory with PoST labels, or go on where it stopped"),
+    Command("info", "api.cli.data.info", "show what a data directory holds and what is missing"),
+    Command("verify", "api.cli.data.verify", "recompute a sample of the labels and name each wrong one"),
+    Command("repair", "api.cli.data.repair", "rewrite the labels that verify found wrong"),
+    Command("merge", "api.cli.data.merge", "join the parts of a split initialisation"),
+    Command("nonce", "api.cli.data.nonce", "search the VRF nonce in existing data, then beyond it"),
+    Command("prove", "api.cli.data.prove", "make a proof of space-time over a data directory"),
+    Command("verify-proof", "api.cli.data.verify_proof", "check a proof of space-time as the network does"),
+    Command(
+        "post-service", "api.cli.services.post_service", "make the proofs that a node asks for, in place of its service"
+    ),
+    Command("k2pow-service", "api.cli.services.k2pow_service", "search proofs of work for provers on other machines"),
+    Command("certifier", "api.cli.services.certifier", "certify nodes that hold a valid proof, for PoET servers"),
+    Command("profile", "api.cli.data.profile", "measure how fast this machine proves, and for how many space units"),
+    Command("pause", "api.cli.data.pause", "let a running init rest"),
+    Command("resume", "api.cli.data.resume", "let a paused init go on"),
+    Command("providers", "api.cli.data.providers", "list the devices that can compute labels"),
+    Command("poet", "api.cli.poet.serve", "run a PoET server, or look at one: status, verify, bench"),
+    Command("wallet", "api.cli.wallet.keys", "make and read wallets, compute addresses"),
+    Command("tx", "api.cli.wallet.tx", "make, sign and explain transactions without a node"),
+    Command("bench", "api.cli.data.bench", "measure the label engine against hashlib.scrypt on this machine"),
 )
 
 EXIT_DONE, EXIT_NO, EXIT_USAGE, EXIT_ENVIRONMENT, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
@@ -180,7 +183,7 @@ def _exit_code(error: Exception) -> int | None:
     if _starved(error):  # first of all: what follows may load modules
         return EXIT_ENVIRONMENT
 
-    from kernels.device import SelectionError
+    from kernels.devices.types import SelectionError
     from kernels.errors import KernelError
     from protocol.errors import ProtocolError
     from prover.errors import ProofError
@@ -201,7 +204,7 @@ def _message(error: Exception) -> str:
             "raise the limits of this one (ulimit -v, ulimit -u, the limits of its container)."
         )
 
-    from kernels.device import SelectionError
+    from kernels.devices.types import SelectionError
 
     if isinstance(error, SelectionError):
         listed = "; ".join(

@@ -10,21 +10,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from api.edge.signals import stop_on_signal
 from kernels import randomx
-from kernels.device import Stopped
+from kernels.devices.types import Stopped
 from kernels.errors import MemoryShortage
-from kernels.memory import available_memory
+from kernels.labels.memory import available_memory
 from protocol.params.post import NETWORKS, PostParams, network
-from protocol.post import check_scrypt_n
-from protocol.post_proof import RANDOMX_KEY
+from protocol.post.proof import RANDOMX_KEY
+from protocol.post.rules import check_scrypt_n
 from prover.errors import EnvironmentFault, Interrupted, UsageError
 
 from . import common
 from .output import Output
-from .signals import stop_on_signal
 
 if TYPE_CHECKING:
-    from kernels.cpu import LabelEngine
+    from kernels.labels.cpu import LabelEngine
 
 
 def add_parameter_arguments(parser: argparse.ArgumentParser, *, labels: bool) -> None:
@@ -78,7 +78,7 @@ def add_randomx_argument(parser: argparse._ActionsContainer, default: str) -> No
 
 def compile_kernels(output: Output) -> None:
     """Makes sure that the kernels of labels and of the proving pass are compiled."""
-    from kernels import aes
+    from kernels.scan import aes
 
     common.compile_kernels(output)
     if not aes.is_compiled():

@@ -10,7 +10,7 @@ import time
 from email.utils import formatdate
 from http import HTTPStatus
 
-from api.poet_server.http1 import Connection, Request
+from api.services.poet.http1 import Connection, Request
 
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"

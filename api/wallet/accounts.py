@@ -12,9 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from protocol import address
-from protocol.codec import Codec
-from protocol.types import templates
+from protocol.codec.declare import Codec
+from protocol.types import address, templates
 from protocol.types.ids import Address, LayerId, NodeId
 from protocol.types.templates import MultisigSpawnArguments, VaultSpawnArguments, WalletSpawnArguments
 from prover.errors import UsageError

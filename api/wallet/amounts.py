@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from protocol.issuance import SMESH, TOTAL_ISSUANCE
+from protocol.numbers.issuance import SMESH, TOTAL_ISSUANCE
 from prover.errors import UsageError
 
 _AMOUNT = re.compile(r"(-?)([0-9]+)(?:\.([0-9]*))?\s*(smh|smidge)?", re.IGNORECASE)

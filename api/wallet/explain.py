@@ -10,12 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from node.vm.errors import INVALID_ARGS, NOT_SPAWNED, ParseError
-from node.vm.parse import HasCode, Parsed, malformed, parse
-from node.vm.templates import TEMPLATES, Template
-from node.vm.verify import verifier, verify
-from protocol import address, signing
-from protocol.issuance import TOTAL_ISSUANCE
+from node.ledger.errors import INVALID_ARGS, NOT_SPAWNED, ParseError
+from node.ledger.parse import HasCode, Parsed, malformed, parse
+from node.ledger.templates import TEMPLATES, Template
+from node.ledger.verify import verifier, verify
+from protocol.crypto import signing
+from protocol.numbers.issuance import TOTAL_ISSUANCE
+from protocol.types import address
 from protocol.types.ids import Address, NodeId
 from protocol.types.templates import (
     MAX_KEYS,

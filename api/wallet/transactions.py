@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from protocol import signing
-from protocol.codec import c8
-from protocol.hashing import hash32
+from protocol.codec.declare import c8
+from protocol.crypto import signing
+from protocol.crypto.hashing import hash32
 from protocol.types import templates
 from protocol.types.ids import Address, EdSignature
 from protocol.types.templates import (

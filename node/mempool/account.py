@@ -13,7 +13,7 @@ from itertools import groupby
 
 from node.mempool.errors import MempoolError
 from node.mempool.transaction import PoolTransaction
-from node.u64 import MASK
+from protocol.numbers.u64 import MASK
 from protocol.types.ids import LayerId
 
 MAX_NONCES = 100

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from node.errors import NodeError
+from node.ledger.machine import Vm
 from node.mempool.pool import Mempool
 from node.mempool.transaction import PoolTransaction
-from node.vm.machine import Vm
 from protocol.types.ids import TransactionId
 from protocol.types.transactions import RawTx, Transaction
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from node.mempool.account import MAX_PER_NONCE, AccountCache, Tagged
 from node.mempool.shuffle import shuffle
 from node.mempool.transaction import PoolTransaction
-from node.u64 import MASK
-from protocol.hashing import hash_of_list
+from protocol.crypto.hashing import hash_of_list
+from protocol.numbers.u64 import MASK
 from protocol.types.ids import Address, ProposalId, as_hash32
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import MutableSequence, Sequence
 from typing import Any
 
-from node.u64 import MASK
+from protocol.numbers.u64 import MASK
 
 _SIZE = 312
 _MIDDLE = 156

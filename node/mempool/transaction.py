@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from node.u64 import MASK
-from protocol.hashing import hash32
+from protocol.crypto.hashing import hash32
+from protocol.numbers.u64 import MASK
 from protocol.types.ids import Address, TransactionId
 from protocol.types.transactions import Transaction
 

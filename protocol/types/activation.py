@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from protocol.codec import byte_string, c32, c64, option, struct, vector
-from protocol.hashing import hash32, hash_of_list
-from protocol.poet import MembershipProof
+from protocol.codec.declare import byte_string, c32, c64, option, struct, vector
+from protocol.crypto.hashing import hash32, hash_of_list
+from protocol.poet.records import MembershipProof
 
 from .ids import (
     ADDRESS,

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from protocol.codec import c32, c64, option, struct, vector
-from protocol.hashing import hash32
-from protocol.merkle import PADDING, filled_root, prove, root_of
+from protocol.codec.declare import c32, c64, option, struct, vector
+from protocol.crypto.hashing import hash32
+from protocol.crypto.merkle import PADDING, filled_root, prove, root_of
 
 from .activation import PostV1
 from .ids import (

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from protocol.codec import c32, c64, option, struct, vector
-from protocol.hashing import hash32
+from protocol.codec.declare import c32, c64, option, struct, vector
+from protocol.crypto.hashing import hash32
 
 from .ids import (
     ATX_ID,

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from protocol.codec import byte_string, c32, fixed, struct, vector
-from protocol.hashing import hash32
+from protocol.codec.declare import byte_string, c32, fixed, struct, vector
+from protocol.crypto.hashing import hash32
 
 from .ids import (
     ED_SIGNATURE,

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from protocol.codec import c32, c64, struct, vector
-from protocol.hashing import hash20
+from protocol.codec.declare import c32, c64, struct, vector
+from protocol.crypto.hashing import hash20
 
 from .ids import ATX_ID, TRANSACTION_ID, AtxId, BlockId, LayerId, TransactionId
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from protocol.codec import c16, c32, struct, vector
+from protocol.codec.declare import c16, c32, struct, vector
 
 from .ids import (
     BLOCK_ID,

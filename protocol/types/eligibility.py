@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from protocol.codec import c16, c32, c64, struct
+from protocol.codec.declare import c16, c32, c64, struct
 
 from .ids import BEACON, Beacon, EpochId, LayerId, RoundId
 

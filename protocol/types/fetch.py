@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from protocol.codec import LIST_NESTING, byte_string, c32, option, struct, text, vector
-from protocol.hashing import hash32
+from protocol.codec.declare import LIST_NESTING, byte_string, c32, option, struct, text, vector
+from protocol.crypto.hashing import hash32
 
 from .ids import (
     ATX_ID,

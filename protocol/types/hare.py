@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from protocol.codec import c8, c16, c32, option, struct, vector
-from protocol.hashing import hash32
+from protocol.codec.declare import c8, c16, c32, option, struct, vector
+from protocol.crypto.hashing import hash32
 
 from .ids import (
     COMPACT_PROPOSAL_ID,

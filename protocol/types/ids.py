@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import NewType, TypeVar, cast
 
-from protocol.codec import Codec, fixed
-from protocol.layers import EpochId, LayerId
-from protocol.post import AtxId, NodeId
+from protocol.codec.declare import Codec, fixed
+from protocol.numbers.layers import EpochId, LayerId
+from protocol.post.rules import AtxId, NodeId
 
 __all__ = [
     "Address", "AtxId", "BallotId", "Beacon", "BlockId", "CompactProposalId", "EdSignature", "EpochId", "Hash20",

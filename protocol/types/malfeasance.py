@@ -1,7 +1,8 @@
 """Proofs that an identity broke the rules: two messages signed where one was allowed, or a proof that is wrong.
 
 Version 1 is what the network sends and stores; the envelope and the marriage proofs of version 2 are defined but not
-published yet. Whether a proof holds is decided in `protocol.malfeasance`. Protocol 03-encoding-and-types, section 4.9.
+published yet. Whether a proof holds is decided in `node.malfeasance.verdicts`. Protocol 03-encoding-and-types,
+section 4.9.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from protocol.codec import array, byte_string, c8, c32, c64, choice, option, struct, vector
+from protocol.codec.declare import array, byte_string, c8, c32, c64, choice, option, struct, vector
 
 from .activation import ActivationTxV1, ATXMetadata
 from .ballots import BallotMetadata

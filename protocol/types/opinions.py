@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from protocol.hashing import hash32
+from protocol.crypto.hashing import hash32
 
 from .ids import BlockId, Hash32
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from protocol.codec import c64, struct
+from protocol.codec.declare import c64, struct
 
 
 @dataclass(frozen=True, slots=True)

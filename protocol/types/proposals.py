@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from protocol.codec import struct, vector
-from protocol.hashing import hash32, hash_of_list
+from protocol.codec.declare import struct, vector
+from protocol.crypto.hashing import hash32, hash_of_list
 
 from .ballots import HASH20_SIZE, Ballot, BallotMetadata
 from .ids import (

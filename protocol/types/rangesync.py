@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from protocol.codec import Fault, IdList, c32, c64, choice, custom, fixed, option, struct, u32, vector
-from protocol.compact import read_compact, truncated, write_compact
+from protocol.codec.compact import read_compact, truncated, write_compact
+from protocol.codec.declare import Fault, IdList, c32, c64, choice, custom, fixed, option, struct, u32, vector
 
 from .ids import HASH32, Hash32
 

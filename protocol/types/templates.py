@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from protocol.codec import Codec, c8, c32, c64, struct, vector
-from protocol.hashing import hash32
+from protocol.codec.declare import Codec, c8, c32, c64, struct, vector
+from protocol.crypto.hashing import hash32
 
 from .ids import ADDRESS, ED_SIGNATURE, NODE_ID, Address, EdSignature, LayerId, NodeId
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from protocol.codec import byte_string, c8, c32, c64, option, struct, text, vector
-from protocol.hashing import hash32
+from protocol.codec.declare import byte_string, c8, c32, c64, option, struct, text, vector
+from protocol.crypto.hashing import hash32
 
 from .ids import (
     ADDRESS,

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from prover.post import metadata as metadata_file
 from prover.post import record as record_file
+from prover.post.directory import Storage
 from prover.post.metadata import PostMetadata
 from prover.post.record import Record, Search
-from prover.post.storage import Storage
 
 
 class Books:

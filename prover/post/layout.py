@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from protocol.post import LABEL_SIZE
+from protocol.post.rules import LABEL_SIZE
 from prover.errors import UsageError
 
 _NAME = re.compile(r"postdata_(0|[1-9][0-9]{0,17})\.bin")

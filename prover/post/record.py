@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from protocol.errors import ProtocolError
-from protocol.post import check_scrypt_n
+from protocol.post.rules import check_scrypt_n
 from prover.errors import MetadataError
 from prover.post import strict_json
 

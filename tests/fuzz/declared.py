@@ -8,8 +8,9 @@ from functools import cache
 from types import ModuleType
 
 import protocol.types
-from protocol import poet, poet_registration
-from protocol.codec import Codec, Struct
+from protocol.codec.declare import Codec, Struct
+from protocol.poet import records as poet
+from protocol.poet import registration as poet_registration
 from protocol.types import ids
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from protocol.codec import NESTING, Codec, CodecError
+from protocol.codec.declare import NESTING, Codec, CodecError
 
 from .declared import declared
 from .mutate import mutated

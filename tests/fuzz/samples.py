@@ -8,7 +8,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any, Protocol
 
-from protocol.codec import (
+from protocol.codec.declare import (
     Boolean,
     ByteString,
     Choice,

@@ -1,13 +1,14 @@
 """A second decoder, slow and plain, that walks over the declarations: what the generated one is compared with.
 
-It shares no code with `protocol.codec` but the declarations. Protocol 03-encoding-and-types, sections 1.1 to 1.3.
+It shares no code with `protocol.codec.declare` but the declarations. Protocol 03-encoding-and-types, sections 1.1
+to 1.3.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from protocol.codec import (
+from protocol.codec.declare import (
     Boolean,
     ByteString,
     Choice,

@@ -21,7 +21,7 @@ from typing import Any
 from api.wallet import accounts, derivation, transactions
 from api.wallet.accounts import AccountDescription
 from api.wallet.secret import Secret
-from protocol import address
+from protocol.types import address
 from protocol.types.ids import Address, LayerId, NodeId
 from protocol.types.templates import MultisigSpawnArguments, Payload, VaultSpawnArguments
 from prover.errors import UsageError

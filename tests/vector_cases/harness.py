@@ -17,11 +17,11 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any, Literal
 
-from tests.archives import unpack
+from tests.support.archives import unpack
 
 Outcome = Literal["passed", "failed", "not_understood"]
 Kind = Literal["all", "variants", "once"]

@@ -11,10 +11,10 @@ from typing import Any
 
 import grpc
 
-from api.poet_server.gateway import decode_submit
+from api.services.poet.gateway import decode_submit
 from protocol.pb.grpc.reflection.v1 import reflection_pb2
 from protocol.pb.rpc.api.v1 import api_pb2
-from prover.poet.registration import Submit
+from prover.poet.server.registration import Submit
 from tests.vector_cases.harness import Case, Context, Later, unknown_sections, vectors
 from tests.vector_cases.poet_server import GO_TEXTS, WAIT_S, PlayedServer, configuration, register_all
 

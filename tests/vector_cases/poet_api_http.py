@@ -13,9 +13,9 @@ from typing import Any
 
 from nacl.signing import SigningKey
 
-from api.poet_server.grpc import submit_of
+from api.services.poet.grpc import submit_of
 from protocol.pb.rpc.api.v1 import api_pb2
-from prover.poet.registration import Submit
+from prover.poet.server.registration import Submit
 from tests.vector_cases.harness import Case, Context, Later, unknown_sections, vectors
 from tests.vector_cases.poet_server import (
     PlayedServer,

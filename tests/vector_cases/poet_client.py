@@ -8,12 +8,12 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from api.poet_client.certifier import CertifierClient, MemoryCertificates, ProofOfSpace
-from api.poet_client.client import PoetClient
-from api.poet_client.errors import PoetClientError
-from api.poet_client.messages import Authorisation, Certificate, CertifierInfo
-from api.poet_client.transport import Answer
-from protocol.poet_registration import PowParams
+from api.clients.poet.certifier import CertifierClient, MemoryCertificates, ProofOfSpace
+from api.clients.poet.client import PoetClient
+from api.clients.poet.errors import PoetClientError
+from api.clients.poet.messages import Authorisation, Certificate, CertifierInfo
+from api.clients.poet.transport import Answer
+from protocol.poet.registration import PowParams
 from tests.vector_cases.harness import Case, Context, Later, NotUnderstood, unknown_sections, vectors
 
 NOW_S = 1_795_400_000

@@ -16,17 +16,18 @@ from typing import Any
 
 import nacl.signing
 
-from kernels import sha256_verify
-from protocol import merkle, poet
+from kernels.posw import sha256_verify
+from protocol.crypto import merkle
 from protocol.errors import ProtocolError
-from protocol.poet import MerkleProof, PoetProof
+from protocol.poet import records as poet
+from protocol.poet.records import MerkleProof, PoetProof
 from protocol.types.activation import NIPostChallengeV1, PostV1
 from protocol.types.activation_v2 import NIPostChallengeV2
 from protocol.types.ids import AtxId, EpochId
 from prover.errors import DataError, Interrupted, ProofError
-from prover.poet import fiat_shamir, labels, layers, takeover
-from prover.poet.prove import Proof, ProverConfig, RoundProver
-from prover.poet.verify import PoetProofInvalid, _verify_any_lengths, is_member, verify
+from prover.poet.round import fiat_shamir, labels, layers, takeover
+from prover.poet.round.prove import Proof, ProverConfig, RoundProver
+from prover.poet.round.verify import PoetProofInvalid, _verify_any_lengths, is_member, verify
 from tests.vector_cases.harness import Case, Context, Later, NotUnderstood, unknown_sections, vectors
 
 UNHEX = bytes.fromhex

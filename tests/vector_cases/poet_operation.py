@@ -16,22 +16,22 @@ from typing import Any
 
 import numpy as np
 
-from api.poet_server.app import App
-from api.poet_server.config import Config, ConfigError, HelpWanted, VersionWanted, load
-from api.poet_server.gateway import encode_proof
-from api.poet_server.metrics import CONTENT_TYPE, Metrics
-from api.poet_server.options import OPTIONS
-from api.poet_server.service import PoetService
-from api.poet_server.worker_link import NoWorker
-from kernels import sha256
-from protocol.xdr import Time
+from api.services.poet.app import App
+from api.services.poet.config import Config, ConfigError, HelpWanted, VersionWanted, load
+from api.services.poet.gateway import encode_proof
+from api.services.poet.metrics import CONTENT_TYPE, Metrics
+from api.services.poet.options import OPTIONS
+from api.services.poet.service import PoetService
+from api.services.poet.worker_link import NoWorker
+from kernels.posw import sha256
+from protocol.codec.xdr import Time
 from prover.errors import EnvironmentFault, ProofError
-from prover.poet.execution import Settings
-from prover.poet.messages import Assignment, Finished, FromWorker
-from prover.poet.records import ProofRecord, RoundState, write_round_state
-from prover.poet.registration import Refused
-from prover.poet.rounds import Schedule
-from prover.poet.worker import Worker, WorkerConfig
+from prover.poet.round.execution import Settings
+from prover.poet.server.messages import Assignment, Finished, FromWorker
+from prover.poet.server.records import ProofRecord, RoundState, write_round_state
+from prover.poet.server.registration import Refused
+from prover.poet.server.rounds import Schedule
+from prover.poet.server.worker import Worker, WorkerConfig
 from tests.vector_cases.harness import Case, Context, Later, unknown_sections, vectors
 
 SHORT_STATES = 100
@@ -168,7 +168,7 @@ def exposition(directory: Path) -> dict[str, Any]:
         service.open()
         counted = Metrics(service)
         service.progress = replace(service.progress, round_id=0, num_leaves=7)
-        from prover.poet.registration import Code
+        from prover.poet.server.registration import Code
 
         for code in Code:
             counted.count("Submit", code, 0.01)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from protocol.xdr import Time
-from prover.poet.records import (
+from protocol.codec.xdr import Time
+from prover.poet.server.records import (
     Nip,
     ProofRecord,
     RoundState,
@@ -19,7 +19,7 @@ from prover.poet.records import (
     encode_round_state,
     encode_server_state,
 )
-from prover.poet.store import ProofStore, RoundStore
+from prover.poet.server.store import ProofStore, RoundStore
 from tests.vector_cases.harness import Case, Context, Later, NotUnderstood, unknown_sections, vectors
 
 

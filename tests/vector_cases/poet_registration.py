@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from protocol.errors import ProtocolError
-from protocol.poet_registration import (
+from protocol.poet.registration import (
     Certificate,
     InvalidCertificate,
     InvalidPow,
@@ -25,11 +25,11 @@ from protocol.poet_registration import (
     verify_certificate,
     verify_pow,
 )
-from protocol.poet_signing import verify as verify_signature
+from protocol.poet.signing import verify as verify_signature
 from prover.errors import DataError
-from prover.poet.registration import Policy, Pow, Refused, Registration, Submit
-from prover.poet.rounds import Schedule
-from prover.poet.trusted_keys import load_trusted_keys
+from prover.poet.server.registration import Policy, Pow, Refused, Registration, Submit
+from prover.poet.server.rounds import Schedule
+from prover.poet.server.trusted_keys import load_trusted_keys
 from tests.vector_cases.harness import Case, Context, Later, NotUnderstood, unknown_sections, vectors
 
 NOW_S = 1_795_400_000

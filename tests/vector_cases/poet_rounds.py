@@ -7,10 +7,10 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from api.poet_client.errors import InvalidProof
-from api.poet_client.messages import RoundProof, read_proof
-from api.poet_client.service import membership, verify_round
-from protocol.xdr import Time
+from api.clients.poet.errors import InvalidProof
+from api.clients.poet.messages import RoundProof, read_proof
+from api.clients.poet.service import membership, verify_round
+from protocol.codec.xdr import Time
 from tests.vector_cases.harness import Case, Context, Later, unknown_sections, vectors
 from tests.vector_cases.poet_server import PlayedServer, check_body, configuration, request_bytes, split
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from api.poet_server.gateway import decode_submit
-from prover.poet.records import ProofRecord
+from api.services.poet.gateway import decode_submit
+from prover.poet.server.records import ProofRecord
 from tests.vector_cases.harness import Case, Context, Later, unknown_sections, vectors
 from tests.vector_cases.poet_server import (
     WAIT_S,

@@ -21,14 +21,14 @@ from typing import Any
 
 from nacl.bindings import crypto_sign_seed_keypair
 
-from api.poet_server.config import Config, load
-from api.poet_server.grpc import GrpcApi
-from api.poet_server.http import HttpApi
-from api.poet_server.service import PoetService
-from api.poet_server.worker_link import NoWorker, ThreadWorker, WorkerLink
-from prover.poet.execution import Settings
-from prover.poet.registration import Refused, Registered, Submit
-from prover.poet.worker import Worker, WorkerConfig
+from api.services.poet.config import Config, load
+from api.services.poet.grpc import GrpcApi
+from api.services.poet.http import HttpApi
+from api.services.poet.service import PoetService
+from api.services.poet.worker_link import NoWorker, ThreadWorker, WorkerLink
+from prover.poet.round.execution import Settings
+from prover.poet.server.registration import Refused, Registered, Submit
+from prover.poet.server.worker import Worker, WorkerConfig
 from tests.vector_cases.harness import NotUnderstood
 
 GO_TEXTS = ("proto:", "invalid character", "unexpected EOF", "xdr:", "failed to deserialize")

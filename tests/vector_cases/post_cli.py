@@ -24,14 +24,14 @@ from typing import Any
 from unittest import mock
 
 from api.cli.main import COMMANDS, main
-from kernels.cpu import smallest
-from protocol.post import commitment
+from kernels.labels.cpu import smallest
+from protocol.post.rules import commitment
 from prover.post import metadata as metadata_file
+from prover.post.directory import Storage
 from prover.post.layout import Layout, file_name
 from prover.post.metadata import PostMetadata
-from prover.post.storage import Storage
-from tests import pocl
-from tests.cli import run_child
+from tests.support import pocl
+from tests.support.cli import run_child
 from tests.vector_cases.harness import Case, Context, Later, NotUnderstood, unknown_sections, vectors
 from tests.vector_cases.post_support import engine
 

@@ -26,17 +26,19 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from kernels import device, pool
+from kernels.devices import pool
+from kernels.devices import types as device
 from kernels.errors import KernelError
 from protocol.errors import ProtocolError
-from protocol.post import LABEL_SIZE, commitment, vrf_difficulty
+from protocol.post.rules import LABEL_SIZE, commitment, vrf_difficulty
 from prover.errors import DataError, EnvironmentFault, Interrupted, MetadataError, ProofError, UsageError
+from prover.post import check as pos
 from prover.post import metadata as metadata_file
-from prover.post import pos, vrf_nonce
+from prover.post.directory import Storage
+from prover.post.init import vrf_nonce
+from prover.post.init.plan import Request
 from prover.post.layout import Layout, file_name, file_number, looks_like_data
 from prover.post.metadata import PostMetadata
-from prover.post.plan import Request
-from prover.post.storage import Storage
 from tests.vector_cases.harness import Case, Context, Later, NotUnderstood, unknown_sections, vectors
 from tests.vector_cases.post_support import Run, all_labels, engine, initialise, label32, open_pool
 

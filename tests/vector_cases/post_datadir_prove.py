@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from prover.post import metadata as metadata_file
+from prover.post.directory import Storage
 from prover.post.layout import file_name
 from prover.post.metadata import PostMetadata
-from prover.post.prove import incomplete
-from prover.post.storage import Storage
-from tests.cli import Result, smesher
+from prover.post.proof.prove import incomplete
+from tests.support.cli import Result, smesher
 from tests.vector_cases.harness import Context, NotUnderstood
 from tests.vector_cases.post_datadir import Labels, request_of
 

@@ -14,11 +14,11 @@ from functools import partial
 from typing import Any
 
 from api.cli.main import main
-from api.k2pow_service.app import HttpApi
-from api.k2pow_service.jobs import Failed, Job, Outcome, parse_job
+from api.services.k2pow.app import HttpApi
+from api.services.k2pow.jobs import Failed, Job, Outcome, parse_job
 from prover.errors import Interrupted
-from prover.post.pow import Search
-from tests.served import WAIT_S, Reply, Served
+from prover.post.proof.pow import Search
+from tests.support.served import WAIT_S, Reply, Served
 from tests.vector_cases.harness import Case, Context, Later, NotUnderstood, unknown_sections, vectors
 from tests.vector_cases.post_verify import machines
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from blake3 import blake3
 
-from kernels import scrypt_scalar
-from protocol.post import commitment
+from kernels.labels import scalar as scrypt_scalar
+from protocol.post.rules import commitment
 from tests.vector_cases.harness import Case, Context, Later, unknown_sections, vectors
 from tests.vector_cases.post_support import engine
 

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from protocol.post import MIN_LABELS, commitment
+from protocol.post.rules import MIN_LABELS, commitment
 from prover.errors import UsageError
 from prover.post import metadata as metadata_file
-from prover.post.plan import Request, check
-from prover.post.pos import Findings, planned, sizes
-from prover.post.pos import check as check_labels
-from prover.post.storage import Storage
+from prover.post.check import Findings, planned, sizes
+from prover.post.check import check as check_labels
+from prover.post.directory import Storage
+from prover.post.init.plan import Request, check
 from tests.vector_cases.harness import Case, Context, Later, unknown_sections, vectors
 from tests.vector_cases.post_support import engine, initialise
 

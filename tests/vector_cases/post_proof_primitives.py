@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from kernels.aes_scalar import encryptor
+from kernels.scan.scalar import encryptor
 from protocol.errors import ProtocolError
-from protocol.post_proof import (
+from protocol.post.proof import (
     LSB_BITS,
     group_key,
     lazy_key,

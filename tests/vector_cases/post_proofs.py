@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from protocol.post_proof import Proof, ProofMetadata, proving_difficulty, scale_pow_difficulty, unpack_indices
-from prover.post import verify
+from protocol.post.proof import Proof, ProofMetadata, proving_difficulty, scale_pow_difficulty, unpack_indices
+from prover.post.directory import Storage
+from prover.post.init.plan import Request
 from prover.post.metadata import PostMetadata
-from prover.post.plan import Request
-from prover.post.prove import ProveParams, Prover
-from prover.post.storage import Storage
-from prover.post.verify import Claim, Mode, VerifyParams
+from prover.post.proof import verify
+from prover.post.proof.prove import ProveParams, Prover
+from prover.post.proof.verify import Claim, Mode, VerifyParams
 from tests.vector_cases.harness import Case, Context, Later, unknown_sections, vectors
 from tests.vector_cases.post_support import engine, initialise
 from tests.vector_cases.post_verify import pow_hash

@@ -25,17 +25,17 @@ from typing import Any
 from unittest import mock
 
 from api.cli.main import main
-from api.post_service.job import DataFiles, ProofJob
-from api.post_service.machine import Phase
+from api.services.post.job import DataFiles, ProofJob
+from api.services.post.machine import Phase
 from protocol.pb.spacemesh.v1 import post_types_pb2 as pb
-from protocol.post_proof import Proof, ProofMetadata
-from prover.post import verify
+from protocol.post.proof import Proof, ProofMetadata
+from prover.post.directory import Storage
 from prover.post.layout import file_name
 from prover.post.metadata import FILE_NAME, PostMetadata, decode, encode
-from prover.post.storage import Storage
-from prover.post.verify import Claim, Mode, VerifyParams
-from tests.post_node import Node, Stream, wait_for
-from tests.post_served import Service, settings_for
+from prover.post.proof import verify
+from prover.post.proof.verify import Claim, Mode, VerifyParams
+from tests.support.post_node import Node, Stream, wait_for
+from tests.support.post_served import Service, settings_for
 from tests.vector_cases.harness import Case, Context, Later, NotUnderstood, load, unknown_sections, vectors
 from tests.vector_cases.post_pos import request_of
 from tests.vector_cases.post_support import engine, initialise

@@ -7,13 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kernels import cpu, pool, scrypt_scalar
-from prover.post.init import Initialisation, look
+from kernels.devices import pool
+from kernels.labels import cpu
+from kernels.labels import scalar as scrypt_scalar
+from prover.post.directory import Storage
+from prover.post.init.plan import Request, check, decide
+from prover.post.init.run import Initialisation, look
 from prover.post.layout import file_name
 from prover.post.metadata import FILE_NAME as METADATA_NAME
 from prover.post.metadata import PostMetadata
-from prover.post.plan import Request, check, decide
-from prover.post.storage import Storage
 
 NOW = "boot"
 """The boot id of all runs here: no power is cut."""

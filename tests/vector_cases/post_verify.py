@@ -9,10 +9,10 @@ from typing import Any
 
 from kernels import randomx
 from protocol.errors import ProtocolError
-from protocol.post_proof import RANDOMX_KEY, Proof, ProofMetadata, pow_input, scale_pow_difficulty
-from prover.post import verify
-from prover.post.pow import search
-from prover.post.verify import Claim, Mode, Verdict, VerifyParams
+from protocol.post.proof import RANDOMX_KEY, Proof, ProofMetadata, pow_input, scale_pow_difficulty
+from prover.post.proof import verify
+from prover.post.proof.pow import search
+from prover.post.proof.verify import Claim, Mode, Verdict, VerifyParams
 from tests.vector_cases.harness import Case, Context, Later, NotUnderstood, unknown_sections, vectors
 from tests.vector_cases.post_support import engine
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from protocol.errors import ProtocolError
-from protocol.post import MAX_LABELS, vrf_difficulty
+from protocol.post.rules import MAX_LABELS, vrf_difficulty
 from prover.post import metadata as metadata_file
-from prover.post import vrf_nonce
-from prover.post.plan import Request
+from prover.post.init import vrf_nonce
+from prover.post.init.plan import Request
 from tests.vector_cases.harness import Case, Context, Later, NotUnderstood, unknown_sections, vectors
 from tests.vector_cases.post_support import engine, initialise, label32, open_pool
 

@@ -459,7 +459,7 @@ def work(registry: Registry, root: Path, kind: Kind, files: Sequence[str]) -> No
 
 def cpu_variants() -> Sequence[str]:
     """The CPU variants of the label engine that this machine can run."""
-    from kernels.target import supported_variants
+    from kernels.vectors.target import supported_variants
 
     variants: Sequence[str] = supported_variants()
     return variants

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from protocol import address
-from protocol.codec import CodecError
-from protocol.types import templates
+from protocol.codec.declare import CodecError
+from protocol.types import address, templates
 from tests.vector_cases.harness import Case, Context, unknown_sections, vectors
 
 HRPS = ("sm", "stest", "standalone", "x")

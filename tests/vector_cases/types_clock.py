@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from protocol import layers
-from protocol.layers import LayerError, NetworkTime
+from protocol.numbers import layers
+from protocol.numbers.layers import LayerError, NetworkTime
 from tests.vector_cases.harness import Case, Context, NotUnderstood, vectors
 
 _LISTS = (

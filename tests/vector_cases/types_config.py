@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from protocol import durations
+from protocol.numbers import durations
 from protocol.params.config import networks
 from protocol.params.config.loader import FLAGS, load, parse_flags
 from protocol.params.config.node import Config

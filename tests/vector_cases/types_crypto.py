@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from kernels import ecvrf, ed25519, ed25519_sodium
-from kernels.ed25519_curve import SMALL_ORDER, TORSION, compress, decompress, is_canonical
-from kernels.ed25519_keys import KnownKeys
-from protocol import poet_signing, signing, vrf
+from kernels.signatures import ecvrf, ed25519, ed25519_sodium
+from kernels.signatures.ed25519_curve import SMALL_ORDER, TORSION, compress, decompress, is_canonical
+from kernels.signatures.ed25519_keys import KnownKeys
+from protocol.crypto import signing, vrf
+from protocol.poet import signing as poet_signing
 from tests.vector_cases.harness import Case, Context, Later, NotUnderstood, unknown_sections, vectors
 
 Entry = dict[str, Any]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from protocol import fixed
+from protocol.numbers import fixed
 from tests.vector_cases.harness import Case, Context, NotUnderstood, vectors
 
 _LISTS = (
@@ -108,7 +108,7 @@ def _expected(kind: str, name: str, value: Any) -> Any:
 @vectors("types/fixed.json")
 def compiled_distribution(document: Any, context: Context) -> Iterator[Case]:
     """The compiled tables, which are made for each processor."""
-    from kernels import fixed as kernel
+    from kernels import seats as kernel
 
     for position, case in enumerate(document["bincdf"]):
         n, p, x = case["n"], _raw(case["p"]), case["x"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from protocol import address
-from protocol.genesis import Genesis, GenesisError, GenesisTime
 from protocol.params.config import networks
+from protocol.params.genesis import Genesis, GenesisError, GenesisTime
+from protocol.types import address
 from tests.vector_cases.harness import Case, Context, vectors
 
 _NETWORKS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from protocol import hashing, merkle
+from protocol.crypto import hashing, merkle
 from protocol.types import text
 from protocol.types.activation import active_set_hash
 from protocol.types.ids import AtxId, BlockId, ProposalId, as_hash32

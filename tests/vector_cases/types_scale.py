@@ -8,7 +8,7 @@ from dataclasses import make_dataclass
 from functools import cache
 from typing import Any
 
-from protocol.codec import (
+from protocol.codec.declare import (
     DEFAULT_LIMIT,
     LIST_NESTING,
     NESTING,
@@ -30,7 +30,7 @@ from protocol.codec import (
     u64,
     vector,
 )
-from protocol.hashing import hash32
+from protocol.crypto.hashing import hash32
 from protocol.types.activation import ATXMetadata
 from tests.vector_cases.harness import Case, Context, Later, NotUnderstood, unknown_sections, vectors
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from protocol import malfeasance, signing, vrf
-from protocol.codec import Codec, CodecError
+from node.malfeasance import verdicts as malfeasance
+from protocol.codec.declare import Codec, CodecError
+from protocol.crypto import signing, vrf
 from protocol.types import eligibility
 from protocol.types.activation_v2 import ActivationTxV2
 from protocol.types.certificates import CERTIFIER_ROUND

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from protocol.codec import (
+from protocol.codec.declare import (
     ByteString,
     Choice,
     Codec,

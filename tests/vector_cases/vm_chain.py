@@ -9,13 +9,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from node.vm import checkpoint
-from node.vm.errors import ParseError
-from node.vm.executor import Earner, Executor
-from node.vm.layer import VmParameters
-from node.vm.machine import Vm
-from node.vm.state import MemoryStore
-from protocol import address
+from node.checkpoint import files as checkpoint
+from node.ledger.errors import ParseError
+from node.ledger.executor import Earner, Executor
+from node.ledger.layer import VmParameters
+from node.ledger.machine import Vm
+from node.ledger.state import MemoryStore
+from protocol.types import address
 from protocol.types.blocks import InnerBlock
 from protocol.types.ids import Address, AtxId, LayerId, NodeId, TransactionId
 from protocol.types.transactions import RawTx, Transaction, TransactionResult, TxHeader

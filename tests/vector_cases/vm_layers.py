@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from node.vm.errors import LayerRefused
-from node.vm.layer import LayerChanges
-from node.vm.machine import Vm
-from node.vm.state import MemoryStore
-from protocol import address
+from node.ledger.errors import LayerRefused
+from node.ledger.layer import LayerChanges
+from node.ledger.machine import Vm
+from node.ledger.state import MemoryStore
+from protocol.types import address
 from protocol.types.ids import LayerId
 from protocol.types.transactions import Reward
 from tests.vector_cases.harness import Case, Context, unknown_sections, vectors

@@ -12,7 +12,7 @@ from node.mempool.pool import Mempool
 from node.mempool.shuffle import shuffle
 from node.mempool.store import MemoryStore
 from node.mempool.transaction import PoolTransaction
-from protocol.hashing import hash_of_list
+from protocol.crypto.hashing import hash_of_list
 from protocol.types.ids import Address, BlockId, LayerId, ProposalId, TransactionId, as_hash32
 from tests.vector_cases.harness import Case, Context, NotUnderstood, unknown_sections, vectors
 from tests.vector_cases.vm_support import differing

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from node.u64 import MASK
-from node.vm.errors import LayerRefused
-from node.vm.rewards import distribute, in_order
-from protocol import issuance
+from node.ledger.errors import LayerRefused
+from node.ledger.rewards import distribute, in_order
+from protocol.numbers import issuance
+from protocol.numbers.u64 import MASK
 from protocol.types.ids import LayerId
 from tests.vector_cases.harness import Case, Context, Later, NotUnderstood, unknown_sections, vectors
 from tests.vector_cases.vm_support import share

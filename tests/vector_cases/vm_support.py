@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from node.u64 import MASK
-from node.vm.layer import VmParameters
-from node.vm.machine import Vm
-from node.vm.rewards import Share
-from node.vm.state import MemoryStore
+from node.ledger.layer import VmParameters
+from node.ledger.machine import Vm
+from node.ledger.rewards import Share
+from node.ledger.state import MemoryStore
+from protocol.numbers.u64 import MASK
 from protocol.types.ids import EMPTY_ADDRESS, Address, LayerId, NodeId
 from protocol.types.transactions import Account, LayerLimits, RawTx, Transaction, TxHeader
 

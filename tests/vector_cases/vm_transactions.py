@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from node.vm.errors import ParseError
-from node.vm.parse import parse
-from node.vm.staging import Ledger
-from node.vm.verify import verifier, verify
-from protocol import address
+from node.ledger.errors import ParseError
+from node.ledger.parse import parse
+from node.ledger.staging import Ledger
+from node.ledger.verify import verifier, verify
+from protocol.types import address
 from protocol.types.ids import LayerId
 from protocol.types.templates import MAX_TX_SIZE
 from protocol.types.transactions import transaction_id

@@ -9,7 +9,7 @@ from typing import Any
 from api.wallet import derivation, files, phrase
 from api.wallet.secret import Secret
 from api.wallet.wallet import create
-from protocol import address
+from protocol.types import address
 from protocol.types.templates import WALLET, WalletSpawnArguments
 from prover.errors import ProofError
 from tests.vector_cases.harness import Case, Context, NotUnderstood, vectors

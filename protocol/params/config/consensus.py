@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from protocol.durations import HOUR, MILLISECOND, MINUTE, SECOND
+from protocol.numbers.durations import HOUR, MILLISECOND, MINUTE, SECOND
 
 from .values import (
     BOOLEAN,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from protocol.durations import HOUR, MILLISECOND, MINUTE, SECOND
+from protocol.numbers.durations import HOUR, MILLISECOND, MINUTE, SECOND
 
 from .values import (
     ADDRESSES,

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from protocol.durations import HOUR, MAX_DURATION, MILLISECOND, MINUTE, SECOND
-from protocol.genesis import GenesisTime
+from protocol.numbers.durations import HOUR, MAX_DURATION, MILLISECOND, MINUTE, SECOND
 from protocol.params import post
+from protocol.params.genesis import GenesisTime
 
 from .consensus import (
     ActiveSetPreparation,

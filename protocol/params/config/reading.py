@@ -12,7 +12,7 @@ from dataclasses import Field, fields, is_dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from protocol.genesis import GenesisTime
+from protocol.params.genesis import GenesisTime
 
 from .values import BadValue, ConfigError
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from protocol import genesis
-from protocol.durations import HOUR, MINUTE, SECOND
-from protocol.genesis import GenesisTime
+from protocol.numbers.durations import HOUR, MINUTE, SECOND
+from protocol.params import genesis
+from protocol.params.genesis import GenesisTime
 
 from .values import (
     ATX_VERSIONS,

@@ -20,9 +20,9 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
-from protocol import durations
 from protocol.errors import ProtocolError
-from protocol.genesis import GenesisError, GenesisTime
+from protocol.numbers import durations
+from protocol.params.genesis import GenesisError, GenesisTime
 
 NOTHING: Mapping[Any, Any] = MappingProxyType({})
 """An empty map that cannot be changed."""

@@ -1,0 +1,126 @@
+"""`smesher info`: what a data directory holds, and what is missing."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from api.cli.data import dataset
+from api.cli.data.dataset import DataSet
+from api.cli.output import Output, byte_size
+from protocol.errors import ProtocolError
+from protocol.post.rules import LABEL_SIZE, vrf_difficulty
+from prover.errors import ProofError
+from prover.post import check as pos
+from prover.post import identity as identity_file
+from prover.post.init.plan import strangers
+from prover.post.layout import file_name
+
+SHOWN_FILES = 12
+"""Files listed one by one on the screen when more are incomplete; JSON always has all of those."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("data_dir", type=Path, metavar="D", help="the data directory")
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Exit code 0 whenever the directory could be read, complete or not."""
+    data = dataset.open_data(arguments.data_dir)
+    layout = data.layout
+    findings = pos.sizes(data.storage, layout, range(layout.num_files))
+    there = data.storage.data_files()
+    labels = sum(min(size // LABEL_SIZE, layout.file_labels(number)) for number, size in there.items())
+    beyond = [number for number in there if number >= layout.num_files]
+    complete = labels == layout.num_labels
+    problems = _problems(data, beyond)
+    output.event(
+        "done",
+        data_dir=str(arguments.data_dir),
+        node_id=data.metadata.node_id.hex(),
+        commitment_atx_id=data.metadata.commitment_atx_id.hex(),
+        labels_per_unit=data.metadata.labels_per_unit,
+        num_units=data.metadata.num_units,
+        max_file_size=data.metadata.max_file_size,
+        scrypt_n=data.record.scrypt_n if data.record else None,
+        nonce=data.metadata.nonce,
+        nonce_value=data.metadata.nonce_value.hex() if data.metadata.nonce_value else None,
+        last_position=data.metadata.last_position,
+        labels=labels,
+        total_labels=layout.num_labels,
+        bytes=labels * LABEL_SIZE,
+        total_bytes=layout.num_labels * LABEL_SIZE,
+        status="completed" if complete else "started" if labels else "not started",
+        complete=complete,
+        files=layout.num_files,
+        incomplete_files=[
+            {"file": file_name(bad.file), "bytes": bad.size or 0, "expected": bad.expected} for bad in findings.short
+        ],
+        surplus_files=[
+            {"file": file_name(bad.file), "bytes": bad.size, "expected": bad.expected} for bad in findings.long
+        ]
+        + [{"file": file_name(number), "bytes": there[number], "expected": 0} for number in beyond],
+        problems=problems,
+    )
+    if not output.json:
+        _show(data, labels, findings, problems, output)
+    return 0
+
+
+def _problems(data: DataSet, beyond: list[int]) -> list[str]:
+    """Sentences about what someone should look at."""
+    problems = [f"{file_name(number)} is beyond the last file that is needed" for number in beyond]
+    names = data.storage.names()
+    problems += [f"{name} looks like a data file to other programs, but is none" for name in strangers(names)]
+    if data.metadata.max_file_size % LABEL_SIZE:
+        problems.append(f"MaxFileSize {data.metadata.max_file_size} is no multiple of 16: this data cannot be proved")
+    if pos.FINDINGS_NAME in names:
+        problems.append(f"{pos.FINDINGS_NAME} lists damage that was not repaired yet: run smesher repair")
+    try:
+        difficulty = vrf_difficulty(data.metadata.num_labels)
+        value = data.metadata.nonce_value
+        if value is not None and value > difficulty[:LABEL_SIZE]:
+            problems.append("the VRF nonce is not valid for this number of units: run smesher nonce")
+    except ProtocolError as error:
+        problems.append(str(error))
+    stored = data.storage.read_small(identity_file.FILE_NAME)
+    if stored is not None:
+        try:
+            key = identity_file.decode(stored, identity_file.FILE_NAME)
+            if key.node_id != data.metadata.node_id:
+                problems.append(f"{identity_file.FILE_NAME} is the key of another node: {key.node_id.hex()}")
+        except ProofError as error:
+            problems.append(str(error))
+    return problems
+
+
+def _show(data: DataSet, labels: int, findings: pos.Findings, problems: list[str], output: Output) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    metadata, layout = data.metadata, data.layout
+    share = 100 * labels / layout.num_labels
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_row("directory", Text(str(data.storage.path)))
+    table.add_row("node id", metadata.node_id.hex())
+    table.add_row("commitment ATX", metadata.commitment_atx_id.hex())
+    table.add_row("units", f"{metadata.num_units} of {metadata.labels_per_unit:,} labels")
+    table.add_row("scrypt N", str(data.record.scrypt_n) if data.record else "not recorded (found when it is needed)")
+    table.add_row("labels", f"{labels:,} of {layout.num_labels:,} ({share:.2f} %), {byte_size(labels * LABEL_SIZE)}")
+    whole = layout.num_files - len(findings.short)
+    table.add_row("files", f"{whole} of {layout.num_files} complete, at most {byte_size(metadata.max_file_size)} each")
+    table.add_row("VRF nonce", "none yet" if metadata.nonce is None else str(metadata.nonce))
+    table.add_row("state", "[bold green]complete[/]" if labels == layout.num_labels else "[bold yellow]incomplete[/]")
+    output.show(table)
+    for bad in findings.short[:SHOWN_FILES]:
+        there = bad.size or 0
+        output.say(f"  {file_name(bad.file)}: {there:,} of {bad.expected:,} bytes ({100 * there / bad.expected:.1f} %)")
+    if len(findings.short) > SHOWN_FILES:
+        output.say(f"  and {len(findings.short) - SHOWN_FILES} more incomplete files")
+    for bad in findings.long:
+        output.say(f"  [yellow]{file_name(bad.file)} {bad.reason}[/]")
+    for problem in problems:
+        output.say(f"  [yellow]{problem}[/]")
+    if labels < layout.num_labels:
+        output.say(f"next: smesher init --data-dir {data.storage.path} with the same parameters fills the rest")

@@ -1,0 +1,1 @@
+"""The command `smesher poet` and its words."""

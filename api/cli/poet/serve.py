@@ -1,0 +1,120 @@
+"""`smesher poet`: the PoET server, and with a word after it the operator's tools: status, verify, bench.
+
+The server's command line is the reference's, so its words are not argparse's to judge: `add_arguments` makes the
+parser hand them over as they are. Exit codes of the server are the reference's, see protocol 02-poet,
+section 9.1; those of the tools are the usual ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from api.cli.output import Output
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A word after `smesher poet`: the module behind it, its two functions, and what it does in one line."""
+
+    module: str
+    arguments: str
+    function: str
+    summary: str
+
+
+TOOLS = {
+    "status": Tool("api.cli.poet.status", "add_arguments", "status", "show what a server does"),
+    "verify": Tool(
+        "api.cli.poet.verify",
+        "add_verify_arguments",
+        "verify",
+        "judge a proof: JSON of /v1/proofs/ID, or an encoded message",
+    ),
+    "bench": Tool("api.cli.poet.bench", "add_bench_arguments", "bench", "measure the leaf rate of this core"),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Takes every word as it is; see `run`."""
+    parser.set_defaults(words=())
+
+    def parse_known_args(
+        words: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        found = namespace or argparse.Namespace()
+        found.words = list(words or ())
+        found.json = "--json" in found.words
+        return found, []
+
+    parser.parse_known_args = parse_known_args  # type: ignore[method-assign, assignment]
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Runs the server or a tool. Raises ProofError."""
+    words: list[str] = list(arguments.words)
+    if words and words[0] in TOOLS:
+        return _run_tool(words[0], words[1:], output)
+    return _serve([word for word in words if word != "--json"], output)
+
+
+def _run_tool(name: str, words: list[str], output: Output) -> int:
+    tool = TOOLS[name]
+    module: Any = importlib.import_module(tool.module)
+    from api.cli.main import Parser
+
+    summary = tool.summary[0].upper() + tool.summary[1:] + "."
+    parser = Parser(prog=f"smesher poet {name}", description=summary, allow_abbrev=False)
+    getattr(module, tool.arguments)(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object a line on standard output")
+    return int(getattr(module, tool.function)(parser.parse_args(words), output))
+
+
+def _serve(words: list[str], output: Output) -> int:
+    from api.services.poet import config
+
+    try:
+        loaded = config.load(words, config.user_environment())
+    except config.HelpWanted:
+        print(help_text())
+        return 1
+    except config.VersionWanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(version("smesher"))
+        except PackageNotFoundError:
+            print("unknown")
+        return 0
+    from api.services.poet import app
+
+    def ready(running: app.App) -> None:
+        output.event(
+            "serving",
+            http=running.rest_port,
+            grpc=running.grpc_ports["rpc"],
+            configuration=running.grpc_ports["config"],
+            metrics=running.metrics_port or None,
+        )
+
+    return app.run(loaded, ready)
+
+
+def help_text() -> str:
+    """The options of the server, by group, and the tools."""
+    from api.services.poet.options import GROUPS, OPTIONS
+
+    lines = ["Usage: smesher poet [OPTIONS]", "       smesher poet status|verify|bench ...", ""]
+    for group in GROUPS:
+        lines.append(f"{group}:")
+        for option in OPTIONS:
+            if option.group == group:
+                flag = option.shown if option.is_flag else f"{option.shown}="
+                lines.append(f"  {flag:34} {option.help}")
+        lines.append("")
+    lines.append("Tools ('smesher poet TOOL --help' explains each):")
+    lines += [f"  {name:34} {tool.summary}" for name, tool in TOOLS.items()]
+    return "\n".join(lines)

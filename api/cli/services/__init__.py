@@ -1,0 +1,1 @@
+"""The commands that start a service beside the PoET."""

@@ -1,0 +1,1 @@
+"""The commands `smesher wallet` and `smesher tx`."""

@@ -1,0 +1,1 @@
+"""How we ask the services of others: PoET, certifier, k2pow."""

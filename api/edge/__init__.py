@@ -1,0 +1,1 @@
+"""What every program shares at its edge: signals, locks, sockets, exit codes."""

@@ -1,0 +1,1 @@
+"""The programs with a port: PoET, certifier, k2pow service, PoST service. A room each."""

@@ -1,0 +1,249 @@
+"""A running PoET server: the two roles, their listeners, signals and the way out, put together.
+
+Everything that can refuse (configuration, directories, keys, ports) does so before the first client is let in.
+Exit codes: 0 told to stop, 1 configuration or data, 3 a port or the machine. Specified in protocol 02-poet,
+sections 7 to 9.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import logging.handlers
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+
+from api.services.poet.config import Config, ConfigError, split_address
+from api.services.poet.http import HttpApi
+from api.services.poet.http1 import Connection, Request, Server
+from api.services.poet.metrics import CONTENT_TYPE, Metrics
+from api.services.poet.service import Clock, PoetService
+from api.services.poet.worker_link import NoWorker, ThreadWorker, WorkerLink
+from api.services.poet.worker_process import ProcessWorker
+from prover.errors import EnvironmentFault
+from prover.poet.round import processors
+from prover.poet.round.execution import Settings
+from prover.poet.server.worker import Worker, WorkerConfig
+
+log = logging.getLogger("poet")
+
+BACKLOG = 4096
+WANTED_FILES = 65_536
+"""Open files asked of the system; every waiting client is one."""
+STOP_TIMEOUT_S = 10.0
+LOG_FILE_BYTES = 500 << 20
+LOG_FILES = 3
+
+
+def worker_config(config: Config) -> WorkerConfig:
+    """The part of a configuration that the worker needs."""
+    return WorkerConfig(config.datadir, config.schedule, Settings(config.lps, cpu=config.cpu, realtime=config.realtime))
+
+
+def worker_link(config: Config) -> WorkerLink:
+    """The worker that a configuration asks for, not started."""
+    if config.disable_worker:
+        return NoWorker()
+    if config.one_process:
+        return ThreadWorker(lambda emit: Worker(worker_config(config), emit))
+    return ProcessWorker(worker_config(config))
+
+
+class App:
+    """One server. `start`, then `stop`; or `serve`, which does both."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        clock: Clock = time.time_ns,
+        worker: WorkerLink | None = None,
+        as_reference: bool = False,
+    ) -> None:
+        """worker: another one than the configuration asks for."""
+        self.config = config
+        self.service = PoetService(config, worker or worker_link(config), clock=clock, as_reference=as_reference)
+        self.rest_port = 0
+        self.metrics_port = 0
+        self.grpc_ports: dict[str, int] = {}
+        self._listeners: list[asyncio.Server] = []
+        self._sockets: list[socket.socket] = []
+
+    async def start(self) -> None:
+        """Takes ports, directories and databases and lets clients in. Raises ProofError."""
+        config = self.config
+        addresses = [split_address(one) for one in (config.rpclisten, config.config_rpclisten, config.restlisten)]
+        rest = bind(addresses[2], "restlisten")
+        self._sockets += rest
+        try:
+            self.service.open()
+            self.metrics = Metrics(self.service)
+            self.http = HttpApi(self.service, self.metrics.count)
+            from api.services.poet.grpc import (
+                GrpcApi,  # half of the start's time and memory; not needed for a usage error
+            )
+
+            self.grpc = GrpcApi(self.service, self.metrics)
+            await self.grpc.start(addresses[0], addresses[1])
+            self.grpc_ports = self.grpc.ports
+            await self.service.start()
+            self.rest_port = await self._listen(rest, self.http.server)
+            if config.metrics_port is not None:
+                exposition = Server(self._expose, lambda size: b"")
+                sockets = bind(("", config.metrics_port), "metrics-port")
+                self.metrics_port = await self._listen(sockets, exposition)
+        except BaseException:
+            await self.stop()
+            raise
+        log.info(
+            "serving: HTTP on port %d, gRPC on %d, operator's gRPC on %d",
+            self.rest_port,
+            self.grpc_ports["rpc"],
+            self.grpc_ports["config"],
+        )
+
+    async def _listen(self, sockets: list[socket.socket], server: Server) -> int:
+        loop = asyncio.get_running_loop()
+        for one in sockets:
+            self._listeners.append(await loop.create_server(server.protocol, sock=one, backlog=BACKLOG))
+        port: int = sockets[0].getsockname()[1]
+        return port
+
+    def _expose(self, request: Request, connection: Connection) -> None:
+        found = request.method == "GET" and request.target.partition("?")[0] == "/metrics"
+        body = self.metrics.text() if found else b"404 page not found\n"
+        status, kind = ("200 OK", CONTENT_TYPE) if found else ("404 Not Found", "text/plain; charset=utf-8")
+        close = "" if connection.keeps_open else "Connection: close\r\n"
+        head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n{close}\r\n"
+        connection.respond(head.encode() + body)
+
+    async def stop(self) -> None:
+        """Lets nobody in any more, answers those who wait, saves the round in work."""
+        for listener in self._listeners:
+            listener.close()
+        for one in self._sockets:
+            one.close()
+        if hasattr(self, "grpc"):
+            await self.grpc.stop()
+        await self.service.stop()
+        if hasattr(self, "http"):
+            self.http.server.close()
+        await asyncio.sleep(0)
+
+    async def serve(self, ready: Callable[[App], None] = lambda app: None) -> None:
+        """Serves until SIGINT or SIGTERM. Raises ProofError for what keeps it from starting."""
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopping.set)
+        await self.start()
+        ready(self)
+        await stopping.wait()
+        log.info("stopping")
+        await self.stop()
+
+
+def bind(address: tuple[str, int], option: str) -> list[socket.socket]:
+    """Sockets for a listener, one for each address of the host. Raises EnvironmentFault, ConfigError."""
+    host, port = address
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror:
+        raise ConfigError(f"failed to create server: lookup {host}: no such host") from None
+    sockets: list[socket.socket] = []
+    for family, kind, protocol, _, where in dict.fromkeys(found):
+        try:
+            one = socket.socket(family, kind, protocol)
+        except OSError:
+            continue  # the machine does not have this family
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        try:
+            if sockets and port == 0:  # the same port on every address
+                where = (where[0], sockets[0].getsockname()[1], *where[2:])
+            one.bind(where)
+        except OSError as error:
+            one.close()
+            if family == socket.AF_INET6 and sockets:
+                continue  # a name that stands for both, on a machine without IPv6
+            for taken in sockets:
+                taken.close()
+            raise EnvironmentFault(
+                f"failed to listen: {host}:{port}: {(error.strerror or str(error)).lower()}. "
+                f"Choose another address with --{option}."
+            ) from None
+        one.setblocking(False)
+        sockets.append(one)
+    if not sockets:
+        raise EnvironmentFault(f"failed to listen: {host}:{port} is no address of this machine.")
+    return sockets
+
+
+def raise_file_limit() -> int:
+    """Asks for as many open files as the system allows, up to WANTED_FILES; returns how many there are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = WANTED_FILES if hard == resource.RLIM_INFINITY else min(WANTED_FILES, hard)
+    if soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (OSError, ValueError):
+            return soft
+    return max(soft, wanted)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """logging: the text of a record."""
+        return json.dumps(
+            {
+                "T": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+                "L": record.levelname,
+                "N": record.name,
+                "M": record.getMessage(),
+            }
+        )
+
+
+class LogFile(logging.handlers.RotatingFileHandler):
+    """The log in a file. What the disk does not take is left out: standard error has it too."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """logging: the record could not be written."""
+
+
+def set_up_logging(config: Config) -> None:
+    """Log to standard error and to poet.log. Raises EnvironmentFault where the folder cannot be used."""
+    formatter: logging.Formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")
+    if config.jsonlog:
+        formatter = JsonFormatter()
+    try:
+        config.logdir.mkdir(parents=True, exist_ok=True)
+        file: logging.Handler = LogFile(config.logdir / "poet.log", maxBytes=LOG_FILE_BYTES, backupCount=LOG_FILES)
+    except OSError as error:
+        raise ConfigError(f"{error.filename} cannot be used for logs: {error.strerror}") from None
+    handlers = [logging.StreamHandler(sys.stderr), file]
+    for handler in handlers:
+        handler.setFormatter(formatter)
+    root = logging.getLogger("poet")
+    root.handlers = handlers
+    root.propagate = False
+    root.setLevel(logging.DEBUG if config.debuglog else logging.INFO)
+
+
+def run(config: Config, ready: Callable[[App], None] = lambda app: None) -> int:
+    """Serves until told to stop; returns the exit code. Raises ProofError."""
+    set_up_logging(config)
+    files = raise_file_limit()
+    if files < WANTED_FILES:
+        log.warning("only %d files may be open, so only about %d clients are served at once", files, files - 100)
+    with processors.without(config.cpu):
+        asyncio.run(App(config).serve(ready))
+    return 0

@@ -1,0 +1,61 @@
+"""What a PoET server knows before it serves: its key, whose certificates count, the proof of work it asks for.
+
+The key is the environment's, or the one in `state.bin`, or a new one; where both are there they must agree.
+Specified in protocol 02-poet, sections 7.2, 7.3 and 9.1.
+"""
+
+from __future__ import annotations
+
+import os
+
+from nacl.bindings import crypto_sign_seed_keypair
+
+from api.services.poet.config import Config, ConfigError
+from protocol.codec.xdr import XdrError
+from prover.errors import DataError
+from prover.poet.server.records import STATE_FILE, decode_server_state, encode_server_state, write_atomically
+from prover.poet.server.registration import Pow
+from prover.poet.server.store import POW_CHALLENGE, ProofStore
+from prover.poet.server.trusted_keys import load_trusted_keys
+
+POW_CHALLENGE_SIZE = 32
+
+
+def load_key(config: Config) -> bytes:
+    """The server's private key (64 bytes), which is in its file from now on. Raises ConfigError, OSError."""
+    path = config.datadir / STATE_FILE
+    failed = "failed to create server: loading state: "
+    given = config.private_key
+    try:
+        key = decode_server_state(path.read_bytes(), str(path))
+    except FileNotFoundError:
+        key = given or crypto_sign_seed_keypair(os.urandom(32))[1]
+    except XdrError as error:
+        raise ConfigError(f"{failed}{error} Restore the file, or move it away for a new key.") from None
+    if given is not None and given != key:
+        raise ConfigError(f"{failed}private key mismatch. env != {STATE_FILE}")
+    write_atomically(path, encode_server_state(key))
+    return key
+
+
+def load_trusted(config: Config) -> tuple[bytes, ...]:
+    """The keys in the configured directory. Raises ConfigError."""
+    if config.trusted_keys is None:
+        return ()
+    try:
+        return load_trusted_keys(config.trusted_keys)
+    except DataError as error:
+        raise ConfigError(
+            f"failed to create server: creating registration service: loading trusted public keys: {error}"
+        ) from None
+
+
+def load_pow(proofs: ProofStore, difficulty: int, initial: bytes | None, *, as_reference: bool) -> Pow:
+    """The stored challenges; a first one (`initial`, else random) is stored. Raises EnvironmentFault, DataError."""
+    current, previous = proofs.pow_challenges()
+    if current is None:
+        current = initial or os.urandom(POW_CHALLENGE_SIZE)
+        proofs.put_raw(POW_CHALLENGE, current)
+        return Pow(difficulty, current)
+    # the reference takes a missing previous challenge for an empty one, and lets that in
+    return Pow(difficulty, current, b"" if previous is None and as_reference else previous)

@@ -1,0 +1,216 @@
+"""What the service is told: the flags of the reference's program, checked before anything starts.
+
+Specified in protocol 01-post-tools, section 4.1. Exit codes are the recorded ones: 2 where an option's text is
+wrong, 1 where it names something that cannot be used.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import ssl
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from api.clients.k2pow import BACKOFF_S, PARALLELISM
+from api.edge import listen
+from protocol.params.post import MAINNET
+from protocol.post.proof import MAX_GROUPS, NONCES_PER_GROUP
+from prover.errors import DataError, UsageError
+
+RandomXMode = Literal["fast", "light"]
+MAX_NONCES = NONCES_PER_GROUP * MAX_GROUPS
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the node listens."""
+
+    url: str
+    host: str
+    port: int
+    secure: bool
+
+    @property
+    def target(self) -> str:
+        """As gRPC wants it."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Mutual TLS: PEM texts, and the name that the node's certificate must have."""
+
+    ca_cert: bytes
+    cert: bytes
+    key: bytes
+    domain: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PowServices:
+    """k2pow services that find the proofs of work."""
+
+    urls: tuple[str, ...]
+    parallelism: int = PARALLELISM
+    backoff_s: float = BACKOFF_S
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything but the identities."""
+
+    address: Address
+    tls: Tls | None = None
+    reconnect_interval_s: float = 5.0
+    max_retries: int | None = None
+    watch_pid: int | None = None
+    operator_address: listen.Address | None = None
+    min_num_units: int = MAINNET.min_num_units
+    max_num_units: int = MAINNET.max_num_units
+    k1: int = MAINNET.k1
+    k2: int = MAINNET.k2
+    pow_difficulty: bytes = MAINNET.pow_difficulty
+    scrypt_n: int = MAINNET.scrypt_n
+    scrypt_r: int = 1
+    scrypt_p: int = 1
+    threads: int = 1
+    pinned_cores: tuple[int, ...] = ()
+    nonces: int = 128
+    randomx_mode: RandomXMode | None = None
+    """None: nobody asked, so fast where memory allows."""
+    large_pages: bool = False
+    remote_pow: PowServices | None = None
+
+    @property
+    def full_randomx(self) -> bool:
+        """Whether the full data set is wanted: for a remote search only a single hash is checked here."""
+        return self.randomx_mode != "light" and self.remote_pow is None
+
+
+def read_address(text: str) -> Address:
+    """The node's address from its URL. Raises DataError: the recorded program ends with 1, not 2."""
+    expected = "expected http://HOST:PORT or https://HOST:PORT, the node's PoST listener"
+    if not text:
+        raise DataError(f"--address is empty, {expected}.")
+    scheme, separator, _ = text.partition("://")
+    if not separator:
+        raise DataError(f"--address {text!r} has no scheme, {expected}.")
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise DataError(f"--address {text!r}: {error}, {expected}.") from None
+    if scheme.lower() not in DEFAULT_PORTS:
+        raise DataError(f"--address {text!r} has the scheme {scheme!r}, {expected}.")
+    if not host:
+        raise DataError(f"--address {text!r} names no host, {expected}.")
+    if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username is not None:
+        raise DataError(f"--address {text!r} has more than host and port, {expected}.")
+    secure = scheme.lower() == "https"
+    return Address(text, host, DEFAULT_PORTS[scheme.lower()] if port is None else port, secure)
+
+
+def read_tls(ca_cert: Path | None, cert: Path | None, key: Path | None, domain: str | None) -> Tls | None:
+    """The three files of mutual TLS; None when none is given.
+
+    Raises UsageError when some are missing, DataError when a file cannot be read or does not belong to the others.
+    """
+    given = {"--ca-cert": ca_cert, "--cert": cert, "--key": key}
+    missing = [option for option, path in given.items() if path is None]
+    if len(missing) == len(given):
+        if domain is not None:
+            raise UsageError("--domain is given without --ca-cert, --cert and --key; they belong together.")
+        return None
+    if ca_cert is None or cert is None or key is None:
+        raise UsageError(f"--ca-cert, --cert and --key belong together; {' and '.join(missing)} missing.")
+    found = Tls(_read_file(ca_cert, "--ca-cert"), _read_file(cert, "--cert"), _read_file(key, "--key"), domain)
+    _check_tls(found, (ca_cert, cert, key))
+    return found
+
+
+def _read_file(path: Path, option: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{option} {path} cannot be read: {error.strerror}.") from None
+
+
+def _check_tls(tls: Tls, paths: tuple[Path, Path, Path]) -> None:
+    """Wrong files are named here; the connection would only say that it failed."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(cadata=tls.ca_cert.decode("ascii"))
+    except (ssl.SSLError, UnicodeDecodeError, ValueError):
+        raise DataError(f"--ca-cert {paths[0]} holds no certificate in PEM form.") from None
+    try:
+        context.load_cert_chain(paths[1], paths[2], password="")
+    except ssl.SSLError as error:
+        raise DataError(
+            f"--cert {paths[1]} and --key {paths[2]} are no certificate and its unencrypted key in PEM form: "
+            f"{error.reason or error}."
+        ) from None
+
+
+def check_security(address: Address, tls: Tls | None) -> list[str]:
+    """Whether scheme and certificates fit; sentences for the log. Raises DataError for https without them."""
+    if address.secure and tls is None:
+        raise DataError(f"--address {address.url} is https: give --ca-cert, --cert and --key.")
+    if not address.secure and tls is not None:
+        return [f"--address {address.url} is not https, so the certificates are not used and nothing is encrypted."]
+    return []
+
+
+def read_socket(text: str, option: str) -> listen.Address:
+    """IP address and port. Raises UsageError: a name is not enough, as in the recorded program."""
+    address = listen.parse_address(text, option)
+    try:
+        ipaddress.ip_address(address.host)
+    except ValueError:
+        raise UsageError(
+            f"{option} is {text!r}, expected an IP address and a port such as 127.0.0.1:50051 or [::1]:50051."
+        ) from None
+    return address
+
+
+def read_cores(text: str) -> tuple[int, ...]:
+    """Processor numbers from `a,b,c`. Raises UsageError."""
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isascii() and word.isdigit() for word in words):
+        raise UsageError(f"--pinned-cores is {text!r}, expected numbers of processors such as 0,1,2.")
+    return tuple(int(word) for word in words)
+
+
+def check_nonces(nonces: int) -> None:
+    """Raises UsageError; 0 is let through as in the recorded program, and fails at the first proof."""
+    if not 0 <= nonces <= MAX_NONCES or nonces % NONCES_PER_GROUP:
+        raise UsageError(f"--nonces is {nonces}, expected a multiple of {NONCES_PER_GROUP} up to {MAX_NONCES}.")
+
+
+def check_cores(cores: Sequence[int]) -> None:
+    """Raises DataError for a processor that a thread cannot be pinned to."""
+    if not cores:
+        return
+    if not hasattr(os, "sched_setaffinity"):
+        raise DataError("--pinned-cores: this system cannot pin threads to processors; use --threads.")
+    refused: list[tuple[int, str]] = []
+
+    def pin() -> None:  # in a thread of its own, which ends pinned
+        for core in cores:
+            try:
+                os.sched_setaffinity(0, {core})
+            except (OSError, ValueError, OverflowError) as error:
+                refused.append((core, str(getattr(error, "strerror", None) or error)))
+
+    thread = threading.Thread(target=pin, name="pin")
+    thread.start()
+    thread.join()
+    if refused:
+        core, why = refused[0]
+        there = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
+        raise DataError(f"--pinned-cores: no thread can be pinned to processor {core}: {why}. Here are {there}.")

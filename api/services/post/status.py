@@ -1,0 +1,237 @@
+"""What the operator sees: the recorded answer, the same in full as JSON, and a page in words.
+
+Specified in protocol 01-post-tools, section 4.3. With several identities the recorded form stands once for each,
+by node id; what went wrong is in the full form and in the words, for which the recorded form has no place.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from api.services.post.job import Identity, Progress
+from api.services.post.machine import Desk, Phase
+from api.services.post.options import Settings
+from api.services.post.reconnect import Reconnect
+from prover.post.proof.randomx_cache import State
+
+HASHES_SHOWN = {"none": "not in memory", "building": "being built", "light": "light mode", "full": "fast mode"}
+
+
+@dataclass(frozen=True, slots=True)
+class One:
+    """One identity as it is now."""
+
+    identity: Identity
+    desk: Desk
+    link: Reconnect
+    progress: Progress | None
+    """Of the proof in work, if it is this identity's."""
+    incomplete: Sequence[str]
+    """Files that are missing or short."""
+    read_errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """Everything that is shown."""
+
+    settings: Settings
+    identities: Sequence[One]
+    randomx: State
+    now: float
+    """On the clock of the desks and links."""
+    date: Callable[[float], str]
+    """A moment of that clock for people."""
+
+
+def recorded(one: One, settings: Settings) -> object:
+    """The answer of the recorded program."""
+    if one.desk.phase is Phase.IDLE:
+        return "Idle"
+    if one.desk.phase in (Phase.DONE, Phase.FAILED):
+        return "DoneProving"
+    progress = one.progress or Progress("preparing", 0, settings.nonces)
+    nonces = {"start": progress.first_nonce, "end": progress.end_nonce}
+    return {"Proving": {"nonces": nonces, "position": progress.position}}
+
+
+def recorded_json(board: Board) -> bytes:
+    """That of the only identity, or of all by node id."""
+    answers = {one.identity.metadata.node_id.hex(): recorded(one, board.settings) for one in board.identities}
+    return compact(next(iter(answers.values())) if len(answers) == 1 else answers)
+
+
+def compact(document: object) -> bytes:
+    """JSON without spaces."""
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def full_json(board: Board) -> bytes:
+    """Everything that the words say, for programs."""
+    document = {
+        "address": board.settings.address.url,
+        "randomx": board.randomx,
+        "identities": [_facts(one, board) for one in board.identities],
+    }
+    return (json.dumps(document) + "\n").encode()
+
+
+def _facts(one: One, board: Board) -> dict[str, Any]:
+    metadata, desk, link, progress = one.identity.metadata, one.desk, one.link, one.progress
+    fault, problem = desk.fault, link.problem
+    return {
+        "node_id": metadata.node_id.hex(),
+        "directory": str(one.identity.storage.path),
+        "num_units": metadata.num_units,
+        "status": recorded(one, board.settings),
+        "phase": desk.phase.value,
+        "challenge": desk.challenge.hex() if desk.challenge is not None else None,
+        "progress": None
+        if progress is None
+        else {
+            "phase": progress.phase,
+            "done": progress.done,
+            "total": progress.total,
+            "first_nonce": progress.first_nonce,
+            "end_nonce": progress.end_nonce,
+            "seconds_left": seconds_left(progress, board.now),
+        },
+        "last_error": None
+        if fault is None
+        else {"kind": fault.kind, "text": fault.text, "seconds_ago": round(board.now - fault.at, 1)},
+        "connected": link.connected_since is not None,
+        "connection_problem": None
+        if problem is None
+        else {"text": problem.text, "seconds_ago": round(board.now - problem.at, 1)},
+        "missing": list(one.incomplete),
+        "read_errors": one.read_errors,
+        "last_proof": None
+        if desk.last_made is None
+        else {"challenge": desk.last_made[1].hex(), "seconds_ago": round(board.now - desk.last_made[0], 1)},
+    }
+
+
+def seconds_left(progress: Progress, now: float) -> float | None:
+    """Of the pass, at the rate so far; None where it cannot be told."""
+    gone, made = now - progress.since, progress.done - progress.done_then
+    if progress.phase != "labels" or made <= 0 or gone <= 0:
+        return None
+    return round((progress.total - progress.done) * gone / made, 1)
+
+
+def rows(one: One, board: Board) -> list[tuple[str, str]]:
+    """Name and sentence, for one identity."""
+    metadata, desk, link = one.identity.metadata, one.desk, one.link
+    found = [
+        ("Identity", metadata.node_id.hex()),
+        ("Data", f"{one.identity.storage.path}, {metadata.num_units} units"),
+        ("Node", _connection(one, board)),
+        ("State", _state(one, board)),
+    ]
+    if desk.challenge is not None:
+        found.append(("Challenge", desk.challenge.hex()))
+    if desk.fault is not None:
+        found.append(("Last error", f"{board.date(desk.fault.at)}: {desk.fault.text}"))
+    if desk.last_made is not None:
+        when, challenge = desk.last_made
+        found.append(("Last proof", f"made {board.date(when)} for challenge {challenge.hex()}"))
+    if one.incomplete:
+        found.append(("Missing data", "; ".join(one.incomplete)))
+    if one.read_errors:
+        found.append(("Read errors", f"{one.read_errors} files could not be read to their end in the last proof"))
+    if link.problem is not None and link.connected_since is not None:
+        found.append(("Last break", f"{board.date(link.problem.at)}: {link.problem.text}"))
+    return found
+
+
+def _connection(one: One, board: Board) -> str:
+    link = one.link
+    if link.connected_since is not None:
+        return f"connected to {link.address} since {board.date(link.connected_since)}"
+    if link.problem is None:
+        return f"connecting to {link.address}"
+    tries = f", {link.attempts} attempts" if link.attempts else ""
+    return f"not connected to {link.address}{tries}: {link.problem.text}"
+
+
+def _state(one: One, board: Board) -> str:
+    desk = one.desk
+    since = f" since {board.date(desk.since)}"
+    match desk.phase:
+        case Phase.IDLE:
+            return "idle: waits for the node to ask for a proof"
+        case Phase.QUEUED:
+            return f"waiting{since}: the proof of another identity is being made"
+        case Phase.DONE:
+            return f"done{since}: the proof is ready for the node to fetch"
+        case Phase.FAILED:
+            return f"failed{since}: the node is told when it asks next, then a new request starts afresh"
+        case Phase.PROVING:
+            return f"proving{since}: {_progress(one, board)}"
+
+
+def _progress(one: One, board: Board) -> str:
+    progress = one.progress
+    if progress is None:
+        return "beginning"
+    nonces = f"nonces {progress.first_nonce} to {progress.end_nonce - 1}"
+    gone = max(board.now - progress.since, 1e-9)
+    match progress.phase:
+        case "preparing":
+            return "looking at the data"
+        case "randomx":
+            return "RandomX is being prepared for the proofs of work"
+        case "k2pow":
+            tried = f", {progress.hashes:,} hashes tried for the next ({progress.hashes / gone:,.0f}/s)"
+            return (
+                f"proofs of work for {nonces}: {progress.done} of {progress.total} found"
+                f"{tried if progress.hashes else ''}"
+            )
+        case "checking":
+            return "a proof is found and being checked"
+        case "labels":
+            share = progress.done / progress.total if progress.total else 1.0
+            rate = (progress.done - progress.done_then) * 16 / gone / 2**20
+            left = seconds_left(progress, board.now)
+            end = "" if left is None else f", at most {duration(left)} left of this pass"
+            return f"reading the data for {nonces}: {share:.1%}, {rate:,.0f} MiB/s{end}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def as_text(board: Board) -> bytes:
+    """The page in words, plain."""
+    parts = []
+    for one in board.identities:
+        parts.append("\n".join(f"{name + ':':14}{text}" for name, text in rows(one, board)))
+    parts.append(f"{'RandomX:':14}{HASHES_SHOWN[board.randomx]}")
+    return ("\n\n".join(parts) + "\n").encode()
+
+
+def as_html(board: Board) -> bytes:
+    """The page in words for browsers; it reloads itself."""
+    tables = []
+    for one in board.identities:
+        cells = "".join(
+            f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>" for name, text in rows(one, board)
+        )
+        tables.append(f"<table>{cells}</table>")
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8><meta http-equiv=refresh content=5>"
+        "<title>PoST service</title><style>body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;"
+        "max-width:56rem}table{margin-bottom:2rem}th{text-align:left;padding-right:2rem;vertical-align:top;"
+        "white-space:nowrap}td{word-break:break-word}</style><h1>PoST service</h1>"
+        f"{''.join(tables)}<p>RandomX: {HASHES_SHOWN[board.randomx]}</html>\n"
+    ).encode()

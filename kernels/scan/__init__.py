@@ -1,0 +1,1 @@
+"""The scan of a proving pass: AES over every label, with the processor's instructions or bit-sliced."""

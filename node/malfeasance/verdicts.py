@@ -1,0 +1,208 @@
+"""Whether a proof of malfeasance holds, and whom it convicts. Pure: what must be looked up or computed is asked for.
+
+A proof that does not hold is the fault of who sent it, so every refusal names its rule. A proof of version 1 convicts
+by two signatures over conflicting metadata, or by an activation that can be shown to be wrong; one of version 2 by two
+marriages. Protocol 03-encoding-and-types, section 4.9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from protocol.crypto.merkle import validate
+from protocol.crypto.signing import Domain
+from protocol.errors import ProtocolError
+from protocol.types.activation import ActivationTxV1, PostMetadataV1, PostV1
+from protocol.types.activation_v2 import MARRIAGES_LEAF, ActivationTxV2, MarriageCertificate
+from protocol.types.ids import AtxId, EdSignature, Hash32, NodeId
+from protocol.types.malfeasance import (
+    AtxProof,
+    AtxProofMsg,
+    BallotProof,
+    BallotProofMsg,
+    HareProof,
+    HareProofMsg,
+    InvalidPostIndexProof,
+    InvalidPrevATXProof,
+    MalfeasanceGossip,
+    MalfeasanceProof,
+    MarryProof,
+    ProofDoubleMarry,
+)
+
+Verify = Callable[[Domain, NodeId, bytes, EdSignature], bool]
+"""Whether an identity signed a message in a domain, with the network's prefix."""
+
+
+class InvalidProof(ProtocolError):
+    """The proof convicts nobody.
+
+    reason: invalid_proof (the messages do not conflict), invalid_signature, unknown_identity, commitment_unknown,
+    eligibility (gossip carries the relic), other_identity (a synced proof convicts another than was asked for);
+    of marriages same_atx, atx_signature, certificate_signature, certificate_proof, marriage_proof.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class PostQuestion:
+    """One label index of a proof of space, to be checked."""
+
+    node_id: NodeId
+    commitment_atx: AtxId
+    post: PostV1 | None
+    """None where the activation has none: the network asks nevertheless."""
+    metadata: PostMetadataV1
+    num_units: int
+    index: int
+    """The position among the proof's indices."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What has to be known beside a proof."""
+
+    verify: Verify
+    identity_exists: Callable[[NodeId], bool]
+    """Whether an activation of the identity is stored."""
+    commitment_of: Callable[[NodeId], AtxId | None]
+    """The commitment ATX of an identity's stored activations."""
+    is_index_invalid: Callable[[PostQuestion], bool]
+    """Whether the proof of space is wrong at the index."""
+
+
+def offender(proof: MalfeasanceProof, world: World) -> NodeId:
+    """Who is convicted by a proof of version 1. Raises InvalidProof."""
+    match proof.proof:
+        case AtxProof(messages):
+            return _equivocation(messages, Domain.ATX, world, lambda one: (one.inner.publish_epoch,))
+        case BallotProof(messages):
+            return _equivocation(messages, Domain.BALLOT, world, lambda one: (one.inner.layer,))
+        case HareProof(messages):
+            return _equivocation(messages, Domain.HARE, world, lambda one: (one.inner.layer, one.inner.round))
+        case InvalidPostIndexProof():
+            return _invalid_post(proof.proof, world)
+        case InvalidPrevATXProof():
+            return _invalid_previous(proof.proof, world)
+
+
+def gossip_offender(message: MalfeasanceGossip, world: World) -> NodeId:
+    """Who is convicted by a gossiped proof. Raises InvalidProof."""
+    if message.eligibility is not None:
+        raise InvalidProof("The gossiped proof carries an eligibility, which must be absent.", "eligibility")
+    return offender(message.proof, world)
+
+
+def synced_offender(asked: NodeId, proof: MalfeasanceProof, world: World) -> NodeId:
+    """Who is convicted by the proof that a peer sent for an identity: that identity. Raises InvalidProof."""
+    found = offender(proof, world)
+    if found != asked:
+        raise InvalidProof(f"The proof convicts {found.hex()}, asked for was {asked.hex()}.", "other_identity")
+    return found
+
+
+SignedMessage = AtxProofMsg | BallotProofMsg | HareProofMsg
+
+
+def _equivocation(
+    messages: Sequence[SignedMessage], domain: Domain, world: World, occasion: Callable[..., tuple[int, ...]]
+) -> NodeId:
+    first, second = messages
+    _require_identity(first.smesher_id, world)
+    for message in messages:
+        if not world.verify(domain, message.smesher_id, message.signed_bytes(), message.signature):
+            raise InvalidProof(f"{message.smesher_id.hex()} did not sign the message.", "invalid_signature")
+    if first.smesher_id != second.smesher_id:
+        raise InvalidProof("The two messages are of two identities.", "invalid_proof")
+    if occasion(first) != occasion(second):
+        raise InvalidProof("The two messages are of different epochs, layers or rounds.", "invalid_proof")
+    if first.inner.msg_hash == second.inner.msg_hash:
+        raise InvalidProof("The two messages are the same.", "invalid_proof")
+    return first.smesher_id
+
+
+def _invalid_post(proof: InvalidPostIndexProof, world: World) -> NodeId:
+    atx = proof.atx
+    _require_signature(atx, world)
+    commitment = atx.inner.challenge.commitment_atx or world.commitment_of(atx.smesher_id)
+    if commitment is None:
+        raise InvalidProof(f"The commitment ATX of {atx.smesher_id.hex()} is not known.", "commitment_unknown")
+    nipost = atx.inner.nipost
+    if nipost is None or nipost.post_metadata is None:  # the reference crashes here
+        raise InvalidProof("The activation has no proof of space that could be wrong.", "invalid_proof")
+    question = PostQuestion(
+        atx.smesher_id, commitment, nipost.post, nipost.post_metadata, atx.inner.num_units, proof.invalid_index
+    )
+    if not world.is_index_invalid(question):
+        raise InvalidProof(f"The proof of space is right at index {proof.invalid_index}.", "invalid_proof")
+    return atx.smesher_id
+
+
+def _invalid_previous(proof: InvalidPrevATXProof, world: World) -> NodeId:
+    first, second = proof.atx1, proof.atx2
+    _require_identity(first.smesher_id, world)
+    _require_signature(first, world)
+    _require_signature(second, world)
+    if first.smesher_id != second.smesher_id:
+        raise InvalidProof("The two activations are of two identities.", "invalid_proof")
+    if first.id() == second.id():
+        raise InvalidProof("The two activations are the same.", "invalid_proof")
+    if first.inner.challenge.prev_atx != second.inner.challenge.prev_atx:
+        raise InvalidProof("The two activations have different previous ones.", "invalid_proof")
+    return first.smesher_id
+
+
+def _require_identity(node_id: NodeId, world: World) -> None:
+    if not world.identity_exists(node_id):
+        raise InvalidProof(f"No activation of {node_id.hex()} is known.", "unknown_identity")
+
+
+def _require_signature(atx: ActivationTxV1, world: World) -> None:
+    if not world.verify(Domain.ATX, atx.smesher_id, atx.signed_bytes(), atx.signature):
+        raise InvalidProof(f"{atx.smesher_id.hex()} did not sign the activation.", "invalid_signature")
+
+
+# ---- marriages ----
+
+
+def double_marriage_offender(proof: ProofDoubleMarry, verify: Verify) -> NodeId:
+    """Who is convicted of having been married twice. Raises InvalidProof."""
+    first, second = proof.proofs
+    if first.atx_id == second.atx_id:
+        raise InvalidProof("Both marriages are in one activation.", "same_atx")
+    for marriage in proof.proofs:
+        check_marriage(marriage, proof.node_id, verify)
+    return proof.node_id
+
+
+def check_marriage(proof: MarryProof, node_id: NodeId, verify: Verify) -> None:
+    """Checks that an activation marries an identity. Raises InvalidProof."""
+    if not verify(Domain.ATX, proof.smesher_id, proof.atx_id, proof.signature):
+        raise InvalidProof(f"{proof.smesher_id.hex()} did not sign the activation.", "atx_signature")
+    if not verify(Domain.MARRIAGE, node_id, proof.smesher_id, proof.certificate_signature):
+        raise InvalidProof(f"{node_id.hex()} did not sign the certificate.", "certificate_signature")
+    if not _is_leaf(MARRIAGES_LEAF, proof.marriage_root, proof.marriage_proof, proof.atx_id):
+        raise InvalidProof("The marriages are not those of the activation.", "marriage_proof")
+    certificate = MarriageCertificate(proof.certificate_reference, proof.certificate_signature).root()
+    if not _is_leaf(proof.certificate_index, certificate, proof.certificate_proof, proof.marriage_root):
+        raise InvalidProof("The certificate is not among the marriages.", "certificate_proof")
+
+
+def _is_leaf(index: int, leaf: bytes, nodes: Sequence[Hash32], root: bytes) -> bool:
+    return validate((index,), (leaf,), nodes, root)
+
+
+def marriage_proof(atx: ActivationTxV2, index: int) -> MarryProof:
+    """The proof that an activation marries the identity with this certificate. Raises IndexError without it."""
+    certificate = atx.marriages[index]
+    return MarryProof(
+        atx_id=atx.id(),
+        marriage_root=Hash32(atx.marriages_root()),
+        marriage_proof=tuple(Hash32(node) for node in atx.marriages_proof()),
+        certificate_reference=certificate.reference_atx,
+        certificate_signature=certificate.signature,
+        certificate_index=index,
+        certificate_proof=tuple(Hash32(node) for node in atx.certificate_proof(index)),
+        smesher_id=atx.smesher_id,
+        signature=atx.signature,
+    )

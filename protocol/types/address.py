@@ -1,0 +1,173 @@
+"""The text of an address: bech32 with the network as its prefix. Also the addresses that are computed.
+
+An account's address is a hash of its template and the arguments with which it is spawned, so it is known before the
+account exists. The rules for reserved bytes, prefix and padding hold for text only: in bytes the ledger takes any 24.
+Protocol 07-vm-and-transactions, section 1.3; 03-encoding-and-types, section 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from protocol.codec.declare import NESTING, Codec, CodecError, Fault
+from protocol.crypto.hashing import hash32
+from protocol.errors import ProtocolError
+from protocol.types.ids import Address
+from protocol.types.templates import SpawnArguments, principal_address
+
+SIZE = 24
+RESERVED = 4
+"""Bytes at the start that are zero in every computed address."""
+HASH_SIZE = SIZE - RESERVED
+
+NETWORKS = {"mainnet": "sm", "testnet": "stest", "fastnet": "stest", "standalone": "standalone"}
+"""The prefix of addresses, by network."""
+
+_ALPHABET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+_VALUES = {character: value for value, character in enumerate(_ALPHABET)}
+_GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
+_CHECKSUM_SIZE = 6
+_MIN_TEXT = 2 + _CHECKSUM_SIZE
+"""One character of prefix, the separator, the checksum."""
+
+
+class AddressError(ProtocolError):
+    """A text that is no address of this network.
+
+    reason: bech32, wrong_length, wrong_network, missing_reserved_space.
+    """
+
+
+def generate(data: bytes) -> Address:
+    """The address that holds the last 20 bytes of `data`, left-aligned behind the reserved ones."""
+    return Address((bytes(RESERVED) + data[-HASH_SIZE:]).ljust(SIZE, b"\0"))
+
+
+def principal(template: Address, arguments: SpawnArguments, *, as_reference: bool = False) -> Address:
+    """The address of the account that a template makes of spawn arguments. Raises CodecError.
+
+    as_reference: arguments that have no encoding get the hash of what was written before the fault, as there.
+    """
+    try:
+        return principal_address(template, arguments)
+    except CodecError:
+        if not as_reference:
+            raise
+    codec: Codec[Any] = arguments.codec
+    written: list[bytes] = []
+    try:
+        codec.writer()(arguments, written.append, NESTING)
+    except Fault:
+        pass
+    return Address(bytes(RESERVED) + hash32(template, *written)[-HASH_SIZE:])
+
+
+def is_empty(address: bytes) -> bool:
+    """Whether all bytes behind the reserved ones are zero; those are not looked at."""
+    return not any(address[RESERVED:])
+
+
+def to_text(address: bytes, hrp: str) -> str:
+    """The address with the prefix of a network. Raises AddressError (wrong_length) unless it has 24 bytes."""
+    if len(address) != SIZE:
+        raise AddressError(f"The address has {len(address)} bytes, expected {SIZE}.", "wrong_length")
+    groups = _to_groups(address)
+    checksum = _checksum([*_expanded(hrp), *groups, *bytes(_CHECKSUM_SIZE)]) ^ 1
+    groups += [checksum >> 5 * (_CHECKSUM_SIZE - 1 - place) & 31 for place in range(_CHECKSUM_SIZE)]
+    return f"{hrp}1{''.join(_ALPHABET[group] for group in groups)}"
+
+
+def from_text(text: str, hrp: str) -> Address:
+    """The address in a text, which must be one of the network with this prefix.
+
+    Padding bits and a 25th byte are not looked at, as the network does not. Raises AddressError, for the first of:
+    bech32 (syntax or checksum), wrong_length, wrong_network, missing_reserved_space.
+    """
+    found_hrp, groups = _decode(text)
+    data = _from_groups(groups)
+    if len(data) != SIZE + 1:
+        raise AddressError(
+            f"The address {_shown(text)} has {len(groups)} characters between prefix and checksum, expected "
+            f"{-(-SIZE * 8 // 5)}: it is no address of an account.",
+            "wrong_length",
+        )
+    if found_hrp != hrp:
+        raise AddressError(
+            f"The address {_shown(text)} begins with {found_hrp!r}, but addresses of this network begin with {hrp!r}: "
+            "it belongs to another network.",
+            "wrong_network",
+        )
+    if any(data[:RESERVED]):
+        raise AddressError(
+            f"The address {_shown(text)} has a set bit in its first {RESERVED} bytes, which must be zero: no account "
+            "has this address.",
+            "missing_reserved_space",
+        )
+    return Address(data[:SIZE])
+
+
+# ---- bech32 ----
+
+
+def _decode(text: str) -> tuple[str, list[int]]:
+    """Prefix and groups of five bits, without the checksum. Any length is taken."""
+
+    def refuse(why: str) -> AddressError:
+        return AddressError(f"{_shown(text)} is no address: {why}.", "bech32")
+
+    if len(text) < _MIN_TEXT:
+        raise refuse(f"it has {len(text)} characters, too few for a prefix and a checksum")
+    if wrong := next((character for character in text if not "!" <= character <= "~"), None):
+        raise refuse(f"it holds the character {wrong!r}")
+    lower = text.lower()
+    if text not in (lower, text.upper()):
+        raise refuse("upper-case and lower-case letters are mixed")
+    hrp, separator, symbols = lower.rpartition("1")
+    if not separator or not hrp:
+        raise refuse('a prefix with a "1" behind it, such as "sm1", is missing')
+    if len(symbols) < _CHECKSUM_SIZE:
+        raise refuse(f'the checksum of {_CHECKSUM_SIZE} characters behind the last "1" is cut')
+    if wrong := next((symbol for symbol in symbols if symbol not in _VALUES), None):
+        raise refuse(f"the character {wrong!r} is never used behind the prefix")
+    groups = [_VALUES[symbol] for symbol in symbols]
+    if _checksum([*_expanded(hrp), *groups]) != 1:
+        raise refuse("its checksum does not fit, so at least one character is mistyped, missing or too many")
+    return hrp, groups[:-_CHECKSUM_SIZE]
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 80 else text[:80] + "…")
+
+
+def _expanded(hrp: str) -> list[int]:
+    codes = hrp.encode()
+    return [code >> 5 for code in codes] + [0] + [code & 31 for code in codes]
+
+
+def _checksum(values: Sequence[int]) -> int:
+    """The remainder of the code: 1 where the values end in their checksum."""
+    remainder = 1
+    for value in values:
+        top = remainder >> 25
+        remainder = (remainder & 0x1FFFFFF) << 5 ^ value
+        for place, factor in enumerate(_GENERATOR):
+            if top >> place & 1:
+                remainder ^= factor
+    return remainder
+
+
+def _to_groups(data: bytes) -> list[int]:
+    """Groups of five bits, the last one filled up with zero bits."""
+    count = -(-len(data) * 8 // 5)
+    number = int.from_bytes(data, "big") << count * 5 - len(data) * 8
+    return [number >> 5 * (count - 1 - place) & 31 for place in range(count)]
+
+
+def _from_groups(groups: Sequence[int]) -> bytes:
+    """Bytes, the last one filled up with zero bits."""
+    size = -(-len(groups) * 5 // 8)
+    number = 0
+    for group in groups:
+        number = number << 5 | group
+    return (number << size * 8 - len(groups) * 5).to_bytes(size, "big")

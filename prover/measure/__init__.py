@@ -1,0 +1,1 @@
+"""How fast this machine works: what `profile` and `poet bench` print."""

@@ -1,0 +1,1 @@
+"""What a PoET server keeps and decides: rounds, registrations, records, and the worker beside it."""

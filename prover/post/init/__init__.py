@@ -1,0 +1,1 @@
+"""Filling a data directory: what it needs (a plan), the run, the VRF nonce, and scrypt N from stored labels."""

@@ -1,0 +1,483 @@
+"""Joins the parts of a split initialisation: looks, decides (`merge_plan`), compares, places, and only then removes.
+
+At any instant every label is in a source or, under its final name, in the destination. New content is made
+under a temporary name that no program takes for data, flushed, and renamed. smesher.json follows the last
+data file, the metadata everything else; until then `.merge.json` says whose labels the destination holds. A
+source's file goes when the destination's is on stable storage and was compared; its metadata goes last. So the
+same call, repeated after any interruption, ends with the same result. Specified in protocol 01-post-tools, section 3.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from protocol.post.rules import LABEL_SIZE, commitment
+from prover.errors import DataError, EnvironmentFault, Interrupted
+from prover.post import check as pos
+from prover.post import directory as storage
+from prover.post import identity as identity_file
+from prover.post import metadata as metadata_file
+from prover.post import record as record_file
+from prover.post.directory import Storage
+from prover.post.init import scrypt_n
+from prover.post.init.plan import strangers
+from prover.post.init.scrypt_n import Label32
+from prover.post.layout import file_number
+from prover.post.merge import files as on_disk
+from prover.post.merge import plan as planning
+from prover.post.merge import small
+from prover.post.merge.plan import DataFile, Directory, FilePlan, How, MergePlan, Mode
+from prover.post.metadata import PostMetadata
+
+COPY_BYTES = 32 << 20
+SYNC_BYTES = 64 << 20
+"""What may wait to be written at most, so that a stop never waits long for the disk."""
+
+SPARE_BYTES = 1 << 20
+"""Room on each disk beside the labels: small files and what the file system needs for itself."""
+
+_PROBE = ".merge.probe"
+
+Phase = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+"""(what is done, its labels) -> a context that takes the labels done so far."""
+
+
+@contextmanager
+def _silent(what: str, labels: int) -> Iterator[Callable[[int], None]]:
+    yield lambda done: None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a merge has done, and what the destination holds now."""
+
+    metadata: PostMetadata
+    scrypt_n: int | None
+    files: int
+    """Data files with labels in the destination."""
+    labels: int
+    bytes_copied: int
+    linked: int
+    """Files that got a hard link or a link."""
+    moved: int
+    """Files that were renamed."""
+    removed: int
+    """Names of data files that were removed from the sources."""
+    missing: tuple[range, ...]
+    incomplete: tuple[int, ...]
+
+
+class Merge:
+    """One merge of `sources` into the directory `into`.
+
+    `run` raises UsageError, DataError or EnvironmentFault before anything was changed when the parts do not
+    belong together, are damaged, or do not fit; Interrupted when `stop` says so. `label32` is called where a
+    nonce's value is not known, and to check what is.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Path],
+        into: Path,
+        *,
+        label32: Label32,
+        mode: Mode = Mode.LINK,
+        asked_scrypt_n: int | None = None,
+        stop: Callable[[], bool] = lambda: False,
+        note: Callable[[str], None] = lambda message: None,
+        phase: Phase = _silent,
+    ) -> None:
+        on_disk.check_places(sources, into)
+        self._sources = [Storage(path.resolve()) for path in sources]
+        self._into = Storage(into.resolve())
+        self._label32 = functools.cache(label32)
+        self._mode = mode
+        self._asked = asked_scrypt_n
+        self._stop = stop
+        self._note = note
+        self._phase = phase
+        self._copied = 0
+        self._linked = 0
+        self._moved = 0
+        self._removed = 0
+
+    def run(self) -> Outcome:
+        """Does all of it; see the class for what it raises."""
+        with ExitStack() as locks:
+            for source in self._sources:
+                # nobody writes to what cannot be written, and its lock file could not be made
+                if self._mode is Mode.MOVE or os.access(source.path, os.W_OK):
+                    locks.enter_context(source.lock())
+            existed = self._into.exists()
+            if existed:
+                locks.enter_context(self._into.lock())
+                self._clean()
+            sources, into = self._look()
+            plan = planning.decide(sources, into, self._mode, self._joined(sources, into), self._asked)
+            for note in plan.notes:
+                self._note(note)
+            self._note_rest()
+            self._check_machine(plan, sources)
+            self._compare_all(plan)
+            known_n, nonce, value = self._nonce(plan, [into, *sources])
+            metadata = small.merged_metadata(plan.common, [into, *sources], nonce, value)
+            if not existed:
+                self._into.create()
+                locks.enter_context(self._into.lock())
+                self._check_still_empty()
+            self._begin(plan, [into, *sources], metadata, known_n)
+            self._place_all(plan)
+            self._write_small(plan, [into, *sources], metadata, known_n)
+            if self._mode is Mode.MOVE:
+                self._empty(plan, sources)
+            return self._outcome(plan, metadata, known_n)
+
+    # -- looking ----------------------------------------------------------------------------------------
+
+    def _look(self) -> tuple[list[Directory], Directory]:
+        roots = [(str(source.path), source.path.stat().st_dev) for source in self._sources]
+        sources = [on_disk.read_directory(source, roots, self._into.path) for source in self._sources]
+        if not self._into.exists():
+            place = on_disk.nearest_directory(self._into.path)
+            return sources, Directory(str(self._into.path), place.stat().st_dev)
+        into = on_disk.read_directory(self._into, [], self._into.path)
+        return sources, into
+
+    def _clean(self) -> None:
+        """Removes what an interrupted merge left: copies and links under temporary names, never the only ones."""
+        places = {self._into.path, *(Path(target).parent for target in self._link_targets())}
+        for place in (one for one in places if one.is_dir()):
+            with storage.explained(place, "read the directory"):
+                for name in os.listdir(place):
+                    match = on_disk.TEMPORARY.fullmatch(name)
+                    if match and name == on_disk.temporary_name(match[1], place, self._into.path):
+                        with storage.explained(place / name, "delete"):
+                            (place / name).unlink()
+
+    def _link_targets(self) -> list[str]:
+        with storage.explained(self._into.path, "read the directory"):
+            return [
+                os.path.realpath(entry.path)
+                for entry in os.scandir(self._into.path)
+                if file_number(entry.name) is not None and entry.is_symlink()
+            ]
+
+    def _joined(self, sources: Sequence[Directory], into: Directory) -> set[tuple[str, str]]:
+        """Pairs of directories on one disk between which files can be linked (or renamed, to be moved)."""
+        pairs: dict[tuple[str, str], DataFile] = {}
+        for source in sources:
+            for number, file in source.files.items():
+                ours = into.files.get(number)
+                places = {(into.path, into.device)}
+                if ours is not None and ours.is_link:
+                    places.add((os.path.dirname(ours.target), ours.device))
+                for place, device in places:
+                    if file.there and file.device == device:
+                        pairs.setdefault((os.path.dirname(file.target), place), file)
+        if self._mode is Mode.COPY:
+            return set()
+        return {pair for pair, file in pairs.items() if self._can_join(file, pair[1])}
+
+    def _can_join(self, file: DataFile, place: str) -> bool:
+        probe = on_disk.nearest_directory(Path(place)) / _PROBE
+        try:
+            probe.unlink(missing_ok=True)
+            if self._mode is Mode.MOVE:
+                trial = Path(file.target).parent / _PROBE
+                os.close(os.open(trial, os.O_WRONLY | os.O_CREAT, storage.FILE_MODE))
+                try:
+                    os.rename(trial, probe)
+                finally:
+                    trial.unlink(missing_ok=True)
+            else:
+                os.link(file.target, probe)
+            probe.unlink()
+        except OSError:
+            return False
+        return True
+
+    def _note_rest(self) -> None:
+        for one in (*self._sources, *([self._into] if self._into.exists() else [])):
+            names = one.names()
+            for name in strangers(names):
+                self._note(
+                    f"{one.path / name} looks like a data file to other programs, but is none: it was not read, "
+                    "counted or changed."
+                )
+            if pos.FINDINGS_NAME in names and one is not self._into:
+                self._note(
+                    f"{one.path} has findings of an earlier verification ({pos.FINDINGS_NAME}), which are not carried "
+                    "over: run `smesher verify` on the merged data."
+                )
+
+    def _check_machine(self, plan: MergePlan, sources: Sequence[Directory]) -> None:
+        """Raises EnvironmentFault when something cannot be written or does not fit."""
+        if self._into.exists():
+            self._into.check_writable([metadata_file.FILE_NAME])
+        if self._mode is Mode.MOVE:
+            for source in self._sources:
+                source.check_writable([])
+        short = []
+        for size, place in plan.needed().values():
+            free = on_disk.free_bytes(Path(place))
+            if size + SPARE_BYTES > free:
+                short.append(
+                    f"the disk of {place} has {free} bytes free ({free / 2**30:.2f} GiB), {size + SPARE_BYTES} are "
+                    f"needed ({(size + SPARE_BYTES) / 2**30:.2f} GiB)"
+                )
+        if short:
+            raise EnvironmentFault(
+                f"There is not enough room: {'; '.join(short)}. Nothing was changed. Free some space, or put links to "
+                "files on other disks into the destination."
+            )
+
+    # -- comparing --------------------------------------------------------------------------------------
+
+    def _compare_all(self, plan: MergePlan) -> None:
+        if not plan.labels_to_compare:
+            return
+        done = 0
+        with self._phase("comparing", plan.labels_to_compare) as progress:
+            for one in plan.files:
+                for other in one.compare:
+                    labels = min(one.chosen.labels, other.labels)
+                    self._compare(one.chosen.target, other.target, labels, _from(done, progress))
+                    done += labels
+
+    def _compare(self, first: str, second: str, labels: int, progress: Callable[[int], None]) -> None:
+        size = labels * LABEL_SIZE
+        with (
+            storage.explained(Path(first), "read"),
+            open(first, "rb", buffering=0) as one,
+            open(second, "rb", buffering=0) as two,
+        ):
+            position = 0
+            while position < size:
+                self._check_stop()
+                wanted = min(on_disk.READ_BYTES, size - position)
+                left, right = on_disk.read_exactly(one, wanted), on_disk.read_exactly(two, wanted)
+                if left != right:
+                    at = position + on_disk.first_difference(left, right)
+                    raise DataError(
+                        f"{first} and {second} differ from byte {at} on (label {at // LABEL_SIZE} of the file), though "
+                        "both should hold the same labels. No source was changed. Run `smesher verify` on both "
+                        "directories to see which one is damaged, then `smesher repair` it or leave it out."
+                    )
+                position += wanted
+                progress(position // LABEL_SIZE)
+
+    # -- the nonce and scrypt N -------------------------------------------------------------------------
+
+    def _nonce(self, plan: MergePlan, directories: Sequence[Directory]) -> tuple[int | None, int | None, bytes | None]:
+        """scrypt N, where it is known; the best nonce of all parts and its value."""
+        key = commitment(plan.common.node_id, plan.common.commitment_atx_id)
+        found = small.nonces(directories)
+        n = plan.scrypt_n
+        unsure = [one for one in (self._into, *self._sources) if self._without_record(one, directories)]
+        if n is not None:
+            for one in unsure:
+                scrypt_n.confirm(key, scrypt_n.samples(one, plan.layout), n, self._label32, str(one.path))
+        elif small.must_recompute(found):
+            samples = [(scrypt_n.samples(one, plan.layout), one) for one in unsure]
+            stored, place = next(((some, one) for some, one in samples if some), ([], self._into))
+            n = scrypt_n.find(key, stored, self._label32, str(place.path))
+            self._note(f"scrypt N is not recorded; stored labels say {n}.")
+        known = n
+        label = None if known is None else lambda index: self._label32(key, index, known)
+        chosen = small.choose_nonce(found, label)
+        if chosen is None:
+            return n, None, None
+        index, value, wrong = chosen
+        for nonce in wrong:
+            self._note(f"The NonceValue given for label {nonce} is not that label: the recomputed value was used.")
+        return n, index, value
+
+    @staticmethod
+    def _without_record(one: Storage, directories: Sequence[Directory]) -> bool:
+        """Whether a directory has labels whose scrypt N is written nowhere."""
+        return any(
+            directory.path == str(one.path)
+            and directory.record is None
+            and any(f.labels for f in directory.files.values())
+            for directory in directories
+        )
+
+    # -- placing ----------------------------------------------------------------------------------------
+
+    def _check_still_empty(self) -> None:
+        if self._into.data_files() or self._into.read_small(metadata_file.FILE_NAME) is not None:
+            raise DataError(f"{self._into.path} was filled by another program just now. Run the same command again.")
+
+    def _begin(self, plan: MergePlan, directories: Sequence[Directory], metadata: PostMetadata, n: int | None) -> None:
+        """Notes what has to be known when the merge is resumed and some files have left their sources."""
+        into = directories[0]
+        if into.metadata is None and into.begun is None:
+            self._into.replace(on_disk.BEGUN_NAME, metadata_file.encode(plan.common).encode())
+        self._write_record(plan, directories, metadata, n)
+
+    def _place_all(self, plan: MergePlan) -> None:
+        done = 0
+        with self._phase("merging", plan.labels_to_place) if plan.labels_to_place else _silent("", 0) as progress:
+            for one in plan.files:
+                self._check_stop()
+                self._place(one, _from(done, progress))
+                if one.how is not How.KEEP:
+                    done += one.chosen.labels
+                    progress(done)
+                if one.cut:
+                    self._cut(one)
+                if one.remove:
+                    on_disk.sync(one.final)
+                    for file in one.remove:
+                        self._remove(file, one.final)
+        for file in plan.discard:
+            self._remove(file, "")
+
+    def _place(self, one: FilePlan, progress: Callable[[int], None]) -> None:
+        if one.how is How.KEEP:
+            return
+        temporary = on_disk.temporary(one, self._into.path)
+        copied = one.how is How.COPY
+        with storage.explained(Path(one.final), "write"):
+            if one.how is How.SYMLINK:
+                os.symlink(one.chosen.target, temporary)
+                self._linked += 1
+            elif one.how is How.LINK:
+                copied = not on_disk.tried(os.link, one.chosen.target, temporary)
+                self._linked += not copied
+            elif one.how is How.RENAME:
+                on_disk.sync(one.chosen.target)
+                copied = not on_disk.tried(os.rename, one.chosen.target, one.final)
+                self._moved += not copied
+        if copied:
+            if one.how is not How.COPY:  # links were possible a moment ago; the room was not counted
+                self._check_room(one)
+            self._copy(one, temporary, progress)
+        with storage.explained(Path(one.final), "write"):
+            if copied or one.how is not How.RENAME:
+                if one.how is not How.SYMLINK:
+                    on_disk.sync(temporary)
+                os.replace(temporary, one.final)
+            on_disk.sync_directory(os.path.dirname(one.final))
+            if one.how is How.RENAME and not copied:
+                on_disk.sync_directory(os.path.dirname(one.chosen.target))
+
+    def _check_room(self, one: FilePlan) -> None:
+        size, free = one.chosen.labels * LABEL_SIZE + SPARE_BYTES, on_disk.free_bytes(Path(one.final).parent)
+        if size > free:
+            raise EnvironmentFault(
+                f"{one.chosen.target} cannot be linked to {one.final} and has to be copied: {size} bytes are needed, "
+                f"{free} are free. Free some space, then run the same command again; what was done is kept."
+            )
+
+    def _copy(self, one: FilePlan, temporary: str, progress: Callable[[int], None]) -> None:
+        try:
+            self._copy_labels(one.chosen.target, temporary, one.chosen.labels * LABEL_SIZE, progress)
+            if self._mode is Mode.MOVE:
+                self._compare(one.chosen.target, temporary, one.chosen.labels, lambda now: None)
+        except Exception:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+
+    def _copy_labels(self, source: str, temporary: str, size: int, progress: Callable[[int], None]) -> None:
+        with ExitStack() as stack:
+            stack.enter_context(storage.explained(Path(temporary), f"copy {source} to"))
+            reading = os.open(source, os.O_RDONLY)
+            stack.callback(os.close, reading)
+            writing = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, storage.FILE_MODE)
+            stack.callback(os.close, writing)
+            position, flushed, inside = 0, 0, True
+            while position < size:
+                self._check_stop()
+                count, inside = on_disk.copy_some(reading, writing, min(COPY_BYTES, size - position), inside)
+                if not count:
+                    raise DataError(f"{source} became shorter while it was copied. Is another program writing to it?")
+                position += count
+                self._copied += count
+                if position - flushed >= SYNC_BYTES:
+                    os.fsync(writing)
+                    flushed = position
+                progress(position // LABEL_SIZE)
+            os.fsync(writing)
+            if hasattr(os, "posix_fadvise"):  # what is compared next shall come from the disk
+                os.posix_fadvise(writing, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def _cut(self, one: FilePlan) -> None:
+        with storage.explained(Path(one.final), "shorten"):
+            os.truncate(one.final, one.chosen.labels * LABEL_SIZE)
+            on_disk.sync(one.final)
+
+    # -- small files, and emptying the sources ----------------------------------------------------------
+
+    def _write_small(
+        self, plan: MergePlan, directories: Sequence[Directory], metadata: PostMetadata, n: int | None
+    ) -> None:
+        if plan.identity is not None:
+            self._into.create_secret(identity_file.FILE_NAME, plan.identity)
+        self._write_record(plan, directories, metadata, n)
+        self._replace(metadata_file.FILE_NAME, metadata_file.encode(metadata))
+        if self._into.read_small(on_disk.BEGUN_NAME) is not None:
+            self._into.remove(on_disk.BEGUN_NAME)
+
+    def _write_record(
+        self, plan: MergePlan, directories: Sequence[Directory], metadata: PostMetadata, n: int | None
+    ) -> None:
+        if n is not None:
+            record = small.merged_record(n, directories, plan, metadata.last_position, storage.boot_id())
+            self._replace(record_file.FILE_NAME, record_file.encode(record))
+
+    def _replace(self, name: str, text: str) -> None:
+        data = text.encode()
+        if self._into.read_small(name) != data:
+            self._into.replace(name, data)
+
+    def _empty(self, plan: MergePlan, sources: Sequence[Directory]) -> None:
+        """Removes the small files of the sources; the metadata last, since without it a source is none."""
+        for source, found in zip(self._sources, sources):
+            for name, there in (
+                (identity_file.FILE_NAME, found.identity is not None),
+                (record_file.FILE_NAME, found.record is not None),
+                (metadata_file.FILE_NAME, found.metadata is not None),
+            ):
+                if there:
+                    source.remove(name)
+
+    def _remove(self, file: DataFile, final: str) -> None:
+        """Removes a source's name, and the content of a link that lies in a source."""
+        with storage.explained(Path(file.path), "delete"):
+            if file.is_link and file.inside and file.target != final:
+                on_disk.unlink(file.target)
+            if on_disk.unlink(file.path):
+                self._removed += 1
+            on_disk.sync_directory(os.path.dirname(file.path))
+
+    def _check_stop(self) -> None:
+        if self._stop():
+            raise Interrupted("Stopped; nothing is lost. Run the same command again to go on.")
+
+    def _outcome(self, plan: MergePlan, metadata: PostMetadata, n: int | None) -> Outcome:
+        held = [one.chosen.labels for one in plan.files if one.chosen.labels]
+        return Outcome(
+            metadata=metadata,
+            scrypt_n=n,
+            files=len(held),
+            labels=sum(held),
+            bytes_copied=self._copied,
+            linked=self._linked,
+            moved=self._moved,
+            removed=self._removed,
+            missing=plan.missing,
+            incomplete=plan.incomplete,
+        )
+
+
+def _from(before: int, progress: Callable[[int], None]) -> Callable[[int], None]:
+    """Progress of a part, after `before` labels of the parts before it."""
+    return lambda done: progress(before + done)

@@ -1,0 +1,492 @@
+"""`info`, `verify` and `repair` from outside, on small sets whose right bytes are known."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kernels.labels import cpu
+from prover.post import check as pos
+from prover.post.metadata import encode
+from tests.support import cli
+from tests.support.cli import ATX_ID, NODE_ID, Job, Result, smesher, snapshot
+from tests.vector_cases.harness import Context
+
+JOB = Job(units=5, labels_per_unit=100, max_file_size=2048)  # files of 128 labels, the last of 116
+FILES = 4
+FINDINGS = "smesher-findings.json"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    """Children find the kernels compiled."""
+    cpu.warm_up()
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Path:
+    """A complete set of `JOB`."""
+    return JOB.make(tmp_path / "post")
+
+
+def verify(directory: Path, *more: object) -> Result:
+    """`verify --json`."""
+    return smesher("verify", directory, "--json", *more)
+
+
+def bad_labels(result: Result) -> list[tuple[str, int]]:
+    """File and byte offset of each bad label that a command named."""
+    return [(event["file"], event["offset"]) for event in result.named("bad_label")]
+
+
+def findings_of(directory: Path) -> list[tuple[str, int]]:
+    """File and byte offset of each bad label in the findings beside the data."""
+    document = json.loads((directory / FINDINGS).read_text())
+    return [(bad["File"], bad["Offset"]) for bad in document["BadLabels"]]
+
+
+def nonce_of(directory: Path) -> int | None:
+    return cli.metadata_of(directory).nonce
+
+
+# == info ======================================================================================================
+
+
+def test_info_on_complete_data(filled: Path) -> None:
+    before = snapshot(filled)
+    said = smesher("info", filled, "--json").ok().last
+    metadata = JOB.metadata()
+    assert metadata.nonce_value is not None
+    expected = {
+        "event": "done",
+        "node_id": NODE_ID,
+        "commitment_atx_id": ATX_ID,
+        "labels_per_unit": 100,
+        "num_units": 5,
+        "max_file_size": 2048,
+        "scrypt_n": 2,
+        "nonce": metadata.nonce,
+        "nonce_value": metadata.nonce_value.hex(),
+        "last_position": None,
+        "labels": 500,
+        "total_labels": 500,
+        "bytes": 8000,
+        "total_bytes": 8000,
+        "status": "completed",
+        "complete": True,
+        "files": FILES,
+        "incomplete_files": [],
+        "surplus_files": [],
+        "problems": [],
+    }
+    assert {key: said[key] for key in expected} == expected
+    smesher("info", filled).ok().refused(0, NODE_ID, ATX_ID, "500", metadata.nonce, "complete")
+    assert snapshot(filled) == before
+
+
+def test_info_says_what_is_missing(filled: Path) -> None:
+    os.truncate(filled / "postdata_1.bin", 165)
+    (filled / "postdata_3.bin").unlink()
+    with (filled / "postdata_2.bin").open("ab") as file:
+        file.write(b"surplus")
+    (filled / "postdata_9.bin").write_bytes(bytes(32))
+    (filled / "postdata_001.bin").write_bytes(bytes(32))
+    said = smesher("info", filled, "--json").ok().last
+    assert said["labels"] == 128 + 10 + 128
+    assert (said["complete"], said["status"]) == (False, "started")
+    assert said["incomplete_files"] == [
+        {"file": "postdata_1.bin", "bytes": 165, "expected": 2048},
+        {"file": "postdata_3.bin", "bytes": 0, "expected": 116 * 16},
+    ]
+    assert said["surplus_files"] == [
+        {"file": "postdata_2.bin", "bytes": 2055, "expected": 2048},
+        {"file": "postdata_9.bin", "bytes": 32, "expected": 0},
+    ]
+    text = smesher("info", filled).ok().text
+    for fact in ("postdata_1.bin", "postdata_3.bin", "postdata_2.bin", "postdata_9.bin", "postdata_001.bin", "init"):
+        assert fact in text
+
+
+def test_info_names_what_does_not_fit(filled: Path) -> None:
+    (filled / "identity.key").write_text("no key at all")
+    cli.damage(filled, "postdata_0.bin", 5)
+    verify(filled, "--fraction", 100)
+    cli.edit_metadata(filled, lambda text: encode(replace(JOB.metadata(), nonce_value=b"\xff" * 16)))
+    problems = " ".join(smesher("info", filled, "--json").ok().last["problems"])
+    assert "identity.key" in problems
+    assert FINDINGS in problems and "repair" in problems
+    assert "nonce" in problems
+
+
+def test_info_without_record(tmp_path: Path) -> None:
+    directory = JOB.make(tmp_path / "post", record=False)
+    assert smesher("info", directory, "--json").ok().last["scrypt_n"] is None
+    smesher("info", directory).ok().refused(0, "not recorded")
+
+
+@pytest.mark.parametrize("command", ["info", "verify", "repair", "nonce"])
+def test_directories_that_are_none(tmp_path: Path, command: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("x")
+    smesher(command, tmp_path / "absent").refused(2, tmp_path / "absent")
+    smesher(command, tmp_path / "file").refused(2, tmp_path / "file", "directory")
+    smesher(command, tmp_path / "empty").refused(1, tmp_path / "empty", "postdata_metadata.json")
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+@pytest.mark.parametrize("changes", [{"num_units": 0}, {"labels_per_unit": 0}, {"max_file_size": 0}])
+def test_metadata_that_describes_no_data(filled: Path, changes: dict[str, int]) -> None:
+    cli.edit_metadata(filled, lambda text: encode(replace(JOB.metadata(), **changes)))
+    for command in ("info", "verify", "repair", "nonce"):
+        smesher(command, filled).refused(1, filled / "postdata_metadata.json")
+
+
+# == verify ====================================================================================================
+
+
+def test_verify_finds_nothing_wrong(filled: Path) -> None:
+    before = snapshot(filled)
+    last = verify(filled).ok().last
+    # 0.2 % would be none, so one label of each file
+    assert (last["event"], last["valid"], last["labels"], last["files"]) == ("done", True, FILES, FILES)
+    assert verify(filled, "--fraction", 100).ok().last["labels"] == 500
+    assert verify(filled, "--fraction", "50%").ok().last["labels"] == 64 * 3 + 58
+    smesher("verify", filled).ok().refused(0, "ok", "seed")
+    assert snapshot(filled) == before
+
+
+def test_verify_names_each_bad_label_with_file_and_byte_offset(filled: Path) -> None:
+    cli.damage(filled, "postdata_0.bin", 0)
+    cli.damage(filled, "postdata_1.bin", 5, 77, 127)
+    cli.damage(filled, "postdata_3.bin", 115)
+    expected = [
+        ("postdata_0.bin", 0),
+        ("postdata_1.bin", 80),
+        ("postdata_1.bin", 77 * 16),
+        ("postdata_1.bin", 127 * 16),
+        ("postdata_3.bin", 115 * 16),
+    ]
+    result = verify(filled, "--fraction", 100)
+    assert result.code == 1
+    assert bad_labels(result) == expected
+    assert findings_of(filled) == expected
+    assert (result.last["valid"], result.last["bad_labels"], result.last["labels"]) == (False, 5, 500)
+    third = result.named("bad_label")[2]
+    right = JOB.labels32(128 + 77, 1)[0, :16].tobytes()
+    assert third["index"] == 128 + 77 and third["expected"] == right.hex()
+    assert third["found"] == bytes(byte ^ 0x5A for byte in right).hex()
+    text = smesher("verify", filled, "--fraction", 100)
+    text.refused(1, *(f"{name} byte offset {offset}" for name, offset in expected), right.hex(), "smesher repair")
+
+
+def test_verify_looks_at_one_label_a_file_at_least(filled: Path) -> None:
+    for number in range(FILES):
+        cli.damage(filled, f"postdata_{number}.bin", *range(116))
+    result = verify(filled, "--fraction", 0, "--seed", 1)
+    assert result.code == 1
+    assert result.last["labels"] == FILES
+    # all but a few labels of each file are wrong
+    assert len(bad_labels(result)) >= 2
+
+
+def test_verify_repeats_a_sample_by_its_seed(filled: Path) -> None:
+    for number in range(FILES):
+        cli.damage(filled, f"postdata_{number}.bin", *range(116))
+    first = verify(filled, "--fraction", 10, "--seed", 12345)
+    assert first.last["seed"] == 12345
+    assert bad_labels(verify(filled, "--fraction", 10, "--seed", 12345)) == bad_labels(first)
+    assert bad_labels(verify(filled, "--fraction", 10, "--seed", 12346)) != bad_labels(first)
+    unseeded = verify(filled, "--fraction", 10)
+    again = verify(filled, "--fraction", 10, "--seed", unseeded.last["seed"])
+    assert bad_labels(again) == bad_labels(unseeded)
+    # the sample of a file does not depend on which others are looked at
+    part = verify(filled, "--fraction", 10, "--seed", 12345, "--from-file", 2, "--to-file", 2)
+    assert bad_labels(part) == [bad for bad in bad_labels(first) if bad[0] == "postdata_2.bin"]
+    assert len(set(bad_labels(first))) == len(bad_labels(first))
+
+
+def test_verify_from_file_and_to_file(filled: Path) -> None:
+    cli.damage(filled, "postdata_1.bin", 3)
+    for words, code in (
+        (["--from-file", 0, "--to-file", 0], 0),
+        (["--from-file", 2], 0),
+        (["--to-file", 1], 1),
+        (["--from-file", 1, "--to-file", 1], 1),
+    ):
+        assert verify(filled, "--fraction", 100, *words).code == code, words
+    for words in (["--from-file", 4], ["--to-file", 4], ["--from-file", 2, "--to-file", 1], ["--from-file", -1]):
+        smesher("verify", filled, *words).refused(2, words[0], words[1])
+
+
+@pytest.mark.parametrize("size", [None, 0, 7, 2047])
+@pytest.mark.parametrize("name", ["postdata_0.bin", "postdata_2.bin"])
+def test_verify_names_files_that_are_missing_or_short(filled: Path, name: str, size: int | None) -> None:
+    if size is None:
+        (filled / name).unlink()
+    else:
+        os.truncate(filled / name, size)
+    result = verify(filled)
+    assert result.code == 1
+    assert result.named("bad_file") == [
+        {"event": "bad_file", "file": name, "bytes": size, "expected": 2048},
+    ]
+    smesher("verify", filled).refused(1, name, "missing" if size is None else f"{size} bytes", 2048, "init")
+    others = range(1, 4) if name == "postdata_0.bin" else range(2)
+    assert verify(filled, "--from-file", others.start, "--to-file", others.stop - 1).code == 0
+
+
+def test_verify_without_any_data(filled: Path) -> None:
+    for path in filled.glob("*.bin"):
+        path.unlink()
+    result = verify(filled)
+    assert result.code == 1 and len(result.named("bad_file")) == FILES
+
+
+def test_verify_looks_at_what_there_is_of_a_short_file(filled: Path) -> None:
+    os.truncate(filled / "postdata_1.bin", 1000)
+    cli.damage(filled, "postdata_1.bin", 3)
+    result = verify(filled, "--fraction", 100)
+    assert result.code == 1
+    assert bad_labels(result) == [("postdata_1.bin", 48)]
+    assert result.last["labels"] == 500 - 128 + 62
+
+
+def test_verify_does_not_mind_surplus(filled: Path) -> None:
+    with (filled / "postdata_1.bin").open("ab") as file:
+        file.write(bytes(100))
+    smesher("verify", filled).ok().refused(0, "postdata_1.bin", "2148 bytes")
+
+
+def test_verify_in_a_read_only_directory() -> None:
+    with cli.small_disk(1 << 20) as (disk, again):
+        directory = JOB.make(disk / "post")
+        cli.damage(directory, "postdata_1.bin", 3)
+        again("ro")
+        result = verify(directory, "--fraction", 100)
+        assert result.code == 1
+        assert bad_labels(result) == [("postdata_1.bin", 48)]
+        assert "read-only" in " ".join(event["message"] for event in result.named("note"))
+        smesher("info", directory).ok()
+        smesher("repair", directory).refused(3, "read-only")
+        smesher("nonce", directory).refused(3, "read-only")
+
+
+def test_verify_of_everything_clears_old_findings(filled: Path) -> None:
+    whole = (filled / "postdata_1.bin").read_bytes()
+    cli.damage(filled, "postdata_1.bin", 3)
+    assert verify(filled, "--fraction", 100).code == 1
+    (filled / "postdata_1.bin").write_bytes(whole)
+    assert verify(filled).code == 0
+    assert (filled / FINDINGS).exists(), "a sample proves nothing about what was found before"
+    assert verify(filled, "--fraction", 100).code == 0
+    assert not (filled / FINDINGS).exists()
+
+
+def test_verify_data_of_another_identity(filled: Path) -> None:
+    for name, content in replace(JOB, atx_id="44" * 32).files().items():
+        (filled / name).write_bytes(content)
+    result = verify(filled, "--fraction", 100)
+    assert result.code == 1
+    assert result.last["bad_labels"] == 500
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("command", ["verify", "repair"])
+def test_stopping_a_check(tmp_path: Path, command: str, number: signal.Signals) -> None:
+    job = Job(units=1, labels_per_unit=2**15, max_file_size=2**19, scrypt_n=8192)
+    directory = replace(job, labels_per_unit=64).make(tmp_path / "post")
+    cli.edit_metadata(directory, lambda text: text.replace('"LabelsPerUnit": 64', '"LabelsPerUnit": 32768'))
+    with (directory / "postdata_0.bin").open("ab") as file:
+        file.write(bytes(2**19 - 1024))  # wrong labels take as long as right ones
+    child = cli.start(command, directory, *(["--fraction", "100"] if command == "verify" else []), "--json")
+    try:
+        assert child.stdout is not None
+        while '"progress"' not in child.stdout.readline():
+            assert child.poll() is None
+        sent = time.monotonic()
+        child.send_signal(number)
+        result = cli.finish(child, timeout=30)
+    finally:
+        child.kill()
+    assert time.monotonic() - sent < 5
+    assert result.code == 130, result.text
+    assert (result.last["event"], result.last["code"]) == ("error", 130)
+    assert not (directory / "smesher.lock").exists()
+
+
+# == repair ====================================================================================================
+
+
+def test_repair_with_findings(filled: Path) -> None:
+    before = cli.data_files(filled)
+    cli.damage(filled, "postdata_0.bin", 9)
+    cli.damage(filled, "postdata_3.bin", 0, 100)
+    assert verify(filled, "--fraction", 100).code == 1
+    result = smesher("repair", filled, "--json").ok()
+    assert (result.last["labels"], result.last["checked"], result.last["still_wrong"]) == (3, 3, 0)
+    assert cli.data_files(filled) == before
+    assert not (filled / FINDINGS).exists()
+    assert verify(filled, "--fraction", 100).code == 0
+
+
+def test_repair_without_findings(filled: Path) -> None:
+    before = cli.data_files(filled)
+    cli.damage(filled, "postdata_0.bin", 9)
+    cli.damage(filled, "postdata_3.bin", 0, 100)
+    result = smesher("repair", filled, "--json").ok()
+    assert (result.last["labels"], result.last["checked"]) == (3, 500)
+    assert bad_labels(result) == [("postdata_0.bin", 144), ("postdata_3.bin", 0), ("postdata_3.bin", 1600)]
+    assert cli.data_files(filled) == before
+    smesher("repair", filled).ok()
+
+
+def test_repair_a_range_of_labels(filled: Path) -> None:
+    right = cli.data_files(filled)
+    cli.damage(filled, "postdata_1.bin", 1, 2, 3, 4)
+    # labels 130 and 131 are at positions 2 and 3 of file 1
+    result = smesher("repair", filled, "--labels", "130:132", "--json").ok()
+    assert (result.last["labels"], result.last["checked"]) == (2, 2)
+    now = (filled / "postdata_1.bin").read_bytes()
+    assert now[32:64] == right["postdata_1.bin"][32:64]
+    assert now[16:32] != right["postdata_1.bin"][16:32] and now[64:80] != right["postdata_1.bin"][64:80]
+    smesher("repair", filled, "--labels", "120:").ok()
+    assert cli.data_files(filled) == right
+    cli.damage(filled, "postdata_0.bin", 0)
+    smesher("repair", filled, "--labels", ":1").ok()
+    assert cli.data_files(filled) == right
+
+
+def test_repair_of_a_range_does_not_mind_what_is_missing_elsewhere(filled: Path) -> None:
+    right = (filled / "postdata_1.bin").read_bytes()
+    cli.damage(filled, "postdata_1.bin", 2)
+    (filled / "postdata_3.bin").unlink()
+    smesher("repair", filled, "--labels", "128:256").ok()
+    assert (filled / "postdata_1.bin").read_bytes() == right
+    # but a range with a gap in it is not all right
+    smesher("repair", filled, "--labels", "128:400").refused(1, "postdata_3.bin", "missing")
+
+
+@pytest.mark.parametrize("labels", ["5", "5:5", "6:5", "0:501", "-1:5", "a:b", "1:2:3", "0x1:5", ""])
+def test_repair_ranges_that_are_none(filled: Path, labels: str) -> None:
+    before = snapshot(filled)
+    smesher("repair", filled, f"--labels={labels}").refused(2, "--labels")
+    assert snapshot(filled) == before
+
+
+def test_repair_from_file_and_to_file(filled: Path) -> None:
+    right = cli.data_files(filled)
+    for number in range(FILES):
+        cli.damage(filled, f"postdata_{number}.bin", 7)
+    result = smesher("repair", filled, "--from-file", 1, "--to-file", 2, "--json").ok()
+    assert (result.last["labels"], result.last["checked"]) == (2, 256)
+    now = cli.data_files(filled)
+    assert [now[name] == right[name] for name in sorted(right)] == [False, True, True, False]
+    smesher("repair", filled, "--from-file", 4).refused(2, "--from-file")
+
+
+def test_repair_of_a_part_keeps_the_other_findings(filled: Path) -> None:
+    right = cli.data_files(filled)
+    for number in range(FILES):
+        cli.damage(filled, f"postdata_{number}.bin", 7)
+    assert verify(filled, "--fraction", 100).code == 1
+    result = smesher("repair", filled, "--from-file", 1, "--to-file", 2, "--json").ok()
+    assert result.last["checked"] == 2
+    assert findings_of(filled) == [("postdata_0.bin", 112), ("postdata_3.bin", 112)]
+    assert cli.data_files(filled)["postdata_1.bin"] == right["postdata_1.bin"]
+    smesher("repair", filled, "--labels", "0:10").ok()
+    assert findings_of(filled) == [("postdata_3.bin", 112)]
+    smesher("repair", filled).ok()
+    assert not (filled / FINDINGS).exists()
+    assert cli.data_files(filled) == right
+
+
+def test_repair_says_what_it_cannot_mend(filled: Path) -> None:
+    cli.damage(filled, "postdata_1.bin", 3)
+    (filled / "postdata_2.bin").unlink()
+    os.truncate(filled / "postdata_3.bin", 100)
+    assert verify(filled, "--fraction", 100).code == 1
+    smesher("repair", filled).refused(1, "postdata_2.bin", "postdata_3.bin", "missing", "100 bytes", "init")
+    assert (filled / "postdata_1.bin").read_bytes() == JOB.files()["postdata_1.bin"]
+    assert not (filled / "postdata_2.bin").exists(), "a repair makes no files"
+    JOB.init(filled).ok()
+    smesher("repair", filled).ok()
+    assert cli.data_files(filled) == JOB.files()
+
+
+def test_repair_of_right_data_changes_nothing(filled: Path) -> None:
+    before = snapshot(filled)
+    result = smesher("repair", filled, "--json").ok()
+    assert (result.last["labels"], result.last["checked"]) == (0, 500)
+    assert snapshot(filled) == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"BadLabels": 5}',
+        '{"BadLabels": [5]}',
+        '{"BadLabels": [{"Index": -1, "File": "postdata_0.bin", "Offset": 0, "Found": "00", "Expected": "00"}]}',
+        '{"BadLabels": [{"Index": 1, "File": "../x", "Offset": 16, "Found": "00", "Expected": "00"}]}',
+    ],
+)
+def test_repair_with_findings_that_are_none(filled: Path, text: str) -> None:
+    (filled / FINDINGS).write_text(text)
+    before = snapshot(filled)
+    smesher("repair", filled).refused(1, filled / FINDINGS)
+    assert snapshot(filled) == before
+
+
+def test_repair_never_trusts_the_findings(filled: Path) -> None:
+    """What is written over a label is recomputed, not taken from a file that anyone could have changed."""
+    before = cli.data_files(filled)
+    bad = {"Index": 3, "File": "postdata_0.bin", "Offset": 48, "Found": "00" * 16, "Expected": "ff" * 16}
+    (filled / FINDINGS).write_text(json.dumps({"BadLabels": [bad], "ShortFiles": []}))
+    smesher("repair", filled).ok()
+    assert cli.data_files(filled) == before
+    bad = {**bad, "Index": 500}
+    (filled / FINDINGS).write_text(json.dumps({"BadLabels": [bad], "ShortFiles": []}))
+    assert smesher("repair", filled).code in (1, 2)
+    assert cli.data_files(filled) == before
+
+
+def test_init_after_repair_goes_on(filled: Path) -> None:
+    os.truncate(filled / "postdata_2.bin", 160)
+    (filled / "postdata_3.bin").unlink()
+    cli.damage(filled, "postdata_2.bin", 9)
+    JOB.init(filled).refused(1, "repair")
+    assert smesher("repair", filled).code == 1  # files are short, but the label is right now
+    JOB.init(filled).ok()
+    assert cli.data_files(filled) == JOB.files()
+
+
+# == data of the reference's programs ==========================================================================
+
+
+@pytest.mark.parametrize("name", ["eight_files_n2", "n8192_two_files", "n128_three_units", "odd_tail_n2"])
+def test_data_made_by_the_reference(tmp_path: Path, vectors_root: Path, name: str) -> None:
+    archive = vectors_root / "post" / "pos" / f"{name}.tar.gz"
+    if not archive.is_file():
+        cli.not_checked(f"{archive} is not there")
+    directory = Context(vectors_root, tmp_path).archive(f"post/pos/{name}.tar.gz", fresh=True)
+    entries = json.loads((vectors_root / "post" / "pos.json").read_text())["cases"]
+    (case,) = (entry for entry in entries if entry["name"] == name)
+    files = cli.data_files(directory)
+    result = verify(directory, "--fraction", 100).ok()
+    assert result.last["scrypt_n"] == case["n"]
+    assert smesher("info", directory, "--json").ok().last["complete"] is True
+    smesher("repair", directory).ok()
+    smesher("nonce", directory).ok()
+    assert cli.metadata_text(directory) == case["post_go"]["metadata_text"]
+    assert cli.data_files(directory) == files
+
+
+def test_findings_name_is_what_the_tests_say() -> None:
+    assert pos.FINDINGS_NAME == FINDINGS

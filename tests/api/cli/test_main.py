@@ -1,0 +1,74 @@
+"""The command line itself: what the system refuses is told in words, and a choice among devices names them all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from api.cli.data import info
+from kernels.devices import types as device
+from kernels.devices.types import Device
+from tests.support.cli import run_child, smesher
+
+CARD = Device(0, "[GPU] CUDA/RTX", "GPU", "cuda", "CUDA", "maker", "535.54", 24 << 30, 82, "0000:01:00.0")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("can't start new thread"),
+        ImportError("_bounded_integers.so: failed to map segment from shared object"),
+        ImportError("libllvmlite.so: Cannot allocate memory"),
+    ],
+    ids=["memory", "threads", "mapping", "allocation"],
+)
+@pytest.mark.parametrize("more", [[], ["--json"]], ids=["words", "JSON"])
+def test_a_system_without_memory_or_threads_is_told_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, more: list[str]
+) -> None:
+    def starved(*words: object) -> int:
+        raise error
+
+    monkeypatch.setattr(info, "run", starved)
+    result = smesher("info", tmp_path, *more)
+    result.refused(3, "no more memory or threads", str(error), "ulimit")
+
+
+def test_another_error_is_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def mistaken(*words: object) -> int:
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(info, "run", mistaken)
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        smesher("info", tmp_path)
+
+
+def test_without_threads_a_child_ends_with_words(tmp_path: Path) -> None:
+    """For real: not one thread can be started."""
+    script = (
+        "import sys, threading\n"
+        "from api.cli.main import main\n"
+        'def refuse(*words): raise RuntimeError("can\'t start new thread")\n'
+        "threading.Thread.start = refuse\n"
+        "sys.exit(main())\n"
+    )
+    result = run_child("providers", script=script)
+    result.refused(3, "no more memory or threads", "can't start new thread")
+
+
+def test_a_selector_for_several_devices_names_them_with_their_addresses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twins = [replace(CARD, id=number, pci=f"0000:0{number + 1}:00.0") for number in range(2)]
+    other = replace(CARD, id=2, name="[GPU] AMD/gfx1100", pci=None, driver="3590.0")
+    monkeypatch.setattr(device, "devices", lambda: [*twins, other])
+    words = ["init", "--data-dir", tmp_path / "post", "--num-units", 4, "--commitment-atx-id", "22" * 32]
+    result = smesher(*words, "--provider", "rtx")
+    result.refused(
+        2, "'rtx' matches 2 devices", "0: [GPU] CUDA/RTX (0000:01:00.0, 535.54)", "1: [GPU] CUDA/RTX (0000:02"
+    )
+    assert "gfx1100" not in result.text, "only what matches"
+    smesher(*words, "--provider", "none").refused(2, "2: [GPU] AMD/gfx1100 (3590.0)", "0000:02:00.0")

@@ -1,0 +1,167 @@
+"""CUDA through CuPy: devices, errors and memory as a stand-in for the package and its driver gives them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from kernels.devices import backends
+from kernels.gpu import cuda, cuda_driver, cuda_plan
+from kernels.gpu import plan as plan_gpu
+from kernels.gpu.cuda import LabelEngine
+from kernels.gpu.cuda_driver import CupyDriver, DriverError, OutOfMemory
+from kernels.labels import scalar as scrypt_scalar
+from tests.support.cuda_shim.build import cache_folder, require_compiler
+from tests.support.cuda_shim.cupy_module import CUDARuntimeError, FakeCupy
+from tests.support.cuda_shim.driver import small_card
+from tests.support.cuda_shim.engine import KEY, PLAIN, SLOTS, compute, expected, room
+
+
+@pytest.fixture(scope="module")
+def folder(pytestconfig: pytest.Config) -> Path:
+    require_compiler()
+    return cache_folder(pytestconfig)
+
+
+@pytest.fixture
+def cupy(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeCupy:
+    """A CuPy with two cards."""
+    module = FakeCupy(folder, [small_card(), replace(small_card(2), name="Other", pci="0000:0a:00.0")])
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    monkeypatch.setattr(cuda_driver, "DRIVER_VERSION_FILE", tmp_path / "version")
+    return module
+
+
+def test_devices_are_listed_with_what_a_person_needs(cupy: FakeCupy) -> None:
+    first, second = cuda.devices()
+    assert cuda.absence() is None
+    assert (first.name, first.device_class, first.backend, first.id) == ("[GPU] CUDA/Fake", "GPU", "cuda", None)
+    assert (first.pci, second.pci) == ("0000:01:00.0", "0000:0a:00.0")
+    assert (second.name, second.compute_units, second.memory_bytes) == ("[GPU] CUDA/Other", 2, 1 << 30)
+    assert first.driver == "CUDA 12.4"
+    cuda_driver.DRIVER_VERSION_FILE.write_text("550.54.14\n")
+    assert cuda.devices()[0].driver == "550.54.14, CUDA 12.4"
+
+
+def test_a_card_that_may_not_be_used_is_passed_over(cupy: FakeCupy) -> None:
+    cupy.compute_modes[0] = 2
+    assert [device.pci for device in cuda.devices()] == ["0000:0a:00.0"]
+    assert "Fake at 0000:01:00.0 is in compute mode `prohibited`" in str(cuda.absence())
+
+
+def test_an_engine_through_cupy_computes_right_labels_on_the_card_that_was_asked_for(cupy: FakeCupy) -> None:
+    device = cuda.devices()[1]
+    engine = LabelEngine(device, 16, layout=PLAIN, memory_bytes=room(PLAIN, 16, SLOTS))
+    assert compute(engine, 2**32 - 50, 100) == expected(2**32 - 50, 100)
+    right = [scrypt_scalar.label32(KEY, index, 16) for index in (3, 1, 2**63)]
+    assert [row.tobytes() for row in engine.labels32([KEY], [3, 1, 2**63])] == right
+    assert engine.busy_seconds > 0
+    engine.close()
+    assert cupy.drivers[0].trace == []
+    assert cupy.drivers[1].allocated_bytes == 0
+    pair = cuda.engines(device, 16, memory_bytes=room(PLAIN, 16, 64))
+    assert pair[0] is pair[1]
+    pair[0].close()
+
+
+def test_the_backend_answers_what_discovery_and_the_pool_ask(cupy: FakeCupy) -> None:
+    backend = backends.of("cuda")
+    device = backend.devices()[0]
+    assert backend.passed_over() == []
+    known = backend.numbers(device)
+    assert (known.kind, known.compute_units, known.hbm) == ("nvidia", 1, False)
+    for layout in (PLAIN, plan_gpu.simplest(known)):
+        assert backend.first_label(device, 16, layout) == scrypt_scalar.label32(bytes(32), 0, 16)
+    cupy.drivers[0].refuse_above = 3 * PLAIN.unit * PLAIN.label_bytes(128)
+    notes: list[str] = []
+    limit = room(PLAIN, 128, 4 * PLAIN.unit)
+    engines = backend.engines(device, 128, limit, plan_gpu.Tuning(PLAIN), notes.append)
+    assert len(engines) == 2
+    assert len(notes) == 1
+    out = np.empty((3, 16), np.uint8)
+    assert engines[0].labels(KEY, 5, 3, out) == expected(5, 3, 128)[1]
+    for engine in engines:
+        engine.close()
+
+
+def test_cupys_errors_become_ours(cupy: FakeCupy) -> None:
+    driver = CupyDriver("0000:01:00.0")
+    with pytest.raises(OutOfMemory, match="allocating 2,048 MiB failed: cudaErrorMemoryAllocation"):
+        driver.allocate(2 << 30)
+    with pytest.raises(DriverError, match="compiling the kernels with -DNO=1 failed"):
+        driver.compile("KERNEL(64) void this is not C++", ["-DNO=1"], ["seed"])
+    with pytest.raises(DriverError, match=r"no CUDA device at 0000:ff:00.0 any more: cudaErrorInvalidDevice"):
+        CupyDriver("0000:ff:00.0")
+
+
+def test_memory_that_cupy_refuses_halves_the_labels_in_flight(cupy: FakeCupy) -> None:
+    cupy.drivers[0].refuse_above = 3 * PLAIN.unit * PLAIN.label_bytes(128)
+    engine = LabelEngine(cuda.devices()[0], 128, layout=PLAIN, memory_bytes=room(PLAIN, 128, 8 * PLAIN.unit))
+    assert engine.granularity == 2 * PLAIN.unit
+    assert "cudaErrorMemoryAllocation" in engine.notes[0]
+    engine.close()
+
+
+class Broken:
+    """A finder in place of the module cupy that raises an error at import."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name == "cupy":
+            raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ModuleNotFoundError("No module named 'cupy'", name="cupy"), "cupy is not installed"),
+        (ImportError("libnvrtc.so.12: cannot open shared object"), "cannot be loaded: libnvrtc.so.12"),
+        (RuntimeError("a damaged installation\nand more"), "cannot be loaded: a damaged installation"),
+    ],
+)
+def test_without_cupy_there_is_no_device_and_a_reason(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+) -> None:
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Broken(error), *sys.meta_path])
+    assert cuda.devices() == []
+    assert words in str(cuda.absence())
+
+
+def test_without_a_driver_a_device_or_nvidia_there_is_a_reason(cupy: FakeCupy, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> int:
+        raise CUDARuntimeError("cudaErrorInsufficientDriver", 35)
+
+    cupy.cards.clear()
+    assert cuda.devices() == []
+    assert "no device" in str(cuda.absence())
+    monkeypatch.setattr(cupy.cuda.runtime, "getDeviceCount", refuse)
+    assert cuda.devices() == []
+    assert "finds no usable NVIDIA driver: cudaErrorInsufficientDriver" in str(cuda.absence())
+    monkeypatch.setattr(cupy.cuda.runtime, "is_hip", True)
+    assert "ROCm" in str(cuda.absence())
+
+
+def test_clock_and_bandwidth_are_asked_of_the_driver_and_may_be_unknown(folder: Path) -> None:
+    card = replace(small_card(), clock_hz=1.695e9, bandwidth=936e9)
+    found = cuda_driver.properties_of(FakeCupy(folder, [card]), 0)
+    assert found.clock_hz == pytest.approx(1.695e9, rel=1e-3)
+    assert found.bandwidth == pytest.approx(936e9, rel=1e-3)
+    numbers = cuda_plan.numbers_of(found)
+    assert (numbers.clock_hz, numbers.bandwidth, numbers.capability) == (found.clock_hz, found.bandwidth, (8, 6))
+    silent = cuda_driver.properties_of(FakeCupy(folder, [small_card()]), 0)
+    assert (silent.clock_hz, silent.bandwidth) == (None, None)
+    without = FakeCupy(folder, [card])
+    without.cuda.runtime = SimpleNamespace(
+        getDeviceProperties=without.cuda.runtime.getDeviceProperties,
+        deviceGetPCIBusId=without.cuda.runtime.deviceGetPCIBusId,
+    )
+    older = cuda_driver.properties_of(without, 0)
+    assert (older.clock_hz, older.bandwidth) == (None, None), "a CuPy that cannot be asked"
