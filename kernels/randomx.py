@@ -1,10 +1,10 @@
 """RandomX through the C interface of an installed shared library, called so that the interpreter lock is released.
 
 The library is the system's `librandomx`, else the one inside the PyPI package `cyrx`. Everything but k2pow
-works without it. Before a library is used it has to give hashes that are known. Light mode keeps a 256 MiB cache, full mode a data set of 2,080 MiB that gives the same
-hashes about ten times faster; either is shared by one virtual machine a thread. All classes may be used from
-any thread; memory that was closed is given back when its last machine is. Specified in protocol 01-post,
-section 4.
+works without it. Before a library is used it has to give hashes that are known. Light mode keeps a 256 MiB
+cache, full mode a data set of 2,080 MiB that gives the same hashes about ten times faster; either is shared by
+one virtual machine a thread. All classes may be used from any thread; memory that was closed is given back when
+its last machine is. Specified in protocol 01-post, section 4.
 """
 
 from __future__ import annotations
@@ -180,8 +180,8 @@ class Memory:
         if out.raw.hex() != expected:
             self._release()
             raise RandomXUnavailable(
-                f"the RandomX library {lib._name} computes wrong hashes ({out.raw.hex()} where {expected} is right), so "
-                "k2pow is not computed or checked with it. Remove it, or install another version of it."
+                f"the RandomX library {lib._name} computes wrong hashes ({out.raw.hex()} where {expected} is right), "
+                "so k2pow is not computed or checked with it. Remove it, or install another version of it."
             )
 
     def _allocate(self, kind: str, needed: int) -> Any:
