@@ -62,7 +62,7 @@ check: $(STAMP)
 	@$(RUN) tools/platforms.py --if-changed
 
 test: check
-	$(RUN) -m pytest -n 2 --dist worksteal
+	$(RUN) -m pytest -n 2 --dist worksteal --max-worker-restart 100000
 
 timing: $(STAMP)
 	$(RUN) -m pytest -m timing

@@ -211,7 +211,7 @@ def _message(error: Exception) -> str:
             f"{'-' if one.id is None else one.id}: {one.name} ({', '.join(filter(None, (one.pci, one.driver)))})"
             for one in error.devices
         )
-        return f"{error}. Choose among: {listed}"
+        return f"{error}. Choose among: {listed} (`smesher providers` says what was passed over, and why)"
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror or error}"
