@@ -4,7 +4,8 @@ A block of a guide says in its first line what it is. `console`: each line behin
 in an empty folder, and has to end well. `sh needs=…`: it wants something that a test has not, named below; the commands
 of smesher in it are parsed all the same. `toml file=NAME`: what a file holds that the next command reads. `text`: what
 a program says, or a file's content. Three things are altered: folders below /mnt stand in the test's own folder,
-`init` makes a few labels instead of as many as a disk has, and words in capitals, which a reader replaces, are replaced.
+`init` makes a few labels instead of as many as a disk has, and words in capitals, which a reader replaces, are
+replaced.
 """
 
 from __future__ import annotations
