@@ -47,6 +47,7 @@ COMMANDS = (
     ),
     Command("k2pow-service", "api.cli.services.k2pow_service", "search proofs of work for provers on other machines"),
     Command("certifier", "api.cli.services.certifier", "certify nodes that hold a valid proof, for PoET servers"),
+    Command("identity", "api.cli.data.identity", "make a smesher's key, or tell the node id of one: new, show"),
     Command("profile", "api.cli.data.profile", "measure how fast this machine proves, and for how many space units"),
     Command("pause", "api.cli.data.pause", "let a running init rest"),
     Command("resume", "api.cli.data.resume", "let a paused init go on"),
@@ -213,7 +214,7 @@ def _message(error: Exception) -> str:
             f"{'-' if one.id is None else one.id}: {one.name} ({', '.join(filter(None, (one.pci, one.driver)))})"
             for one in error.devices
         )
-        return f"{error}. Choose among: {listed}"
+        return f"{error}. Choose among: {listed} (`smesher providers` says what was passed over, and why)"
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror or error}"
