@@ -28,6 +28,7 @@ BENCHES = (
     "signatures",
     "eligibility",
     "vm",
+    "store",
     "tortoise",
     "hare",
     "gpu_static",

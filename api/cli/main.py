@@ -55,7 +55,7 @@ COMMANDS = (
     Command("poet", "api.cli.poet.serve", "run a PoET server, or look at one: status, verify, bench"),
     Command("wallet", "api.cli.wallet.keys", "make and read wallets, compute addresses"),
     Command("tx", "api.cli.wallet.tx", "make, sign and explain transactions without a node"),
-    Command("db", "api.cli.node.db", "check that the stores of a node are whole"),
+    Command("db", "api.cli.node.db", "check that the stores of a node are whole, copy what must not be lost"),
     Command("bench", "api.cli.data.bench", "measure the label engine against hashlib.scrypt on this machine"),
 )
 

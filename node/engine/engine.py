@@ -124,9 +124,10 @@ class Engine:
         with self._stopping_on_errors():
             self._agenda.add(inputs)
             while True:
+                if self._checking and not isinstance(self._agenda.peek(now), (Message, Returned, Incoming)):
+                    self._check()  # which may set timers that come first, or take back the one that is next
+                    continue
                 event = self._agenda.take(now)
-                if not isinstance(event, (Message, Returned, Incoming)):
-                    self._check()
                 if event is None:
                     break
                 self._handle(event)
