@@ -10,11 +10,12 @@ import asyncio
 import logging
 import signal
 import socket
-import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
-from prover.errors import EnvironmentFault, UsageError
+from . import logs
+from .errors import EnvironmentFault, UsageError
+from .text import is_whole, shown
 
 BACKLOG = 1024
 
@@ -35,10 +36,18 @@ def parse_address(text: str, option: str) -> Address:
     host, colon, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     if not colon or not host or (":" in host and not bracketed):
-        raise UsageError(f"{option} is {text!r}, expected an address and a port such as 127.0.0.1:3000 or [::1]:3000.")
-    if not (port.isascii() and port.isdigit() and int(port) < 65_536):
-        raise UsageError(f"{option} is {text!r}: the port is {port!r}, expected 0 to 65535.")
-    return Address(host[1:-1] if bracketed else host, int(port))
+        raise UsageError(
+            f"{option} is {shown(text)}, expected an address and a port such as 127.0.0.1:3000 or [::1]:3000."
+        )
+    number = parse_port(port)
+    if number is None:
+        raise UsageError(f"{option} is {shown(text)}: the port is {shown(port)}, expected 0 to 65535.")
+    return Address(host[1:-1] if bracketed else host, number)
+
+
+def parse_port(text: str) -> int | None:
+    """The number of a port; None where it is none."""
+    return int(text) if is_whole(text) and int(text) < 1 << 16 else None
 
 
 def bind(address: Address, option: str) -> socket.socket:
@@ -94,10 +103,4 @@ def serve(main: Callable[[], Coroutine[None, None, int]]) -> int:
 
 def set_up_logging(name: str) -> logging.Logger:
     """The logger of one service, to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    logger = logging.getLogger(name)
-    logger.handlers = [handler]
-    logger.propagate = False
-    logger.setLevel(logging.INFO)
-    return logger
+    return logs.to_standard_error(name)

@@ -37,7 +37,7 @@ in --max-retries, 2 usage, 3 memory or port, 130 and 143 stopped by SIGINT and S
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    from api.cli.main import program_version
+    from api.edge.version import program_version
 
     parser.epilog = EPILOG
     number = common.whole_number

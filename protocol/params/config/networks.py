@@ -27,11 +27,11 @@ from .consensus import (
     Tortoise,
     WindowSizeInterval,
 )
+from .declare import NOTHING
 from .ledger import MAINNET_ACCOUNTS
 from .network import Bootstrap
 from .node import Config
 from .services import Api, DbQueryCacheSizes, Genesis, Logging, Main, PoetServer
-from .values import NOTHING
 
 CPU_PROVIDER = (1 << 32) - 1
 """The number by which a configuration names the processor as the device for labels."""
