@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from api.edge.errors import EnvironmentFault, UsageError
+from api.edge.text import is_whole, shown, typed
+from api.edge.threads import limited_threads
 from protocol.params.post import NETWORKS, PostParams, network
-from prover.errors import EnvironmentFault, UsageError
 
 from .output import Output
 
@@ -32,21 +35,43 @@ SENSOR_SECONDS = 2.0
 
 def hex_bytes(text: str, option: str, size: int = 32) -> bytes:
     """`size` bytes from hex digits. Raises UsageError that names the option."""
-    digits = text[2:] if text[:2] in ("0x", "0X") else text
-    try:
-        value = bytes.fromhex(digits)
-    except ValueError:
-        raise UsageError(f"{option} is {text!r}, expected {2 * size} hex digits.") from None
-    if len(value) != size or len(digits) != 2 * size:
+    from api.config.kinds import hint_of_base64
+
+    word = typed(text)
+    digits = word[2:] if word[:2] in ("0x", "0X") else word
+    if not re.fullmatch("[0-9a-fA-F]*", digits):
+        hint = hint_of_base64(word, size)
+        raise UsageError(
+            f"{option} is {shown(text, 100)}, expected {2 * size} hex digits{f' ({hint})' if hint else ''}."
+        )
+    if len(digits) != 2 * size:
         raise UsageError(f"{option} has {len(digits)} hex digits, expected {2 * size} ({size} bytes).")
-    return value
+    return bytes.fromhex(digits)
+
+
+def path(text: str) -> Path:
+    """argparse type: a path that is not empty; an empty one would be the current directory."""
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError("it is empty, expected the name of a file or directory")
+    return Path(text)
 
 
 def whole_number(text: str) -> int:
     """argparse type: a whole number of 0 or more, decimal."""
-    if not (text.isascii() and text.isdecimal()) or len(text) > 20:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number")
+    if not is_whole(text) or len(text) > 20:
+        raise argparse.ArgumentTypeError(f"found {shown(text)}, expected a whole number")
     return int(text)
+
+
+def seconds(text: str) -> float:
+    """argparse type: a time in seconds, more than none and less than a day."""
+    try:
+        value = float(text) if len(text) <= 20 else -1.0
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 86_400:
+        raise argparse.ArgumentTypeError(f"found {shown(text)}, expected seconds, more than 0 and less than a day")
+    return value
 
 
 def signed_number(text: str) -> int:
@@ -58,25 +83,26 @@ def signed_number(text: str) -> int:
 def percent(text: str) -> float:
     """argparse type: a share in percent."""
     try:
-        value = float(text.rstrip("%"))
+        value = float(text.rstrip("%")[:40])
     except ValueError:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number of percent") from None
+        raise argparse.ArgumentTypeError(f"found {shown(text)}, expected a number of percent") from None
     if not 0 <= value <= 100:
         raise argparse.ArgumentTypeError(f"found {text}, expected 0 to 100 percent")
     return value
 
 
 def memory_size(text: str) -> int:
-    """argparse type: a number of bytes, with K, M, G or T for the binary units."""
+    """argparse type: a number of bytes, with K, M, G or T for the binary units, and iB or B behind them or not."""
     digits = text.strip().upper().removesuffix("IB").removesuffix("B")
     shift = {"K": 10, "M": 20, "G": 30, "T": 40}.get(digits[-1:], 0)
     try:
-        value = float(digits[:-1] if shift else digits) * (1 << shift)
-    except ValueError:
-        value = -1.0
+        plain = digits[:-1] if shift else digits
+        value = int(plain) << shift if is_whole(plain) else int(float(plain[:20]) * (1 << shift))
+    except (ValueError, OverflowError):
+        value = -1
     if not 0 < value < 1 << 60:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a size in bytes such as 6G or 512M")
-    return int(value)
+        raise argparse.ArgumentTypeError(f"found {shown(text)}, expected a size in bytes such as 6G or 512M")
+    return value
 
 
 def add_scrypt_arguments(parser: argparse.ArgumentParser) -> None:
@@ -150,12 +176,10 @@ def chosen_devices(arguments: argparse.Namespace) -> list[Device]:
 
 
 def thread_count(arguments: argparse.Namespace) -> int:
-    """CPU threads to use. Raises UsageError for 0."""
-    from kernels.labels.cpu import usable_cores
-
+    """CPU threads to use. Raises UsageError for 0, and for more than any machine like this can mean."""
     if arguments.threads == 0:
         raise UsageError("--threads is 0, expected at least 1.")
-    return int(arguments.threads or usable_cores())
+    return limited_threads(arguments.threads)
 
 
 def compile_kernels(output: Output) -> None:
@@ -277,10 +301,18 @@ def _titles(pool: Pool) -> list[str]:
     ]
 
 
-def device_rates(pool: Pool, seconds: float) -> dict[str, float]:
-    """Labels a second of every device of a pool since `seconds` ago, pauses left out."""
-    working = max(seconds - pool.paused_seconds, 1e-9)
-    return {title: report.labels / working for title, report in zip(_titles(pool), pool.reports)}
+class DeviceRates:
+    """Labels a second of every device of a pool from now on, in the time that the job's own progress counts."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._before = [report.labels for report in pool.reports]
+
+    def over(self, worked_s: float) -> dict[str, float]:
+        """By device; worked_s: time since this object was made, pauses left out."""
+        reports = self._pool.reports
+        done = [report.labels - before for report, before in zip(reports, self._before)]
+        return {title: labels / max(worked_s, 1e-9) for title, labels in zip(_titles(self._pool), done)}
 
 
 class DeviceStates:

@@ -58,7 +58,7 @@ class Setting:
     def meaning(self) -> str:
         """What help says of it: what it is for, and its default."""
         default = self.default_text
-        if not default and not self.kind.switch and self.default not in (None, ""):
+        if not default and not self.kind.switch and self.default not in (None, "", ()):
             default = str(self.kind.to_file(self.default))
         return f"{self.help} (default: {default})" if default else self.help
 

@@ -49,6 +49,11 @@ def typed(text: str) -> str:
     return unicodedata.normalize("NFC", text.translate(_MARKS)).strip()
 
 
+def without_marks(text: str) -> str:
+    """A secret without what nobody sees, composed (NFC); blanks are part of it."""
+    return unicodedata.normalize("NFC", text.translate(_MARKS))
+
+
 def same_when_typed(text: str) -> tuple[str, ...]:
     """The forms in which a secret that looks like `text` may once have been typed, likeliest first.
 

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 
 from api.cli import common
 from api.cli.output import Output
+from api.edge.errors import Interrupted, UsageError
 from api.edge.signals import stop_on_signal
-from prover.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table

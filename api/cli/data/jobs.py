@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from api.cli.common import nearest
-from prover.errors import UsageError
+from api.edge.errors import UsageError
 
 TEXTS = ("node-id", "commitment-atx-id", "network")
 NUMBERS = (

@@ -33,8 +33,10 @@ LISTED = 100_000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.epilog = EPILOG
-    parser.add_argument("sources", nargs="+", type=Path, metavar="SRC", help="directories with the parts")
-    parser.add_argument("--into", required=True, type=Path, metavar="D", help="the directory that gets all files")
+    parser.add_argument("sources", nargs="+", type=common.path, metavar="SRC", help="directories with the parts")
+    parser.add_argument(
+        "--into", required=True, type=common.path, metavar="D", help="the directory that gets all files"
+    )
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--copy", action="store_true", help="copy every file, so that nothing is shared with the sources")
     how.add_argument("--move", action="store_true", help="empty the sources, file after file, when D has the labels")

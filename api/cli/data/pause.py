@@ -16,7 +16,7 @@ from pathlib import Path
 
 from api.cli import common
 from api.cli.output import Output
-from prover.errors import DataError, EnvironmentFault
+from api.edge.errors import DataError, EnvironmentFault
 from prover.post.directory import LOCK_NAME, Storage
 
 MARKER_NAME = "smesher.paused"
@@ -29,7 +29,7 @@ LOOK_SECONDS = 0.02
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.description = "Let a running `smesher init` rest: devices end their batches, then wait for `smesher resume`."
-    parser.add_argument("data_dir", type=Path, metavar="D", help="the data directory")
+    parser.add_argument("data_dir", type=common.path, metavar="D", help="the data directory")
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:

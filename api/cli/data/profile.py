@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from api.cli import common, proofs
 from api.cli.output import Output
+from api.edge.errors import DataError, UsageError
 from api.edge.signals import stop_on_signal
 from protocol.params.config.networks import MAINNET, PRESETS
 from protocol.params.post import NETWORKS, network
-from prover.errors import DataError, UsageError
 from prover.measure import proving as profiling
 from prover.measure.proving import GIB, PassRate, PowCost
 from prover.post.proof import prove
@@ -55,7 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network", metavar="NAME", help=f"whose time window counts (mainnet): {', '.join(NETWORKS)}")
     group = parser.add_argument_group("proving")
     group.add_argument(
-        "--data-file", type=Path, metavar="FILE", help="made or extended with random bytes (default: a temporary one)"
+        "--data-file",
+        type=common.path,
+        metavar="FILE",
+        help="made or extended with random bytes (default: a temporary one)",
     )
     group.add_argument("--data-size", type=_gib, metavar="GIB", help="GiB that one pass reads (default 1)")
     group.add_argument("--duration", type=common.whole_number, metavar="S", help="seconds, whole passes (default 10)")

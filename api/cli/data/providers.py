@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from api.cli import common
 from api.cli.output import Output
-from prover.errors import UsageError
+from api.edge.errors import UsageError
 
 if TYPE_CHECKING:
     from kernels.devices.types import Device, PassedOver

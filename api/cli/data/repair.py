@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from api.cli import common
 from api.cli.data import dataset, verify
@@ -24,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Rewrite the labels that verify found wrong. Without findings, or with a range, every label of the range "
         "is recomputed. Missing or short files are filled by `smesher init`."
     )
-    parser.add_argument("data_dir", type=Path, metavar="D", help="the data directory")
+    parser.add_argument("data_dir", type=common.path, metavar="D", help="the data directory")
     parser.add_argument("--from-file", type=common.signed_number, metavar="I", help="first file (default 0)")
     parser.add_argument("--to-file", type=common.signed_number, metavar="J", help="last file, included")
     parser.add_argument("--labels", metavar="A:B", help="labels A up to, not including, B")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 
 from api.cli import common, proofs
 from api.cli.output import Output
@@ -17,10 +16,10 @@ from prover.post.proof.verify import Claim, Mode, VerifyParams
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("--proof", type=Path, required=True, metavar="FILE", help="JSON: nonce, indices, pow")
+    parser.add_argument("--proof", type=common.path, required=True, metavar="FILE", help="JSON: nonce, indices, pow")
     parser.add_argument(
         "--metadata",
-        type=Path,
+        type=common.path,
         required=True,
         metavar="FILE",
         help="JSON: node_id, commitment_atx_id, challenge, num_units",

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from api.cli.output import Output
+from api.edge.errors import UsageError
 from api.edge.signals import stop_on_signal
-from prover.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from api.cli import common
 from api.cli.output import Output
-from prover.errors import DataError, EnvironmentFault, UsageError
+from api.edge.errors import DataError, EnvironmentFault, UsageError
 
 DEFAULT_URL = "http://localhost:8080"
 TIMEOUT_S = 10.0
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `status`."""
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--url", default=None, help=f"the server's HTTP address ({DEFAULT_URL})")
-    where.add_argument("--poetdir", type=Path, default=None, help="look into a server's directory instead")
+    where.add_argument("--poetdir", type=common.path, default=None, help="look into a server's directory instead")
     parser.add_argument("--watch", action="store_true", help="stay, and renew the display every second")
 
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from api.cli.output import Output
+from api.edge.errors import EnvironmentFault, UsageError
 from protocol.codec.declare import CodecError
 from protocol.crypto import merkle
 from protocol.poet.records import SECURITY_PARAM, MerkleProof, PoetProof, decode_message
-from prover.errors import EnvironmentFault, UsageError
 
 
 @dataclass(frozen=True, slots=True)

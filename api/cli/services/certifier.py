@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-c",
         "--config",
-        type=Path,
+        type=common.path,
         metavar="FILE",
         help="the configuration (default: CERTIFIER_CONFIG_PATH, else config.yml)",
     )

@@ -6,7 +6,7 @@ import argparse
 
 from api.cli import common, proofs
 from api.cli.output import Output
-from prover.errors import UsageError
+from api.edge.errors import UsageError
 
 DEFAULT_ADDRESS = "0.0.0.0:3000"
 

@@ -48,7 +48,7 @@ def _one(
 
 
 REMOTE_SETTINGS = (
-    _one("remote-k2pow", ADDRESSES, "let this k2pow service find the proofs of work; repeatable, all share the jobs", (),
+    _one("remote-k2pow", ADDRESSES, "let this k2pow service find the proofs of work; repeatable, jobs are shared", (),
          group=REMOTE),
     _one("remote-k2pow-parallelism", decimal_integer(1, 1024), "jobs at once; best as many as there are services",
          group=REMOTE, default_text=str(PARALLELISM)),

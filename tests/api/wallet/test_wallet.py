@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from api.edge.errors import DataError, EnvironmentFault, UsageError
 from api.wallet import amounts, derivation, files, phrase, sealing
 from api.wallet.secret import Secret
 from api.wallet.wallet import NO_PHRASE, Wallet, WalletDamaged, create, parse
-from prover.errors import DataError, EnvironmentFault, UsageError
 
 WORDS = "film theme cheese broken kingdom destroy inch ready wear inspire shove pudding"
 CREATED = "2026-11-23T03-11-40.287Z"
@@ -176,12 +176,12 @@ def _legacy(content: dict[str, Any], password: str) -> str:
 def test_the_oldest_form_is_read_and_written_anew(wallet: Wallet) -> None:
     content = {
         "mnemonic": WORDS,
-        "accounts": [{"displayName": "a", "path": "0/0/0", "publicKey": wallet.keys[0].public_key.hex()}],
+        "accounts": [wallet.keys[0].document() | {"displayName": "a", "path": "0/0/0"}],
         "contacts": [{"address": "sm1…", "nickname": "b"}],
         "later": 1,
     }
     old = files.unlock(_legacy(content, "1"), Secret("1"))
-    assert (old.display_name, old.keys[0].path, old.keys[0].can_sign) == ("old", "0/0/0", False)
+    assert (old.display_name, old.keys[0].path, old.keys[0].can_sign) == ("old", "0/0/0", True)
     with pytest.raises(sealing.WrongPassword):
         files.unlock(_legacy(content, "1"), Secret("2"))
     again = files.unlock(files.lock(old, Secret("2")), Secret("2"))
@@ -291,7 +291,7 @@ def test_a_file_is_private_and_never_overwritten(wallet: Wallet, tmp_path: Path)
 
 
 def test_reading_what_is_not_there_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="There is no file"):
+    with pytest.raises(UsageError, match="there is no such file"):
         files.read(tmp_path / "none")
     with pytest.raises(UsageError, match="is a folder"):
         files.read(tmp_path)
