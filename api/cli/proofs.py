@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from api.edge.signals import stop_on_signal
+from api.edge.text import read_text
 from kernels import randomx
 from kernels.devices.types import Stopped
 from kernels.errors import MemoryShortage
@@ -30,15 +31,15 @@ if TYPE_CHECKING:
 def add_parameter_arguments(parser: argparse.ArgumentParser, *, labels: bool) -> None:
     """--network or single parameters of it; `labels`: also those that the data's metadata cannot tell."""
     group = parser.add_argument_group("network (default: mainnet; single parameters override it)")
-    group.add_argument("--network", metavar="NAME", help=", ".join(NETWORKS))
+    group.add_argument("--network", metavar="NAME", help=f"one of {', '.join(NETWORKS)}")
     group.add_argument("--k1", type=common.whole_number, metavar="K", help="expected good labels for each nonce")
     group.add_argument("--k2", type=common.whole_number, metavar="K", help="labels in a proof")
     group.add_argument("--pow-difficulty", metavar="HEX", help="k2pow threshold for one unit, 32 bytes")
     group.add_argument("--scrypt-n", type=common.whole_number, metavar="N", help="a power of two from 2")
     if labels:
-        group.add_argument("--labels-per-unit", type=common.whole_number, metavar="L")
-        group.add_argument("--min-num-units", type=common.whole_number, metavar="U")
-        group.add_argument("--max-num-units", type=common.whole_number, metavar="U")
+        group.add_argument("--labels-per-unit", type=common.whole_number, metavar="L", help="labels in a unit")
+        group.add_argument("--min-num-units", type=common.whole_number, metavar="U", help="fewest units")
+        group.add_argument("--max-num-units", type=common.whole_number, metavar="U", help="most units")
 
 
 def parameters(arguments: argparse.Namespace) -> PostParams:
@@ -143,9 +144,8 @@ def stopped_by_signal(engine: LabelEngine) -> Iterator[None]:
 
 def read_json(path: Path, option: str) -> object:
     """A JSON document. Raises UsageError that names the option and the file."""
+    text = read_text(path, option)
     try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"{option} {path} cannot be read: {error.strerror}.") from None
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{option} {path} is not JSON: {error}.") from None

@@ -55,6 +55,8 @@ class Explanation:
     """For people: a word and its value, in reading order."""
     problem: str | None = None
     """Why no node would take it; None where nothing speaks against it."""
+    signatures_at: int | None = None
+    """Where the signatures begin in the bytes; None where they could not be read."""
 
 
 def concerns(facts: dict[str, Any]) -> list[str]:
@@ -117,15 +119,15 @@ def explain(raw: bytes, hrp: str, genesis_id: bytes, principal: AccountDescripti
             f"({address.to_text(principal.address, hrp)})."
         )
     valid = verify(parsed, verifier(genesis_id)) if known else None
-    if problem is None and valid is False:
-        problem = BAD_SIGNATURES
     if problem is None and parsed.gas_price == 0:
         problem = "The gas price is 0: the network ignores such a transaction."
     if problem is None and parsed.max_gas * parsed.gas_price > TOTAL_ISSUANCE:
         problem = "The fee is above all coins that there will ever be."
+    if problem is None and valid is False:  # last, so that it hides nothing where signatures are still missing
+        problem = BAD_SIGNATURES
     _describe(parsed, hrp, facts)
     facts["signatures_valid"] = valid
-    return Explanation(facts, _lines(parsed, facts, known, valid), problem)
+    return Explanation(facts, _lines(parsed, facts, known, valid), problem, parsed.signatures_at)
 
 
 def _parsed(raw: bytes, principal: AccountDescription | None) -> tuple[Parsed, bool]:

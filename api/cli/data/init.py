@@ -13,6 +13,7 @@ from api.cli.output import Output
 from api.cli.progress import Progress, rate_text
 from api.cli.units import byte_size, duration
 from api.edge.signals import rest_on_signal, stop_on_signal
+from api.edge.text import read_file
 from protocol.post.rules import LABEL_SIZE
 from prover.errors import EnvironmentFault, Interrupted, MetadataError, UsageError
 from prover.post import identity as identity_file
@@ -28,6 +29,7 @@ from prover.post.layout import file_name
 if TYPE_CHECKING:
     from kernels.devices.pool import Pool
 
+MAX_KEY_FILE = 4096
 SPARE_BYTES = 1 << 20
 """Room that is asked for beside the labels: metadata and what the file system needs for itself."""
 
@@ -52,13 +54,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     who.add_argument("--node-id", metavar="HEX", help="public key of the smesher")
     who.add_argument("--identity", type=common.path, metavar="FILE", help="key file of the smesher")
     parser.add_argument("--commitment-atx-id", metavar="HEX", help="the ATX that the labels commit to")
-    parser.add_argument("--max-file-size", type=common.memory_size, metavar="SIZE", help="such as 4G (default 4 GiB)")
+    parser.add_argument(
+        "--max-file-size",
+        type=common.memory_size,
+        metavar="SIZE",
+        help="of a data file, in bytes or such as 4G (default 4 GiB)",
+    )
     network = parser.add_argument_group("network (default: mainnet)")
     network.add_argument("--network", metavar="NAME", help="mainnet, testnet, fastnet or standalone")
-    network.add_argument("--labels-per-unit", type=common.whole_number, metavar="L")
+    network.add_argument("--labels-per-unit", type=common.whole_number, metavar="L", help="labels in a unit")
     network.add_argument("--scrypt-n", type=common.whole_number, metavar="N", help="a power of two from 2")
-    network.add_argument("--min-num-units", type=common.whole_number, metavar="U")
-    network.add_argument("--max-num-units", type=common.whole_number, metavar="U")
+    network.add_argument("--min-num-units", type=common.whole_number, metavar="U", help="fewest units")
+    network.add_argument("--max-num-units", type=common.whole_number, metavar="U", help="most units")
     common.add_device_arguments(parser)
     part = parser.add_argument_group("part of the data")
     part.add_argument("--from-file", type=common.signed_number, metavar="I", help="first file (default 0)")
@@ -169,10 +176,8 @@ def _identity(job: Job, in_metadata: bytes | None) -> tuple[bytes, Identity | No
     if options.node_id is not None:
         node_id = common.hex_bytes(options.node_id, "--node-id")
     elif options.identity is not None:
-        try:
-            node_id = identity_file.decode(options.identity.read_bytes(), str(options.identity)).node_id
-        except OSError as error:
-            raise UsageError(f"--identity {options.identity} cannot be read: {error.strerror}.") from None
+        key_text = read_file(options.identity, "--identity", MAX_KEY_FILE)
+        node_id = identity_file.decode(key_text, str(options.identity)).node_id
     else:
         node_id = in_metadata or (key.node_id if key else b"")
     if key is not None and key.node_id != node_id:

@@ -7,6 +7,7 @@ object that has the reference's keys. Specified in protocol 01-post-tools, secti
 from __future__ import annotations
 
 import argparse
+import shutil
 import tempfile
 import threading
 import time
@@ -16,8 +17,10 @@ from typing import TYPE_CHECKING
 
 from api.cli import common, proofs
 from api.cli.output import Output
-from api.edge.errors import DataError, UsageError
+from api.cli.units import byte_size
+from api.edge.errors import DataError, EnvironmentFault, UsageError
 from api.edge.signals import stop_on_signal
+from api.edge.text import kind_of
 from protocol.params.config.networks import MAINNET, PRESETS
 from protocol.params.post import NETWORKS, network
 from prover.measure import proving as profiling
@@ -44,6 +47,9 @@ DEFAULTS: dict[str, dict[str, object]] = {
 """Options that go with each word, and what they are when they are not given."""
 
 SECOND_NS = 1_000_000_000
+LONGEST_S = 86_400
+SPARE_BYTES = 64 << 20
+"""Room that is left to others on the disk."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,6 +89,13 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     network(arguments.network or "mainnet")
     if arguments.nonces == 0:
         raise DataError("--nonces is 0: there is nothing to measure; expected a multiple of 16.")
+    if what == "proving" and (arguments.duration == 0 or arguments.data_size == 0):
+        raise UsageError(
+            f"--duration is {arguments.duration} and --data-size {arguments.data_size:g}: nothing would be measured; "
+            "expected more than 0 of both."
+        )
+    if what == "proving" and arguments.duration > LONGEST_S:
+        raise UsageError(f"--duration is {arguments.duration}, expected at most {LONGEST_S} seconds, which is a day.")
     arguments.threads = arguments.threads or None  # 0 means all of them, as no number does elsewhere
     threads = common.thread_count(arguments)
     prove.ProveParams(1, 1, arguments.nonces, threads).check()
@@ -100,9 +113,9 @@ def _proving(arguments: argparse.Namespace, threads: int, output: Output) -> int
     stop = threading.Event()
     with tempfile.TemporaryDirectory(prefix="smesher-profile-") as folder, stop_on_signal(stop.set):
         path: Path = arguments.data_file or Path(folder) / "data.bin"
-        missing = size - (path.stat().st_size if path.exists() else 0)
-        with output.busy(f"writing {missing / GIB:,.2f} GiB of random bytes …") if missing > 0 else nullcontext():
-            profiling.fill_file(path, size, stop)
+        missing = _missing(path, size)
+        with output.busy(f"writing {byte_size(missing)} of random bytes …") if missing > 0 else nullcontext():
+            profiling.fill_file(path, size, stop)  # may take a while; the room for it was looked at
         if not aes.is_compiled():
             with output.busy("compiling the proving kernel for this processor (once, some seconds) …"):
                 aes.compile_kernels()
@@ -136,6 +149,30 @@ def _proving(arguments: argparse.Namespace, threads: int, output: Output) -> int
         provable_units=units,
     )
     return 0
+
+
+def _missing(path: Path, size: int) -> int:
+    """Bytes that have to be written first. Raises DataError, UsageError, EnvironmentFault where they have no place."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        there = 0
+    except OSError as error:
+        raise DataError(f"The data file {path} cannot be used: {error.strerror}.") from None
+    else:
+        kind = kind_of(found.st_mode)
+        if kind:
+            raise UsageError(f"The data file {path} is {kind}, expected a file.")
+        there = found.st_size
+    missing = max(0, size - there)
+    if missing and path.parent.is_dir():
+        free = shutil.disk_usage(path.parent).free
+        if missing + SPARE_BYTES > free:
+            raise EnvironmentFault(
+                f"{path.parent} has {byte_size(free)} free, {byte_size(missing)} would be written. Choose a smaller "
+                "--data-size, or a --data-file on another disk."
+            )
+    return missing
 
 
 def _passes_table(

@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         f"{len(findings.short)} files are missing or short (seed {seed})"
     )
     if findings.labels:
-        output.say(f"next: smesher repair {data.storage.path}   (for all labels of it first: --fraction 100)")
+        output.next("repair", data.storage.path, then="for all labels of it first: --fraction 100")
     if findings.short:
         output.say("next: run smesher init with the parameters of the directory to fill what is missing")
     return 1

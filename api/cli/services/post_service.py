@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Never
 from api.cli.output import Output
 from api.cli.settings import add_settings, given, told
 from api.edge import logs
+from api.edge.errors import Failure
 from api.services.post.flags import METAVARS, SETTINGS
 from prover.errors import DataError, ProofError, UsageError
 
@@ -96,7 +97,7 @@ def read_identity(path: Path, settings: Settings) -> Identity:
 
     try:
         data = dataset.open_data(path)
-    except ProofError as error:
+    except (Failure, ProofError) as error:
         raise DataError(str(error)) from None
     units = data.metadata.num_units
     if not settings.min_num_units <= units <= settings.max_num_units:

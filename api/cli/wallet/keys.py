@@ -70,7 +70,9 @@ def open_wallet(path: Path, arguments: argparse.Namespace, output: Output) -> Wa
 
 def _add_new_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", default="Main Wallet", help="the name of the wallet")
-    parser.add_argument("--accounts", type=common.whole_number, default=1, metavar="N", help="to derive (default 1)")
+    parser.add_argument(
+        "--accounts", type=common.whole_number, default=1, metavar="N", help="how many accounts to derive (default 1)"
+    )
     parser.add_argument(
         "--out", type=common.path, metavar="PATH", help="the file to write, or a folder (default: the current one)"
     )
@@ -300,16 +302,26 @@ def _add_address_arguments(parser: argparse.ArgumentParser) -> None:
         help="wallet: one key; multisig: several keys; vesting: several keys that may drain a vault; vault",
     )
     parser.add_argument("--key", action="append", default=[], metavar="HEX", help="a public key, in the agreed order")
-    parser.add_argument("--required", type=common.whole_number, metavar="K", help="signatures of a transaction")
+    parser.add_argument(
+        "--required", type=common.whole_number, metavar="K", help="signatures that a transaction must carry"
+    )
     parser.add_argument("--owner", metavar="ADDRESS", help="the vesting account that owns the vault")
     parser.add_argument("--total", metavar="AMOUNT", help="what the vault holds, such as 1000SMH")
     parser.add_argument(
         "--initial-unlock", metavar="AMOUNT", help="what is free at once (default a quarter of --total)"
     )
     parser.add_argument(
-        "--vesting-start", type=common.whole_number, metavar="LAYER", help="default 105120: after a year"
+        "--vesting-start",
+        type=common.whole_number,
+        metavar="LAYER",
+        help="layer after which coins become free (default 105120, a year after the genesis)",
     )
-    parser.add_argument("--vesting-end", type=common.whole_number, metavar="LAYER", help="default 420480: after four")
+    parser.add_argument(
+        "--vesting-end",
+        type=common.whole_number,
+        metavar="LAYER",
+        help="layer at which all are free (default 420480, four years after it)",
+    )
     parser.add_argument(
         "--out", type=common.path, metavar="FILE", help="write a description of the account, for smesher tx"
     )

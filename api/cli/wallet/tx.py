@@ -78,12 +78,12 @@ def _add_signing_arguments(parser: argparse.ArgumentParser) -> None:
         type=common.whole_number,
         default=1,
         metavar="N",
-        help="account of the wallet, from 1 (default 1)",
+        help="which account of the wallet, from 1 (default 1)",
     )
     parser.add_argument(
         "--yes",
         action="store_true",
-        help="sign without asking; what it is, is shown all the same",
+        help="agree beforehand, also to what hardly anybody can mean; what is signed is shown all the same",
     )
     parser.add_argument(
         "--out", type=common.path, metavar="FILE", help="write the result to FILE instead of the screen"
@@ -99,14 +99,14 @@ def _add_compose_arguments(parser: argparse.ArgumentParser) -> None:
         help="who acts: a description made by `smesher wallet address` (default: the account of the wallet's key)",
     )
     parser.add_argument(
-        "--nonce", type=common.whole_number, required=True, metavar="N", help="the principal's next nonce"
+        "--nonce", type=common.whole_number, required=True, metavar="N", help="the next nonce of the principal"
     )
     parser.add_argument(
         "--gas-price",
         type=common.whole_number,
         default=1,
         metavar="SMIDGE",
-        help="smidge a unit of gas (default 1)",
+        help="smidge for a unit of gas (default 1)",
     )
     _add_network_arguments(parser)
     _add_signing_arguments(parser)
@@ -162,6 +162,9 @@ def _check_words(arguments: argparse.Namespace) -> None:
     """What can be judged before a password is asked for."""
     _genesis_id(arguments)
     transactions.payload(arguments.nonce, arguments.gas_price)
+    for name in ("principal", "target"):
+        if getattr(arguments, name, None) is not None:
+            _description(getattr(arguments, name), arguments)
     for name in ("to", "vault"):
         if getattr(arguments, name, None) is not None:
             accounts.parse_address(getattr(arguments, name), hrp_of(arguments))
@@ -265,6 +268,8 @@ def _explained(partial: Partial, hrp: str) -> Explanation:
         of = f"{len(partial.signatures)} of {unsigned.account.required}"
         facts = {name: value for name, value in found.facts.items() if name not in ("id", "signatures_valid")}
         problem = None if found.problem == explain.BAD_SIGNATURES else found.problem
+        if problem is None and found.signatures_at != len(unsigned.data):
+            problem = "There is something between the transaction and its signatures."
         return Explanation(facts, [*lines, ("signatures", of)], problem)
     return found
 

@@ -210,6 +210,27 @@ def from_fields(document: Document, environ: Mapping[str, str], where: str) -> C
     )
 
 
+def described(config: Config) -> Mapping[str, object]:
+    """What a log says of a configuration; the signing key never."""
+    params = config.params
+    return {
+        "listen": config.listen,
+        "certificate_expiration": "never" if config.expiration_s is None else f"{config.expiration_s} s",
+        "post_cfg.k1": params.k1,
+        "post_cfg.k2": params.k2,
+        "post_cfg.pow_difficulty": params.pow_difficulty.hex(),
+        "init_cfg.min_num_units": params.min_num_units,
+        "init_cfg.max_num_units": params.max_num_units,
+        "init_cfg.labels_per_unit": params.labels_per_unit,
+        "init_cfg.scrypt.n": params.scrypt_n,
+        "metrics": config.metrics or "nowhere",
+        "randomx_mode": "Fast" if config.full_randomx else "Light",
+        "limits.max_concurrent_requests": config.limits.max_concurrent_requests,
+        "limits.max_pending_requests": config.limits.max_pending_requests,
+        "limits.max_body_size": config.limits.max_body_size,
+    }
+
+
 def _check(params: VerifyParams, listen: Address, metrics: Address | None, places: Mapping[str, str]) -> None:
     """Refuses settings that contradict each other. Raises ConfigError."""
     if params.min_num_units > params.max_num_units:
