@@ -74,6 +74,16 @@ def seconds(text: str) -> float:
     return value
 
 
+def threads(text: str) -> int:
+    """argparse type: a number of threads that this machine can use."""
+    number = whole_number(text)
+    try:
+        limited_threads(number)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("--threads is ").removesuffix(".")) from None
+    return number
+
+
 def signed_number(text: str) -> int:
     """argparse type: a whole number, perhaps negative (refused later, with its meaning)."""
     sign, digits = (-1, text[1:]) if text.startswith("-") else (1, text)
@@ -134,7 +144,7 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
         help="use this device; repeatable. SEL is an id of `smesher providers`, a part of a name, platform, "
         "vendor or driver, a PCI address, or cpu, opencl, cuda, pocl",
     )
-    group.add_argument("--threads", type=whole_number, metavar="T", help="CPU threads (default: all processors)")
+    group.add_argument("--threads", type=threads, metavar="T", help="CPU threads (default: all processors)")
     group.add_argument(
         "--gpu-memory", type=memory_size, metavar="SIZE", help="most that each GPU may use, such as 6G (default: 85 %%)"
     )

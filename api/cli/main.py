@@ -123,7 +123,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if known is None:
             raise
         code = known
-        _tell(output, code, errors.sentence(error))
+        nameless = isinstance(error, OSError) and error.filename is None  # perhaps it was the output itself
+        if not (nameless and _flushed(EXIT_DONE) != EXIT_DONE):
+            _tell(output, code, errors.sentence(error))
     return _flushed(code)
 
 

@@ -116,7 +116,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Measure labels a second on one core and on all, in turns with hashlib.scrypt at the same N, r and p. "
         "`make bench` measures more."
     )
-    parser.add_argument("--threads", type=common.whole_number, metavar="T", help="CPU threads (default: all)")
+    parser.add_argument("--threads", type=common.threads, metavar="T", help="CPU threads (default: all)")
     parser.add_argument(
         "--scrypt-n", type=common.whole_number, default=DEFAULT_N, metavar="N", help=f"scrypt N (default {DEFAULT_N})"
     )

@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of both words; `run` refuses those of the other one."""
     parser.set_defaults(**dict.fromkeys({name for options in DEFAULTS.values() for name in options}))
     parser.add_argument("what", nargs="?", choices=WHAT, default="proving", help="what is measured (default proving)")
-    parser.add_argument("--threads", type=common.whole_number, metavar="T", help="0: all (default 4; pow: 1)")
+    parser.add_argument("--threads", type=common.threads, metavar="T", help="0: all (default 4; pow: 1)")
     parser.add_argument("--nonces", type=common.whole_number, metavar="N", help="of one pass, a multiple of 16 (64)")
     parser.add_argument("--network", metavar="NAME", help=f"whose time window counts (mainnet): {', '.join(NETWORKS)}")
     group = parser.add_argument_group("proving")
@@ -136,8 +136,6 @@ def _proving(arguments: argparse.Namespace, threads: int, output: Output) -> int
         unit_bytes = network(arguments.network or "mainnet").labels_per_unit * 16
         units = profiling.provable_units(speed, arguments.nonces, window, unit_bytes)
         output.show(_passes_table(arguments, threads, rate, window, units, unit_bytes))
-    else:
-        output.say("nothing was measured: the file or the time is empty")
     output.event(
         "done",
         time_s=round(rate.seconds, 6),

@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--nonces", type=common.whole_number, metavar="N", help="nonces of one pass (default 288; small networks 16)"
     )
-    parser.add_argument("--threads", type=common.whole_number, metavar="T", help="threads (default: all processors)")
+    parser.add_argument("--threads", type=common.threads, metavar="T", help="threads (default: all processors)")
     parser.add_argument("--pin", action="store_true", help="pin every thread of the pass to a processor of its own")
     proofs.add_randomx_argument(parser, "fast; light with --remote-k2pow")
     remote_k2pow.add_arguments(parser)

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tune", action="store_true", help="find the fastest way to use every GPU, at most 30 s each, and remember it"
     )
-    parser.add_argument("--threads", type=common.whole_number, metavar="T", help="CPU threads (default: all)")
+    parser.add_argument("--threads", type=common.threads, metavar="T", help="CPU threads (default: all)")
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:

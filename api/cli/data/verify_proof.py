@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--k3", type=common.whole_number, metavar="K", help="check K positions that --seed chooses")
     parser.add_argument("--seed", metavar="HEX", help="bytes, of any length")
     proofs.add_randomx_argument(parser, "light")
-    parser.add_argument("--threads", type=common.whole_number, metavar="T", help="threads (default: all processors)")
+    parser.add_argument("--threads", type=common.threads, metavar="T", help="threads (default: all processors)")
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:

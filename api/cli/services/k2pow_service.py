@@ -41,9 +41,9 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     from api.services.k2pow import app
 
     address = parse_address(arguments.bind_address, "--bind-address")
+    threads = limited_threads(arguments.cores, "--cores")
     if arguments.cores > 255:
         raise UsageError(f"--cores is {arguments.cores}, expected 0 (all processors) to 255.")
-    threads = limited_threads(arguments.cores, "--cores")
     config = app.Config(address, threads, arguments.randomx_mode, arguments.randomx_large_pages)
 
     log = logging.getLogger("k2pow-service")

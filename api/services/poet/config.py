@@ -22,6 +22,7 @@ from api.config.settings import Flags, Given, values
 from api.edge.errors import UsageError
 from api.edge.listen import parse_port
 from api.edge.text import read_text, shown
+from api.edge.threads import refused_processors
 from api.services.poet.options import APPLICATION, GROUPS, HELP, SETTINGS, now_ns
 from protocol.numbers import durations
 from protocol.numbers.durations import HOUR as HOUR_NS
@@ -232,9 +233,9 @@ def check(config: Config) -> None:
         raise ConfigError(
             "disable-worker leaves nothing to do for cpu, realtime and one-process; give one or the other."
         )
-    if config.cpu is not None and config.cpu not in processors():
-        here = ", ".join(str(one) for one in sorted(processors()))
-        raise ConfigError(f"cpu is {config.cpu}, but this program may run on the processors {here}.")
+    why = refused_processors([] if config.cpu is None else [config.cpu])
+    if why:
+        raise ConfigError(f"cpu: {why}.")
     _check_listeners(config)
 
 
@@ -254,13 +255,6 @@ def described(config: Config) -> Mapping[str, object]:
         if value is not None and value != setting.default:
             found[setting.path] = setting.kind.to_file(value) if setting.path not in shown_apart else value
     return found
-
-
-def processors() -> frozenset[int]:
-    """The numbers of the processors that a thread of this program can be pinned to."""
-    if hasattr(os, "sched_getaffinity"):
-        return frozenset(os.sched_getaffinity(0))
-    return frozenset(range(os.cpu_count() or 1))
 
 
 def _check_listeners(config: Config) -> None:

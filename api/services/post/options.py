@@ -7,9 +7,7 @@ wrong, 1 where it names something that cannot be used.
 from __future__ import annotations
 
 import ipaddress
-import os
 import ssl
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,7 @@ from api.clients.k2pow import BACKOFF_S, PARALLELISM, check_url
 from api.edge import listen
 from api.edge.errors import DataError, Failure, UsageError
 from api.edge.text import is_whole, read_file, shown
-from api.edge.threads import limited_threads
+from api.edge.threads import limited_threads, refused_processors
 from protocol.params.post import MAINNET
 from protocol.post.proof import MAX_GROUPS, NONCES_PER_GROUP
 from protocol.post.rules import check_scrypt_n
@@ -260,23 +258,6 @@ def check_nonces(nonces: int) -> None:
 
 def check_cores(cores: Sequence[int]) -> None:
     """Raises DataError for a processor that a thread cannot be pinned to."""
-    if not cores:
-        return
-    if not hasattr(os, "sched_setaffinity"):
-        raise DataError("--pinned-cores: this system cannot pin threads to processors; use --threads.")
-    refused: list[tuple[int, str]] = []
-
-    def pin() -> None:  # in a thread of its own, which ends pinned
-        for core in cores:
-            try:
-                os.sched_setaffinity(0, {core})
-            except (OSError, ValueError, OverflowError) as error:
-                refused.append((core, str(getattr(error, "strerror", None) or error)))
-
-    thread = threading.Thread(target=pin, name="pin")
-    thread.start()
-    thread.join()
-    if refused:
-        core, why = refused[0]
-        there = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
-        raise DataError(f"--pinned-cores: no thread can be pinned to processor {core}: {why}. Here are {there}.")
+    why = refused_processors(cores)
+    if why:
+        raise DataError(f"--pinned-cores: {why}.")
