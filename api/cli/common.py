@@ -6,11 +6,12 @@ import argparse
 import difflib
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from api.edge.errors import EnvironmentFault, UsageError
 from api.edge.text import is_whole, shown, typed
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from kernels.devices.types import Device, Engine
 
 UNITS_WITHOUT_LIMIT = 2**32 - 1
+NOTHING: Mapping[str, int] = MappingProxyType({})
 
 CHECK_ONE_IN = 1 << 16
 """Labels of a GPU of which one is recomputed on the CPU."""
@@ -380,15 +382,22 @@ def params_of(arguments: argparse.Namespace) -> PostParams:
     base = network(arguments.network or "mainnet")
     if arguments.network is None and (arguments.labels_per_unit is not None or arguments.scrypt_n is not None):
         base = replace(base, min_num_units=1, max_num_units=UNITS_WITHOUT_LIMIT)
+    return overridden(base, arguments)
 
-    def given(name: str, default: int) -> int:
-        value = getattr(arguments, name)
-        return default if value is None else int(value)
 
-    return replace(
-        base,
-        labels_per_unit=given("labels_per_unit", base.labels_per_unit),
-        scrypt_n=given("scrypt_n", base.scrypt_n),
-        min_num_units=given("min_num_units", base.min_num_units),
-        max_num_units=given("max_num_units", base.max_num_units),
-    )
+def overridden(base: PostParams, arguments: argparse.Namespace, least: Mapping[str, int] = NOTHING) -> PostParams:
+    """Parameters with those that a command's options give instead.
+
+    least: by name, the smallest number that makes sense. Raises UsageError below it.
+    """
+    from dataclasses import replace
+
+    given: dict[str, Any] = {}
+    for name in ("k1", "k2", "scrypt_n", "labels_per_unit", "min_num_units", "max_num_units"):
+        value = getattr(arguments, name, None)
+        if value is None:
+            continue
+        if value < least.get(name, 0):
+            raise UsageError(f"--{name.replace('_', '-')} is {value}, expected at least {least[name]}.")
+        given[name] = value
+    return replace(base, **given)

@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,27 +45,12 @@ def add_parameter_arguments(parser: argparse.ArgumentParser, *, labels: bool) ->
 
 def parameters(arguments: argparse.Namespace) -> PostParams:
     """The network's parameters with the options that override them. Raises UsageError for a 0."""
-    from dataclasses import replace
-
-    base = network(arguments.network or "mainnet")
-
-    def given(name: str, least: int = 1) -> int:
-        value = getattr(arguments, name, None)
-        if value is not None and value < least:
-            raise UsageError(f"--{name.replace('_', '-')} is {value}, expected at least {least}.")
-        return int(getattr(base, name) if value is None else value)
-
-    difficulty = arguments.pow_difficulty
-    return replace(
-        base,
-        k1=given("k1"),
-        k2=given("k2"),
-        scrypt_n=check_scrypt_n(given("scrypt_n")),
-        labels_per_unit=given("labels_per_unit"),
-        min_num_units=given("min_num_units", least=0),
-        max_num_units=given("max_num_units"),
-        pow_difficulty=base.pow_difficulty if difficulty is None else common.hex_bytes(difficulty, "--pow-difficulty"),
-    )
+    least = dict.fromkeys(("k1", "k2", "scrypt_n", "labels_per_unit", "max_num_units"), 1)
+    params = common.overridden(network(arguments.network or "mainnet"), arguments, least)
+    check_scrypt_n(params.scrypt_n)
+    if arguments.pow_difficulty is None:
+        return params
+    return replace(params, pow_difficulty=common.hex_bytes(arguments.pow_difficulty, "--pow-difficulty"))
 
 
 def add_randomx_argument(parser: argparse._ActionsContainer, default: str) -> None:

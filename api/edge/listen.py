@@ -10,10 +10,10 @@ import asyncio
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
-from . import logs
 from .errors import EnvironmentFault, UsageError
 from .text import is_whole, shown
 
@@ -103,4 +103,10 @@ def serve(main: Callable[[], Coroutine[None, None, int]]) -> int:
 
 def set_up_logging(name: str) -> logging.Logger:
     """The logger of one service, to standard error."""
-    return logs.to_standard_error(name)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logger = logging.getLogger(name)
+    logger.handlers = [handler]
+    logger.propagate = False
+    logger.setLevel(logging.INFO)
+    return logger

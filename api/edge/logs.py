@@ -8,26 +8,12 @@ from __future__ import annotations
 import logging
 import os
 import platform
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from .errors import exit_code, sentence
 from .text import escaped
 from .version import program_version
-
-FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
-
-
-def to_standard_error(name: str, level: int = logging.INFO) -> logging.Logger:
-    """The logger of one service."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(FORMAT))
-    logger = logging.getLogger(name)
-    logger.handlers = [handler]
-    logger.propagate = False
-    logger.setLevel(level)
-    return logger
 
 
 def begun(log: logging.Logger, program: str, settings: Mapping[str, object]) -> None:

@@ -21,7 +21,7 @@ from api.cli.units import byte_size
 from api.edge.errors import DataError, EnvironmentFault, UsageError
 from api.edge.signals import stop_on_signal
 from api.edge.text import kind_of
-from protocol.params.config.networks import MAINNET, PRESETS
+from protocol.params.config.networks import BY_NAME
 from protocol.params.post import NETWORKS, network
 from prover.measure import proving as profiling
 from prover.measure.proving import GIB, PassRate, PowCost
@@ -204,7 +204,7 @@ def _passes_table(
 
 def _window(name: str | None) -> float:
     """Seconds between two PoET rounds of a network, in which a proof has to be made."""
-    return PRESETS.get(name or "mainnet", MAINNET).poet.cycle_gap_ns / SECOND_NS
+    return BY_NAME[(name or "mainnet").lower()].poet.cycle_gap_ns / SECOND_NS
 
 
 # -- proofs of work -------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from api.wallet.explain import Explanation
 from api.wallet.transactions import Partial, Unsigned
 from api.wallet.wallet import KEY_LEDGER, KeyPair
 from protocol.params.config import networks
+from protocol.params.config.services import UNSET_TIME
 from protocol.params.genesis import GENESIS_ID_SIZE
 
 
@@ -67,8 +68,8 @@ def _genesis_id(arguments: argparse.Namespace) -> bytes:
 
 def _fixed_genesis_id(network: str) -> bytes | None:
     """The genesis id of a network that has one for ever; None where its genesis time is chosen when it starts."""
-    config = {"mainnet": networks.MAINNET, "testnet": networks.TESTNET}.get(network)
-    return None if config is None else config.genesis.identity.genesis_id
+    genesis = networks.BY_NAME[network].genesis
+    return genesis.identity.genesis_id if genesis.time != UNSET_TIME else None
 
 
 def _add_signing_arguments(parser: argparse.ArgumentParser) -> None:

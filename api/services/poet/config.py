@@ -23,9 +23,8 @@ from api.edge.errors import UsageError
 from api.edge.listen import parse_port
 from api.edge.text import read_text, shown
 from api.edge.threads import refused_processors
-from api.services.poet.options import APPLICATION, GROUPS, HELP, SETTINGS, now_ns
+from api.services.poet.options import APPLICATION, GROUPS, HELP, NETWORKS, SETTINGS, now_ns
 from protocol.numbers import durations
-from protocol.numbers.durations import HOUR as HOUR_NS
 from protocol.params.config import networks
 from protocol.poet.registration import CERTIFIER_KEY_SIZE
 from prover.errors import ProofError
@@ -34,31 +33,26 @@ from prover.poet.server.rounds import Schedule
 KEY_VARIABLE = "POET_PRIVATE_KEY"
 PRIVATE_KEY_SIZE = 64
 
-PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "mainnet": {
-        "genesis-time": networks.MAINNET.genesis.time.unix_ns,
-        "epoch-duration": 336 * HOUR_NS,
-        "phase-shift": 240 * HOUR_NS,
-        "cycle-gap": 12 * HOUR_NS,
-        "pow-difficulty": 20,
-    },
-    "testnet": {
-        "epoch-duration": 24 * HOUR_NS,
-        "phase-shift": 12 * HOUR_NS,
-        "cycle-gap": 2 * HOUR_NS,
-    },
-    "fastnet": {
-        "epoch-duration": HOUR_NS // 60,
-        "phase-shift": HOUR_NS // 120,
-        "cycle-gap": HOUR_NS // 120,
-        "pow-difficulty": 4,
-    },
-    "standalone": {
-        "epoch-duration": HOUR_NS // 60,
-        "phase-shift": HOUR_NS // 120,
-        "cycle-gap": HOUR_NS // 120,
-    },
-}
+_POW_DIFFICULTY = {"mainnet": 20, "fastnet": 4}
+"""Leading zero bits that the servers of a network ask for, where they ask for any."""
+
+
+def _preset(name: str) -> Mapping[str, Any]:
+    """What follows from a network's own settings, and what its servers are started with."""
+    network = networks.BY_NAME[name]
+    found = {
+        "epoch-duration": network.main.layer_duration_ns * network.main.layers_per_epoch,
+        "phase-shift": network.poet.phase_shift_ns,
+        "cycle-gap": network.poet.cycle_gap_ns,
+    }
+    if name == "mainnet":  # the others begin when somebody starts them anew
+        found["genesis-time"] = network.genesis.time.unix_ns
+    if name in _POW_DIFFICULTY:
+        found["pow-difficulty"] = _POW_DIFFICULTY[name]
+    return found
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {name: _preset(name) for name in NETWORKS}
 """What `--network` sets below the file and the flags. Protocol 02-poet, section 6."""
 
 

@@ -12,6 +12,7 @@ from api.config import kinds
 from api.config.kinds import Kind
 from api.config.settings import Setting
 from protocol.numbers.durations import MILLISECOND, SECOND
+from protocol.params.config import networks
 
 APPLICATION, ROUND, REGISTRATION, SERVICE, OURS = (
     "Application Options",
@@ -21,7 +22,7 @@ APPLICATION, ROUND, REGISTRATION, SERVICE, OURS = (
     "Smesher",
 )
 GROUPS = (APPLICATION, ROUND, REGISTRATION, SERVICE, OURS)
-NETWORKS = ("mainnet", "testnet", "fastnet", "standalone")
+NETWORKS = tuple(networks.BY_NAME)
 
 INT = kinds.decimal_integer(-(1 << 63), (1 << 63) - 1)
 UINT = kinds.decimal_integer(0, (1 << 64) - 1)

@@ -346,6 +346,9 @@ STANDALONE = replace(
 PRESETS: Mapping[str, Config] = MappingProxyType({"testnet": TESTNET, "fastnet": FASTNET, "standalone": STANDALONE})
 """What a configuration may name as its preset. The main network is none: it is where a configuration begins."""
 
+BY_NAME: Mapping[str, Config] = MappingProxyType({"mainnet": MAINNET, **PRESETS})
+"""Every network by its name."""
+
 
 def for_machine(config: Config, processors: int, pow_flags: int | None = None) -> Config:
     """A network's configuration with the threads that a machine of so many processors gives to proofs.
