@@ -18,7 +18,7 @@ from nacl.bindings import crypto_sign_seed_keypair
 
 from api.config import errors, kinds
 from api.config.files import from_lines
-from api.config.settings import Flags, Given, values
+from api.config.settings import Flags, Given, nearest, values
 from api.edge.errors import UsageError
 from api.edge.listen import parse_port
 from api.edge.text import read_text, shown
@@ -32,6 +32,8 @@ from prover.poet.server.rounds import Schedule
 
 KEY_VARIABLE = "POET_PRIVATE_KEY"
 PRIVATE_KEY_SIZE = 64
+TOOLS = ("status", "verify", "bench")
+"""Words that the command takes in the server's place."""
 
 _POW_DIFFICULTY = {"mainnet": 20, "fastnet": 4}
 """Leading zero bits that the servers of a network ask for, where they ask for any."""
@@ -117,7 +119,9 @@ def load(words: Sequence[str], environment: Mapping[str, str]) -> Config:
     if any(word in ("--help", "-h") for word in _before_dashes(words)):
         raise HelpWanted
     try:
-        given, _ = Flags((*SETTINGS, HELP), strict=True).parse(words)
+        given, others = Flags((*SETTINGS, HELP), strict=True).parse(words)
+        if others:  # the original ignores them; a slip in the name of a tool would start a server
+            raise errors.ConfigError(f"{shown(others[0])} is no option of the server.{nearest(others[0], TOOLS)}")
         found = values(SETTINGS, given)
         if found["version"]:
             raise VersionWanted

@@ -28,6 +28,9 @@ def check(config: Config) -> None:
     ):
         if value <= 0:
             raise Contradiction(f"{path} is {value}, expected more than 0.")
+    for path, text in (("main.data-folder", main.data_folder), ("main.filelock", main.filelock)):
+        if not text.strip():
+            raise Contradiction(f"{path} is empty, expected a path.")
     if hare.enable:
         longest = hare.preround_delay_ns + 7 * hare.iterations_limit * hare.round_duration_ns
         if longest > tortoise.zdist * main.layer_duration_ns:

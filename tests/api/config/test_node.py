@@ -156,6 +156,27 @@ def test_settings_that_contradict_each_other_do_not_start() -> None:
         started(relays)
 
 
+@pytest.mark.parametrize(
+    ("section", "changed", "words"),
+    [
+        ("main", {"layer_duration_ns": 0}, r"main\.layer-duration is 0"),
+        ("main", {"layers_per_epoch": 0}, r"main\.layers-per-epoch is 0"),
+        ("main", {"data_folder": " "}, r"main\.data-folder is empty"),
+        ("main", {"filelock": ""}, r"main\.filelock is empty"),
+        ("main", {"standalone": True, "poet_servers": ()}, r"main\.standalone .* main\.poet-servers names 0"),
+        ("p2p", {"min_peers": 50}, r"p2p\.min-peers is 50, low-peers 40"),
+        ("p2p", {"high_peers": 10}, "high-peers 10"),
+        ("post", {"min_numunits": 5, "max_numunits": 4}, "post-min-numunits at most post-max-numunits"),
+        ("post", {"k2": 0}, r"post\.post-k2"),
+        ("smeshing", {"start": True}, r"smeshing\.smeshing-coinbase names nobody"),
+    ],
+)
+def test_what_cannot_run_is_refused_by_its_path(section: str, changed: dict[str, object], words: str) -> None:
+    part = getattr(networks.FASTNET, section)
+    with pytest.raises(Contradiction, match=words):
+        started(replace(networks.FASTNET, **{section: replace(part, **changed)}))
+
+
 def test_a_machine_gives_its_processors_to_proofs() -> None:
     big = networks.for_machine(networks.MAINNET, 16, pow_flags=74)
     assert big.smeshing.proving_opts.threads == 12

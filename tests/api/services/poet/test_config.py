@@ -50,6 +50,8 @@ def refused(*words: str, environment: dict[str, str] | None = None) -> str:
         (["--lps", "--jsonlog"], ["--lps needs a value", "'--jsonlog' follows"]),
         (["--rpclisten", "localhost"], ["'localhost' cannot be listened on", "localhost:8080"]),
         (["--rpclisten", "localhost:" + "9" * 5000], ["cannot be listened on"]),
+        (["statsu"], ["'statsu' is no option of the server", "Did you mean status?"]),
+        (["--jsonlog", "--", "x"], ["'x' is no option"]),
         (["--configfile", "/dev/zero"], ["--configfile /dev/zero is a device"]),
         (["--configfile", "/nowhere/x.conf"], ["--configfile /nowhere/x.conf", "no such file"]),
     ],
