@@ -63,8 +63,10 @@ class Output:
             self.console.print(Text.assemble(indent, (lead, style), rest))
 
     def show(self, renderable: object) -> None:
-        """A table or panel for people; nothing with `--json`."""
+        """A table or panel for people; nothing with `--json`. What does not fit is folded, never cut."""
         if not self.json:
+            for column in getattr(renderable, "columns", ()):
+                column.overflow = "fold"
             self.console.print(renderable)
 
     def facts(self, rows: Sequence[tuple[str, object]], *, aside: bool = False) -> None:

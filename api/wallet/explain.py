@@ -40,6 +40,8 @@ HIGH_GAS_PRICE = 1000
 """Smidge for a unit of gas; the network's wallets offer 1 to 3."""
 HIGH_NONCE = 1_000_000
 HIGH_FEE = 1 * SMESH
+A_CENTURY = 100 * 105_120
+"""Layers of five minutes."""
 LARGE_PART = 1000
 """One part in so many of all coins that there will ever be."""
 _PART_SIZE = 1 + signing.SIGNATURE_BYTES
@@ -77,6 +79,8 @@ def concerns(facts: dict[str, Any]) -> list[str]:
             found.append(f"{amounts.shown(coins)} is {100 * coins / TOTAL_ISSUANCE:.1f} % of all coins.")
     if total == 0:
         found.append("The vault holds nothing.")
+    if facts.get("vesting_end", 0) > A_CENTURY:
+        found.append(f"The vesting ends at layer {facts['vesting_end']}, more than a hundred years after the genesis.")
     if facts.get("gas_price", 0) > HIGH_GAS_PRICE:
         found.append(f"The gas price is {facts['gas_price']} smidge, where the network's wallets offer 1 to 3.")
     elif fee > HIGH_FEE:

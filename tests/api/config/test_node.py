@@ -168,7 +168,7 @@ def test_settings_that_contradict_each_other_do_not_start() -> None:
         ("p2p", {"high_peers": 10}, "high-peers 10"),
         ("post", {"min_numunits": 5, "max_numunits": 4}, "post-min-numunits at most post-max-numunits"),
         ("post", {"k2": 0}, r"post\.post-k2"),
-        ("smeshing", {"start": True}, r"smeshing\.smeshing-coinbase names nobody"),
+        ("smeshing", {"start": True, "coinbase": ""}, r"smeshing\.smeshing-coinbase names nobody"),
     ],
 )
 def test_what_cannot_run_is_refused_by_its_path(section: str, changed: dict[str, object], words: str) -> None:
