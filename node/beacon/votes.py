@@ -77,7 +77,11 @@ def encode_bits(first_vote: Sequence[Proposal], support: Set[Proposal]) -> bytes
     return number.to_bytes((number.bit_length() + 7) // 8, "big")
 
 
-def decode_bits(first_vote: Sequence[Proposal], bits: bytes) -> frozenset[Proposal]:
-    """The supported elements of a first vote; bits that are missing are against, those beyond it nothing."""
+def decode_bits(first_vote: Sequence[Proposal], bits: bytes) -> tuple[frozenset[Proposal], frozenset[Proposal]]:
+    """What of a first vote is supported, and what voted against: missing bits, too. Bits beyond it are nothing.
+
+    An element that stands in it twice may be in both.
+    """
     number = int.from_bytes(bits, "big")
-    return frozenset(one for position, one in enumerate(first_vote) if number >> position & 1)
+    support = frozenset(one for position, one in enumerate(first_vote) if number >> position & 1)
+    return support, frozenset(one for position, one in enumerate(first_vote) if not number >> position & 1)

@@ -82,8 +82,8 @@ def _proposal_vrf(row: Any) -> None:
 def _bits(row: Any) -> None:
     first = [bytes.fromhex(text) for text in row["first_round_list"]]
     _same(encode_bits(first, _set(row["support"])).hex(), row["bits"])
-    _same(decode_bits(first, bytes.fromhex(row["bits"])), _set(row["decoded_support"]))
-    _same(decode_bits(first, bytes.fromhex(row["arbitrary_bits"])), _set(row["arbitrary_decoded_support"]))
+    _same(decode_bits(first, bytes.fromhex(row["bits"]))[0], _set(row["decoded_support"]))
+    _same(decode_bits(first, bytes.fromhex(row["arbitrary_bits"]))[0], _set(row["arbitrary_decoded_support"]))
 
 
 def _votes(row: Any) -> None:

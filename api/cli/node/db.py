@@ -10,7 +10,8 @@ import argparse
 from contextlib import closing
 from pathlib import Path
 
-from api.cli.output import Output, Progress
+from api.cli.output import Output
+from api.cli.progress import Progress
 from api.cli.words import Word, add_words
 from node.schema import OWN, SCHEMAS
 from node.store.check import check_rows
