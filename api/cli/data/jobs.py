@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from api.cli.common import nearest
+from prover import durable
 from prover.errors import UsageError
 
 TEXTS = ("node-id", "commitment-atx-id", "network")
@@ -28,6 +29,7 @@ NUMBERS = (
     "to-file",
 )
 PATHS = ("data-dir", "identity")
+LIST_BYTES = 1 << 20
 KNOWN = (*PATHS, *TEXTS, *NUMBERS)
 
 
@@ -37,8 +39,10 @@ def of(arguments: argparse.Namespace) -> list[argparse.Namespace]:
     if path.suffix != ".toml" or not path.is_file():
         return [arguments]
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        document = tomllib.loads(durable.read_whole(path, LIST_BYTES).decode("utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {durable.reason(error)}.") from None
+    except ValueError as error:  # no UTF-8, no TOML, or a number of thousands of digits
         raise UsageError(f"{path} cannot be read as TOML: {error}.") from None
     unknown = [key for key in document if key != "directories"]
     if unknown:
@@ -71,7 +75,7 @@ def _entry(arguments: argparse.Namespace, entry: Any, where: str) -> argparse.Na
             raise UsageError(
                 f"{where}, field {key}: found {value!r}, expected {'a whole number' if kind is int else 'a text'}."
             )
-        setattr(options, key.replace("-", "_"), Path(str(value)) if key in PATHS else value)
+        setattr(options, key.replace("-", "_"), _path(str(value), where, key) if key in PATHS else value)
     if "data-dir" not in table:
         raise UsageError(f"{where}: data-dir is missing.")
     if "node-id" in table and "identity" in table:
@@ -81,3 +85,9 @@ def _entry(arguments: argparse.Namespace, entry: Any, where: str) -> argparse.Na
     if "identity" in table:
         options.node_id = None
     return options
+
+
+def _path(text: str, where: str, key: str) -> Path:
+    if not text.strip() or "\0" in text:
+        raise UsageError(f"{where}, field {key}: found {text!r}, expected a path.")
+    return Path(text)
