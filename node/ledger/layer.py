@@ -79,6 +79,8 @@ class LayerChanges:
     layer: LayerId
     accounts: tuple[Account, ...]
     """In the order of the state hash and of the events."""
+    before: tuple[Account | None, ...]
+    """The versions that these accounts had, in the same order; None: there was none."""
     executed: tuple[Executed, ...]
     ineffective: tuple[Ineffective, ...]
     rewards: tuple[Reward, ...]
@@ -126,7 +128,6 @@ def execute(
             f"Layer {layer} lies before layer {parameters.first_layer}, the first one that can be applied.",
             "before_genesis",
         )
-    paying.check(rewards)
     cache = StagedCache(parameters.rules, load, layer)
     executed, ineffective = _Transactions(parameters, cache, verify_many).run(transactions)
     paid_out = subsidy(layer - parameters.first_effective_genesis)
@@ -140,6 +141,7 @@ def execute(
     return LayerChanges(
         layer=layer,
         accounts=tuple(accounts),
+        before=tuple(staged.stored for staged in cache.changed),
         executed=tuple(executed),
         ineffective=tuple(ineffective),
         rewards=tuple(rows),

@@ -20,10 +20,12 @@ Load = Callable[[Address], Account | None]
 class StagedAccount:
     """One account. Mutable; whoever changes it during a call tells the journal first."""
 
-    __slots__ = ("address", "balance", "is_changed", "loaded", "next_nonce", "state", "template")
+    __slots__ = ("address", "balance", "is_changed", "loaded", "next_nonce", "state", "stored", "template")
 
     def __init__(self, address: Address, stored: Account | None) -> None:
         self.address = address
+        self.stored = stored
+        """As it was before the layer."""
         self.is_changed = False
         self.loaded: Template | None = None
         """The template with the state; None also while it was not needed yet."""
@@ -104,7 +106,11 @@ class StagedCache:
         """Take back everything since a position, the last change first."""
         journal = self._journal
         while len(journal) > position:
-            account, account.balance, account.template, account.state, account.loaded = journal.pop()
+            account, balance, template, state, loaded = journal.pop()
+            account.balance = balance
+            account.template = template
+            account.state = state
+            account.loaded = loaded
 
     def settle(self) -> None:
         """Nothing that was done so far will be undone."""
