@@ -7,7 +7,6 @@ DESIGN section 6, "Own signatures".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -88,17 +87,16 @@ class OwnStore(Store):
             raise ValueError(f"{schema.name}: the own store has SIGNED and own tables only")
         super().__init__(schema, backend)
 
-    def write(self, rows: Sequence[Rows], sync: bool = True) -> None:
+    def write(self, rows: Rows, sync: bool = True) -> None:
         """As Store says, always synced. Raises Contradiction, with nothing written, where a signed message would
         change."""
-        for unit in rows:
-            for slot, signed in unit.changes(SIGNED):
-                stored = self.signed(slot)
-                if stored is not None and stored != signed:
-                    raise Contradiction(
-                        f"Identity {slot.identity.hex()} has signed another message for {slot.kind.name} "
-                        f"{slot.number}, round {slot.round}, already. Nothing was sent; the stored message stands."
-                    )
+        for slot, signed in rows.changes(SIGNED):
+            stored = self.signed(slot)
+            if stored is not None and stored != signed:
+                raise Contradiction(
+                    f"Identity {slot.identity.hex()} has signed another message for {slot.kind.name} {slot.number}, "
+                    f"round {slot.round}, already. Nothing was sent; the stored message stands."
+                )
         super().write(rows, sync=True)
 
     def signed(self, slot: Slot) -> bytes | None:

@@ -12,7 +12,7 @@ from typing import Protocol
 from .errors import StoreDamaged, StoreFault, StoreRefused
 from .memory import MemoryBackend
 from .table import RESERVED, Schema, Space
-from .view import Rows, Snapshot, is_own
+from .view import Rows, Snapshot, StoreView, is_own
 
 _SCHEMA_NAME = RESERVED + b"n"
 _SCHEMA_VERSION = RESERVED + b"v"
@@ -45,6 +45,8 @@ class Store:
         self._backend = backend
         self._spaces = set(schema.spaces())
         self._failed: StoreFault | None = None
+        self.writes = 0
+        """Batches written since it was opened."""
         self._check_schema()
 
     @classmethod
@@ -57,16 +59,25 @@ class Store:
         self._require_sound()
         return self._backend.snapshot()
 
-    def write(self, rows: Sequence[Rows], sync: bool = False) -> None:
-        """The rows of these units, in their order, all or none; rows of the other store are passed over.
+    def view(self) -> StoreView:
+        """Everything as it is now, for whoever needs no other store. Raises StoreFault."""
+        snapshot = self.snapshot()
+        return StoreView(snapshot, snapshot, ((self, self.writes),))
 
-        sync, or a durable table among them: on stable storage on return, with everything that was written before.
-        Raises StoreFault.
+    def write(self, rows: Rows, sync: bool = False) -> None:
+        """All of the rows or none, in one batch; those of tables that another store keeps are passed over.
+
+        The units of a turn share it: each makes rows over those before it, and they are merged. sync, or a durable
+        table among them: on stable storage on return, with everything that was written before.
+        Raises StoreFault; ValueError for rows over a view from before another write, whose indexes would be wrong.
         """
         self._require_sound()
+        if any(store is self and writes != self.writes for store, writes in rows.root.made_at):
+            raise ValueError(f"{self.schema.name}: the rows were made over a view from before another write")
         changes = list(self._changes(rows))
         if changes:
-            self._write(changes, sync or any(one.is_durable for one in rows))
+            self._write(changes, sync or rows.is_durable)
+            self.writes += 1
 
     def close(self) -> None:
         """Lets go of the files; what was written stays."""
@@ -80,15 +91,14 @@ class Store:
             self._backend.close()
             raise
 
-    def _changes(self, rows: Iterable[Rows]) -> Iterator[tuple[bytes, bytes | None]]:
-        for unit in rows:
-            for space, values in unit.raw_changes():
-                if space in self._spaces:
-                    prefix = space.prefix
-                    for raw, value in values.items():
-                        yield prefix + raw, value
-                else:
-                    self._require_elsewhere(space)
+    def _changes(self, rows: Rows) -> Iterator[tuple[bytes, bytes | None]]:
+        for space, values in rows.raw_changes():
+            if space in self._spaces:
+                prefix = space.prefix
+                for raw, value in values.items():
+                    yield prefix + raw, value
+            else:
+                self._require_elsewhere(space)
 
     def _require_elsewhere(self, space: Space) -> None:
         """Only tables of the other store may be missing here."""

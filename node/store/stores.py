@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from .own import OwnStore
 from .store import Store
 from .view import Rows, StoreView
@@ -18,15 +16,16 @@ class Stores:
 
     def view(self) -> StoreView:
         """Both as they are now; close it when the turn is over. Raises StoreFault."""
-        return StoreView(self.state.snapshot(), self.own.snapshot())
+        made_at = ((self.state, self.state.writes), (self.own, self.own.writes))
+        return StoreView(self.state.snapshot(), self.own.snapshot(), made_at)
 
-    def write(self, units: Sequence[Rows], sync: bool = False) -> None:
-        """The rows of these units: own ones first, synced; then all others in one batch.
+    def write(self, rows: Rows, sync: bool = False) -> None:
+        """The rows of a turn: own ones first, synced; then all others in one batch.
 
         After a kill in between, the own store is ahead of the state, never behind. Raises StoreFault.
         """
-        self.own.write(units)
-        self.state.write(units, sync)
+        self.own.write(rows)
+        self.state.write(rows, sync)
 
     def close(self) -> None:
         """Lets go of both."""

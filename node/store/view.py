@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
@@ -78,6 +78,11 @@ class Snapshot(Protocol):
 class View(ABC):
     """Typed reading."""
 
+    @property
+    @abstractmethod
+    def root(self) -> StoreView:
+        """The view of the stores that is below everything else."""
+
     @abstractmethod
     def read(self, space: Space, raw: bytes) -> bytes | None:
         """The stored bytes of a key without its prefix. Raises StoreFault."""
@@ -135,9 +140,16 @@ class View(ABC):
 class StoreView(View):
     """A snapshot of the state's store and one of the own store."""
 
-    def __init__(self, state: Snapshot, own: Snapshot) -> None:
+    def __init__(self, state: Snapshot, own: Snapshot, made_at: Sequence[tuple[object, int]] = ()) -> None:
+        """made_at: how many batches had been written to the stores."""
         self._state = state
         self._own = own
+        self.made_at = made_at
+
+    @property
+    def root(self) -> StoreView:
+        """As View says."""
+        return self
 
     def read(self, space: Space, raw: bytes) -> bytes | None:
         """As View says."""
@@ -200,6 +212,11 @@ class Rows(View):
         self._below = below
         self._spaces: dict[Space, _Pending] = {}
 
+    @property
+    def root(self) -> StoreView:
+        """As View says."""
+        return self._below.root
+
     # ---- writing ----
 
     def put(self, table: Table[K, R], key: K, row: R) -> None:
@@ -220,7 +237,12 @@ class Rows(View):
         self._set(table, raw, None)
 
     def merge(self, inner: Rows) -> None:
-        """Take over rows that were made over these; the inner ones are not to be used any more."""
+        """Take over rows that were made over these; the inner ones are not to be used any more.
+
+        Raises ValueError for rows over anything else: their indexes would be wrong.
+        """
+        if inner._below is not self:
+            raise ValueError("only rows that were made over these can be merged into them")
         for space, pending in inner._spaces.items():
             mine = self._spaces.get(space)
             if mine is None:
