@@ -18,46 +18,34 @@ MAX_GAS = "max gas"
 """Why a call fails that uses more gas than its transaction allows."""
 
 
-class RunningTransaction:
-    """What all calls of one transaction share: who pays, the gas beyond the fixed price, what was touched."""
-
-    __slots__ = ("cache", "gas_limit", "gas_used", "hrp", "principal", "touched")
-
-    def __init__(self, cache: StagedCache, principal: StagedAccount, gas_limit: int, hrp: str) -> None:
-        self.cache = cache
-        self.principal = principal
-        self.gas_limit = gas_limit
-        self.gas_used = 0
-        self.hrp = hrp
-        self.touched: list[StagedAccount] = []
-        """What has changed beside the principal, each once, in the order of the first change."""
-
-    def touch(self, account: StagedAccount) -> None:
-        """The account has changed; its call may still be undone."""
-        if account is not self.principal and account not in self.touched:
-            self.touched.append(account)
-
-
 class Context:
-    """The Host of one call: in the name of one account, within what the call may spend."""
+    """The Host of one call: in the name of one account, within what the call may spend.
 
-    __slots__ = ("_account", "_max_spend", "_transaction", "_transferred")
+    The context of the principal is that of the whole transaction; those of calls within lead back to it.
+    """
 
-    def __init__(self, transaction: RunningTransaction, account: StagedAccount, max_spend: int) -> None:
-        self._transaction = transaction
-        self._account = account
+    __slots__ = ("_account", "_cache", "_max_spend", "_principal", "_root", "_transferred", "gas_left", "touched")
+
+    def __init__(self, cache: StagedCache, principal: StagedAccount, max_spend: int, gas_limit: int) -> None:
+        self._root = self
+        self._cache = cache
+        self._principal = self._account = principal
         self._max_spend = max_spend
         self._transferred = 0
+        self.gas_left = gas_limit
+        """What the transaction may still use beyond its fixed price. Only that of the root counts."""
+        self.touched: list[StagedAccount] = []
+        """What has changed beside the principal, each once, in the order of the first change."""
 
     @property
     def principal(self) -> Address:
         """As Host says."""
-        return self._transaction.principal.address
+        return self._principal.address
 
     @property
     def layer(self) -> LayerId:
         """As Host says."""
-        return self._transaction.cache.layer
+        return self._cache.layer
 
     @property
     def balance(self) -> int:
@@ -66,28 +54,24 @@ class Context:
 
     def consume(self, gas: int) -> None:
         """As Host says."""
-        transaction = self._transaction
-        used = transaction.gas_used + gas
-        if used > transaction.gas_limit:
-            transaction.gas_used = transaction.gas_limit
+        root = self._root
+        if gas > root.gas_left:
+            root.gas_left = 0
             raise Failure(MAX_GAS)
-        transaction.gas_used = used
+        root.gas_left -= gas
 
     def spawn(self, target: Address, template: Template) -> None:
         """As Host says."""
-        cache = self._transaction.cache
-        account = cache.account(target)
+        account = self._cache.account(target)
         if account.template is not None:
             raise Failure("account already spawned")
-        cache.remember(account)
-        account.assign(template)
-        self._transaction.touch(account)
+        self._cache.assign(account, template)
+        self._touch(account)
 
     def transfer(self, destination: Address, amount: int) -> None:
         """As Host says."""
-        transaction, source = self._transaction, self._account
-        cache = transaction.cache
-        target = cache.account(destination)
+        source = self._account
+        target = self._cache.account(destination)
         if amount > source.balance:
             raise Failure("no balance")
         transferred = self._transferred + amount & MASK
@@ -96,42 +80,47 @@ class Context:
         if target is source:
             return
         self._transferred = transferred
-        cache.remember(source)
-        cache.remember(target)
-        source.balance -= amount
-        target.balance = target.balance + amount & MASK
-        if target is not transaction.principal:
-            transaction.touch(target)
+        self._cache.move(source, target, amount)
+        if target is not self._principal and target not in self.touched:
+            self.touched.append(target)
 
     def relay(
         self, expected: Address, account: Address, max_spend: int, call: Callable[[Template, Context], None]
     ) -> None:
         """As Host says."""
-        transaction = self._transaction
-        cache = transaction.cache
-        callee = cache.account(account)
+        callee = self._cache.account(account)
         if callee.template is None:
             raise Failure("account is not spawned")
         if callee.template != expected:
-            wanted, found = (addresses.to_text(it, transaction.hrp) for it in (expected, callee.template))
+            wanted, found = (addresses.to_text(it, self._cache.hrp) for it in (expected, callee.template))
             raise Failure(f"relay template mismatch: {wanted} != {found}")
-        template = cache.template_of(account)
+        template = self._cache.template_of(account)
         assert template is not None, "an account with the address of a template has one"
-        call(template, Context(transaction, callee, max_spend))
-        cache.remember(callee)
-        callee.assign(template)
-        transaction.touch(callee)
+        call(template, self._of(callee, max_spend))
+        self._cache.assign(callee, template)
+        self._touch(callee)
 
     def attempt(self, call: Callable[[], None]) -> str:
         """As Host says."""
-        transaction = self._transaction
-        cache = transaction.cache
-        position, touched, transferred = cache.position(), len(transaction.touched), self._transferred
+        touched = self.touched
+        position, known, transferred = self._cache.position(), len(touched), self._transferred
         try:
             call()
         except Failure as failure:
-            cache.undo(position)
-            del transaction.touched[touched:]
+            self._cache.undo(position)
+            del touched[known:]
             self._transferred = transferred
             return str(failure)
         return ""
+
+    def _of(self, account: StagedAccount, max_spend: int) -> Context:
+        """The context of a call within this one."""
+        inner = Context(self._cache, self._principal, max_spend, 0)
+        inner._root = self._root
+        inner._account = account
+        inner.touched = self.touched
+        return inner
+
+    def _touch(self, account: StagedAccount) -> None:
+        if account is not self._principal and account not in self.touched:
+            self.touched.append(account)

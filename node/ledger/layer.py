@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from node.ledger import rewards as paying
-from node.ledger.context import Context, RunningTransaction
+from node.ledger.context import Context
 from node.ledger.errors import Failure, LayerRefused, ParseError
 from node.ledger.parameters import VmParameters
 from node.ledger.parse import Parsed, parse
@@ -31,7 +31,6 @@ from protocol.types.transactions import (
     TransactionResult,
     TransactionStatus,
     TxHeader,
-    transaction_id,
 )
 
 
@@ -128,7 +127,7 @@ def execute(
             f"Layer {layer} lies before layer {parameters.first_layer}, the first one that can be applied.",
             "before_genesis",
         )
-    cache = StagedCache(parameters.rules, load, layer)
+    cache = StagedCache(parameters.rules, parameters.hrp, load, layer)
     executed, ineffective = _Transactions(parameters, cache, verify_many).run(transactions)
     paid_out = subsidy(layer - parameters.first_effective_genesis)
     fees = sum(one.fee for one in executed) & MASK
@@ -159,7 +158,6 @@ class _Transactions:
     """The transactions of one layer, one after another."""
 
     def __init__(self, parameters: VmParameters, cache: StagedCache, verify_many: VerifyMany) -> None:
-        self._hrp = parameters.hrp
         self._rules = parameters.rules
         self._cache = cache
         self._gas_left = parameters.block_gas_limit
@@ -167,11 +165,15 @@ class _Transactions:
 
     def run(self, transactions: Sequence[Transaction]) -> tuple[list[Executed], list[Ineffective]]:
         """What was executed, and what left no trace."""
+        cache = self._cache
         executed, ineffective = [], []
         for transaction, (parsed, verdict) in zip(transactions, self._look_ahead(transactions)):
-            id, raw = transaction.raw.id, transaction.raw.raw
+            id = transaction.raw.id
             try:
-                principal, parsed, verdict = self._now(raw, parsed, verdict)
+                # what was guessed stands if the principal is what it was taken for
+                if parsed is None or cache.template_of(parsed.principal) is not parsed.principal_template:
+                    parsed, verdict = parse(transaction.raw.raw, cache.template_of, self._rules), None
+                principal = cache.account(parsed.principal)
                 self._check(principal, parsed, transaction.header is not None or verdict)
             except (ParseError, _Ineffective) as error:
                 ineffective.append(Ineffective(id, None, str(error)))
@@ -199,16 +201,6 @@ class _Transactions:
                 verdicts[place] = verdict
         return list(zip(guesses, verdicts))
 
-    def _now(
-        self, raw: bytes, parsed: Parsed | None, verdict: bool | None
-    ) -> tuple[StagedAccount, Parsed, bool | None]:
-        """The transaction as it parses now; what was guessed stands if the principal is what it was taken for."""
-        cache = self._cache
-        if parsed is not None and cache.template_of(parsed.principal) is parsed.principal_template:
-            return cache.account(parsed.principal), parsed, verdict
-        parsed = parse(raw, cache.template_of, self._rules)
-        return cache.account(parsed.principal), parsed, None
-
     def _check(self, principal: StagedAccount, parsed: Parsed, verdict: bool | None) -> None:
         """All that makes a transaction ineffective, but the nonce. Raises _Ineffective."""
         if parsed.gas_price == 0:
@@ -227,7 +219,8 @@ class _Transactions:
 
     def _execute(self, id: TransactionId, principal: StagedAccount, parsed: Parsed) -> Executed:
         """All gas that may be used is paid for at first; what was not used is given back."""
-        fee, gas_used = parsed.fee, parsed.max_gas
+        cache = self._cache
+        fee, gas_used, failure = parsed.fee, parsed.max_gas, ""
         touched: Sequence[StagedAccount] = ()
         if fee > principal.balance:
             fee = principal.balance
@@ -235,40 +228,33 @@ class _Transactions:
             failure = "out of gas"
         else:
             principal.balance -= fee
-            failure, touched, unused = self._call(principal, parsed)
-            if unused:
-                gas_used -= unused
-                fee -= unused * parsed.gas_price
-                principal.balance += unused * parsed.gas_price
+            host = Context(cache, principal, parsed.max_spend, parsed.gas_limit)
+            try:
+                if parsed.method == METHOD_SPAWN:
+                    assert parsed.spawned is not None, "a spawn makes something"
+                    host.spawn(parsed.target, parsed.spawned)
+                else:
+                    parsed.payer.run(host, parsed.method, parsed.arguments)
+                touched = host.touched
+                cache.settle()
+            except Failure as error:
+                cache.undo(0)
+                failure = str(error)
+            except ParseError as error:
+                raise LayerRefused(
+                    f"Transaction {id.hex()} calls an account that cannot be run: {error}", "internal"
+                ) from error
+            if host.gas_left:
+                gas_used -= host.gas_left
+                fee -= host.gas_left * parsed.gas_price
+                principal.balance += host.gas_left * parsed.gas_price
         principal.next_nonce = parsed.nonce + 1 & MASK
-        self._cache.mark(principal)
+        cache.mark(principal)
         for account in touched:
-            self._cache.mark(account)
+            cache.mark(account)
         self._gas_left -= gas_used
-        addresses = (parsed.principal, *(account.address for account in touched))
+        addresses = (parsed.principal, *[account.address for account in touched])
         return Executed(id, parsed, failure, gas_used, fee, addresses)
-
-    def _call(self, principal: StagedAccount, parsed: Parsed) -> tuple[str, Sequence[StagedAccount], int]:
-        """Why the call failed, which other accounts it changed, and the gas of its limit that it left."""
-        cache = self._cache
-        transaction = RunningTransaction(cache, principal, parsed.gas_limit, self._hrp)
-        host = Context(transaction, principal, parsed.max_spend)
-        try:
-            if parsed.method == METHOD_SPAWN:
-                assert parsed.spawned is not None, "a spawn makes something"
-                host.spawn(parsed.target, parsed.spawned)
-            else:
-                parsed.payer.run(host, parsed.method, parsed.arguments)
-        except Failure as error:
-            cache.undo(0)
-            return str(error), (), parsed.gas_limit - transaction.gas_used
-        except ParseError as error:
-            raise LayerRefused(
-                f"Transaction {transaction_id(parsed.raw).hex()} calls an account that cannot be run: {error}",
-                "internal",
-            ) from error
-        cache.settle()
-        return "", transaction.touched, parsed.gas_limit - transaction.gas_used
 
 
 class _Ahead:

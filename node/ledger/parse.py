@@ -11,7 +11,7 @@ from typing import Any
 
 from node.ledger.errors import MALFORMED, NOT_SPAWNED, TX_LIMIT, ParseError
 from node.ledger.gas import data_gas
-from node.ledger.rules import NETWORK, Rules, Templates
+from node.ledger.rules import NETWORK, Rules, TransactionVersion
 from node.ledger.templates.template import Signatures, Template
 from protocol.codec.compact import Fault, read_compact
 from protocol.codec.declare import LIST_NESTING, CodecError
@@ -21,6 +21,7 @@ from protocol.types.templates import METHOD_SPAWN, principal_address
 from protocol.types.transactions import LayerLimits, TxHeader
 
 ADDRESS_SIZE = 24
+_METHOD_AT = 1 + ADDRESS_SIZE
 _ALWAYS = LayerLimits()
 
 
@@ -35,8 +36,9 @@ class Parsed:
     """A transaction whose meaning is known. Its signatures were not looked at."""
 
     __slots__ = (
-        "arguments", "base_gas", "data_gas", "fixed_gas", "gas_limit", "gas_price", "max_gas", "max_spend", "method",
-        "nonce", "payer", "principal", "principal_template", "raw", "signatures_at", "spawned", "target", "template",
+        "arguments", "base_gas", "data_gas", "fee", "fixed_gas", "gas_limit", "gas_price", "intrinsic_gas", "max_gas",
+        "max_spend", "method", "nonce", "payer", "principal", "principal_template", "raw", "signatures_at", "spawned",
+        "target", "template",
     )  # fmt: skip
 
     raw: bytes
@@ -60,25 +62,19 @@ class Parsed:
     """What a spawn makes of it."""
     base_gas: int
     data_gas: int
+    intrinsic_gas: int
+    """base + data: what is consumed before anything runs."""
     fixed_gas: int
     """Of reading the principal and of the call; with base and data it is consumed whatever happens."""
     gas_limit: int
     """What the call may consume beyond that; 0 where all calls have a fixed price."""
     max_gas: int
     """base + data + fixed + limit."""
+    fee: int
+    """Smidge for all that gas, where the balance allows; wraps around at 64 bits."""
     max_spend: int
     """Smidge beside the fee."""
     signatures_at: int
-
-    @property
-    def intrinsic_gas(self) -> int:
-        """What is consumed before anything runs."""
-        return self.base_gas + self.data_gas
-
-    @property
-    def fee(self) -> int:
-        """Smidge, where the balance allows; wraps around at 64 bits."""
-        return self.max_gas * self.gas_price & MASK
 
     @property
     def spending(self) -> int:
@@ -113,29 +109,28 @@ def parse(raw: bytes, template_of: TemplateOf, rules: Rules = NETWORK) -> Parsed
     if size > rules.max_size:
         raise _too_big(size, rules.max_size)
     try:
-        version, at = read_compact(raw, 0, 8)
-        known = rules.versions.get(version)
-        if known is None:
-            raise malformed(f"its version {version} is not known")
-        if size > known.max_size:
-            raise _too_big(size, known.max_size)
-        parsed = Parsed()
-        parsed.raw = raw
-        parsed.principal = parsed.target = Address(raw[at : at + ADDRESS_SIZE])
-        parsed.method, at = read_compact(raw, at + ADDRESS_SIZE, 8)
-    except (CodecError, Fault) as error:
+        first = raw[0]
+        version = None if first & 3 else rules.versions.get(first >> 2)
+        if version is None:
+            raise malformed(f"its version is not known (first byte {first:02x})")
+        principal = Address(raw[1:_METHOD_AT])
+        method = raw[_METHOD_AT]
+        if method & 3:
+            method, at = read_compact(raw, _METHOD_AT, 8)
+        else:
+            method, at = method >> 2, _METHOD_AT + 1
+    except Fault as error:
         raise malformed(str(error)) from None
     except IndexError:
         raise malformed(f"its {size} bytes end too early") from None
     # the account is read outside: whatever goes wrong with the store says nothing about the transaction
-    parsed.principal_template = template_of(parsed.principal)
+    own = template_of(principal)
     try:
-        _parse(parsed, at, known.templates)
+        return _parse(raw, size, version, principal, own, method, at)
     except (CodecError, Fault) as error:
         raise malformed(str(error)) from None
     except IndexError:
         raise malformed(f"its {size} bytes end too early") from None
-    return parsed
 
 
 def malformed(why: str) -> ParseError:
@@ -149,13 +144,27 @@ def _too_big(size: int, limit: int) -> ParseError:
     )
 
 
-def _parse(parsed: Parsed, at: int, templates: Templates) -> None:
-    """All that stands behind the method."""
-    raw, principal, method, own = parsed.raw, parsed.principal, parsed.method, parsed.principal_template
+def _parse(
+    raw: bytes,
+    size: int,
+    version: TransactionVersion,
+    principal: Address,
+    own: Template | None,
+    method: int,
+    at: int,
+) -> Parsed:
+    """All that stands behind the method. own: the principal's template."""
+    if size > version.max_size:
+        raise _too_big(size, version.max_size)
+    parsed = Parsed()
+    parsed.raw = raw
+    parsed.method = method
+    parsed.principal = parsed.target = principal
+    parsed.principal_template = own
     if method == METHOD_SPAWN:
         template = Address(raw[at : at + ADDRESS_SIZE])
         at += ADDRESS_SIZE
-        called = templates.get(template)
+        called = version.templates.get(template)
         if called is None:
             raise malformed(f"the template {template.hex()} is not known")
         handler = called if own is None else type(own)
@@ -166,7 +175,8 @@ def _parse(parsed: Parsed, at: int, templates: Templates) -> None:
         template = own.address
     parsed.template = template
 
-    parsed.nonce, parsed.gas_price, parsed.gas_limit, at = handler.read_payload(raw, at)
+    parsed.nonce, gas_price, gas_limit, at = handler.read_payload(raw, at)
+    parsed.gas_price = gas_price
     arguments_of = called.arguments.get(method)
     if arguments_of is None:
         raise malformed(f"a {called.name} has no method {method}")
@@ -179,19 +189,24 @@ def _parse(parsed: Parsed, at: int, templates: Templates) -> None:
         parsed.spawned = called.spawn(parsed.arguments)
         if parsed.target == principal:
             payer = parsed.spawned
-            parsed.fixed_gas = payer.costs.execution[METHOD_SPAWN]
+            fixed = payer.costs.execution[METHOD_SPAWN]
         else:
             assert own is not None, "only a spawned principal spawns another account"
             payer = own
-            parsed.fixed_gas = own.costs.load + parsed.spawned.costs.execution[METHOD_SPAWN]
+            fixed = own.costs.load + parsed.spawned.costs.execution[METHOD_SPAWN]
         parsed.max_spend = 0
     else:
         assert own is not None, "only a spawned principal calls other methods"
         payer = own
         parsed.spawned = None
-        parsed.fixed_gas = payer.costs.fixed[method]
+        fixed = payer.costs.fixed[method]
         parsed.max_spend = payer.max_spend(method, parsed.arguments)
     parsed.payer = payer
-    parsed.base_gas = payer.costs.base[method]
-    parsed.data_gas = data_gas(len(raw))
-    parsed.max_gas = parsed.base_gas + parsed.data_gas + parsed.fixed_gas + parsed.gas_limit
+    parsed.fixed_gas = fixed
+    parsed.base_gas = base = payer.costs.base[method]
+    parsed.data_gas = data = data_gas(size)
+    parsed.intrinsic_gas = base + data
+    parsed.gas_limit = gas_limit
+    parsed.max_gas = max_gas = base + data + fixed + gas_limit
+    parsed.fee = max_gas * gas_price & MASK
+    return parsed

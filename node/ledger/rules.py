@@ -39,7 +39,7 @@ class Rules:
     """What a network's transactions may be, and what its accounts may be made of."""
 
     versions: Mapping[int, TransactionVersion]
-    """By the number at the beginning of a transaction."""
+    """By the number at the beginning of a transaction, below 64."""
     templates: Templates
     """Of all accounts."""
     max_size: int = field(init=False)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from node.ledger.rules import Rules
 from node.ledger.templates.template import Template
+from protocol.numbers.u64 import MASK
 from protocol.types.ids import Address, LayerId
 from protocol.types.transactions import Account
 
@@ -18,7 +19,7 @@ Load = Callable[[Address], Account | None]
 
 
 class StagedAccount:
-    """One account. Mutable; whoever changes it during a call tells the journal first."""
+    """One account. Mutable; what a call changes goes through the cache, which can take it back."""
 
     __slots__ = ("address", "balance", "is_changed", "loaded", "next_nonce", "state", "stored", "template")
 
@@ -40,26 +41,24 @@ class StagedAccount:
             self.template = stored.template
             self.state = stored.state
 
-    def assign(self, template: Template) -> None:
-        """Make the account one of this template."""
-        self.loaded = template
-        self.template = template.address
-        self.state = template.state
 
-
-_Before = tuple[StagedAccount, int, Address | None, bytes, Template | None]
+_Moved = tuple[StagedAccount, StagedAccount, int]
+"""From whom, to whom, smidge."""
+_Assigned = tuple[StagedAccount, Address | None, bytes, Template | None]
+"""Whose template was changed, and what it was before."""
 
 
 class StagedCache:
     """The accounts of one layer."""
 
-    __slots__ = ("_accounts", "_journal", "_load", "_rules", "changed", "layer")
+    __slots__ = ("_accounts", "_journal", "_load", "_rules", "changed", "hrp", "layer")
 
-    def __init__(self, rules: Rules, load: Load, layer: LayerId) -> None:
+    def __init__(self, rules: Rules, hrp: str, load: Load, layer: LayerId) -> None:
         self._rules = rules
+        self.hrp = hrp
         self._load = load
         self._accounts: dict[bytes, StagedAccount] = {}
-        self._journal: list[_Before] = []
+        self._journal: list[_Moved | _Assigned] = []
         self.layer = layer
         self.changed: list[StagedAccount] = []
         """In the order of the first change."""
@@ -73,7 +72,7 @@ class StagedCache:
 
     def template_of(self, address: Address) -> Template | None:
         """The template with the state, None where nothing was spawned. Raises ParseError (malformed, internal)."""
-        account = self.account(address)
+        account = self._accounts.get(address) or self.account(address)
         if account.loaded is None and account.template is not None:
             account.loaded = self._rules.load(account.template, account.state)
         return account.loaded
@@ -92,11 +91,20 @@ class StagedCache:
             for staged in self.changed
         ]
 
-    # ---- the journal ----
+    # ---- what calls change ----
 
-    def remember(self, account: StagedAccount) -> None:
-        """The account's balance or template is about to be changed by a call."""
-        self._journal.append((account, account.balance, account.template, account.state, account.loaded))
+    def move(self, source: StagedAccount, target: StagedAccount, amount: int) -> None:
+        """Move smidge, no more than the source has, to another account."""
+        self._journal.append((source, target, amount))
+        source.balance -= amount
+        target.balance = target.balance + amount & MASK
+
+    def assign(self, account: StagedAccount, template: Template) -> None:
+        """Make the account one of this template."""
+        self._journal.append((account, account.template, account.state, account.loaded))
+        account.loaded = template
+        account.template = template.address
+        account.state = template.state
 
     def position(self) -> int:
         """Where the journal stands, for `undo`."""
@@ -106,11 +114,16 @@ class StagedCache:
         """Take back everything since a position, the last change first."""
         journal = self._journal
         while len(journal) > position:
-            account, balance, template, state, loaded = journal.pop()
-            account.balance = balance
-            account.template = template
-            account.state = state
-            account.loaded = loaded
+            change = journal.pop()
+            if len(change) == 3:
+                source, target, amount = change
+                target.balance = target.balance - amount & MASK
+                source.balance += amount
+            else:
+                assigned, template, state, loaded = change
+                assigned.template = template
+                assigned.state = state
+                assigned.loaded = loaded
 
     def settle(self) -> None:
         """Nothing that was done so far will be undone."""

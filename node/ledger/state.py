@@ -77,15 +77,13 @@ def put_layer(rows: Rows, changes: LayerChanges) -> None:
         raise LayerRefused(
             f"Layer {layer} cannot be applied: layer {last} was applied already; revert first.", "duplicate_row"
         )
-    for before, after in zip(changes.before, changes.accounts):
-        if before is not None:
-            rows.put(EARLIER, (before.address, before.layer), before)
-        rows.put(ACCOUNTS, after.address, after)
     executed = changes.results()
-    for id, one in executed:
-        rows.put(RESULTS, id, one)
-    for reward in changes.rewards:
-        rows.put(REWARDS, (layer, reward.smesher_id), reward)
+    rows.put_many(
+        EARLIER, (((before.address, before.layer), before) for before in changes.before if before is not None)
+    )  # fmt: skip
+    rows.put_many(ACCOUNTS, ((after.address, after) for after in changes.accounts))
+    rows.put_many(RESULTS, executed)
+    rows.put_many(REWARDS, (((layer, reward.smesher_id), reward) for reward in changes.rewards))
     rows.put(
         LAYERS,
         layer,

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from node.ledger.rows import AccountRow, ResultRow
 from node.store.keys import KeyCodec, compound, fixed, u32
 from node.store.table import RowCodec, Table
 from protocol.codec.declare import c32, struct, vector
@@ -55,16 +56,16 @@ class AppliedLayer:
 LAYER = cast(KeyCodec[LayerId], u32)
 """Layers as keys."""
 
-ACCOUNTS: Table[Address, Account] = Table(b"la", "accounts", fixed(24), Account.codec)
+ACCOUNTS: Table[Address, Account] = Table(b"la", "accounts", fixed(24), AccountRow())
 """The newest version, by address."""
 EARLIER: Table[tuple[Address, LayerId], Account] = Table(
-    b"le", "earlier versions of accounts", compound(fixed(24), LAYER), Account.codec
+    b"le", "earlier versions of accounts", compound(fixed(24), LAYER), AccountRow()
 )
 """By address and the layer that made the version."""
 REWARDS: Table[tuple[LayerId, NodeId], Reward] = Table(b"lr", "rewards", compound(LAYER, fixed(32)), Reward.codec)
 """By layer and smesher."""
 RESULTS: Table[TransactionId, TransactionResult] = Table(
-    b"lt", "transaction results", fixed(32), TransactionResult.codec
+    b"lt", "transaction results", fixed(32), ResultRow()
 )
 """Of every transaction that was executed."""
 LAYERS: Table[LayerId, AppliedLayer] = Table(b"ll", "applied layers", LAYER, AppliedLayer.codec)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import pytest
@@ -11,30 +13,27 @@ import pytest
 from node.checkpoint import tables as checkpoint_tables
 from node.ledger import tables as ledger_tables
 from node.mempool import tables as mempool_tables
+from node.store.level import LevelBackend
 from node.store.memory import MemoryBackend
-from node.store.own import SIGNED, OwnStore
 from node.store.store import Backend, Store
-from node.store.stores import Stores
 from node.store.table import Schema
 from node.store.view import Rows, View
 
 T = TypeVar("T")
 
 SCHEMA = Schema("ledger", 1, (*ledger_tables.TABLES, *mempool_tables.TABLES, *checkpoint_tables.TABLES))
-OWN_SCHEMA = Schema("own", 1, (SIGNED,))
 
 
 class Kept:
     """Rows in a store: every `unit` is one."""
 
     def __init__(self, backend: Backend | None = None) -> None:
-        self.backend = backend or MemoryBackend()
-        self.stores = Stores(Store(SCHEMA, self.backend), OwnStore(OWN_SCHEMA, MemoryBackend()))
+        self.store = Store(SCHEMA, backend or MemoryBackend())
 
     @contextmanager
     def view(self) -> Iterator[View]:
         """What is stored now."""
-        view = self.stores.view()
+        view = self.store.view()
         try:
             yield view
         finally:
@@ -50,16 +49,16 @@ class Kept:
         with self.view() as view:
             rows = Rows(view)
             answer = function(rows)
-            self.stores.write([rows])
+            self.store.write(rows)
         return answer
 
     def write(self, rows: Rows) -> None:
         """Writes rows that were made elsewhere."""
-        self.stores.write([rows])
+        self.store.write(rows)
 
     def everything(self) -> dict[bytes, bytes]:
         """All keys with their values."""
-        snapshot = self.stores.state.snapshot()
+        snapshot = self.store.snapshot()
         found = dict(snapshot.scan(b"", None, False))
         snapshot.close()
         return found
@@ -74,4 +73,15 @@ def in_memory() -> Iterator[Backend]:
     yield MemoryBackend()
 
 
-BACKENDS = [pytest.param(in_memory, id="memory")]
+@contextmanager
+def in_leveldb() -> Iterator[Backend]:
+    """A new database in a folder that goes with it."""
+    with TemporaryDirectory() as folder:
+        backend = LevelBackend.open(Path(folder) / "state", SCHEMA.name)
+        try:
+            yield backend
+        finally:
+            backend.close()
+
+
+BACKENDS = [pytest.param(in_memory, id="memory"), pytest.param(in_leveldb, id="leveldb")]

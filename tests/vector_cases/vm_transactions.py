@@ -38,7 +38,7 @@ def transactions(document: Any, context: Context) -> Iterator[Any]:
         def check(case: dict[str, Any] = case) -> None:
             raw = bytes.fromhex(case["raw"])
             assert transaction_id(raw).hex() == case["id"]
-            cache = StagedCache(NETWORK, stored.get, LayerId(0))
+            cache = StagedCache(NETWORK, params["hrp"], stored.get, LayerId(0))
             try:
                 parsed = parse(raw, cache.template_of)
             except ParseError as error:

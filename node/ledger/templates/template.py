@@ -31,16 +31,9 @@ class Signatures(NamedTuple):
     signatures: tuple[bytes, ...]
 
 
-class Payload(NamedTuple):
-    """What stands before the arguments of every method."""
-
-    nonce: int
-    gas_price: int
-    """Smidge for one unit of gas."""
-    gas_limit: int
-    """What the call may consume beyond its fixed price."""
-    end: int
-    """The offset behind it."""
+Payload = tuple[int, int, int, int]
+"""What stands before the arguments: nonce, gas price in smidge, the gas that the call may consume beyond its fixed
+price, and the offset behind all that."""
 
 
 class Template(ABC):
@@ -82,7 +75,7 @@ class Template(ABC):
         else:
             gas_price = first >> 2
             at += 1
-        return Payload(nonce, gas_price, 0, at)
+        return nonce, gas_price, 0, at
 
     @abstractmethod
     def max_spend(self, method: int, arguments: Any) -> int:

@@ -59,7 +59,7 @@ class Vault(Template):
     @classmethod
     def read_payload(cls, raw: bytes, at: int) -> Payload:
         """Nothing is read; nonce and price are 0."""
-        return Payload(0, 0, 0, at)
+        return 0, 0, 0, at
 
     def max_spend(self, method: int, arguments: Any) -> int:
         """Nothing: it never pays by itself."""

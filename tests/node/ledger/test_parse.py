@@ -116,7 +116,7 @@ def refused(raw: bytes) -> ParseError:
     ("raw", "reason", "text"),
     [
         (b"", "malformed", "its 0 bytes end too early"),
-        (b"\x04" + W1.spawn()[1:], "malformed", "its version 1 is not known"),
+        (b"\x04" + W1.spawn()[1:], "malformed", "its version is not known (first byte 04)"),
         (bytes(1025), "tx_limit", "1025 bytes, at most 1024"),
         (W1.head(17) + bytes(80), "malformed", "a wallet has no method 17"),
         (W1.head(METHOD_SPAWN) + bytes(24), "malformed", "template 000000"),
