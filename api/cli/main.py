@@ -54,6 +54,7 @@ COMMANDS = (
     Command("poet", "api.cli.poet.serve", "run a PoET server, or look at one: status, verify, bench"),
     Command("wallet", "api.cli.wallet.keys", "make and read wallets, compute addresses"),
     Command("tx", "api.cli.wallet.tx", "make, sign and explain transactions without a node"),
+    Command("db", "api.cli.node.db", "check that the stores of a node are whole"),
     Command("bench", "api.cli.data.bench", "measure the label engine against hashlib.scrypt on this machine"),
 )
 
@@ -185,10 +186,11 @@ def _exit_code(error: Exception) -> int | None:
 
     from kernels.devices.types import SelectionError
     from kernels.errors import KernelError
+    from node.store.errors import StoreFault
     from protocol.errors import ProtocolError
     from prover.errors import ProofError
 
-    if isinstance(error, ProofError):
+    if isinstance(error, (ProofError, StoreFault)):
         return error.exit_code
     if isinstance(error, (ProtocolError, SelectionError)):
         return EXIT_USAGE

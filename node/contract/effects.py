@@ -54,6 +54,20 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Deliver:
+    """An object that a peer sent because it was asked for, handed to whoever judges its kind. For the machine that
+    serves `Fetch`; where none does, such objects come from the port."""
+
+    hint: str
+    id: bytes
+    """The one that was asked for."""
+    data: bytes
+    peer: PeerId
+    tag: Hashable
+    """Comes back with the answer, a `Fetched`."""
+
+
+@dataclass(frozen=True, slots=True)
 class SetTimer:
     """Wake this machine at an instant. A timer with the same key is set anew."""
 

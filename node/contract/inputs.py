@@ -10,7 +10,7 @@ from node.store.table import Table
 from protocol.types.ids import LayerId
 
 from .demands import Demand, Result
-from .effects import Publish
+from .effects import Deliver, Publish
 from .instants import Instant
 from .verdicts import Verdict
 
@@ -51,7 +51,7 @@ class Answer:
 
     tag: Hashable
     """As it was given with the effect."""
-    asked: Demand | Publish
+    asked: Demand | Publish | Deliver
     result: Result | Sent | NotSent
     received: Instant
 

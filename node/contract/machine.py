@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from node.store.table import Table
 from node.store.view import View
@@ -13,6 +13,15 @@ from .inputs import Answer, Asked, Change, Tick, Timer
 from .instants import Instant
 from .messages import Message
 from .steps import NOTHING, Found, Judged, Needs, Step, Ticket
+
+
+class Derived(Protocol):
+    """A room that answers at once and is called: tortoise, ATX columns, the eligibility oracle, the ledger. What it
+    holds follows from rows; if a unit fails after it was changed, the node stops and recovers from the stores."""
+
+    @property
+    def touches(self) -> int:
+        """Grows with every change of its memory."""
 
 
 class Machine:
@@ -36,7 +45,9 @@ class Machine:
     watches: ClassVar[Sequence[Table[Any, Any]]] = ()
     """Tables of whose changes by others it is told."""
     serves: ClassVar[Sequence[type[Demand]]] = ()
-    """Demands that it answers."""
+    """Demands of other machines that it answers."""
+    protocols: ClassVar[Sequence[str]] = ()
+    """Protocols in which it answers requests of peers."""
     keeps_proofs: ClassVar[bool] = False
     """Whether reports of malfeasance go to it; one machine of a node does."""
 

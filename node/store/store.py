@@ -136,3 +136,9 @@ class Store:
         snapshot.close()
         if found is not None:
             raise StoreDamaged(f"The store holds rows but no record of its schema. {WHAT_TO_DO}")
+
+
+def recorded_name(backend: Backend) -> str | None:
+    """Of the schema by which a database was written; None where none is recorded. Raises StoreFault."""
+    name = backend.get(_SCHEMA_NAME)
+    return None if name is None else name.decode(errors="replace")
