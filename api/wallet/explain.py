@@ -18,7 +18,7 @@ from node.ledger.verify import verifier, verify
 from protocol.crypto import signing
 from protocol.numbers.issuance import TOTAL_ISSUANCE
 from protocol.types import address
-from protocol.types.ids import Address, NodeId
+from protocol.types.ids import NodeId
 from protocol.types.templates import (
     MAX_KEYS,
     METHOD_DRAIN_VAULT,

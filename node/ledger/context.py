@@ -27,7 +27,8 @@ class Context:
     __slots__ = ("_account", "_cache", "_max_spend", "_principal", "_root", "_transferred", "gas_left", "touched")
 
     def __init__(self, cache: StagedCache, principal: StagedAccount, max_spend: int, gas_limit: int) -> None:
-        self._root = self
+        self._root: Context | None = None
+        """The context of the principal; None in that itself, so that it goes away without the garbage collector."""
         self._cache = cache
         self._principal = self._account = principal
         self._max_spend = max_spend
@@ -54,7 +55,7 @@ class Context:
 
     def consume(self, gas: int) -> None:
         """As Host says."""
-        root = self._root
+        root = self._root or self
         if gas > root.gas_left:
             root.gas_left = 0
             raise Failure(MAX_GAS)
@@ -116,7 +117,7 @@ class Context:
     def _of(self, account: StagedAccount, max_spend: int) -> Context:
         """The context of a call within this one."""
         inner = Context(self._cache, self._principal, max_spend, 0)
-        inner._root = self._root
+        inner._root = self._root or self
         inner._account = account
         inner.touched = self.touched
         return inner

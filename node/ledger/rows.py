@@ -27,9 +27,7 @@ class AccountRow:
         """The row of an account. Raises ValueError for numbers that do not fit."""
         template = value.template
         try:
-            head = _ACCOUNT.pack(
-                value.layer, value.address, value.next_nonce, value.balance, template is not None
-            )  # fmt: skip
+            head = _ACCOUNT.pack(value.layer, value.address, value.next_nonce, value.balance, template is not None)
         except StructError as error:
             raise ValueError(f"account {value.address.hex()} does not fit its row: {error}") from None
         return head + value.state if template is None else head + template + value.state
@@ -68,6 +66,4 @@ class ResultRow:
         if len(data) < end:
             raise ValueError(f"the row has {len(data)} bytes, expected {end} or more")
         addresses = tuple(Address(data[at : at + _ADDRESS]) for at in range(_RESULT.size, end, _ADDRESS))
-        return TransactionResult(
-            status, data[end:].decode(), gas, fee, BlockId(block), LayerId(layer), addresses
-        )  # fmt: skip
+        return TransactionResult(status, data[end:].decode(), gas, fee, BlockId(block), LayerId(layer), addresses)

@@ -65,7 +65,9 @@ def load(template: type[Template], state: bytes) -> Template:
         raise ParseError(f"The stored state of the principal cannot be read: {error}", INTERNAL) from None
 
 
-PRECOMPILED: Templates = MappingProxyType({template.address: template for template in (Wallet, Multisig, Vesting, Vault)})
+PRECOMPILED: Templates = MappingProxyType(
+    {template.address: template for template in (Wallet, Multisig, Vesting, Vault)}
+)
 """The templates that every network has."""
 
 NETWORK = Rules(

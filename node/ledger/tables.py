@@ -64,9 +64,7 @@ EARLIER: Table[tuple[Address, LayerId], Account] = Table(
 """By address and the layer that made the version."""
 REWARDS: Table[tuple[LayerId, NodeId], Reward] = Table(b"lr", "rewards", compound(LAYER, fixed(32)), Reward.codec)
 """By layer and smesher."""
-RESULTS: Table[TransactionId, TransactionResult] = Table(
-    b"lt", "transaction results", fixed(32), ResultRow()
-)
+RESULTS: Table[TransactionId, TransactionResult] = Table(b"lt", "transaction results", fixed(32), ResultRow())
 """Of every transaction that was executed."""
 LAYERS: Table[LayerId, AppliedLayer] = Table(b"ll", "applied layers", LAYER, AppliedLayer.codec)
 LAST_APPLIED: Table[bytes, LayerId] = Table(b"ls", "last applied layer", fixed(0), cast(RowCodec[LayerId], c32))

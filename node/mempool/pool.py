@@ -1,7 +1,7 @@
 """The conservative state: every account's waiting transactions, kept in step with the layers that are applied.
 
-What is in memory follows from rows: `start` makes it anew, and every method that changes it puts the rows from which
-it would be made again into the unit of its caller. Protocol 07-vm-and-transactions, sections 7.2 to 7.5.
+What is in memory follows from rows: `start` makes it anew, and every method that changes it first puts the rows from
+which it would be made again into the unit of its caller. Protocol 07-vm-and-transactions, sections 7.2 to 7.5.
 """
 
 from __future__ import annotations
@@ -25,11 +25,14 @@ class Mempool:
         """Empty; `start` takes up what the store holds."""
         self._accounts: dict[Address, AccountCache] = {}
         self._candidates: dict[TransactionId, Candidate] = {}
+        self.touches = 0
+        """Grows with every change of the memory, so that the engine knows when a unit that failed has left its mark."""
 
     def start(self, view: View) -> None:
         """Forget everything and take up what the store holds as pending."""
         applied = state.last_applied(view) or NO_LAYER
         caches = {principal: _filled(view, principal, applied) for principal in transactions.principals(view)}
+        self.touches += 1
         self._accounts.clear()
         self._candidates.clear()
         for principal, account in caches.items():
@@ -73,6 +76,7 @@ class Mempool:
             )
         account.check(pooled)
         transactions.put(rows, transaction, received)
+        self.touches += 1
         before = account.candidates[:]
         try:
             is_candidate = account.add(pooled, UNTAGGED)
@@ -92,9 +96,10 @@ class Mempool:
         self._tag(layer, ids)
 
     def apply_empty_layer(self, view: View, layer: LayerId) -> None:
-        """A layer without a block was applied. Nothing is put: what follows in memory follows from the ledger's rows."""
+        """A layer without a block was applied. Nothing is put: the tags in memory follow from rows that are there."""
         tagged = [candidate for candidate in self._candidates.values() if candidate.layer == layer]
         later = [transactions.next_layer(view, candidate.transaction.id, layer) for candidate in tagged]
+        self.touches += 1
         for candidate, tag in zip(tagged, later):
             candidate.layer = tag
 
@@ -117,6 +122,7 @@ class Mempool:
         principals |= {one.principal: None for one in ineffective if one.principal in self._accounts}
         principals |= {principal: None for principal, account in self._accounts.items() if account.more_in_store}
         filled = [(principal, _filled(rows, principal, layer)) for principal in principals]
+        self.touches += 1
         for principal, account in filled:
             known = self._accounts.get(principal)
             self._keep(principal, account, known.candidates if known else ())
@@ -127,6 +133,7 @@ class Mempool:
         self.start(rows)
 
     def _tag(self, layer: LayerId, ids: Sequence[TransactionId]) -> None:
+        self.touches += 1
         for id in ids:
             candidate = self._candidates.get(id)
             if candidate is not None and (candidate.layer == UNTAGGED or layer < candidate.layer):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from node.ledger.tables import LAYER
-from node.store.keys import compound, fixed, u64
+from node.store.keys import compound, fixed, u8, u64
 from node.store.table import MARKER, Table
 from protocol.codec.declare import byte_string, option, struct
 from protocol.codec.declare import u64 as fixed_u64
@@ -31,18 +31,16 @@ class StoredTransaction:
     codec = struct(raw=byte_string(MAX_DATA_SIZE), header=option(TxHeader.codec), received=fixed_u64)
 
 
-TRANSACTIONS: Table[TransactionId, StoredTransaction] = Table(
-    b"tx", "transactions", fixed(32), StoredTransaction.codec
-)  # fmt: skip
+TRANSACTIONS: Table[TransactionId, StoredTransaction] = Table(b"tx", "transactions", fixed(32), StoredTransaction.codec)
 PENDING: Table[tuple[Address, int, int, TransactionId], None] = Table(
     b"tp", "pending transactions", compound(fixed(24), u64, u64, fixed(32)), MARKER
 )
 """Those with a header that no layer has applied: principal, nonce, time of reception, id."""
-IN_BLOCKS: Table[tuple[TransactionId, LayerId, BlockId], None] = Table(
-    b"tb", "transactions in blocks", compound(fixed(32), LAYER, fixed(20)), MARKER
+IN_BLOCK, IN_PROPOSAL = 0, 1
+"""What holds a transaction: blocks sort first, since they count more. The numbers are stored."""
+HELD: Table[tuple[TransactionId, int, LayerId, BlockId | ProposalId], None] = Table(
+    b"th", "transactions in blocks and proposals", compound(fixed(32), u8, LAYER, fixed(20)), MARKER
 )
-IN_PROPOSALS: Table[tuple[TransactionId, LayerId, ProposalId], None] = Table(
-    b"to", "transactions in proposals", compound(fixed(32), LAYER, fixed(20)), MARKER
-)
+"""Transaction, what holds it, the layer of that, its id."""
 
-TABLES = (TRANSACTIONS, PENDING, IN_BLOCKS, IN_PROPOSALS)
+TABLES = (TRANSACTIONS, PENDING, HELD)

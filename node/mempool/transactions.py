@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from node.ledger.tables import RESULTS
-from node.mempool.tables import IN_BLOCKS, IN_PROPOSALS, PENDING, TRANSACTIONS, StoredTransaction
+from node.mempool.tables import HELD, IN_BLOCK, IN_PROPOSAL, PENDING, TRANSACTIONS, StoredTransaction
 from node.mempool.transaction import PoolTransaction
 from node.store.errors import StoreDamaged
 from node.store.view import Rows, Span, View
@@ -75,22 +75,20 @@ def principals(view: View) -> Iterator[Address]:
 def link_proposal(rows: Rows, layer: LayerId, proposal: ProposalId, ids: Sequence[TransactionId]) -> None:
     """A proposal of a layer holds these transactions."""
     for id in ids:
-        rows.put(IN_PROPOSALS, (id, layer, proposal), None)
+        rows.put(HELD, (id, IN_PROPOSAL, layer, proposal), None)
 
 
 def link_block(rows: Rows, layer: LayerId, block: BlockId, ids: Sequence[TransactionId]) -> None:
     """A block of a layer holds these transactions."""
     for id in ids:
-        rows.put(IN_BLOCKS, (id, layer, block), None)
+        rows.put(HELD, (id, IN_BLOCK, layer, block), None)
 
 
 def next_layer(view: View, id: TransactionId, after: LayerId) -> LayerId:
     """The next layer after one with a block that holds the transaction, else with a proposal; 0: none."""
-    span = Span(within=(id,), start=(id, after + 1))
-    for _, layer, _ in view.keys(IN_BLOCKS, span):
-        return layer
-    for _, layer, _ in view.keys(IN_PROPOSALS, span):
-        return layer
+    for _, _, layer, _ in view.keys(HELD, Span(within=(id,), start=(id, IN_BLOCK, after + 1))):
+        if layer > after:
+            return layer
     return NO_LAYER
 
 

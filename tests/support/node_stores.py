@@ -1,4 +1,4 @@
-"""Stores with the tables of the ledger, the mempool and checkpoints, for tests: in memory or in LevelDB."""
+"""The state's store of a node, for tests: in memory or in LevelDB."""
 
 from __future__ import annotations
 
@@ -10,25 +10,21 @@ from typing import TypeVar
 
 import pytest
 
-from node.checkpoint import tables as checkpoint_tables
-from node.ledger import tables as ledger_tables
-from node.mempool import tables as mempool_tables
+from node.schema import STATE
 from node.store.level import LevelBackend
 from node.store.memory import MemoryBackend
 from node.store.store import Backend, Store
-from node.store.table import Schema
 from node.store.view import Rows, View
 
 T = TypeVar("T")
-
-SCHEMA = Schema("ledger", 1, (*ledger_tables.TABLES, *mempool_tables.TABLES, *checkpoint_tables.TABLES))
 
 
 class Kept:
     """Rows in a store: every `unit` is one."""
 
     def __init__(self, backend: Backend | None = None) -> None:
-        self.store = Store(SCHEMA, backend or MemoryBackend())
+        self.backend = backend or MemoryBackend()
+        self.store = Store(STATE, self.backend)
 
     @contextmanager
     def view(self) -> Iterator[View]:
@@ -77,7 +73,7 @@ def in_memory() -> Iterator[Backend]:
 def in_leveldb() -> Iterator[Backend]:
     """A new database in a folder that goes with it."""
     with TemporaryDirectory() as folder:
-        backend = LevelBackend.open(Path(folder) / "state", SCHEMA.name)
+        backend = LevelBackend.open(Path(folder) / "state", STATE.name)
         try:
             yield backend
         finally:

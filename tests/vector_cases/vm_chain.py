@@ -22,7 +22,7 @@ from node.mempool.pool import Mempool
 from node.mesh.executor import Applied, Executor
 from protocol.types import address
 from protocol.types.blocks import InnerBlock
-from protocol.types.ids import Address, AtxId, LayerId, NodeId, TransactionId
+from protocol.types.ids import Address, AtxId, LayerId, NodeId
 from protocol.types.transactions import RawTx, Transaction, TransactionResult, TxHeader
 from tests.support.node_stores import Kept
 from tests.support.vm_world import Machine

@@ -17,7 +17,6 @@ from protocol.codec.compact import read_compact
 from protocol.codec.declare import Codec
 from protocol.types.ids import Address
 
-
 ArgumentCodecs = Mapping[int, Codec[Any]]
 """How the arguments of each method are read."""
 

@@ -128,9 +128,7 @@ def checkpoints(draw: st.DrawFn) -> checkpoint.Checkpoint:
         Account(layer, address, nonce, balance, template, state if template is not None else b"")
         for address, nonce, balance, template, state in draw(
             st.lists(
-                st.tuples(
-                    ids(24).map(Address), u64, u64, st.none() | ids(24).map(Address), st.binary(max_size=100)
-                ),
+                st.tuples(ids(24).map(Address), u64, u64, st.none() | ids(24).map(Address), st.binary(max_size=100)),
                 max_size=4,
                 unique_by=lambda one: one[0],
             )

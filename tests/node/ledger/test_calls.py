@@ -207,7 +207,7 @@ def test_versions_templates_and_sizes_are_the_networks() -> None:
     other = machine([S.spawned(10**9), OTHER.spawned(10**9)], rules=V1)
     assert other.parse(raw).max_gas > 0
     in_version_0 = OTHER.sign(OTHER.head(METHOD_SPAWN) + Scripted.address + compact(0) + compact(1) + S.state)
-    with pytest.raises(ParseError, match="template .* is not known"):
+    with pytest.raises(ParseError, match=r"template .* is not known"):
         other.parse(in_version_0)
     in_version_1 = OTHER.sign(
         b"\4" + OTHER.address + compact(METHOD_SPAWN) + Scripted.address + compact(0) + compact(1) + S.state
@@ -351,9 +351,7 @@ scripts = st.recursive(
         st.one_of(
             plain,
             st.tuples(st.just("try"), inner),
-            st.tuples(
-                st.just("relay"), st.sampled_from([S.address, R.address]), st.sampled_from([0, 5, 500]), inner
-            ),
+            st.tuples(st.just("relay"), st.sampled_from([S.address, R.address]), st.sampled_from([0, 5, 500]), inner),
         ),
         max_size=6,
     ),

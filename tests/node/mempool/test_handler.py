@@ -8,13 +8,20 @@ import pytest
 
 from node.contract.checks import NetworkChecker
 from node.contract.instants import Instant
-from node.contract.messages import Message, Origin
+from node.contract.messages import Message, Origin, PeerId
 from node.contract.steps import Found, Judged, Needs, Ticket
 from node.contract.verdicts import Judgement
+from node.engine.edges import Judge
+from node.engine.engine import Engine
+from node.engine.errors import EngineStopped
 from node.ledger.tables import ACCOUNTS
 from node.mempool import transactions
 from node.mempool.handler import BLOCK_TRANSACTIONS, PROPOSAL_TRANSACTIONS, TOPIC, TxHandler
 from node.mempool.pool import Mempool
+from node.schema import OWN
+from node.store.errors import StoreDamaged
+from node.store.own import OwnStore
+from node.store.stores import Stores
 from protocol.types.ids import TransactionId
 from protocol.types.transactions import RawTx
 from tests.support import vm_world as world
@@ -211,3 +218,56 @@ def test_a_start_fills_the_pool() -> None:
     handler = TxHandler(node.machine.vm, restarted, lambda: True)
     node.kept.read(lambda view: handler.start(view, NOW))
     assert restarted.waiting() == node.pool.waiting()
+
+
+# ---- in the engine ----
+
+
+def engine_of(node: Node) -> Engine:
+    stores = Stores(node.kept.store, OwnStore.in_memory(OWN))
+    engine = Engine([node.handler], stores, node.checker, derived=[node.pool])
+    engine.start(NOW)
+    return engine
+
+
+def verdicts(engine: Engine, *raws: bytes) -> list[str]:
+    """All in one turn."""
+    outputs = engine.turn([Message(TOPIC, raw, Origin.GOSSIP, NOW, PeerId(b"peer")) for raw in raws], NOW)
+    found = {output.message.data: output.verdict.reason for output in outputs if isinstance(output, Judge)}
+    return [found[raw] for raw in raws]
+
+
+def test_a_turn_of_many_transactions_is_checked_in_one_batch_and_written_in_one() -> None:
+    node = Node()
+    engine = engine_of(node)
+    before = node.kept.store.writes
+    row = [W1.spend(W2.address, 5, nonce) for nonce in range(3, 9)]
+    assert verdicts(engine, *row, UNSIGNED, NONSENSE, M.spend(W2.address, 1, 0)) == [""] * 6 + [
+        "not_signed",
+        "malformed",
+        "",
+    ]
+    assert node.kept.store.writes == before + 1
+    assert [one.raw for one in node.pool.waiting()[W1.address]] == row
+    restarted = Mempool()
+    node.kept.read(restarted.start)
+    assert restarted.waiting() == node.pool.waiting()
+
+
+def test_what_an_earlier_message_of_the_turn_spends_is_not_there_for_a_later_one() -> None:
+    node = Node()
+    engine = engine_of(node)
+    assert verdicts(engine, W1.spend(W2.address, 9 * 10**8, 3), W1.spend(W2.address, 9 * 10**8, 4)) == [
+        "",
+        "insufficient_balance",
+    ]
+
+
+def test_a_damaged_account_stops_the_node_and_is_no_fault_of_the_transaction() -> None:
+    node = Node()
+    engine = engine_of(node)
+    node.kept.backend.write([(ACCOUNTS.prefix + W1.address, b"short")], sync=False)
+    with pytest.raises(EngineStopped) as caught:
+        verdicts(engine, GOOD)
+    assert isinstance(caught.value.__cause__, StoreDamaged)
+    assert not node.pool.waiting()

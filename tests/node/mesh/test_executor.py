@@ -2,71 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 
 from node.ledger import state
 from node.ledger.errors import LayerRefused
-from node.ledger.layer import LayerChanges
 from node.mempool import transactions as stored
 from node.mempool.pool import Mempool
-from node.mesh.executor import Executor
 from protocol.types.blocks import AnyReward, InnerBlock, RatNum
-from protocol.types.ids import Address, AtxId, LayerId, NodeId, ProposalId, TransactionId
-from tests.support import vm_world as world
-from tests.support.vm_world import FIRST, machine, transactions
+from protocol.types.ids import AtxId, TransactionId
+from tests.support.vm_world import FIRST, transactions
 
-W1, W2 = world.wallet(1), world.wallet(2)
-COINBASE = Address(bytes(4) + b"\x77" * 20)
-ATX = AtxId(b"\x22" * 32)
-REWARDS = (AnyReward(ATX, RatNum(7, 3)),)
-BEFORE = LayerId(FIRST - 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Atx:
-    """Whom an ATX belongs to."""
-
-    smesher_id: NodeId = NodeId(b"\x11" * 32)
-    coinbase: Address = COINBASE
-
-
-class Node:
-    """Ledger, mempool and executor over one store."""
-
-    def __init__(self, *raws: bytes) -> None:
-        self.machine = machine([W1.spawned(10**9)])
-        self.kept = self.machine.kept
-        self.pool = Mempool()
-        self.executor = Executor(self.machine.vm, self.pool, lambda atx, layer: Atx() if atx == ATX else None)
-        for place, one in enumerate(transactions(raws)):
-            self.kept.unit(lambda rows, one=one, place=place: stored.put(rows, one, place))  # type: ignore[misc]
-
-    def submit(self, raw: bytes) -> TransactionId:
-        """Into the mempool, as if it had been checked."""
-        parsed = self.machine.parse(raw)
-        transaction = world.transaction(raw)
-        transaction = type(transaction)(transaction.raw, parsed.header)
-        assert self.kept.unit(lambda rows: self.pool.add(rows, transaction, 5))
-        return transaction.raw.id
-
-    def apply(self, layer: int, block: InnerBlock | None) -> LayerChanges:
-        with self.kept.view() as view:
-            applied = self.executor.apply(view, LayerId(layer), block)
-            self.kept.write(applied.rows)
-        return applied.changes
-
-    def revert(self, layer: int) -> None:
-        with self.kept.view() as view:
-            self.kept.write(self.executor.revert(view, LayerId(layer)))
-
-    def waiting(self) -> list[TransactionId]:
-        return [one.id for own in self.pool.waiting().values() for one in own]
-
-
-def block(layer: int, *ids: TransactionId) -> InnerBlock:
-    return InnerBlock(LayerId(layer), 9, REWARDS, ids)
+from .world import BEFORE, REWARDS, W1, W2, Node, block
 
 
 def ids_of(*raws: bytes) -> tuple[TransactionId, ...]:
@@ -75,7 +21,7 @@ def ids_of(*raws: bytes) -> tuple[TransactionId, ...]:
 
 def test_blocks_are_applied_in_the_order_of_layers() -> None:
     raw = W1.spend(W2.address, 1, 0)
-    node = Node(raw)
+    node = Node.with_transactions(raw)
     before = node.kept.everything()
     for layer, text in ((FIRST - 1, "applied already"), (FIRST + 1, f"before layer {FIRST}")):
         with pytest.raises(LayerRefused) as caught:
@@ -96,7 +42,7 @@ def test_a_block_with_something_unknown_is_not_applied() -> None:
         ([], REWARDS, "missing_transaction"),
         ([raw], (AnyReward(AtxId(bytes(32)), RatNum(1, 1)),), "missing_atx"),
     ):
-        node = Node(*known)
+        node = Node.with_transactions(*known)
         before = node.kept.everything()
         with pytest.raises(LayerRefused) as caught:
             node.apply(FIRST, InnerBlock(FIRST, 9, rewards, ids_of(raw)))
@@ -107,12 +53,12 @@ def test_a_block_with_something_unknown_is_not_applied() -> None:
 def test_an_optimistic_block_holds_what_was_executed() -> None:
     raws = [W1.spend(W2.address, 1, 0), W1.spend(W2.address, 2, 0), W1.spend(W2.address, 10**12, 1)]
     ids = ids_of(*raws)
-    node = Node(*raws)
+    node = Node.with_transactions(*raws)
     with node.kept.view() as view:
         made, applied = node.executor.apply_optimistically(view, FIRST, 9, REWARDS, ids)
         node.kept.write(applied.rows)
     assert made.tx_ids == (ids[0], ids[2])
-    other = Node(*raws)
+    other = Node.with_transactions(*raws)
     assert other.apply(FIRST, made).state_hash == applied.changes.state_hash
     assert node.machine.accounts() == other.machine.accounts()
     assert node.machine.result(ids[2]) == other.machine.result(ids[2])
@@ -120,7 +66,7 @@ def test_an_optimistic_block_holds_what_was_executed() -> None:
 
 def test_a_transaction_that_came_without_a_header_has_one_once_it_is_executed() -> None:
     raw = W1.spend(W2.address, 1, 0)
-    node = Node(raw)
+    node = Node.with_transactions(raw)
     (id,) = ids_of(raw)
     assert not node.kept.read(lambda view: stored.has(view, id, with_header=True))
     node.apply(FIRST, block(FIRST, id))
@@ -129,9 +75,9 @@ def test_a_transaction_that_came_without_a_header_has_one_once_it_is_executed() 
 
 
 def test_what_is_applied_waits_no_longer_and_what_is_reverted_waits_again() -> None:
-    node = Node()
+    node = Node.with_transactions()
     first, second = (node.submit(W1.spend(W2.address, 5, nonce)) for nonce in (0, 1))
-    node.kept.unit(lambda rows: node.pool.link_proposal(rows, FIRST, ProposalId(bytes(20)), [first]))
+    node.link_proposal(FIRST, first)
     assert node.waiting() == [second]
     rows = node.kept.everything()
 
@@ -151,7 +97,7 @@ def test_what_is_applied_waits_no_longer_and_what_is_reverted_waits_again() -> N
 
 
 def test_a_restart_finds_what_was_in_memory() -> None:
-    node = Node()
+    node = Node.with_transactions()
     ids = [node.submit(W1.spend(W2.address, 5, nonce)) for nonce in range(4)]
     node.apply(FIRST, block(FIRST, *ids[:2]))
     restarted = Mempool()
@@ -162,13 +108,11 @@ def test_a_restart_finds_what_was_in_memory() -> None:
 
 def test_the_mempool_follows_the_ledgers_last_applied_layer() -> None:
     """Each with one of its own, a stop between the two writes set them apart for ever."""
-    node = Node()
+    node = Node.with_transactions()
     node.submit(W1.spend(W2.address, 5, 0))
     with node.kept.view() as view:
         node.executor.apply(view, FIRST, None)  # and the node stops here: nothing is written
-    restarted = Node()
-    restarted.kept, restarted.machine = node.kept, node.machine
-    restarted.kept.read(restarted.pool.start)
+    restarted = Node.on(node.machine.vm, node.kept.backend)
     assert restarted.machine.last_applied() is None
     restarted.apply(FIRST, None)
     restarted.apply(FIRST + 1, None)
