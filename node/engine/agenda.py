@@ -78,11 +78,15 @@ class Agenda:
         self._drop_taken_back()
         return Instant(self._due[0][0]) if self._due else None
 
+    def peek(self, now: Instant) -> Event | None:
+        """The next event; an input whatever time it carries, a timer only if it is due. It stays where it is."""
+        if self._is_due_first(now):
+            return self._due[0][3]
+        return self._inputs[0][3] if self._inputs else None
+
     def take(self, now: Instant) -> Event | None:
-        """The next event; an input whatever time it carries, a timer only if it is due."""
-        self._drop_taken_back()
-        is_due = bool(self._due) and self._due[0][0] <= now
-        if is_due and (not self._inputs or self._due[0][:3] < self._inputs[0][:3]):
+        """The same event, taken out."""
+        if self._is_due_first(now):
             event = heappop(self._due)[3]
             if isinstance(event, DueTimer):
                 del self._timers[event.machine.name, event.key]
@@ -90,6 +94,12 @@ class Agenda:
                 del self._tickets[event.ticket]
             return event
         return heappop(self._inputs)[3] if self._inputs else None
+
+    def _is_due_first(self, now: Instant) -> bool:
+        self._drop_taken_back()
+        if not self._due or self._due[0][0] > now:
+            return False
+        return not self._inputs or self._due[0][:3] < self._inputs[0][:3]
 
     def _number(self) -> int:
         self._next += 1

@@ -4,6 +4,9 @@ A turn is `prepare`, which calls machines and touches nothing outside memory, an
 turn at once and lets the outputs go; the driver carries them out. Messages that follow each other without a timer in
 between have their signatures and VRF proofs checked together. An engine that stopped is not used again: a new one with
 new machines recovers from the stores.
+
+Longer than most modules, because messages, demands and effects lead to each other; what stands by itself is beside it:
+the order of events, open calls, messages that wait, routes.
 """
 
 from __future__ import annotations
@@ -74,7 +77,7 @@ class Engine:
         machines: Sequence[Machine],
         stores: Stores,
         checker: Checker,
-        bounds: Bounds = Bounds(),  # noqa: B008 - immutable
+        bounds: Bounds | None = None,
         derived: Sequence[Derived] = (),
     ) -> None:
         """machines: in the order in which they start and are told of layers. Raises ValueError where two claim the
@@ -82,11 +85,11 @@ class Engine:
         self._routes = Routes(machines)
         self._stores = stores
         self._checker = checker
-        self._bounds = bounds
+        self._bounds = bounds or Bounds()
         self._derived = tuple(derived)
         self._agenda = Agenda()
         self._calls = Calls()
-        self._waiting = WaitingRoom(bounds)
+        self._waiting = WaitingRoom(self._bounds)
         self._publishing: dict[Message, tuple[Machine, Publish]] = {}
         self._delivering: dict[Message, tuple[Machine, Deliver]] = {}
         self._next_ticket = 0
@@ -124,9 +127,10 @@ class Engine:
         with self._stopping_on_errors():
             self._agenda.add(inputs)
             while True:
+                if self._checking and not isinstance(self._agenda.peek(now), (Message, Returned, Incoming)):
+                    self._check()  # which may set timers that come first, or take back the one that is next
+                    continue
                 event = self._agenda.take(now)
-                if not isinstance(event, (Message, Returned, Incoming)):
-                    self._check()
                 if event is None:
                     break
                 self._handle(event)

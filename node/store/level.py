@@ -19,7 +19,7 @@ from prover.leveldb_files import check
 from prover.leveldb_files.findings import Finding
 
 from .errors import StoreDamaged, StoreFault, StoreRefused
-from .marker import Marker, marker_of, sync_directory
+from .marker import Marker, marker_of, sync_directory, sync_file
 from .own import OwnStore
 from .store import Store
 from .table import Schema
@@ -89,6 +89,8 @@ class LevelBackend:
         self._path = path
         self._database = database
         self._marker = marker
+        self._synced_log = ""
+        """Name of the newest log when the folder was synced."""
 
     @classmethod
     def open(cls, path: Path, name: str) -> LevelBackend:
@@ -128,6 +130,21 @@ class LevelBackend:
                 else:
                     put(key, value)
             batch.write()
+        if sync:
+            self._sync_other_logs()
+
+    def _sync_other_logs(self) -> None:
+        """LevelDB has synced the log that it writes, but neither its name, if it is a new one, nor the log before, of
+        which a power cut could then lose the end although rows behind it last."""
+        try:
+            logs = sorted((name for name in os.listdir(self._path) if name.endswith(".log")), key=_in_order)
+            if logs and logs[-1] != self._synced_log:
+                for name in logs[:-1]:
+                    sync_file(self._path / name)
+                sync_directory(self._path)
+                self._synced_log = logs[-1]
+        except OSError as error:
+            raise StoreFault(f"The store {self._path} cannot be written: {error.strerror}.") from None
 
     def close(self) -> None:
         """As Backend says; a second time does nothing."""
@@ -178,6 +195,11 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except leveldb.Error as error:
         raise _fault(path, error) from error
+
+
+def _in_order(name: str) -> tuple[int, str]:
+    """Numbered names sort by their numbers, also where one has more digits."""
+    return len(name), name
 
 
 def _exists(path: Path) -> bool:

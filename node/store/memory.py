@@ -1,6 +1,7 @@
 """A store in memory, for simulations, tests and tools. It behaves as the one in LevelDB does.
 
-Snapshots cost nothing until something is written: then each that is still held notes what was there before.
+Snapshots cost nothing until something is written: then each that is still held notes what was there before. For one
+thread: nobody may read while another one writes.
 """
 
 from __future__ import annotations

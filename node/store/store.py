@@ -6,7 +6,7 @@ read or written any more: what the disk holds is known only to the next one who 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from .errors import StoreDamaged, StoreFault, StoreRefused
@@ -37,7 +37,7 @@ class Backend(Protocol):
 
 
 class Store:
-    """The tables of one schema on one backend. One thread writes, any may read snapshots meanwhile."""
+    """The tables of one schema on one backend. One thread writes; with LevelDB, any may read snapshots meanwhile."""
 
     def __init__(self, schema: Schema, backend: Backend) -> None:
         """Takes a backend that is new, or that holds this schema. Raises StoreFault."""
@@ -74,7 +74,7 @@ class Store:
         self._require_sound()
         if any(store is self and writes != self.writes for store, writes in rows.root.made_at):
             raise ValueError(f"{self.schema.name}: the rows were made over a view from before another write")
-        changes = list(self._changes(rows))
+        changes = self._changes(rows)
         if changes:
             self._write(changes, sync or rows.is_durable)
             self.writes += 1
@@ -91,14 +91,15 @@ class Store:
             self._backend.close()
             raise
 
-    def _changes(self, rows: Rows) -> Iterator[tuple[bytes, bytes | None]]:
+    def _changes(self, rows: Rows) -> list[tuple[bytes, bytes | None]]:
+        changes: list[tuple[bytes, bytes | None]] = []
         for space, values in rows.raw_changes():
             if space in self._spaces:
                 prefix = space.prefix
-                for raw, value in values.items():
-                    yield prefix + raw, value
+                changes += [(prefix + raw, value) for raw, value in values.items()]
             else:
                 self._require_elsewhere(space)
+        return changes
 
     def _require_elsewhere(self, space: Space) -> None:
         """Only tables of the other store may be missing here."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar
 
 from .keys import KeyCodec
 
@@ -89,23 +89,21 @@ class Table(Space, Generic[K, R]):
     """On stable storage before the effects of the unit that writes it; other rows may be lost with the power, never
     with the process."""
     indexes: list[Index[Any, K, R]] = field(default_factory=list, init=False, repr=False)
+    reads_rows: bool = field(default=False, init=False, repr=False)
+    """Whether an index needs the row that was there before."""
 
     def index(self, prefix: bytes, name: str, key: KeyCodec[J], of: Callable[[K, R], Iterable[J]]) -> Index[J, K, R]:
         """Declares an index: `of` gives the entries of a row, none or several."""
-        return self._add(Index(prefix, name, self, key, of, reads_rows=True))
+        return self._add(Index(prefix, name, self, key, of))
 
     def key_index(self, prefix: bytes, name: str, key: KeyCodec[J], of: Callable[[K], Iterable[J]]) -> Index[J, K, R]:
         """Declares an index whose entries follow from the key alone."""
-        return self._add(Index(prefix, name, self, key, lambda key, row: of(key), reads_rows=False))
+        return self._add(Index(prefix, name, self, key, None, of))
 
     def _add(self, index: Index[J, K, R]) -> Index[J, K, R]:
         self.indexes.append(index)
+        self.reads_rows = self.reads_rows or index.reads_rows
         return index
-
-    @property
-    def reads_rows(self) -> bool:
-        """Whether an index needs the row that was there before."""
-        return any(index.reads_rows for index in self.indexes)
 
 
 @dataclass(eq=False, slots=True)
@@ -114,9 +112,9 @@ class Index(Space, Generic[J, K, R]):
 
     table: Table[K, R]
     key: KeyCodec[J]
-    of: Callable[[K, R], Iterable[J]]
-    reads_rows: bool
-    """Whether `of` looks at the row; with False it is called without one."""
+    of_row: Callable[[K, R], Iterable[J]] | None
+    of_key: Callable[[K], Iterable[J]] | None = None
+    """One of the two: the entries of a row, or of a key whatever the row is."""
 
     def __post_init__(self) -> None:
         Space.__post_init__(self)
@@ -124,8 +122,19 @@ class Index(Space, Generic[J, K, R]):
             raise ValueError(f"{self.name}: the key of an index has a fixed size")
 
     def entries(self, key: K, row: R | None, primary: bytes) -> list[bytes]:
-        """The keys of the entries of a row, without the prefix; primary: the bytes of its key."""
-        return [self.key.encode(one) + primary for one in self.of(key, cast(R, row))]
+        """The keys of the entries of a row, without the prefix; primary: the bytes of its key. row: None, and there are
+        only entries that follow from the key."""
+        encode = self.key.encode
+        if self.of_key is not None:
+            return [encode(one) + primary for one in self.of_key(key)]
+        if self.of_row is None or row is None:
+            return []
+        return [encode(one) + primary for one in self.of_row(key, row)]
+
+    @property
+    def reads_rows(self) -> bool:
+        """Whether the entries depend on the row."""
+        return self.of_key is None
 
     def split(self, raw: bytes) -> tuple[J, bytes]:
         """The index's key and the bytes of the table's key in an entry. Raises ValueError."""

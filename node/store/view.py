@@ -185,8 +185,7 @@ class _Pending:
         self._order: list[bytes] | None = None
 
     def set(self, raw: bytes, value: bytes | None) -> None:
-        if raw not in self.values:
-            self._order = None
+        self._order = None
         self.values[raw] = value
 
     def add(
@@ -236,8 +235,9 @@ class Rows(View):
         data = table.row.encode(row)
         if table.indexes:
             self._index(table, key, row, raw)
-        self._set(table, raw, data)
-        self._spaces[table].rows[raw] = row
+        pending = self._pending(table)
+        pending.set(raw, data)
+        pending.rows[raw] = row
 
     def put_many(self, table: Table[K, R], rows: Iterable[tuple[K, R]]) -> None:
         """Many rows of one table, as `put` for each of them in their order, in two thirds of the time.
@@ -258,7 +258,7 @@ class Rows(View):
         raw = table.key.encode(key)
         if table.indexes:
             self._unindex(table, key, raw)
-        self._set(table, raw, None)
+        self._pending(table).set(raw, None)
 
     def merge(self, inner: Rows) -> None:
         """Take over rows that were made over these; the inner ones are not to be used any more.
@@ -334,24 +334,24 @@ class Rows(View):
         before = self.get(table, key) if table.reads_rows else None
         for index in table.indexes:
             new = index.entries(key, row, raw)
+            pending = self._pending(index)
             if before is not None and index.reads_rows:
                 for entry in set(index.entries(key, before, raw)).difference(new):
-                    self._set(index, entry, None)
+                    pending.set(entry, None)
             for entry in new:
-                self._set(index, entry, b"")
+                pending.set(entry, b"")
 
     def _unindex(self, table: Table[K, R], key: K, raw: bytes) -> None:
         before = self.get(table, key) if table.reads_rows else None
         for index in table.indexes:
-            if before is not None or not index.reads_rows:
-                for entry in index.entries(key, before, raw):
-                    self._set(index, entry, None)
+            for entry in index.entries(key, before, raw):
+                self._pending(index).set(entry, None)
 
-    def _set(self, space: Space, raw: bytes, value: bytes | None) -> None:
+    def _pending(self, space: Space) -> _Pending:
         pending = self._spaces.get(space)
         if pending is None:
             pending = self._spaces[space] = _Pending()
-        pending.set(raw, value)
+        return pending
 
 
 def is_own(space: Space) -> bool:

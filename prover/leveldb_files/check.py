@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +15,8 @@ from .manifest import Manifest, read_manifest
 from .table import check_table
 
 CURRENT = "CURRENT"
+MAX_FILE_BYTES = 1 << 31
+"""Of one file that is read whole: far above what a database writes, far below what a disk can hold."""
 _CURRENT_TEXT = re.compile(rb"(MANIFEST-\d{6,})\n")
 _NUMBERED = re.compile(r"(\d{6,})\.(log|ldb|sst)")
 _BATCH_HEADER = 12
@@ -121,6 +125,9 @@ class _Check:
         if not log.records or not manifest.comparator:
             self._wrong(name, None, "nothing is recorded in it")
             return None
+        if not manifest.next_file:  # the first edit lists the tables; what is open is only in the next one
+            self._wrong(name, len(data), "it ends before it says which log is open")
+            return None
         return manifest
 
     def _tables(self, manifest: Manifest, read: bool) -> None:
@@ -129,7 +136,7 @@ class _Check:
             if name is None:
                 self._wrong(f"{number:06}.ldb", None, "this table is missing")
                 continue
-            found = (self._directory / name).stat().st_size
+            found = os.lstat(self._directory / name).st_size
             if found != size:
                 self._wrong(name, None, f"it has {found} bytes, expected {size}")
             elif read:
@@ -182,11 +189,18 @@ class _Check:
         return log
 
     def _has(self, name: str) -> bool:
-        return (self._directory / name).is_file()
+        return os.path.lexists(self._directory / name)
 
     def _read(self, name: str) -> bytes | None:
         if not self._has(name):
             self._wrong(name, None, "this file is missing")
+            return None
+        status = os.lstat(self._directory / name)
+        if not stat.S_ISREG(status.st_mode):
+            self._wrong(name, None, "this is not a file but a link, a folder or a device, which is not opened")
+            return None
+        if status.st_size > MAX_FILE_BYTES:
+            self._wrong(name, None, f"it has {status.st_size} bytes, more than a database writes into one file")
             return None
         data = (self._directory / name).read_bytes()
         self._report.files += 1

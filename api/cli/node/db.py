@@ -1,4 +1,4 @@
-"""`smesher db`: whether the stores of a node are whole.
+"""`smesher db`: whether the stores of a node are whole, and a copy of the one that must not be lost.
 
 `check` reads every byte of the files by itself, then opens a store that is whole, as the node would, and reads every
 row and index. A database of another program, such as a PoET server's, has its files checked.
@@ -10,12 +10,13 @@ import argparse
 from contextlib import closing
 from pathlib import Path
 
-from api.cli.output import Output, Progress
+from api.cli.output import Output
+from api.cli.progress import Progress
 from api.cli.words import Word, add_words
-from node.schema import SCHEMAS
+from node.schema import OWN, SCHEMAS
 from node.store.check import check_rows
 from node.store.errors import StoreDamaged, StoreRefused
-from node.store.level import LevelBackend
+from node.store.level import LevelBackend, back_up, open_own_store
 from node.store.marker import SUFFIX, Marker, marker_of
 from node.store.own import OwnStore
 from node.store.store import Store, recorded_name
@@ -140,4 +141,32 @@ def _check_tables(path: Path, output: Output) -> tuple[list[str], dict[str, int]
     return report.texts + ([f"{unsaid} more faults of rows"] if unsaid else []), dict(report.rows)
 
 
-WORDS = {"check": Word(_check_arguments, _check, "read everything in the stores of a node and name what is damaged")}
+def _backup_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dir", type=Path, metavar="DIR", help="the data directory of a node that is stopped")
+    parser.add_argument("to", type=Path, metavar="FOLDER", help="where the copy goes; it must not be there")
+
+
+def _backup(arguments: argparse.Namespace, output: Output) -> int:
+    """Exit code 0: the copy is there and whole; 1: damaged, in use, or the folder exists; 2: there is no own store."""
+    path = arguments.dir / OWN.name
+    if not _is_store(path):
+        output.error(2, f"{arguments.dir} holds no store {OWN.name}. Name the data directory of a node.")
+        return 2
+    store = open_own_store(path, OWN)
+    try:
+        rows = back_up(store, arguments.to)
+    finally:
+        store.close()
+    output.event("done", path=str(arguments.to), rows=rows)
+    output.say(f"[bold green]done[/]  {rows:,} rows are in {arguments.to}")
+    output.say(
+        "Put it in place of the original only where that is lost: identities that have signed since then could "
+        "contradict themselves."
+    )
+    return 0
+
+
+WORDS = {
+    "check": Word(_check_arguments, _check, "read everything in the stores of a node and name what is damaged"),
+    "backup": Word(_backup_arguments, _backup, "copy what a node has signed and must not lose"),
+}

@@ -32,7 +32,7 @@ from node.engine.edges import Abandon, Call, Judge, Returned, Send
 from node.engine.engine import Engine
 from node.engine.errors import EngineStopped
 from node.engine.routes import Routes
-from node.store.own import SIGNED, Kind, OwnStore, Slot
+from node.store.own import SIGNED, Kind, OwnStore, Slot, sign_once
 from node.store.store import Store
 from node.store.stores import Stores
 from node.store.table import Schema
@@ -269,6 +269,21 @@ def test_what_was_signed_for_a_slot_is_sent_whatever_is_signed_later() -> None:
     assert machine.told[1].data == machine.told[3].data == b"first"
 
 
+def test_an_own_message_that_sync_brings_takes_its_slot() -> None:
+    slot = Slot(ME, Kind.ATX, 5)
+
+    def admit(message: Message, view: View, now: Instant) -> Judged:
+        rows = Rows(view)
+        if message.origin is Origin.FETCHED:
+            sign_once(rows, slot, message.data)
+        return Judged(ACCEPT, rows)
+
+    world = World(stores(), [Scripted(admit=admit, tick=effects(Publish("t", b"another", slot)))])
+    world.turn(Message("h", b"signed before the disk was lost", Origin.FETCHED, GENESIS, ALICE, b"id"))
+    world.turn(tick(1, GENESIS))
+    assert world.sent() == [b"signed before the disk was lost"]
+
+
 def test_a_signed_topic_takes_no_message_without_its_slot() -> None:
     class Signing(Scripted):
         signs = True
@@ -335,6 +350,26 @@ def test_a_message_may_need_several_things_one_after_another() -> None:
     assert [memo for memo, _ in memos] == [1, 2, 3]
     assert memos[1][1].results[0] is False and memos[1][1].results[1].verdict == ACCEPT  # type: ignore[index]
     assert world.verdicts()[-1] == ACCEPT
+
+
+def test_what_a_check_leads_to_may_take_back_the_timer_that_is_due_next() -> None:
+    fetch = Fetch("h", b"i" * 32)
+    checks = Needs(vrf_proofs=(VrfCheck(ME, b"", bytes(80)),))
+
+    def admit(message: Message, view: View, now: Instant) -> Judged | Needs:
+        return checks if message.data else Needs(demands=(fetch,))
+
+    def proceed(ticket: Ticket, found: Found, view: View, now: Instant) -> Judged | Needs:
+        return Judged(ACCEPT, effects=[StopTimer("stopped")])
+
+    machine = Scripted(admit=admit, proceed=proceed, start=effects(SetTimer("stopped", later(10))))
+    world = World(stores(), [machine], Bounds(wait=Duration(10 * SECOND)))
+    waits = gossip(b"")
+    world.turn(waits)
+    # the object's own proof is checked in the turn in which whoever waits for it would expire
+    world.turn(Message("h", b"object", Origin.FETCHED, later(9), ALICE, fetch.id), now=later(10))
+    assert world.verdicts() == [ACCEPT, ACCEPT]
+    assert not any(isinstance(one, Timer) for one in machine.told)
 
 
 def test_a_step_needs_either_checks_or_demands() -> None:

@@ -1,12 +1,11 @@
-"""A store in LevelDB: what is opened, what is refused, and what was written before a fault."""
+"""A store in LevelDB: what is opened, what is refused, and writes that fail."""
 
 from __future__ import annotations
 
-import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,53 +19,10 @@ from node.store.store import Store
 from node.store.table import MARKER, Schema, Table
 from node.store.view import Rows
 from prover.leveldb_files import check
-from prover.leveldb_files.log import BLOCK, read_log
+from prover.leveldb_files.log import read_log
 
-from .tables import BY_REST, DURABLE, NAMES, STATE, VALUES
-
-State = dict[tuple[bytes, int], int]
-
-
-def write(store: Store, values: State, sync: bool = False) -> None:
-    view = store.view()
-    rows = Rows(view)
-    for key, value in values.items():
-        rows.put(VALUES, key, value)
-    store.write(rows, sync)
-    view.close()
-
-
-def read(store: Store) -> State:
-    view = store.view()
-    try:
-        found = dict(view.scan(VALUES))
-        assert sorted(view.find(BY_REST)) == sorted(
-            (rest, key) for key, value in found.items() if value for rest in {value % 5, value % 7}
-        )
-        return found
-    finally:
-        view.close()
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in folder.iterdir()}
-
-
-def copy_of(path: Path, to: Path) -> Path:
-    """A copy of a store, in place of an earlier copy."""
-    shutil.rmtree(to, ignore_errors=True)
-    shutil.copytree(path, to)
-    shutil.copy(marker_of(path), marker_of(to))
-    return to
-
-
-def opens_as(path: Path) -> State:
-    store = open_store(path, STATE)
-    try:
-        return read(store)
-    finally:
-        store.close()
-
+from .levels import content, names_of, opens_as, write
+from .tables import DURABLE, NAMES, STATE, VALUES
 
 # ---- what is there is found again ----
 
@@ -151,25 +107,6 @@ def test_no_fault_of_a_store_is_taken_for_a_bad_message() -> None:
 
 
 # ---- a store that existed is never begun anew ----
-
-
-@pytest.fixture
-def whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A closed store with tables, a log and rows in all of them."""
-    monkeypatch.setattr(level, "WRITE_BUFFER", 1 << 16)
-    path = tmp_path / "state"
-    rng = random.Random(1)
-    for first, last in ((0, 300), (300, 320)):  # opened again, it has no tables left that nothing leads to
-        store = open_store(path, STATE)
-        for number in range(first, last):
-            rows = Rows(store.view())
-            rows.put(VALUES, (b"%c" % (number % 3), number % 256), number)
-            for _ in range(4):
-                rows.put(NAMES, rng.randbytes(60), None)
-            store.write(rows)
-        store.close()
-    assert any(path.glob("*.ldb")) and any(path.glob("*.log"))
-    return path
 
 
 def _without_current(path: Path) -> str:
@@ -289,258 +226,6 @@ def test_a_log_without_its_first_batches_is_refused(tmp_path: Path) -> None:
         open_store(tmp_path / "state", STATE)
 
 
-# ---- cut at every write ----
-
-
-def test_a_log_cut_at_any_byte_opens_as_the_state_before(tmp_path: Path) -> None:
-    path, copy = tmp_path / "state", tmp_path / "copy"
-    store = open_store(path, STATE)
-    states: list[State] = [{}]
-    for number in range(6):
-        changed = {(b"a", number): number, (b"z", 0): number}
-        write(store, changed)
-        states.append(states[-1] | changed)
-    store.close()
-    (log,) = path.glob("*.log")
-    data = log.read_bytes()
-    ends = _ends(data)
-    assert len(ends) == 7  # the schema, and six batches
-    # every byte of two batches; of the others, as of longer logs below, what is around their ends
-    for cut in sorted({*range(ends[-3], len(data) + 1), *(end + by for end in ends[:-3] for by in (-1, 0, 1, 7)), 0}):
-        copy_of(path, copy)
-        (copy / log.name).write_bytes(data[:cut])
-        whole_records = sum(end <= cut for end in ends)
-        assert opens_as(copy) == states[max(0, whole_records - 1)]
-        if cut in (ends[2] + 7, len(data) - 1):  # and it goes on behind the cut
-            store = open_store(copy, STATE)
-            write(store, {(b"b", 1): 1})
-            store.close()
-            assert opens_as(copy) == states[max(0, whole_records - 1)] | {(b"b", 1): 1}
-
-
-def test_a_log_of_several_blocks_cut_around_every_record_and_block(tmp_path: Path) -> None:
-    path, copy = tmp_path / "state", tmp_path / "copy"
-    store = open_store(path, STATE)
-    rng = random.Random(5)
-    for _ in range(40):
-        view = store.view()
-        rows = Rows(view)
-        for _ in range(rng.choice([1, 5, 60])):
-            rows.put(NAMES, rng.randbytes(100), None)
-        store.write(rows)
-        view.close()
-    store.close()
-    (log,) = path.glob("*.log")
-    data = log.read_bytes()
-    assert len(data) > 2 * BLOCK
-    ends = _ends(data)
-    blocks = range(0, len(data), BLOCK)
-    near = {place + by for place in (*ends, *blocks) for by in (-1, 0, 1, 6, 7, 8) if 0 <= place + by <= len(data)}
-    for cut in near:  # by our reader, each of them
-        found = read_log(log.name, data[:cut])
-        assert found.damage is None
-        assert len(found.records) == sum(end <= cut for end in ends)
-    for cut in rng.sample(sorted(near), 25):  # by LevelDB
-        copy_of(path, copy)
-        (copy / log.name).write_bytes(data[:cut])
-        store = open_store(copy, STATE)
-        batches = [int.from_bytes(record[8:12], "little") for record in read_log("", data).records]
-        kept = sum(end <= cut for end in ends)
-        view = store.view()
-        assert len(list(view.keys(NAMES))) == sum(batches[1:kept])
-        view.close()
-        store.close()
-
-
-def _ends(data: bytes) -> list[int]:
-    """Where each record of a log ends: the sizes with which one more is read whole."""
-    ends: list[int] = []
-    records = 0
-    at = 0
-    while at < len(data):
-        at += 1
-        # a record's last piece ends where a prefix holds it for the first time; sizes come from the headers
-        if len(read_log("", data[:at]).records) > records:
-            records += 1
-            ends.append(at)
-        elif len(data) > 4096 and at % 97:
-            step = _next_end(data, at)
-            at = max(at, step - 1)
-    return ends
-
-
-def _next_end(data: bytes, at: int) -> int:
-    """The first end of a piece behind a place, by walking the headers from the beginning."""
-    place = 0
-    while place < len(data):
-        room = BLOCK - place % BLOCK
-        if room < 7:
-            place += room
-            continue
-        place += 7 + int.from_bytes(data[place + 4 : place + 6], "little")
-        if place > at:
-            return place
-    return len(data)
-
-
-CHILD = """
-import sys
-from pathlib import Path
-from node.store.level import open_store
-from node.store.view import Rows
-from tests.node.store.tables import STATE, VALUES
-store = open_store(Path(sys.argv[1]), STATE)
-number = int(sys.argv[2])
-while True:
-    view = store.view()
-    rows = Rows(view)
-    for letter in (b"a", b"b", b"c"):
-        rows.put(VALUES, (letter, number % 256), number)
-    store.write(rows)
-    view.close()
-    print(number, flush=True)
-    number += 1
-"""
-
-
-def test_nothing_that_was_acknowledged_is_lost_to_a_kill(tmp_path: Path) -> None:
-    path = tmp_path / "state"
-    rng = random.Random(3)
-    first = 1
-    for _ in range(6):
-        child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(path), str(first)], stdout=subprocess.PIPE, text=True
-        )
-        assert child.stdout is not None
-        wanted = first + rng.randrange(1, 120)
-        for line in child.stdout:
-            if int(line) >= wanted:
-                break
-        child.kill()
-        rest = child.stdout.read().split()
-        child.wait()
-        child.stdout.close()
-        acknowledged = int(rest[-1]) if rest else wanted
-        found = opens_as(path)
-        newest = max(found.values())
-        assert newest in (acknowledged, acknowledged + 1)
-        for letter in (b"a", b"b", b"c"):  # a batch is there whole, or not at all
-            assert found[letter, newest % 256] == newest
-        first = newest + 1
-
-
-# ---- flipped bits ----
-
-
-def _flips(data: bytes, rng: random.Random, step: int) -> Iterator[tuple[int, int]]:
-    """At least one place of every `step` bytes, and every byte at both ends."""
-    for start in range(0, len(data), step):
-        yield rng.randrange(start, min(start + step, len(data))), 1 << rng.randrange(8)
-    for at in {*range(min(len(data), 32)), *range(max(0, len(data) - 48), len(data))}:
-        yield at, 1 << rng.randrange(8)
-
-
-def test_a_flipped_bit_is_an_error_that_names_the_file_or_changes_nothing(whole: Path, tmp_path: Path) -> None:
-    copy = copy_of(whole, tmp_path / "copy")
-    expected, names = opens_as(copy), names_of(copy)
-    rng = random.Random(11)
-    refused = same = 0
-    for file in sorted(whole.iterdir()):
-        if file.name in ("LOCK", "LOG", "LOG.old"):
-            continue
-        data = file.read_bytes()
-        for at, bit in _flips(data, rng, 2048):
-            copy_of(whole, copy)
-            flipped = bytearray(data)
-            flipped[at] ^= bit
-            (copy / file.name).write_bytes(flipped)
-            try:
-                assert opens_as(copy) == expected and names_of(copy) == names, f"{file.name}, byte {at}"
-                same += 1
-            except StoreDamaged as error:
-                assert _names(file.name, str(error)), str(error)
-                refused += 1
-    assert refused > 2 * same  # the padding of footers, and filters, which are done without
-
-
-def names_of(path: Path) -> list[bytes]:
-    store = open_store(path, STATE)
-    view = store.view()
-    try:
-        return list(view.keys(NAMES))
-    finally:
-        view.close()
-        store.close()
-
-
-def _names(file: str, text: str) -> bool:
-    # CURRENT that names another manifest is met where that one is missing
-    return file in text or (file == "CURRENT" and "MANIFEST-" in text)
-
-
-def test_every_flipped_bit_is_found_by_the_check(whole: Path, tmp_path: Path) -> None:
-    rng = random.Random(12)
-    copy = copy_of(whole, tmp_path / "copy")
-    assert check.full(copy).is_whole
-    padding = _log_padding(whole)
-    missed = []
-    for file in sorted(whole.iterdir()):
-        if file.name in ("LOCK", "LOG", "LOG.old"):
-            continue
-        data = file.read_bytes()
-        for at, bit in _flips(data, rng, 64):
-            flipped = bytearray(data)
-            flipped[at] ^= bit
-            (copy / file.name).write_bytes(flipped)
-            report = check.full(copy)
-            if report.is_whole and (file.name, at) not in padding:
-                missed.append((file.name, at, bit))
-            assert report.is_whole or any(_names(file.name, str(finding)) for finding in report.findings)
-        (copy / file.name).write_bytes(data)
-    assert not missed
-
-
-def _log_padding(path: Path) -> set[tuple[str, int]]:
-    """Bytes at the ends of blocks that nobody reads."""
-    places = set()
-    for file in (*path.glob("*.log"), *path.glob("MANIFEST-*")):
-        data = file.read_bytes()
-        at = 0
-        while at < len(data):
-            room = BLOCK - at % BLOCK
-            if room < 7:
-                places |= {(file.name, at + by) for by in range(room)}
-                at += room
-            else:
-                at += 7 + int.from_bytes(data[at + 4 : at + 6], "little")
-    return places
-
-
-def test_a_damaged_table_is_named_by_the_read_that_meets_it(whole: Path) -> None:
-    table = max(whole.glob("*.ldb"), key=lambda file: file.stat().st_size)
-    data = bytearray(table.read_bytes())
-    data[len(data) // 2] ^= 1
-    table.write_bytes(data)
-    store = open_store(whole, STATE)
-    view = store.view()
-    with pytest.raises(StoreDamaged, match=rf"{table.name} at byte \d+: a block of rows: its checksum is wrong"):
-        list(view.keys(NAMES))
-    view.close()
-    store.close()
-
-
-def test_a_row_that_nobody_wrote_is_damage_not_a_bad_message(tmp_path: Path) -> None:
-    store = open_store(tmp_path / "state", STATE)
-    store._backend.write([(VALUES.prefix + b"a\1", b"\xff\xff\xff"), (BY_REST.prefix + b"\0\1b\2", b"")], sync=False)
-    view = store.view()
-    with pytest.raises(StoreDamaged, match="key 6101 of values cannot be read"):
-        view.get(VALUES, (b"a", 1))
-    with pytest.raises(StoreDamaged, match="leads to key 6202 of values, which has no row"):
-        list(view.find_rows(BY_REST))
-    view.close()
-    store.close()
-
-
 # ---- writes that fail ----
 
 FULL_DISK = """
@@ -635,3 +320,24 @@ def test_a_table_of_no_schema_is_not_written() -> None:
     rows.put(Table(b"xx", "strange", u8, MARKER), 1, None)
     with pytest.raises(ValueError, match="strange is not in the schema of state"):
         store.write(rows)
+
+
+def test_the_name_of_a_new_log_is_synced_with_the_first_rows_that_must_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(level, "WRITE_BUFFER", 1 << 16)
+    synced: list[str] = []
+    path = tmp_path / "state"
+    store = open_store(path, STATE)
+
+    def noted(folder: Path) -> None:
+        synced.append(max(file.name for file in folder.glob("*.log")))
+
+    monkeypatch.setattr(level, "sync_directory", noted)
+    for number in range(300):
+        rows = Rows(store.view())
+        rows.put(NAMES, b"%0500d" % number, None)
+        store.write(rows, sync=True)
+    assert len(synced) > 1 and len(set(synced)) == len(synced)  # once for each log, not with every write
+    assert synced[-1] == max(file.name for file in path.glob("*.log"))
+    store.close()

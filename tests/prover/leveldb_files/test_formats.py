@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 
@@ -183,3 +184,17 @@ def test_a_folder_with_a_database_that_is_half_made_holds_none(tmp_path: Path) -
     (tmp_path / "000003.log").touch()
     assert check.exists(tmp_path)
     assert "CURRENT: this file is missing" in str(check.quick(tmp_path).findings[0])
+
+
+def test_what_is_no_plain_file_is_not_opened(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = next(database.glob("MANIFEST-*"))
+    elsewhere = manifest.rename(database.parent / "elsewhere")
+    manifest.symlink_to(elsewhere)
+    assert f"{manifest.name}: this is not a file but a link" in str(check.quick(database).findings[0])
+    manifest.unlink()
+    os.mkfifo(manifest)
+    assert f"{manifest.name}: this is not a file but a link" in str(check.quick(database).findings[0])
+    manifest.unlink()
+    elsewhere.rename(manifest)
+    monkeypatch.setattr(check, "MAX_FILE_BYTES", 100)
+    assert f"{manifest.name}: it has" in str(check.quick(database).findings[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -141,7 +142,33 @@ def test_where_there_is_no_store(tmp_path: Path, name: str, capsys: pytest.Captu
     assert "holds no store of a node and no database" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_files_that_may_not_be_read(data: Path) -> None:
-    (data / "own" / "CURRENT").chmod(0)
+def test_a_disk_that_does_not_answer(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(path: Path) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
     assert main(["db", "check", str(data)]) == 3
+    assert "Input/output error" in capsys.readouterr().err
+
+
+def test_a_backup_is_a_store_that_is_whole(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["db", "backup", str(data), str(data / "copy"), "--json"]) == 0
+    assert events(capsys) == [{"event": "done", "path": str(data / "copy"), "rows": 3}]
+    assert main(["db", "check", str(data / "copy")]) == 0
+    copy = open_own_store(data / "copy", OWN)
+    assert copy.signed(SLOT) == b"signed"
+    copy.close()
+    assert main(["db", "backup", str(data), str(data / "copy")]) == 1
+    assert "exists already" in capsys.readouterr().err
+    assert main(["db", "backup", str(data / "absent"), str(data / "copy 2")]) == 2
+    assert not (data / "absent").exists()
+    assert main(["db", "backup", str(data), "/dev/null/copy"]) == 3
+
+
+def test_no_backup_is_made_of_a_damaged_store(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (data / "own" / "CURRENT").unlink()
+    assert main(["db", "backup", str(data), str(data / "copy")]) == 1
+    assert "CURRENT: this file is missing" in capsys.readouterr().err.replace("\n", " ")
+    assert not (data / "copy").exists()
