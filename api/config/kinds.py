@@ -17,7 +17,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from api.edge.text import MAX_DIGITS, is_whole, shown, typed
+from api.edge.text import MAX_DIGITS, hint_of_base64, is_whole, shown, typed
 from protocol.errors import ProtocolError
 from protocol.numbers import durations
 from protocol.params.genesis import GenesisTime
@@ -399,18 +399,6 @@ def base64_bytes(text: str) -> bytes:
         at = next((i for i, c in enumerate(plain) if not (c.isascii() and (c.isalnum() or c in "+/="))), None)
         why = f"{plain[at]!r} at place {at + 1} is none of its characters" if at is not None else "its end is missing"
         raise BadValue(why) from None
-
-
-def hint_of_base64(text: str, size: int) -> str:
-    """Where a text that should be hex is the base64 of as many bytes: what it would be in hex."""
-    if len(text) % 4 == 0 and len(text) == -(-size // 3) * 4:
-        try:
-            data = base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
-        except (binascii.Error, ValueError):
-            return ""
-        if len(data) == size:
-            return f"in base64 it is; in hex that is {data.hex()}"
-    return ""
 
 
 KEY = Kind(
