@@ -177,7 +177,7 @@ def chosen_devices(arguments: argparse.Namespace) -> list[Device]:
             raise EnvironmentFault(
                 f"No GPU can be used. Looked for {looked_for}. Found {found}. Use --cpu to compute on the "
                 "processor, or install a GPU's driver; without a GPU the extra `pocl` "
-                "(pip install 'smesher[pocl]') brings an OpenCL device on the CPU."
+                "(in smesher's folder: pip install '.[pocl]') brings an OpenCL device on the CPU."
             )
         chosen += [one for one in gpus if one not in chosen]
     if arguments.cpu:
