@@ -9,9 +9,9 @@ import argparse
 from pathlib import Path
 
 from api.cli import common
-from api.cli.output import Output
+from api.cli.output import Output, command
 from api.cli.words import Word, add_words
-from api.edge.errors import EnvironmentFault
+from api.edge.errors import EnvironmentFault, UsageError
 from api.edge.new_file import write_new
 from api.edge.text import read_file
 from prover.post import identity
