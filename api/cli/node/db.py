@@ -10,6 +10,7 @@ import argparse
 from contextlib import closing
 from pathlib import Path
 
+from api.cli import common
 from api.cli.output import Output
 from api.cli.progress import Progress
 from api.cli.words import Word, add_words
@@ -38,7 +39,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
 def _check_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "dir", type=Path, metavar="DIR", help="the data directory of a node, or the folder of one database"
+        "dir", type=common.path, metavar="DIR", help="the data directory of a node, or the folder of one database"
     )
 
 
@@ -142,8 +143,8 @@ def _check_tables(path: Path, output: Output) -> tuple[list[str], dict[str, int]
 
 
 def _backup_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dir", type=Path, metavar="DIR", help="the data directory of a node that is stopped")
-    parser.add_argument("to", type=Path, metavar="FOLDER", help="where the copy goes; it must not be there")
+    parser.add_argument("dir", type=common.path, metavar="DIR", help="the data directory of a node that is stopped")
+    parser.add_argument("to", type=common.path, metavar="FOLDER", help="where the copy goes; it must not be there")
 
 
 def _backup(arguments: argparse.Namespace, output: Output) -> int:

@@ -30,6 +30,14 @@ def options() -> Iterator[tuple[str, str]]:
                 yield one.name, action.option_strings[-1]
 
 
+def test_no_option_takes_a_path_that_may_be_empty() -> None:
+    for one in COMMANDS:
+        sub = build_parser(one)._subparsers._group_actions[0].choices[one.name]  # type: ignore[union-attr, index]
+        inner = [action.choices.values() for action in sub._actions if isinstance(action.choices, dict)]
+        for parser in (sub, *(word for words in inner for word in words)):
+            assert all(action.type is not Path for action in parser._actions), parser.prog
+
+
 @pytest.mark.parametrize(("name", "option"), sorted(options()))
 def test_an_empty_path_is_refused_by_every_option(name: str, option: str, tmp_path: Path) -> None:
     """It would be the current directory."""

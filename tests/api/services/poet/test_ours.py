@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from nacl.bindings import crypto_sign, crypto_sign_seed_keypair
 
+from api.edge.errors import DataError
 from api.services.poet import http1
 from api.services.poet.config import load
-from prover.errors import DataError
 from prover.poet.server.registration import Code, PowParams, Refused, Registered, Submit
 from tests.vector_cases.poet_server import PlayedServer, request_bytes, split
 
