@@ -183,12 +183,13 @@ def _exit_code(error: Exception) -> int | None:
     if _starved(error):  # first of all: what follows may load modules
         return EXIT_ENVIRONMENT
 
+    from api.edge.errors import Failure
     from kernels.devices.types import SelectionError
     from kernels.errors import KernelError
     from protocol.errors import ProtocolError
     from prover.errors import ProofError
 
-    if isinstance(error, ProofError):
+    if isinstance(error, (ProofError, Failure)):
         return error.exit_code
     if isinstance(error, (ProtocolError, SelectionError)):
         return EXIT_USAGE

@@ -7,14 +7,13 @@ in protocol 01-post-tools, sections 5 and 6.
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import socket
-import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
-from prover.errors import EnvironmentFault, UsageError
+from api.edge.errors import EnvironmentFault, UsageError
+from api.edge.loop import run_loop
 
 BACKLOG = 1024
 
@@ -36,8 +35,8 @@ def parse_address(text: str, option: str) -> Address:
     bracketed = host.startswith("[") and host.endswith("]")
     if not colon or not host or (":" in host and not bracketed):
         raise UsageError(f"{option} is {text!r}, expected an address and a port such as 127.0.0.1:3000 or [::1]:3000.")
-    if not (port.isascii() and port.isdigit() and int(port) < 65_536):
-        raise UsageError(f"{option} is {text!r}: the port is {port!r}, expected 0 to 65535.")
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) < 65_536):
+        raise UsageError(f"{option} is {text[:100]!r}: the port is {port[:20]!r}, expected 0 to 65535.")
     return Address(host[1:-1] if bracketed else host, int(port))
 
 
@@ -89,15 +88,4 @@ def stop_signal() -> asyncio.Future[int]:
 
 def serve(main: Callable[[], Coroutine[None, None, int]]) -> int:
     """Runs a service whose `main` returns the signal that ended it; returns the exit code 128 + signal."""
-    return 128 + asyncio.run(main())
-
-
-def set_up_logging(name: str) -> logging.Logger:
-    """The logger of one service, to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    logger = logging.getLogger(name)
-    logger.handlers = [handler]
-    logger.propagate = False
-    logger.setLevel(logging.INFO)
-    return logger
+    return 128 + run_loop(main)

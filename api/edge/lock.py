@@ -7,7 +7,8 @@ import os
 import time
 from pathlib import Path
 
-from prover.errors import DataError, EnvironmentFault
+from api.edge.errors import DataError, EnvironmentFault
+from api.edge.logging import shown
 
 
 class DirectoryLock:
@@ -19,7 +20,13 @@ class DirectoryLock:
     @classmethod
     def take(cls, path: Path, what: str, wait_s: float = 0.0) -> DirectoryLock:
         """Takes the lock, waiting for a while if told to. Raises DataError that names the holder, EnvironmentFault."""
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
+            descriptor = os.open(path, flags, 0o600)
+        except OSError as error:
+            raise EnvironmentFault(
+                f"{path} cannot be used as a lock: {error.strerror}. It has to be a file of this user, and no link."
+            ) from None
         deadline = time.monotonic() + wait_s
         while True:
             try:
@@ -27,7 +34,7 @@ class DirectoryLock:
                 break
             except OSError:
                 if time.monotonic() >= deadline:
-                    holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
+                    holder = shown(os.pread(descriptor, 200, 0).strip())
                     os.close(descriptor)
                     raise DataError(
                         f"{path.parent} is in use by {holder or 'another process'}. "

@@ -16,9 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from api.grpc.status import Status
+from api.http import protojson
 from api.services.poet.app import App
+from api.services.poet.calls import proof_message
 from api.services.poet.config import Config, ConfigError, HelpWanted, VersionWanted, load
-from api.services.poet.gateway import encode_proof
 from api.services.poet.metrics import CONTENT_TYPE, Metrics
 from api.services.poet.options import OPTIONS
 from api.services.poet.service import PoetService
@@ -168,10 +170,8 @@ def exposition(directory: Path) -> dict[str, Any]:
         service.open()
         counted = Metrics(service)
         service.progress = replace(service.progress, round_id=0, num_leaves=7)
-        from prover.poet.server.registration import Code
-
-        for code in Code:
-            counted.count("Submit", code, 0.01)
+        for status in Status:
+            counted.count("Submit", status, 0.01)
         found = counted.text().decode()
         await service.stop()
         return found
@@ -322,7 +322,7 @@ def check_proof_after(entry: dict[str, Any], context: Context) -> None:
     finished = run_worker(context.temporary("crash"), leaves, bytes.fromhex(entry["statement"]))
     record = ProofRecord(finished.nip, (), leaves, b"", "0")
     assert not isinstance(record, Refused)
-    ours = json.loads(encode_proof(record))["proof"]["proof"]
+    ours = json.loads(protojson.encode(proof_message(record)))["proof"]["proof"]
     assert ours == recorded["proof"]["proof"], (
         f"expected the root {recorded['proof']['proof']['root']}, got {ours['root']}"
     )

@@ -10,17 +10,17 @@ from __future__ import annotations
 import argparse
 import json
 import time
-import urllib.request
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from api.cli.output import Output
-from prover.errors import DataError, EnvironmentFault, UsageError
+from api.edge.errors import DataError, EnvironmentFault, UsageError
+from api.edge.logging import shown as shown_text
 
 DEFAULT_URL = "http://localhost:8080"
 TIMEOUT_S = 10.0
+MAX_ANSWER = 1 << 20
 INTERVAL_S = 1.0
 
 
@@ -67,19 +67,20 @@ def address(url: str) -> str:
 
 def ask(url: str) -> dict[str, Any]:
     """The status of a running server. Raises EnvironmentFault, DataError."""
+    from api.http import client
+
+    limits = client.ClientLimits(TIMEOUT_S, TIMEOUT_S, TIMEOUT_S, MAX_ANSWER)
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
-            body = answer.read()
-    except (OSError, HTTPException) as error:
-        reason = getattr(error, "reason", error)
+        body = client.fetch("GET", url, limits=limits).body
+    except client.Unreachable as error:
         raise EnvironmentFault(
-            f"No PoET server of ours answers at {url}: {reason}. Start it, or name its address with --url."
+            f"No PoET server of ours answers at {error!s}. Start it, or name its address with --url."
         ) from None
     try:
         found: dict[str, Any] = json.loads(body)
         table(found)
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise DataError(f"{url} answers with something else than a status: {error!r}.") from None
+        raise DataError(f"{url} answers with something else than a status: {shown_text(repr(error))}.") from None
     return found
 
 
@@ -111,6 +112,11 @@ def table(state: dict[str, Any]) -> Any:
         )
         shown.add_row("On disk", f"{worker['disk_bytes'] / 2**20:,.1f} MiB")
     shown.add_row("Last proofs", ", ".join(str(one) for one in state["proofs"]) or "none")
+    if state.get("conflicts", {}).get("total"):
+        found = state["conflicts"]
+        shown.add_row("Conflicts", f"{found['total']:,} registrations, {found['per_minute']:.1f} a minute")
+    if state.get("clock"):
+        shown.add_row("Clock", Text(shown_text(state["clock"]), "bold red"))
     if state["fault"]:
         shown.add_row("Fault", Text(str(state["fault"]), "bold red"))
     return shown

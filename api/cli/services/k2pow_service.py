@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from api.cli import common, proofs
 from api.cli.output import Output
-from prover.errors import UsageError
+from api.edge.errors import UsageError
 
-DEFAULT_ADDRESS = "0.0.0.0:3000"
+DEFAULT_ADDRESS = "127.0.0.1:3000"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--bind-address",
         default=DEFAULT_ADDRESS,
         metavar="ADDRESS",
-        help=f"where to listen (default {DEFAULT_ADDRESS}: all interfaces; give it to your own machines only)",
+        help=f"where to listen (default {DEFAULT_ADDRESS}: this machine alone; or its address in your network)",
+    )
+    parser.add_argument(
+        "--token-file", type=Path, metavar="FILE", help="let those in who send the word in this file as a bearer token"
     )
     parser.add_argument(
         "--cores",
@@ -34,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Serves until told to stop. Exit code 143 after SIGTERM, 130 after SIGINT."""
+    from api.cli.services.remote_k2pow import read_token
     from api.edge.listen import parse_address
     from api.services.k2pow import app
     from kernels.labels.cpu import usable_cores
@@ -42,7 +47,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     if arguments.cores > 255:
         raise UsageError(f"--cores is {arguments.cores}, expected 0 (all processors) to 255.")
     threads = arguments.cores or usable_cores()
-    config = app.Config(address, threads, arguments.randomx_mode, arguments.randomx_large_pages)
+    token = read_token(arguments.token_file, "--token-file")
+    config = app.Config(address, threads, arguments.randomx_mode, arguments.randomx_large_pages, token)
 
     def ready(port: int) -> None:
         output.event("serving", address=address.host, port=port, threads=threads)

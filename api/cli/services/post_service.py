@@ -153,8 +153,8 @@ def read_settings(arguments: argparse.Namespace) -> Settings:
         remote = options.PowServices(urls, given.remote_k2pow_parallelism, given.remote_k2pow_backoff)
     tls = options.read_tls(given.ca_cert, given.cert, given.key, given.domain)
     address = options.read_address(given.address)
-    for note in options.check_security(address, tls):
-        logging.getLogger("post-service").warning(note)
+    for unused in options.check_security(address, tls):
+        raise DataError(f"{unused} Give the https address of the node's TLS listener, or leave the certificates out.")
     return options.Settings(
         address=address,
         tls=tls,

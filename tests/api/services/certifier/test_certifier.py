@@ -248,12 +248,12 @@ def test_a_full_queue(proven: tuple[Proof, ProofMetadata]) -> None:
         refused = post(served, content)
         assert (refused.status, refused.body, refused.header("content-type")) == (429, b"", None)
         assert post(served, b"{").status == 429, "what it is does not matter then"
-        assert b'certifier_http_requests_pending{method="POST",endpoint="/certify"} 5' in served.api.metrics.text()
+        assert b'certifier_http_requests_pending{endpoint="/certify",method="POST"} 5.0' in served.api.metrics.text()
         slow.go.set()
         assert [one.result().status for one in waiting] == [200] * 5
         assert slow.most == 2
         assert post(served, content).status == 200
-        assert b'pending{method="POST",endpoint="/certify"} 0' in served.api.metrics.text()
+        assert b'pending{endpoint="/certify",method="POST"} 0.0' in served.api.metrics.text()
 
 
 def test_requests_wait_until_the_verifier_is_open(proven: tuple[Proof, ProofMetadata]) -> None:
@@ -277,9 +277,10 @@ def test_nothing_is_checked_for_a_client_that_has_gone(proven: tuple[Proof, Proo
             client.sendall(head.encode() + content)
             wait_for(lambda: len(served.api._queue) == 1)
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # ends with a reset
-        wait_for(lambda: not served.api.server.connections)
+        wait_for(lambda: not served.api.server.clients)
         served.call(served.api.open)
-        assert not served.api._queue and slow.checking == 0 and served.api.metrics.pending == 0
+        assert not served.api._queue and slow.checking == 0
+        assert b'pending{endpoint="/certify",method="POST"} 0.0' in served.api.metrics.text()
 
 
 @pytest.mark.parametrize("error", [MemoryShortage(2, 1, "labels"), RuntimeError("a fault")])
@@ -311,23 +312,24 @@ def test_many_at_once_are_judged_right(served: Served, proven: tuple[Proof, Proo
 def test_metrics(served: Served, proven: tuple[Proof, ProofMetadata]) -> None:
     post(served, body(*proven))
     post(served, b"{")
-    served.ask("BREW", "/tea")
+    served.ask("PURGE", "/tea")
 
     class Exposition:
-        server = exposition(served.api.metrics)
+        def __init__(self) -> None:
+            self.server = exposition(served.api.metrics)
 
         def close(self) -> None:
-            self.server.close()
+            pass
 
     with Served(Exposition) as metrics:
         answer = metrics.ask("GET", "/metrics")
         assert metrics.ask("GET", "/").status == 404 and metrics.ask("POST", "/metrics").status == 405
     lines = answer.text.splitlines()
-    assert 'certifier_http_requests_total{method="POST",status="200",endpoint="/certify"} 1' in lines
-    assert 'certifier_http_requests_total{method="POST",status="400",endpoint="/certify"} 1' in lines
-    assert 'certifier_http_requests_total{method="other",status="404",endpoint=""} 1' in lines
+    assert 'certifier_http_requests_total{endpoint="/certify",method="POST",status="200"} 1.0' in lines
+    assert 'certifier_http_requests_total{endpoint="/certify",method="POST",status="400"} 1.0' in lines
+    assert 'certifier_http_requests_total{endpoint="",method="other",status="404"} 1.0' in lines
     name = "certifier_http_requests_duration_seconds"
-    assert f'{name}_bucket{{method="POST",status="200",endpoint="/certify",le="+Inf"}} 1' in lines
+    assert f'{name}_bucket{{endpoint="/certify",le="+Inf",method="POST",status="200"}} 1.0' in lines
     assert f'{name}_count{{method="POST",status="200",endpoint="/certify"}} 1' in lines
 
 

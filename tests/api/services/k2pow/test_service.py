@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from api.edge.errors import EnvironmentFault
 from api.services.k2pow.app import HttpApi
 from api.services.k2pow.jobs import (
     ABANDONED_S,
     FAILURE_KEPT_S,
+    LEAST_DIFFICULTY,
     BadJob,
     Failed,
     Job,
@@ -25,11 +27,12 @@ from api.services.k2pow.jobs import (
 )
 from api.services.k2pow.worker import RandomX, Worker
 from kernels.errors import KernelError, MemoryShortage
-from prover.errors import EnvironmentFault
 from tests.support.cli import wait_for
 from tests.support.served import Served
 
 MINER, CHALLENGE, ANY, NONE = "be" * 32, "aa" * 8, "ff" * 32, "00" * 32
+HARD = f"{LEAST_DIFFICULTY:064x}"
+"""The hardest work that is taken: nothing in a test finds it."""
 
 
 def job(group: int = 0, difficulty: str = ANY) -> Job:
@@ -186,19 +189,24 @@ def test_a_failure_over_http(served: Served, clock: Clock) -> None:
 
 
 def test_an_abandoned_search_is_stopped(served: Served, clock: Clock) -> None:
-    served.ask("GET", path(difficulty=NONE))
+    served.ask("GET", path(difficulty=HARD))
     clock.now += ABANDONED_S
     assert served.ask("GET", path(1)).status == 201
-    assert served.api.searcher.stopped == [job(0, NONE)]
-    assert served.api.searcher.started == [job(0, NONE), job(1)]
+    assert served.api.searcher.stopped == [job(0, HARD)]
+    assert served.api.searcher.started == [job(0, HARD), job(1)]
 
 
 def test_a_head_request_has_the_head_of_a_get(served: Served) -> None:
     answer = served.ask("HEAD", "/")
     assert (answer.status, answer.body, answer.header("content-length")) == (200, b"", "19")
-    assert [name for name, _ in answer.headers] == ["content-type", "content-length", "connection", "date"]
+    assert sorted(name.lower() for name, _ in answer.headers) == [
+        "connection",
+        "content-length",
+        "content-type",
+        "date",
+    ]
     nothing = served.ask("GET", "/nothing")
-    assert [name for name, _ in nothing.headers] == ["connection", "content-length", "date"]
+    assert sorted(name.lower() for name, _ in nothing.headers) == ["connection", "content-length", "date"]
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
@@ -227,7 +235,7 @@ def test_whatever_comes_it_goes_on_answering(served: Served) -> None:
             connection.sendall(junk)
             connection.shutdown(socket.SHUT_WR)
             answer = connection.makefile("rb").read()
-            assert answer == b"" or answer.startswith(b"HTTP/1.1 4"), answer[:100]
+            assert answer == b"" or answer.split(b" ")[1].startswith(b"4"), answer[:100]
     assert served.ask("GET", "/").text == "{ 'message': 'ok' }"
 
 
