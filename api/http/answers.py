@@ -47,13 +47,16 @@ class Request(web.BaseRequest):
 
     @property
     def target(self) -> str:
-        """Path and query as they came."""
-        return self.raw_path
+        """Path and query as they came, also where a client names the whole address as if to a proxy."""
+        raw = self.raw_path
+        if raw[:1] == "/" or "://" not in raw:
+            return raw
+        return "/" + raw.partition("://")[2].partition("/")[2]
 
     @property
     def route(self) -> str:
         """The path as it came, percent-encoded."""
-        return self.raw_path.partition("?")[0]
+        return self.target.partition("?")[0]
 
 
 def not_found() -> Answer:

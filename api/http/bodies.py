@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from api.http.answers import Request
@@ -60,5 +61,6 @@ async def read_body(request: Request, server: HttpServer, limit: int | None = No
             if not piece:
                 return bytes(body)
             body += piece
+            await asyncio.sleep(0)  # what has come already is taken without a pause: others come first
     finally:
         connection.deadline = None

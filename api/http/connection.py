@@ -31,7 +31,7 @@ class Connection(RequestHandler):
 
     __slots__ = ("_head_bytes", "_held", "_owner", "busy", "deadline", "gone", "refuses")
 
-    def __init__(self, owner: HttpServer, **options: Any) -> None:
+    def __init__(self, owner: HttpServer, deadline: float | None, **options: Any) -> None:
         super().__init__(owner, **options)
         self._owner = owner
         self._held = 0
@@ -42,12 +42,11 @@ class Connection(RequestHandler):
         self.refuses = False
         """Whether what comes is thrown away, until the client has seen why."""
         self.gone: asyncio.Future[None] = self._loop.create_future()
-        self.deadline: float | None = None
+        self.deadline = deadline
         """On the loop's clock; None: the client owes nothing but its next request."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the client is there."""
-        self.deadline = self._loop.time() + self._owner.limits.head_s
         super().connection_made(transport)
         self._owner.opened(self)
 
@@ -57,6 +56,9 @@ class Connection(RequestHandler):
         self._owner.closed(self)
         if not self.gone.done():
             self.gone.set_result(None)
+        self._owner.turns.wait(lambda: self._clean_up(error))
+
+    def _clean_up(self, error: BaseException | None) -> None:
         super().connection_lost(error)
 
     def data_received(self, data: bytes) -> None:

@@ -21,6 +21,7 @@ from api.http.answers import PIECE, Answer, Request, text
 from api.http.bodies import Crowded, TooLarge, read_body
 from api.http.connection import LINGER_S, Connection
 from api.http.limits import Budget, Limits
+from api.http.turns import Newcomer, Turns
 
 BACKLOG = 4096
 SWEEP_S = 1.0
@@ -46,17 +47,25 @@ class HttpServer(web.Server):
         self.budget = Budget(self.limits.buffered_bytes)
         self.log = log
         self._handle, self._too_large = handler, too_large
-        self._open: dict[Connection, None] = {}
+        self._open: dict[Connection | Newcomer, None] = {}
         """From the oldest to the newest."""
         self._most = self.limits.most_connections()
         self._listeners: list[asyncio.Server] = []
         self._sweeper: asyncio.TimerHandle | None = None
-        super().__init__(self._serve, request_factory=self._begin)
+        # what a client has asked for is left off when it goes; what it has submitted is stored all the same
+        super().__init__(self._serve, request_factory=self._begin, handler_cancellation=True)
+        self.turns = Turns(self._loop)
+        self.now = self._loop.time
 
-    def __call__(self) -> Connection:
+    def newcomer(self) -> Newcomer:
         """asyncio: the protocol of a new connection."""
+        return Newcomer(self)
+
+    def make_connection(self, deadline: float | None) -> Connection:
+        """The protocol of a connection that has sent something; its head has to be there by the deadline."""
         return Connection(
             self,
+            deadline,
             loop=self._loop,
             keepalive_timeout=self.limits.idle_s,
             max_line_size=self.limits.line_bytes,
@@ -71,7 +80,7 @@ class HttpServer(web.Server):
     async def listen(self, sockets: list[socket.socket]) -> int:
         """Serves on bound sockets; the port of the first one."""
         for one in sockets:
-            self._listeners.append(await self._loop.create_server(self, sock=one, backlog=BACKLOG))
+            self._listeners.append(await self._loop.create_server(self.newcomer, sock=one, backlog=BACKLOG))
         port: int = sockets[0].getsockname()[1]
         return port
 
@@ -97,7 +106,7 @@ class HttpServer(web.Server):
         """How many are connected."""
         return len(self._open)
 
-    def opened(self, connection: Connection) -> None:
+    def opened(self, connection: Connection | Newcomer) -> None:
         """A client is there."""
         self._open[connection] = None
         if self._sweeper is None:
@@ -105,11 +114,11 @@ class HttpServer(web.Server):
         if len(self._open) > self._most:
             self._make_room(connection)
 
-    def closed(self, connection: Connection) -> None:
-        """A client has gone. What it submitted is stored all the same."""
+    def closed(self, connection: Connection | Newcomer) -> None:
+        """A client has gone."""
         self._open.pop(connection, None)
 
-    def _make_room(self, newest: Connection) -> None:
+    def _make_room(self, newest: Connection | Newcomer) -> None:
         """Closes the oldest of those that nothing is in work for."""
         waiting = (one for one, _ in zip(self._open, range(LOOKED_AT)) if not one.busy)
         Quiet.of(self.log).warning("more than %d clients are connected; those that wait longest are closed", self._most)
@@ -125,7 +134,7 @@ class HttpServer(web.Server):
     def connection_of(request: web.BaseRequest) -> Connection:
         """Where a request came from."""
         connection = request.protocol
-        assert isinstance(connection, Connection), "made by __call__"
+        assert isinstance(connection, Connection), "made by make_connection"
         return connection
 
     # Requests

@@ -8,6 +8,7 @@ sections 7 to 9.
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import signal
 import socket
@@ -207,6 +208,7 @@ def set_up_logging(config: Config) -> None:
 
 def run(config: Config, ready: Callable[[App], None] = lambda app: None) -> int:
     """Serves until told to stop; returns the exit code. Raises ProofError."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what matters of it is in the log in our words
     set_up_logging(config)
     files = raise_file_limit()
     if files < WANTED_FILES:

@@ -330,7 +330,7 @@ def test_metrics(served: Served, proven: tuple[Proof, ProofMetadata]) -> None:
     assert 'certifier_http_requests_total{endpoint="",method="other",status="404"} 1.0' in lines
     name = "certifier_http_requests_duration_seconds"
     assert f'{name}_bucket{{endpoint="/certify",le="+Inf",method="POST",status="200"}} 1.0' in lines
-    assert f'{name}_count{{method="POST",status="200",endpoint="/certify"}} 1' in lines
+    assert f'{name}_count{{endpoint="/certify",method="POST",status="200"}} 1.0' in lines
 
 
 # -- with the PoET -------------------------------------------------------------------------------------------
