@@ -1,24 +1,32 @@
 """The log of every program: where it goes, and how the words of strangers get into it.
 
-What a peer said (a status, a name, the reason it closed a connection) is written by `shown`: escaped, on one line, not
-longer than a line. What anybody can cause as often as he likes goes through `Quiet`, which says the same thing once a
-minute and then how often it was kept back.
+What a peer said (a status, a name, the reason it closed a connection) is written by `of_peer`: escaped, on one line,
+not longer than a line. What anybody can cause as often as he likes goes through `Quiet`, which says the same thing
+once a minute and then how often it was kept back. A program's log begins with what runs there and with which settings,
+and ends with how it came to that.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
+import platform
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import ClassVar
 
+from .errors import exit_code, sentence
+from .text import escaped
+from .version import program_version
+
 PLAIN = "%(asctime)s %(levelname)s %(name)s %(message)s"
-LONGEST_SHOWN = 200
+LONGEST_SAID = 200
 """Characters of a stranger's text."""
 REPEAT_S = 60.0
 """The same line is written once in this time."""
@@ -26,14 +34,10 @@ KINDS_KEPT = 256
 """Lines that are remembered; the oldest is forgotten above this number."""
 
 
-def shown(text: object, most: int = LONGEST_SHOWN) -> str:
-    """The text of a peer as it may stand in a log or on a terminal: what is not printable escaped, cut after `most`."""
-    words = text.decode("utf-8", "backslashreplace") if isinstance(text, bytes) else str(text)
-    cut = len(words) > most
-    plain = "".join(
-        one if one.isprintable() else one.encode("unicode_escape", "surrogatepass").decode() for one in words[:most]
-    )
-    return plain[:most] + (f"… ({len(words)} characters)" if cut or len(plain) > most else "")
+def of_peer(said: object, most: int = LONGEST_SAID) -> str:
+    """What a peer said, as it may stand in a log or on a terminal: on one line, escaped, cut."""
+    words = said[: 4 * most].decode("utf-8", "backslashreplace") if isinstance(said, bytes) else str(said)
+    return escaped(words, most)
 
 
 class Quiet:
@@ -70,7 +74,7 @@ class Quiet:
 
     def log(self, level: int, line: str, *arguments: object) -> None:
         """One line, perhaps."""
-        kind = (line, shown(arguments[0]) if arguments else "")
+        kind = (line, of_peer(arguments[0]) if arguments else "")
         now = self._clock()
         at, kept = self._said.get(kind, (float("-inf"), 0))
         if now - at < REPEAT_S:
@@ -126,3 +130,34 @@ def set_up(
     logger.propagate = False
     logger.setLevel(level)
     return logger
+
+
+def begun(log: logging.Logger, program: str, settings: Mapping[str, object]) -> None:
+    """Says what runs here. Secrets are the caller's to leave out."""
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    log.info(
+        "smesher %s %s, process %d, %s on %s %s",
+        program,
+        program_version(),
+        os.getpid(),
+        python,
+        platform.system(),
+        platform.machine(),
+    )
+    told = ", ".join(f"{name} = {escaped(str(value))}" for name, value in settings.items())
+    log.info("settings beside the defaults: %s", told or "none")
+
+
+@contextmanager
+def end(log: logging.Logger, program: str) -> Iterator[None]:
+    """Says how it ended: when it was told to, or by which error."""
+    try:
+        yield
+    except BaseException as error:
+        code = exit_code(error)
+        if code is None and not isinstance(error, (KeyboardInterrupt, SystemExit)):
+            log.error("smesher %s ends: %s: %s", program, type(error).__name__, error)
+        else:
+            log.error("smesher %s ends: %s", program, "interrupted" if code is None else sentence(error))
+        raise
+    log.info("smesher %s has ended", program)

@@ -20,8 +20,8 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
 from api.edge.errors import EnvironmentFault
+from api.edge.rpc import Failed, Status
 from api.grpc.reflection import REFLECTION_SERVICES, reflect
-from api.grpc.status import Failed, Status
 
 MINUTE_MS = 60_000
 MALFORMED = "proto: cannot parse invalid wire-format data"

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from api.edge.logging import shown
+from api.edge.logging import of_peer
 
 MAX_ANSWER = 64 << 20
 """Bytes of one answer; a proof with a million members has 45 MB."""
@@ -139,9 +139,9 @@ def check_url(url: str) -> None:
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
         scheme = parts.scheme
     except ValueError as error:
-        raise Unreachable(f"{shown(url)}: {error}", retryable=False) from None
+        raise Unreachable(f"{of_peer(url)}: {error}", retryable=False) from None
     if not good:
-        raise Unreachable(f"{shown(url)}: unsupported protocol scheme {scheme!r}", retryable=False)
+        raise Unreachable(f"{of_peer(url)}: unsupported protocol scheme {scheme!r}", retryable=False)
 
 
 def fetch(
@@ -167,10 +167,10 @@ def cause(error: BaseException, limits: ClientLimits) -> str:
     if isinstance(error, (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError)):
         return "it closed the connection before the end of its answer"
     if isinstance(error, aiohttp.ClientResponseError):
-        return f"its answer is not HTTP ({shown(error.message)})"
+        return f"its answer is not HTTP ({of_peer(error.message)})"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return shown(error) or type(error).__name__
+    return of_peer(error) or type(error).__name__
 
 
 def _is_certificate(error: BaseException) -> bool:

@@ -23,7 +23,7 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
-from api.grpc.status import Failed, Status, too_large
+from api.edge.rpc import Failed, Status, too_large
 from api.http import bounded_json, protojson
 from api.http.answers import JSON, TEXT, Answer, Request
 from api.http.bounded_json import JsonLimits

@@ -6,7 +6,6 @@ import argparse
 import random
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from api.cli import common
@@ -35,7 +34,7 @@ SHOWN = 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("data_dir", type=Path, metavar="D", help="the data directory")
+    parser.add_argument("data_dir", type=common.path, metavar="D", help="the data directory")
     parser.add_argument(
         "--fraction", type=common.percent, default=0.2, metavar="PERCENT", help="share of labels (default 0.2)"
     )
@@ -87,7 +86,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         f"{len(findings.short)} files are missing or short (seed {seed})"
     )
     if findings.labels:
-        output.say(f"next: smesher repair {data.storage.path}   (for all labels of it first: --fraction 100)")
+        output.next("repair", data.storage.path, then="for all labels of it first: --fraction 100")
     if findings.short:
         output.say("next: run smesher init with the parameters of the directory to fill what is missing")
     return 1

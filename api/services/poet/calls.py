@@ -11,7 +11,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from api.grpc.status import Failed, Status
+from api.edge.rpc import Failed, Status
 from api.http import protojson
 from api.http.gateway import Encoded
 from api.services.poet.service import PoetService

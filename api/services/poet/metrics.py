@@ -15,7 +15,7 @@ from prometheus_client.metrics_core import Metric
 
 from api.edge import metrics
 from api.edge.metrics import counter, gauge, one
-from api.grpc.status import Status
+from api.edge.rpc import Status
 from api.services.poet.calls import CONFIGURATION_SERVICE, POET_SERVICE
 from api.services.poet.service import PoetService
 

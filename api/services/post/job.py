@@ -186,6 +186,7 @@ class ProofJob:
                 backoff_s=remote.backoff_s,
                 pow_hash=self._pow_hash,
                 note=self._warn,
+                token=remote.token,
             )
         self._missing: list[str] = []
         self.progress = Progress("preparing", 0, settings.nonces, since=clock())

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from api.config.errors import ConfigError
+from api.config.node import CommandLine, load, parse_flags
 from protocol.numbers.durations import MINUTE, SECOND
 from protocol.params import post
 from protocol.params.config import networks
-from protocol.params.config.loader import Given, load, parse_flags, started
-from protocol.params.config.values import ConfigError
+from protocol.params.config.derived import Contradiction, started
 
 
 def refused(text: str | None, *flags: str) -> ConfigError:
@@ -124,7 +125,7 @@ def test_a_file_is_needed_and_must_be_an_object() -> None:
     assert refused("[]").reason == "not_json"
     assert refused('{"main": {"tick-size": NaN}}').reason == "not_json"
     assert refused("[" * 100_000).reason == "not_json"
-    assert parse_flags(["--", "--metrics"]) == Given(positional=("--metrics",))
+    assert parse_flags(["--", "--metrics"]) == CommandLine(positional=("--metrics",))
 
 
 @pytest.mark.parametrize("name", ["MAINNET", "TESTNET", "FASTNET", "STANDALONE"])
@@ -142,17 +143,38 @@ def test_every_network_can_start_and_derives_its_values(name: str) -> None:
 
 def test_settings_that_contradict_each_other_do_not_start() -> None:
     slow = replace(networks.FASTNET, hare3=replace(networks.FASTNET.hare3, round_duration_ns=10 * SECOND))
-    with pytest.raises(ConfigError, match="tortoise-zdist"):
+    with pytest.raises(Contradiction, match="tortoise-zdist"):
         started(slow)
     turned = replace(networks.FASTNET, hare3=replace(networks.FASTNET.hare3, disable_layer=0))
-    with pytest.raises(ConfigError, match="disable-layer"):
+    with pytest.raises(Contradiction, match="disable-layer"):
         started(turned)
     deaf = replace(networks.FASTNET, p2p=replace(networks.FASTNET.p2p, enable_tcp_transport=False))
-    with pytest.raises(ConfigError, match="no transport"):
+    with pytest.raises(Contradiction, match="no transport"):
         started(deaf)
     relays = replace(networks.FASTNET, p2p=replace(networks.FASTNET.p2p, static_relays=("x",)))
-    with pytest.raises(ConfigError, match=r"p2p\.relay"):
+    with pytest.raises(Contradiction, match=r"p2p\.relay"):
         started(relays)
+
+
+@pytest.mark.parametrize(
+    ("section", "changed", "words"),
+    [
+        ("main", {"layer_duration_ns": 0}, r"main\.layer-duration is 0"),
+        ("main", {"layers_per_epoch": 0}, r"main\.layers-per-epoch is 0"),
+        ("main", {"data_folder": " "}, r"main\.data-folder is empty"),
+        ("main", {"filelock": ""}, r"main\.filelock is empty"),
+        ("main", {"standalone": True, "poet_servers": ()}, r"main\.standalone .* main\.poet-servers names 0"),
+        ("p2p", {"min_peers": 50}, r"p2p\.min-peers is 50, low-peers 40"),
+        ("p2p", {"high_peers": 10}, "high-peers 10"),
+        ("post", {"min_numunits": 5, "max_numunits": 4}, "post-min-numunits at most post-max-numunits"),
+        ("post", {"k2": 0}, r"post\.post-k2"),
+        ("smeshing", {"start": True, "coinbase": ""}, r"smeshing\.smeshing-coinbase names nobody"),
+    ],
+)
+def test_what_cannot_run_is_refused_by_its_path(section: str, changed: dict[str, object], words: str) -> None:
+    part = getattr(networks.FASTNET, section)
+    with pytest.raises(Contradiction, match=words):
+        started(replace(networks.FASTNET, **{section: replace(part, **changed)}))
 
 
 def test_a_machine_gives_its_processors_to_proofs() -> None:
