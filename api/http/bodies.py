@@ -44,7 +44,7 @@ async def read_body(request: Request, server: HttpServer, limit: int | None = No
         request.writer.output_size = 0  # it was no answer
     content = request.content
     first = await content.readany() if content.is_eof() else b""
-    if content.at_eof() and len(first) <= most:
+    if content.at_eof() and len(first) <= min(most, SMALL_BODY):
         return first  # it came with its head, as nearly all do
     connection = server.connection_of(request)
     connection.due_in(server.limits.body_s)

@@ -10,9 +10,10 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 
@@ -155,7 +156,7 @@ class HttpServer(web.Server):
         assert isinstance(request, Request), "made by _begin"
         connection = self.connection_of(request)
         try:
-            answer = await self._handle(request)
+            answer = refused(400) if _is_ambiguous(request) else await self._handle(request)
         except TooLarge as error:
             answer = self._too_large(error.size)
             answer.force_close()
@@ -163,8 +164,7 @@ class HttpServer(web.Server):
             answer = text(503, "503 Service Unavailable: others send too much at the moment")
             answer.force_close()
         except (web.RequestPayloadError, ConnectionError):  # malformed, or cut off
-            answer = text(400, "400 Bad Request")
-            answer.force_close()
+            answer = refused(400)
         connection.due_in(self.limits.write_s)
         try:
             return await self._write(request, connection, answer)
@@ -191,3 +191,15 @@ class HttpServer(web.Server):
             await response.write(view[at : at + PIECE])
         await response.write_eof()
         return response
+
+
+def refused(status: int) -> Answer:
+    """An answer to what is not handled; the connection ends with it."""
+    answer = text(status, f"{status} {HTTPStatus(status).phrase}")
+    answer.force_close()
+    return answer
+
+
+def _is_ambiguous(request: Request) -> bool:
+    """Whether others on the way may see another end of it: HTTP/1.0 has no chunks. RFC 9112, section 6.1."""
+    return request.version < HttpVersion11 and "transfer-encoding" in request.headers

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from api.edge.errors import EnvironmentFault, Failure
 from api.edge.rpc import Status
 from api.http import protojson
 from api.services.poet.app import App
@@ -28,7 +29,7 @@ from api.services.poet.service import PoetService
 from api.services.poet.worker_link import NoWorker
 from kernels.posw import sha256
 from protocol.codec.xdr import Time
-from prover.errors import EnvironmentFault, ProofError
+from prover.errors import ProofError
 from prover.poet.round.execution import Settings
 from prover.poet.server.messages import Assignment, Finished, FromWorker
 from prover.poet.server.records import ProofRecord, RoundState, write_round_state
@@ -87,7 +88,7 @@ def check_run(entry: dict[str, Any], directory: Path) -> None:
     taken = occupied_port(entry)
     try:
         asyncio.run(start_and_stop(at_any_port(config, taken)))
-    except ProofError as error:
+    except (ProofError, Failure) as error:
         check_refusal(entry, error, directory, words)
         return
     finally:
@@ -105,7 +106,7 @@ SENSELESS = ("certifier-pubkey has", "epoch-duration is", "second half is not th
 """What ours refuses though the reference starts: it fails at the first use, or never does what it was set up for."""
 
 
-def check_refusal(entry: dict[str, Any], error: ProofError, directory: Path, words: list[str]) -> None:
+def check_refusal(entry: dict[str, Any], error: ProofError | Failure, directory: Path, words: list[str]) -> None:
     text = str(error).replace(str(directory), "<dir>")
     if "address already in use" in entry["stderr"]:
         assert isinstance(error, EnvironmentFault) and error.exit_code == 3, f"expected exit 3, got {error!r}"
