@@ -133,8 +133,9 @@ class JobManager:
             return self.running is None
         while self._waiting and now - next(iter(self._waiting.values()))[1] >= PATIENCE_S:
             self._waiting.popitem(last=False)
-        others = [one for one in self._waiting if one != client and now - self._waiting[one][1] < PATIENCE_S]
-        first = client in self._waiting and all(self._waiting[one][0] > self._waiting[client][0] for one in others)
+        away = (client, self._client) if self.running is not None else (client,)
+        others = [one for one in self._waiting if one not in away and now - self._waiting[one][1] < PATIENCE_S]
+        first = client in self._waiting and all(self._waiting[one][0] >= self._waiting[client][0] for one in others)
         if self.running is None:
             return first or not others
         if now - self._asked_at >= ABANDONED_S:

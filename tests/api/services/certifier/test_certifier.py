@@ -22,15 +22,26 @@ from api.clients.poet.certifier import CertifierClient, MemoryCertificates, Proo
 from api.clients.poet.errors import PoetClientError
 from api.clients.poet.messages import CertifierInfo
 from api.services.certifier.app import HttpApi, exposition
-from api.services.certifier.certify import Certifier, Verifier
+from api.services.certifier.certify import Certifier, Verifier, shows_too_little
 from api.services.certifier.config import Limits
 from api.services.poet.config import load
 from kernels.errors import MemoryShortage
+from kernels.labels import cpu
 from protocol.poet.registration import InvalidCertificate, decode_certificate, verify_certificate
-from protocol.post.proof import Proof, ProofMetadata, metadata_to_json, proof_to_json, scale_pow_difficulty
+from protocol.post.proof import (
+    Proof,
+    ProofMetadata,
+    metadata_to_json,
+    pack_indices,
+    proof_to_json,
+    required_bits,
+    scale_pow_difficulty,
+    unpack_indices,
+)
 from prover.poet.server.registration import Code, PowParams, Refused, Registered, Submit
 from prover.post.directory import Storage
 from prover.post.metadata import PostMetadata
+from prover.post.proof import verify
 from prover.post.proof.pow import search
 from prover.post.proof.prove import ProveParams, Prover
 from prover.post.proof.verify import VerifyParams
@@ -145,6 +156,38 @@ def test_every_tampered_proof_is_refused(served: Served, proven: tuple[Proof, Pr
         answer = post(served, body(*changed))
         assert answer.status == 403 and answer.text.startswith(f"invalid proof: {failure}"), answer.text
         assert answer.header("content-type") == "text/plain; charset=utf-8"
+
+
+def repeated(proof: Proof, metadata: ProofMetadata) -> Proof:
+    """The same proof of work and nonce, with one good label named K2 times: valid on the network."""
+    bits = required_bits(metadata.num_units * PARAMS.labels_per_unit)
+    index = unpack_indices(proof.indices, bits, PARAMS.k2)[0]
+    return replace(proof, indices=pack_indices([index] * PARAMS.k2, bits))
+
+
+def test_a_proof_that_names_an_index_twice_is_valid_and_yet_not_certified(
+    served: Served, verifier: Verifier, proven: tuple[Proof, ProofMetadata]
+) -> None:
+    proof, metadata = proven
+    poor = repeated(proof, metadata)
+    machine = machines()
+    labels = cpu.LabelEngine(cpu.devices()[0], PARAMS.scrypt_n)
+    verdict = verify.check(verify.Claim(poor, metadata, verify.Mode.all(PARAMS.k2)), PARAMS, labels, machine.hash)
+    labels.close()
+    assert verdict.failure is None, "the network's verdict is as it was"
+    answer = post(served, body(poor, metadata))
+    assert answer.status == 403 and f"is named {PARAMS.k2} times" in answer.text
+    assert post(served, body(proof, metadata)).status == 200
+
+
+def test_an_index_beyond_the_data_is_not_certified(proven: tuple[Proof, ProofMetadata]) -> None:
+    proof, metadata = proven
+    count = metadata.num_units * PARAMS.labels_per_unit
+    bits = required_bits(count)
+    indices = [*range(PARAMS.k2 - 1), count]
+    beyond = replace(proof, indices=pack_indices(indices, bits))
+    assert "beyond" in (shows_too_little(beyond, metadata, PARAMS) or "")
+    assert shows_too_little(replace(proof, indices=pack_indices(range(PARAMS.k2), bits)), metadata, PARAMS) is None
 
 
 def test_no_units_where_none_are_asked_for(proven: tuple[Proof, ProofMetadata]) -> None:
