@@ -23,8 +23,9 @@ from google.protobuf.message import DecodeError
 from api.cli.poet import verify as poet_verify
 from api.clients.poet import messages
 from api.clients.poet.errors import PoetClientError
-from api.services.poet import config, gateway, http1
-from api.services.poet.grpc import submit_of
+from api.http import protojson
+from api.services.poet import config
+from api.services.poet.calls import proof_message, submit_of
 from api.services.poet.options import SETTINGS
 from protocol.codec.declare import CodecError
 from protocol.codec.xdr import Time, XdrError
@@ -35,7 +36,6 @@ from protocol.poet.registration import Certificate, PowParams, decode_certificat
 from prover.errors import DataError, UsageError
 from prover.poet.round import layers
 from prover.poet.server import records
-from prover.poet.server.registration import Registered
 from tests.fuzz.mutate import mutated
 
 STATEMENT = bytes(range(32))
@@ -45,7 +45,9 @@ NIP = records.Nip(NODES[0], NODES[1:4], NODES[4:])
 RECORD = records.ProofRecord(NIP, NODES[:3], 1234, NODES[5], "7")
 STATE = records.RoundState(STATEMENT, 150, Time(1_795_000_000, 5, 60), 77, NIP)
 PARAMS = PowParams(NODES[1], 4)
-INFO = gateway.encode_info(NODES[2], 10**9, 5, ("http://127.0.0.1:1", NODES[3]))
+INFO = api_pb2.InfoResponse(service_pubkey=NODES[2])
+INFO.phase_shift.seconds, INFO.cycle_gap.nanos = 1, 5
+INFO.certifier.url, INFO.certifier.pubkey = "http://127.0.0.1:1", NODES[3]
 INTERESTING = (
     *(
         b'""',
@@ -113,6 +115,11 @@ def submit_message() -> bytes:
     return message.SerializeToString()
 
 
+def over_http(data: bytes) -> object:
+    """What the server takes a body for."""
+    return submit_of(protojson.decode(data, api_pb2.SubmitRequest))
+
+
 def over_grpc(data: bytes) -> object:
     """What the server takes a message for."""
     message = api_pb2.SubmitRequest()
@@ -145,55 +152,6 @@ VALUES = {
     "network": "testnet",
 }
 """By flag, where its default is none and not any text will do."""
-
-REQUEST = (
-    b"POST /v1/submit?a=%20 HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\r\nabcd"
-    b"GET /v1/info HTTP/1.0\r\nConnection: keep-alive\r\nGrpc-Timeout: 5S\r\n\r\n"
-    b"POST /v1/submit HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nT: v\r\n\r\n"
-)
-
-
-class Transport:
-    """What a connection writes to."""
-
-    def __init__(self) -> None:
-        self.open = True
-
-    def write(self, data: bytes) -> None:
-        """An answer."""
-        assert data.startswith(b"HTTP/1."), data[:40]
-
-    def close(self) -> None:
-        """Nothing more is read."""
-        self.open = False
-
-    abort = close
-
-    def pause_reading(self) -> None:
-        """Ignored: all there is comes at once."""
-
-    resume_reading = pause_reading
-
-
-def converse(data: bytes) -> list[http1.Request]:
-    """What a server makes of bytes from a client that come in pieces."""
-    requests: list[http1.Request] = []
-
-    def application(request: http1.Request, connection: http1.Connection) -> None:
-        requests.append(request)
-        connection.respond(b"HTTP/1.1 200 OK\r\n\r\n")
-
-    server = http1.Server(application, lambda size: b"HTTP/1.1 429 Too Many Requests\r\n\r\n")
-    connection = http1.Connection(server)
-    transport: Any = Transport()
-    connection.transport = transport
-    server.connections.add(connection)
-    for at in range(0, len(data), 37):
-        if transport.open:
-            connection.data_received(data[at : at + 37])
-    connection.connection_lost(None)
-    assert server.buffered == 0 and not server.connections
-    return requests
 
 
 def ini(data: bytes) -> config.Config:
@@ -240,8 +198,11 @@ def trusted_key(data: bytes) -> list[bytes]:
 def targets() -> dict[str, Target]:
     """All readers, by name."""
     raw = MESSAGE.encode()
-    registered = gateway.encode_registered(Registered(3, 5 * 10**9), 10**9)
-    answers = (INFO, gateway.encode_pow_params(PARAMS), registered, gateway.encode_proof(RECORD))
+    registered = api_pb2.SubmitResponse(round_id="3")
+    registered.round_end.seconds = 4
+    params = api_pb2.PowParamsResponse()
+    params.pow_params.difficulty, params.pow_params.challenge = PARAMS.difficulty, PARAMS.challenge
+    answers = tuple(map(protojson.encode, (INFO, params, registered, proof_message(RECORD))))
     values = {
         one.flag: VALUES.get(one.flag, "a:1") if one.default is None else one.kind.to_file(one.default)
         for one in SETTINGS
@@ -251,9 +212,8 @@ def targets() -> dict[str, Target]:
     server_key = records.encode_server_state(bytes(64))
     client = (PoetClientError,)
     return {
-        "gateway": Target(gateway.decode_submit, (submit_body(),), (gateway.Malformed,)),
+        "gateway": Target(over_http, (submit_body(),), (protojson.Malformed,)),
         "grpc": Target(over_grpc, (submit_message(),), (DecodeError,)),
-        "http": Target(converse, (REQUEST,), ()),
         "ini": Target(ini, (INI,), (config.ConfigError,)),
         "flags": Target(
             words,
@@ -344,7 +304,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.poet", description="Damaged input for the PoET.")
     parser.add_argument("--cases", type=int, default=100_000, metavar="N", help="of each kind (default 10^5)")
     parser.add_argument("--seed", type=int, default=None, metavar="S", help="the same cases again (default: the time)")
-    parser.add_argument("--only", default="", metavar="WORD", help="kinds with this in their name: gateway, ini, http")
+    parser.add_argument("--only", default="", metavar="WORD", help="kinds with this in their name: gateway, ini")
     options = parser.parse_args(argv)
     seed = time.time_ns() if options.seed is None else options.seed
     print(f"seed {seed}")

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from api.services.poet.gateway import decode_submit
+from api.http import protojson
+from protocol.pb.rpc.api.v1 import api_pb2
 from prover.poet.server.records import ProofRecord
 from tests.vector_cases.harness import Case, Context, Later, unknown_sections, vectors
 from tests.vector_cases.poet_server import (
@@ -97,7 +98,7 @@ def pow_challenge_in(entries: list[dict[str, Any]]) -> bytes | None:
     for entry in entries:
         body = entry["request"]["body"]
         if body and entry["response"].get("status") in (0, 200):
-            return decode_submit(body.encode()).pow_params.challenge or None
+            return protojson.decode(body.encode(), api_pb2.SubmitRequest).pow_params.challenge or None
     return None
 
 

@@ -21,6 +21,8 @@ from typing import Any
 
 from nacl.bindings import crypto_sign_seed_keypair
 
+from api.http.limits import Limits
+from api.services.poet.calls import PoetCalls
 from api.services.poet.config import Config, load
 from api.services.poet.grpc import GrpcApi
 from api.services.poet.http import HttpApi
@@ -55,6 +57,7 @@ class PlayedServer:
         leaves: dict[int, int] | None = None,
         as_reference: bool = True,
         with_grpc: bool = False,
+        limits: Limits | None = None,
     ) -> None:
         self.now_ns = now_ns
         self.with_grpc = with_grpc
@@ -62,9 +65,14 @@ class PlayedServer:
         self.leaves = leaves or {}
         link: WorkerLink = NoWorker() if config.disable_worker else ThreadWorker(self._worker)
         self.service = PoetService(
-            config, link, clock=lambda: self.now_ns, pow_challenge=pow_challenge, as_reference=as_reference
+            config,
+            link,
+            wall=lambda: self.now_ns,
+            monotonic=lambda: self.now_ns,
+            pow_challenge=pow_challenge,
+            as_reference=as_reference,
         )
-        self.http = HttpApi(self.service)
+        self.limits = limits or Limits()
         self.grpc: GrpcApi | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="played-server")
@@ -106,18 +114,20 @@ class PlayedServer:
 
     async def _start(self) -> None:
         self.service.open()
-        listener = await self._loop.create_server(self.http.server.protocol, "127.0.0.1", 0)
-        self.port = listener.sockets[0].getsockname()[1]
+        calls = PoetCalls(self.service)
+        self.http = HttpApi(self.service, calls, limits=self.limits)
+        self.port = await self.http.server.listen([socket.create_server(("127.0.0.1", 0))])
         await self.service.start()
         if self.with_grpc:
-            self.grpc = GrpcApi(self.service)
+            self.grpc = GrpcApi(calls)
             await self.grpc.start(("127.0.0.1", 0), ("127.0.0.1", 0))
 
     async def _stop(self) -> None:
-        self.http.server.close()
+        self.http.server.stop_listening()
         if self.grpc is not None:
             await self.grpc.stop(0)
         await self.service.stop()
+        await self.http.server.stop(0.5)
 
     def register(self, request: Submit) -> Refused | Registered:
         """A registration past both interfaces, as another client would have made it."""

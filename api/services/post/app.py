@@ -265,7 +265,7 @@ class App:
     async def _stop(self, tasks: Sequence[asyncio.Task[None]]) -> None:
         self._stopping = True
         self._halt.set()
-        self.operator.stop()
+        self.operator.stop_listening()
         until = time.monotonic() + STOP_S
         if self._job is not None:
             log.info("The proof in work is stopped; asked for again, it goes on where it was.")
@@ -273,6 +273,7 @@ class App:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks, timeout=STOP_S)
+        await self.operator.stop()
         while self.busy and time.monotonic() < until:
             await asyncio.sleep(0.02)
         if not self.busy:

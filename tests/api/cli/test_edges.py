@@ -15,7 +15,8 @@ import pytest
 from api.cli import common
 from api.cli.main import COMMANDS, build_parser
 from api.cli.output import command
-from api.edge import errors, logs
+from api.edge import errors
+from api.edge import logging as logs
 from kernels.labels.cpu import usable_cores
 from tests.support.cli import ATX_ID, ENTRY, NODE_ID, Job, environment, smesher
 
