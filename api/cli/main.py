@@ -208,7 +208,7 @@ def _message(error: Exception) -> str:
 
     if isinstance(error, SelectionError):
         listed = "; ".join(
-            f"{'-' if one.id is None else one.id}: {one.name} ({', '.join(filter(None, (one.pci, one.driver)))})"
+            f"{one.place if one.id is None else one.id}: {one.name} ({', '.join(filter(None, (one.pci, one.driver)))})"
             for one in error.devices
         )
         return f"{error}. Choose among: {listed}"

@@ -19,7 +19,7 @@ def found() -> Device | None:
         return None
     from kernels.gpu import opencl
 
-    return next((one for one in opencl.devices() if "pocl" in one.aliases), None)
+    return next((one for one in opencl.devices()[0] if "pocl" in one.aliases), None)
 
 
 def device() -> Device:

@@ -98,7 +98,8 @@ def group_limits(source: str, options: Sequence[str]) -> dict[str, int]:
     """The work-group size that each kernel is built for, from its KERNEL(...)."""
     values = dict(option[2:].split("=", 1) for option in options if option.startswith("-D"))
     found = re.findall(r"^KERNEL\((\w+)\) void (\w+)\(", source, re.MULTILINE)
-    return {name: int(values.get(size, size)) for size, name in found}
+    sizes = {name: values.get(size, size) for size, name in found}
+    return {name: int(size) for name, size in sizes.items() if size.isdecimal()}
 
 
 def _compile(source: str, options: Sequence[str], names: Sequence[str], folder: Path) -> Path:
