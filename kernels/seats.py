@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 
 from kernels.vectors import target
 
-target.variant()  # the target is set before anything is compiled
+target.keep_code_of(__name__)
 binding.initialize_native_asmparser()  # for the one instruction that has no name in LLVM
 
 _I128 = ir.IntType(128)

@@ -75,7 +75,7 @@ def open_engines(
 
 def _of_cpu(device: Device, scrypt_n: int, threads: int, note: Note) -> Sequence[Engine]:
     engines = cpu.engines(device, scrypt_n, threads)
-    if len(engines) < threads or engines[0].plan.runs < cpu.RUNS:
+    if len(engines) < threads or engines[0].plan.runs < cpu.way().runs:
         note(
             f"Memory is short: {len(engines)} of {threads} threads are used, each with {engines[0].granularity} labels "
             "in flight."

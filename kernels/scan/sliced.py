@@ -24,6 +24,8 @@ from kernels.scan.hits import add_hit, trailing_zeros
 from kernels.scan.scalar import ROUNDS, before_last_substitution, expand_key
 from kernels.vectors import target
 
+target.keep_code_of(__name__)
+
 _I64 = ir.IntType(64)
 _I32 = ir.IntType(32)
 

@@ -76,7 +76,10 @@ from kernels.signatures.field25519 import (
     raise_for_root,
 )
 from kernels.signatures.sha512 import BLOCK, STATE, digest_rows, hash_blocks, pad, padded_bytes, put_bytes
+from kernels.vectors import target
 from kernels.vectors.lanes import LANES
+
+target.keep_code_of(__name__)
 
 SUITE = 4
 DOMAIN_TAG = b"ECVRF_edwards25519_XMD:SHA-512_ELL2_NU_" + bytes((SUITE,))
