@@ -29,7 +29,7 @@ from api.cli import common
 from api.cli.output import Output
 from bench import gpu_model
 from bench.settings import Show, smesher
-from kernels.devices import find
+from kernels.devices import find, opening
 from kernels.devices.types import Device
 from kernels.errors import KernelError
 from kernels.gpu import driver as drivers
@@ -155,7 +155,7 @@ def _wrong(one: Device, layout: Layout, right: Any) -> str:
 
 
 def _tune(report: Report, limits: Limits, show: Show) -> None:
-    report.best, report.trials = tune.tuned(report.device, limits.scrypt_n, limits.tune_seconds)
+    report.best, report.trials = opening.tuned(report.device, limits.scrypt_n, limits.tune_seconds)
     table = Table("layout", "labels in flight", "labels/s", title="autotune", title_justify="left")
     for trial in report.trials:
         chosen = (trial.layout, trial.share) == (report.best.layout, report.best.share)

@@ -16,10 +16,9 @@ from rich.table import Table
 
 from api.cli.data import bench as measuring
 from bench.settings import Settings, Show
-from kernels.devices import find
+from kernels.devices import find, opening
 from kernels.devices.types import Device
 from kernels.gpu import engine as gpu_engine
-from kernels.gpu import tune
 
 COMMITMENT = bytes(32)
 TUNE_SECONDS = 20.0
@@ -34,7 +33,7 @@ def run(settings: Settings, show: Show) -> dict[str, object]:
     if not measuring.hashlib_accepts(settings.scrypt_n):
         show(f"[yellow]not measured: this Python's hashlib has no scrypt with N = {settings.scrypt_n}[/]")
         return {"skipped": "hashlib.scrypt refuses"}
-    best, trials = tune.tuned(one, settings.scrypt_n, TUNE_SECONDS)
+    best, trials = opening.tuned(one, settings.scrypt_n, TUNE_SECONDS)
     engine = gpu_engine.LabelEngine(gpu_engine.Card(one, settings.scrypt_n, tuning=best))
     theirs = measuring.hashlib_work(settings.scrypt_n)
     count = max(engine.granularity, min(1 << 14, int(best.labels_per_second * settings.seconds / 2)))

@@ -5,6 +5,8 @@ works without it. Light mode keeps a 256 MiB cache, full mode a data set of 2,08
 hashes about ten times faster; either is shared by one virtual machine a thread. All classes may be used from
 any thread; memory that was closed is given back when its last machine is. Specified in protocol 01-post,
 section 4.
+
+More than 400 lines, because memory, its building and the machines over it share one rule of who frees what.
 """
 
 from __future__ import annotations

@@ -69,6 +69,25 @@ def engines(
     raise AssertionError("the last wish returns or raises")
 
 
+def tuned(
+    device: Device, scrypt_n: int, seconds: float | None = None, ask: Ask | None = None
+) -> tuple[Tuning, list[tune.Trial]]:
+    """Measures a GPU in a child process and remembers the best; (it, all trials). `seconds`: default `tune.SECONDS`.
+
+    Raises `KernelError` when no candidate works.
+    """
+    limit = tune.SECONDS if seconds is None else seconds
+    question = {"device": asdict(device), "scrypt_n": scrypt_n, "seconds": limit}
+    answer = (ask or probe.ask)(device.backend, "tune", question, timeout_s=limit + tune.MARGIN_SECONDS)
+    trials = [tune.Trial(**{**values, "layout": layout_of(values["layout"])}) for values in answer]
+    best = tune.best_of(trials)
+    if best is None:
+        reasons = "; ".join(f"{trial.layout.describe()}: {trial.error}" for trial in trials[:3])
+        raise KernelError(f"{device.name} (driver {device.driver}): no layout works ({reasons})")
+    tune.remember(device, scrypt_n, best)
+    return best, trials
+
+
 def reopen(engine: Engine, *, next_first: bool = False, trusted: bool = True, ask: Ask | None = None) -> bool:
     """Opens the device of an engine again after a failure; False for an engine that has nothing to open.
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from kernels.devices.types import Device, Labels
 from kernels.errors import KernelError
-from kernels.gpu import engine, probe
+from kernels.gpu import engine
 from kernels.gpu import plan as plan_gpu
 from kernels.gpu.driver import Backend
 from kernels.gpu.layout import DeviceNumbers, Layout, Tuning, kernel_hash, layout_of
@@ -63,22 +63,6 @@ class Trial:
     labels_per_second: float
     """0 when it failed."""
     error: str = ""
-
-
-def tuned(device: Device, scrypt_n: int, seconds: float = SECONDS, ask: Any = None) -> tuple[Tuning, list[Trial]]:
-    """Measures a device in a child process and remembers the best; (it, all trials).
-
-    Raises `KernelError` when no candidate works.
-    """
-    question = {"device": asdict(device), "scrypt_n": scrypt_n, "seconds": seconds}
-    answer = (ask or probe.ask)(device.backend, "tune", question, timeout_s=seconds + MARGIN_SECONDS)
-    trials = [Trial(**{**values, "layout": layout_of(values["layout"])}) for values in answer]
-    best = best_of(trials)
-    if best is None:
-        reasons = "; ".join(f"{trial.layout.describe()}: {trial.error}" for trial in trials[:3])
-        raise KernelError(f"{device.name} (driver {device.driver}): no layout works ({reasons})")
-    remember(device, scrypt_n, best)
-    return best, trials
 
 
 def measure(backend: Backend, device: Device, scrypt_n: int, seconds: float) -> list[Trial]:

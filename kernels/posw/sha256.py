@@ -5,6 +5,8 @@ the same functions are plain words. Everything from the label of one leaf to a w
 holds no interpreter lock. Protocol 02-poet, sections 2 to 3.1.
 
 Bytes stay bytes: buffers are uint8 arrays, a digest is 32 of them. `Work` says what the arrays of a call are.
+
+More than 400 lines, because the steps are inlined into one another and share the layout of their buffers.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from kernels.errors import KernelError
 from kernels.labels import cpu
 from kernels.labels import scalar as scrypt_scalar
 from kernels.vectors import target
+from tests.support.once import made_once
 
 PACKAGE = Path(kernels.__file__).parent
 NAMES = ("portable", "avx2", "avx512")
@@ -97,18 +98,24 @@ class Compiled:
 
 
 @pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Compiled]:
-    """Every supported variant, compiled at the same time, each into a cache of its own."""
-    parent = tmp_path_factory.mktemp("variants")
-    copy_of_package(parent)
-    arguments = [KEY.hex(), json.dumps(CASES)]
-    processes = {
-        name: start(COMPUTE, *arguments, str(parent / f"{name}.s"), parent=parent, cache=parent / name, force=name)
-        for name in target.supported_variants()
-    }
+def compiled(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[str, Compiled]:
+    """Every supported variant, compiled at the same time, each into a cache of its own; once in a run of the tests."""
+
+    def make(parent: Path) -> None:
+        copy_of_package(parent)
+        arguments = [KEY.hex(), json.dumps(CASES)]
+        processes = {
+            name: start(COMPUTE, *arguments, str(parent / f"{name}.s"), parent=parent, cache=parent / name, force=name)
+            for name in target.supported_variants()
+        }
+        reports = {name: json.loads(output(process)) for name, process in processes.items()}
+        (parent / "reports.json").write_text(json.dumps(reports))
+
+    parent = made_once(tmp_path_factory, worker_id, "variants", make)
+    reports = json.loads((parent / "reports.json").read_text())
     return {
-        name: Compiled(parent, parent / name, json.loads(output(process)), (parent / f"{name}.s").read_text())
-        for name, process in processes.items()
+        name: Compiled(parent, parent / name, report, (parent / f"{name}.s").read_text())
+        for name, report in reports.items()
     }
 
 
@@ -349,7 +356,6 @@ def test_a_folder_that_cannot_be_written_is_replaced_by_a_temporary_one(
     assert folder.parent.parent == temporary
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="users have an entry in passwd on POSIX systems")
 def test_a_user_without_a_home_gets_a_temporary_folder(uncached: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def nobody(uid: int) -> None:
         raise KeyError(uid)

@@ -73,12 +73,13 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
 def _tune(device: Device, output: Output) -> bool:
     """Measures a device and remembers what is fastest; False when no way to use it works."""
+    from kernels.devices import opening
     from kernels.errors import KernelError
     from kernels.gpu import tune
 
     try:
         with output.busy(f"tuning {device.name}, at most {tune.SECONDS:.0f} s …"):
-            best, trials = tune.tuned(device, BENCHMARK_N)
+            best, trials = opening.tuned(device, BENCHMARK_N)
     except KernelError as error:
         output.note(f"{device.name} cannot be tuned: {error}")
         return False

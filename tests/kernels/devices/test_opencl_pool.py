@@ -13,7 +13,7 @@ import pytest
 
 from kernels.devices import pool, rig
 from kernels.devices.opening import NoLayoutLeft
-from kernels.devices.pool import AllDevicesFailed, Pool
+from kernels.devices.pool import AllDevicesFailed, Pool, State
 from kernels.devices.spot_check import Sample, WrongLabel
 from kernels.devices.types import Device, Engine, Labels, Stopped, VrfCandidate
 from kernels.gpu import engine as gpu_engine
@@ -177,14 +177,20 @@ def test_a_paused_pool_rests_and_goes_on() -> None:
     first = next(batches)
     work.pause()
     work.pause()
-    time.sleep(0.1)
+    worker = work._workers[0]
+    with work._change:
+        assert work._change.wait_for(lambda: worker.state is State.IDLE, 20), "its piece ends"
     begun = len(engine.counts)
-    time.sleep(0.3)
-    assert work.paused and len(engine.counts) == begun
-    assert work.paused_seconds >= 0.4
-    threading.Timer(0.1, work.resume).start()
+    for _ in range(3):
+        with work._change:  # whatever wakes it, it takes nothing
+            work._change.notify_all()
+    assert work.paused and len(engine.counts) == begun and worker.state is State.IDLE
+    rested = work.paused_seconds
+    assert work.paused_seconds > rested > 0
+    work.resume()
+    rested = work.paused_seconds
     rest = list(batches)
-    assert not work.paused and 0.4 <= work.paused_seconds < 2
+    assert not work.paused and work.paused_seconds == rested
     work.resume()
     assert b"".join(batch.labels.tobytes() for batch in [first, *rest]) == simple(range(3000))[:, :16].tobytes()
 

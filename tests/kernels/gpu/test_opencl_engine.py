@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -223,8 +222,10 @@ def opened(faults: Faults | None) -> Any:
     return lambda one: opencl.Driver(one) if faults is None else Faulty(one, faults)
 
 
-def pair_of(faults: Faults | None = None, tuning: Tuning | None = None, **more: Any) -> list[LabelEngine]:
-    return gpu_engine.engines(pocl.device(), N, tuning=tuning, opened=opened(faults), **more)
+def pair_of(
+    faults: Faults | None = None, tuning: Tuning | None = None, scrypt_n: int = N, **more: Any
+) -> list[LabelEngine]:
+    return gpu_engine.engines(pocl.device(), scrypt_n, tuning=tuning, opened=opened(faults), **more)
 
 
 @pocl.needed
@@ -568,7 +569,14 @@ def test_the_last_label_of_every_batch_is_checked() -> None:
 
 @pocl.needed
 def test_a_stopped_engine_ends_at_once_and_stays_stopped() -> None:
-    engine = gpu_engine.engines(pocl.device(), 8192)[0]
+    computing = threading.Event()
+
+    class Noted(Faults):
+        def step(self, what: str) -> None:
+            if what == "done":
+                computing.set()
+
+    engine = pair_of(Noted(), scrypt_n=8192)[0]
     ends: list[object] = []
 
     def work() -> None:
@@ -579,11 +587,9 @@ def test_a_stopped_engine_ends_at_once_and_stays_stopped() -> None:
 
     thread = threading.Thread(target=work)
     thread.start()
-    time.sleep(0.5)
-    began = time.monotonic()
-    engine.stop()
-    thread.join(10)
-    assert time.monotonic() - began < 5
+    assert computing.wait(60)
+    engine.stop()  # of minutes of work
+    thread.join(60)
     assert isinstance(ends[0], Stopped)
     with pytest.raises(Stopped):
         computed(engine, 0, 1)

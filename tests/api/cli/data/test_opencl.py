@@ -482,7 +482,6 @@ def test_pocl_is_a_provider_without_a_number() -> None:
 def test_providers_tune(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tune, "SECONDS", 6.0)
     monkeypatch.setattr("api.cli.data.providers.BENCHMARK_N", 256)
-    monkeypatch.setattr(tune.tuned, "__defaults__", (6.0, None))
     monkeypatch.setattr(find, "devices", lambda: [pocl.device()])
     result: Result = smesher("providers", "--tune", "--json").ok()
     (tuned,) = result.named("tuned")
