@@ -25,9 +25,10 @@ import json, sys
 from dataclasses import asdict
 from kernels.gpu import opencl
 
-found = next((one for one in opencl.devices() if "pocl" in one.aliases), None)
+devices, passed_over = opencl.devices()
+found = next((one for one in devices if "pocl" in one.aliases), None)
 if found is None:
-    sys.exit("; ".join(f"{one.what}: {one.reason}" for one in opencl.passed_over()))
+    sys.exit("; ".join(f"{one.what}: {one.reason}" for one in passed_over))
 
 import numpy, pyopencl
 platform, place = map(int, found.handle.split(":"))

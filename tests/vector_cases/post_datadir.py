@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from kernels.devices import pool
-from kernels.devices import types as device
+from kernels.devices import find, pool
+from kernels.devices.types import SelectionError
 from kernels.errors import KernelError
 from protocol.errors import ProtocolError
 from protocol.post.rules import LABEL_SIZE, commitment, vrf_difficulty
@@ -221,7 +221,7 @@ class Initialize:
             source = lambda n: pool.Pool([])  # noqa: E731
         elif "provider" in self.options:
             wanted = [str(self.options["provider"])]
-            source = lambda n: open_pool(n) if device.select(device.devices(), wanted) else pool.Pool([])  # noqa: E731
+            source = lambda n: open_pool(n) if find.select(find.devices(), wanted) else pool.Pool([])  # noqa: E731
         if self.options.get("cancelled"):
 
             def source(n: int) -> pool.Pool:
@@ -390,7 +390,7 @@ def _is(error: Exception, result: str) -> bool:
         "r_or_p_not_one": isinstance(error, UsageError) and "scrypt r" in text,
         "id_length": isinstance(error, UsageError) and "expected 32" in text,
         "no_provider": isinstance(error, pool.AllDevicesFailed),
-        "invalid_provider": isinstance(error, device.SelectionError),
+        "invalid_provider": isinstance(error, SelectionError),
         "cancelled": isinstance(error, Interrupted),
         "permission": isinstance(error, EnvironmentFault) and "permission" in text,
     }.get(kind, False)
