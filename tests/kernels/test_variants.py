@@ -314,6 +314,7 @@ def test_code_of_another_installation_is_not_taken_for_ours(compiled: dict[str, 
 def uncached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
     """The folder is looked up for a copy of the package, without what this process found before."""
     monkeypatch.setattr(target, "__file__", str(copy_of_package(tmp_path) / "vectors" / "target.py"))
+    monkeypatch.setattr(target, "_private", [])
     for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
