@@ -19,11 +19,11 @@ import nacl.signing
 from kernels.posw import sha256_verify
 from protocol.crypto import merkle
 from protocol.errors import ProtocolError
-from protocol.poet import records as poet
-from protocol.poet.records import MerkleProof, PoetProof
+from protocol.types import poet
 from protocol.types.activation import NIPostChallengeV1, PostV1
 from protocol.types.activation_v2 import NIPostChallengeV2
 from protocol.types.ids import AtxId, EpochId
+from protocol.types.poet import MerkleProof, PoetProof
 from prover.errors import DataError, Interrupted, ProofError
 from prover.poet.round import fiat_shamir, labels, layers, takeover
 from prover.poet.round.prove import Proof, ProverConfig, RoundProver
@@ -178,7 +178,7 @@ def check_proof_fields(proof: Proof, entry: dict[str, Any]) -> None:
     if "poet_proof_ref" in entry:
         same(proof.poet_proof.ref().hex(), entry["poet_proof_ref"], "reference")
     if "poet_proof_scale_len" in entry:
-        same(len(proof.poet_proof.encode()), entry["poet_proof_scale_len"], "encoded size")
+        same(len(PoetProof.codec.encode(proof.poet_proof)), entry["poet_proof_scale_len"], "encoded size")
 
 
 def check_reject(entry: dict[str, Any], context: Context) -> None:
@@ -431,9 +431,9 @@ def encoding_cases(document: Any, context: Context) -> Iterator[Case | Later]:
 
 def check_decode(entry: dict[str, Any]) -> None:
     decoders: dict[str, Any] = {
-        "PoetProof": poet.decode_proof,
-        "PoetProofMessage": poet.decode_message,
-        "MerkleProof (membership)": poet.decode_membership,
+        "PoetProof": poet.PoetProof.codec.decode,
+        "PoetProofMessage": poet.PoetProofMessage.codec.decode,
+        "MerkleProof (membership)": poet.MembershipProof.codec.decode,
     }
     if entry["type"] not in decoders:
         raise NotUnderstood(f"the type {entry['type']!r}")
@@ -444,7 +444,7 @@ def check_decode(entry: dict[str, Any]) -> None:
         assert not entry["valid"], f"refused: {error}"
         return
     assert entry["valid"], f"accepted what is refused with {entry['error']!r}"
-    same(record.encode() == data, entry["reencodes_equal"], "encodes to the same bytes")
+    same(record.codec.encode(record) == data, entry["reencodes_equal"], "encodes to the same bytes")
     shown = shown_fields(record)
     for name, value in entry["fields"].items():
         if name not in shown:
@@ -487,7 +487,7 @@ def check_encode(entry: dict[str, Any], decodable: list[dict[str, Any]]) -> None
     if record is None:
         raise NotUnderstood("no input is known for this case")
     try:
-        length = len(record.encode())
+        length = len(record.codec.encode(record))
     except ProtocolError as error:
         same(False, entry["encodes"], f"encodes ({error})")
         return

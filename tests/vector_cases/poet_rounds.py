@@ -10,7 +10,7 @@ from typing import Any
 from api.clients.poet.errors import InvalidProof
 from api.clients.poet.messages import RoundProof, read_proof
 from api.clients.poet.service import membership, verify_round
-from protocol.codec.xdr import Time
+from protocol.numbers.time import Time
 from tests.vector_cases.harness import Case, Context, Later, unknown_sections, vectors
 from tests.vector_cases.poet_server import PlayedServer, check_body, configuration, request_bytes, split
 
@@ -81,7 +81,7 @@ def check_node_side(found: RoundProof, side: dict[str, Any]) -> None:
     """What a node makes of the answer: statement, message, reference, verdict, membership proofs."""
     message = found.message
     assert message.statement.hex() == side["statement"], message.statement.hex()
-    assert message.encode().hex() == side["poet_proof_message_scale"], "the message differs"
+    assert message.codec.encode(message).hex() == side["poet_proof_message_scale"], "the message differs"
     assert message.ref().hex() == side["ref"], message.ref().hex()
     try:
         verify_round(found)
@@ -93,7 +93,7 @@ def check_node_side(found: RoundProof, side: dict[str, Any]) -> None:
         proof = membership(found, bytes.fromhex(member["challenge"]))
         assert proof is not None, f"{member['challenge']} is no member"
         assert proof.leaf_index == int(member["leaf_index"])
-        encoded = proof.encode().hex()
+        encoded = proof.codec.encode(proof).hex()
         assert encoded == member["merkle_proof_scale"], f"expected {member['merkle_proof_scale']}, got {encoded}"
 
 

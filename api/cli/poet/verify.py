@@ -19,7 +19,7 @@ from typing import Any
 from api.cli.output import Output
 from protocol.codec.declare import CodecError
 from protocol.crypto import merkle
-from protocol.poet.records import SECURITY_PARAM, MerkleProof, PoetProof, decode_message
+from protocol.types.poet import SECURITY_PARAM, MerkleProof, PoetProof, PoetProofMessage
 from prover.errors import EnvironmentFault, UsageError
 
 
@@ -133,7 +133,7 @@ def load(data: bytes, name: str) -> Loaded:
     except ValueError:
         encoded = data
     try:
-        message = decode_message(encoded)
+        message = PoetProofMessage.codec.decode(encoded)
     except CodecError as error:
         raise UsageError(f"{name} holds no proof: it is no JSON object, and as a PoetProofMessage: {error}") from None
     return Loaded(

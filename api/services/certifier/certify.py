@@ -19,8 +19,9 @@ from kernels import randomx
 from kernels.labels import cpu
 from kernels.labels.memory import available_memory
 from protocol.errors import ProtocolError
-from protocol.poet.registration import Certificate, encode_certificate
+from protocol.poet.registration import encode_certificate
 from protocol.post.proof import RANDOMX_KEY, Proof, ProofMetadata, metadata_from_json, proof_from_json
+from protocol.types.poet import PoetCertificate
 from prover.errors import EnvironmentFault
 from prover.post.proof import verify
 from prover.post.proof.verify import Claim, Mode, VerifyParams
@@ -54,7 +55,7 @@ class Certifier:
     def certify(self, node_id: bytes) -> Certified:
         """The certificate of a node whose proof is valid."""
         expiration = None if self._expiration_s is None else self._now_s() + self._expiration_s
-        data = encode_certificate(Certificate(node_id, expiration))
+        data = encode_certificate(PoetCertificate(node_id, expiration))
         return Certified(data, crypto_sign(data, self._secret)[:crypto_sign_BYTES], self.public_key)
 
 

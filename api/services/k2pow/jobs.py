@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 from protocol.post.proof import MAX_GROUPS
-from protocol.post.rules import ID_SIZE
+from protocol.types.ids import ID_SIZE
 
 CHALLENGE_SIZE = 8
 """Bytes of the challenge that the proof of work is over."""

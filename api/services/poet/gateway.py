@@ -11,12 +11,12 @@ import binascii
 import json
 import re
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NoReturn
 
-from protocol.codec.xdr import ZERO_SECONDS, Time
+from protocol.numbers.time import ZERO_SECONDS, Time
 from protocol.poet.registration import PowParams
 from prover.poet.server.records import ProofRecord
 from prover.poet.server.registration import Code, Refused, Registered, Submit
@@ -325,7 +325,7 @@ def encode_proof(record: ProofRecord) -> bytes:
     ).encode()
 
 
-def _texts(values: tuple[bytes, ...]) -> str:
+def _texts(values: Sequence[bytes]) -> str:
     return "[" + ",".join(f'"{base64_text(value)}"' for value in values) + "]"
 
 

@@ -11,9 +11,8 @@ import os
 from nacl.bindings import crypto_sign_seed_keypair
 
 from api.services.poet.config import Config, ConfigError
-from protocol.codec.xdr import XdrError
 from prover.errors import DataError
-from prover.poet.server.records import STATE_FILE, decode_server_state, encode_server_state, write_atomically
+from prover.poet.server.records import STATE_FILE, XdrError, decode_server_state, encode_server_state, write_atomically
 from prover.poet.server.registration import Pow
 from prover.poet.server.store import POW_CHALLENGE, ProofStore
 from prover.poet.server.trusted_keys import load_trusted_keys

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from protocol.codec.xdr import Time
 from protocol.numbers import durations
+from protocol.numbers.time import Time
 
 
 class ValueRefused(ValueError):

@@ -162,7 +162,7 @@ class PoetService:
             state = read_round_state(self.config.rounds_dir / str(round_id))
         except (ProofError, OSError):
             return False
-        return not state.started.is_zero or state.nip is not None
+        return not state.started.is_zero or state.execution.nip is not None
 
     def _rounds_path(self, round_id: int) -> Path:
         return self.config.dbdir / "rounds" / str(round_id)

@@ -18,9 +18,8 @@ from pathlib import Path
 
 import plyvel
 
-from protocol.codec.xdr import XdrError
 from prover.errors import DataError, EnvironmentFault, ProofError
-from prover.poet.server.records import ProofRecord, decode_proof, encode_proof
+from prover.poet.server.records import ProofRecord, XdrError, decode_proof, encode_proof
 
 POW_CHALLENGE = b"pow_challenge"
 POW_CHALLENGE_PREVIOUS = b"pow_challenge_previous"
