@@ -15,7 +15,12 @@ from typing import Any
 from protocol.codec.declare import Codec
 from protocol.types import address, templates
 from protocol.types.ids import Address, LayerId, NodeId
-from protocol.types.templates import MultisigSpawnArguments, VaultSpawnArguments, WalletSpawnArguments
+from protocol.types.templates import (
+    MultisigSpawnArguments,
+    VaultSpawnArguments,
+    WalletSpawnArguments,
+    principal_address,
+)
 from prover.errors import UsageError
 
 TEMPLATES = {
@@ -69,7 +74,7 @@ class AccountDescription:
     @property
     def address(self) -> Address:
         """24 bytes."""
-        return address.principal(TEMPLATES[self.template], self.arguments)
+        return principal_address(TEMPLATES[self.template], self.arguments)
 
     @property
     def state(self) -> bytes:

@@ -119,6 +119,9 @@ SpawnArguments = WalletSpawnArguments | MultisigSpawnArguments | VaultSpawnArgum
 
 
 def principal_address(template: Address, arguments: SpawnArguments) -> Address:
-    """The address of the account that spawning a template with these arguments makes. Raises CodecError."""
+    """The address of the account that spawning a template with these arguments makes. Raises CodecError.
+
+    Arguments that have no encoding are refused; the reference hashes what it wrote before it noticed.
+    """
     codec: Codec[Any] = arguments.codec
     return Address(bytes(4) + hash32(template, codec.encode(arguments))[12:])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,9 @@ from protocol.types import poet
 from protocol.types.activation import NIPostChallengeV1, PostV1
 from protocol.types.activation_v2 import NIPostChallengeV2
 from protocol.types.ids import AtxId, EpochId
-from protocol.types.poet import MerkleProof, PoetProof
+from protocol.types.poet import NODE_SIZE, MerkleProof, PoetProof
 from prover.errors import DataError, Interrupted, ProofError
-from prover.poet.round import fiat_shamir, labels, layers, takeover
+from prover.poet.round import fiat_shamir, labels, layers
 from prover.poet.round.prove import Proof, ProverConfig, RoundProver
 from prover.poet.round.verify import PoetProofInvalid, _verify_any_lengths, is_member, verify
 from tests.vector_cases.harness import Case, Context, Later, NotUnderstood, unknown_sections, vectors
@@ -200,6 +200,19 @@ def check_deadline_past(entry: dict[str, Any], statement: bytes, context: Contex
         same(proof.root.hex(), entry["root"], "root")
 
 
+def reference_refusal(sizes: Mapping[int, int], num_leaves: int) -> str | None:
+    """Why the reference would not go on with layer files of these sizes (bytes by layer); None if it would."""
+    if 0 not in sizes:
+        return "layer 0 cache file is missing"
+    for layer, size in sorted(sizes.items()):
+        expected, found = num_leaves >> layer, size // NODE_SIZE
+        if found < expected:
+            return f"layer {layer} cache file invalid width. expected: {expected}, found: {found}"
+    if num_leaves >> max(sizes) == 0:
+        return "base layer cannot be empty"
+    return None
+
+
 def check_independence(entry: dict[str, Any], document: dict[str, Any], context: Context) -> None:
     statement, leaves = UNHEX(document["statement"]), int(document["num_leaves"])
     proof = proved(context.temporary(), statement, leaves, document["security_param"], entry["min_memory_layer"])
@@ -338,7 +351,7 @@ class ReferenceFiles:
             if match is None:
                 raise NotUnderstood(f"a layer file named {name}")
             sizes[int(match[1])] = size
-        refusal = takeover.reference_refusal(sizes, state)
+        refusal = reference_refusal(sizes, state)
         same(refusal is None, entry["result"] == "recovered", f"the reference goes on ({refusal})")
         if refusal is not None:
             assert refusal in entry["error"], f"expected {entry['error']!r}, got {refusal!r}"

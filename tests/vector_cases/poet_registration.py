@@ -188,7 +188,7 @@ def check_authorisation(certifier: dict[str, Any], entry: dict[str, Any], node_i
     others = load_trusted_keys(directory) if certifier.get("trusted_keys_dir_set") else ()
     machine = Registration(
         SCHEDULE,
-        Policy(certifier=bool(certifier), as_reference=True),
+        Policy(certifier=bool(certifier)),
         TrustedKeys(unhex(certifier.get("pubkey", "")) or None, others),
         Pow(3, b"challenge of the server"),
         lambda round_id, pubkey: None,

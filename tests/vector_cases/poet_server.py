@@ -53,7 +53,7 @@ class PlayedServer:
         now_ns: int,
         pow_challenge: bytes | None = None,
         leaves: dict[int, int] | None = None,
-        as_reference: bool = True,
+        as_reference: bool = False,
         with_grpc: bool = False,
     ) -> None:
         self.now_ns = now_ns

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     """Exit code 0 when all that was to be repaired is right afterwards, 1 when files are missing or short."""
     data = dataset.open_data(arguments.data_dir)
     with data.storage.lock():
-        files = pos.file_range(data.layout, arguments.from_file, arguments.to_file)
+        files = data.layout.files(arguments.from_file, arguments.to_file)
         work, total = _work(data, arguments, files)
         if arguments.labels is not None:
             first, end = _label_range(arguments.labels, data.layout)

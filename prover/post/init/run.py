@@ -78,7 +78,6 @@ class Initialisation:
         clock: Callable[[], float] = time.monotonic,
         progress: Callable[[Progress], None] = lambda progress: None,
         note: Callable[[str], None] = lambda message: None,
-        as_reference: bool = False,
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"The batch size of the search for a VRF nonce is {batch_size}, expected at least 1.")
@@ -91,7 +90,6 @@ class Initialisation:
         self._clock = clock
         self._progress = progress
         self._note = note
-        self._as_reference = as_reference
         self._commitment = commitment(request.node_id, request.commitment_atx_id)
         self._difficulty = vrf_difficulty(request.num_labels)
         self._books = Books(storage, plan.metadata, plan.record or Record(request.scrypt_n))
@@ -248,7 +246,6 @@ class Initialisation:
                         self._batch_size,
                         clock=self._clock,
                         progress=lambda done: self._progress(Progress("search", done, None)),
-                        as_reference=self._as_reference,
                     )
         except Stopped:
             raise Interrupted("Stopped; run the same command again to go on.") from None
