@@ -63,11 +63,10 @@ class App:
         *,
         clock: Clock = time.time_ns,
         worker: WorkerLink | None = None,
-        as_reference: bool = False,
     ) -> None:
         """worker: another one than the configuration asks for."""
         self.config = config
-        self.service = PoetService(config, worker or worker_link(config), clock=clock, as_reference=as_reference)
+        self.service = PoetService(config, worker or worker_link(config), clock=clock)
         self.rest_port = 0
         self.metrics_port = 0
         self.grpc_ports: dict[str, int] = {}

@@ -49,12 +49,11 @@ def load_trusted(config: Config) -> tuple[bytes, ...]:
         ) from None
 
 
-def load_pow(proofs: ProofStore, difficulty: int, initial: bytes | None, *, as_reference: bool) -> Pow:
+def load_pow(proofs: ProofStore, difficulty: int, initial: bytes | None) -> Pow:
     """The stored challenges; a first one (`initial`, else random) is stored. Raises EnvironmentFault, DataError."""
     current, previous = proofs.pow_challenges()
     if current is None:
         current = initial or os.urandom(POW_CHALLENGE_SIZE)
         proofs.put_raw(POW_CHALLENGE, current)
         return Pow(difficulty, current)
-    # the reference takes a missing previous challenge for an empty one, and lets that in
-    return Pow(difficulty, current, b"" if previous is None and as_reference else previous)
+    return Pow(difficulty, current, previous)

@@ -67,12 +67,10 @@ class PoetService:
         *,
         clock: Clock = time.time_ns,
         pow_challenge: bytes | None = None,
-        as_reference: bool = False,
     ) -> None:
         self.config = config
         self.clock = clock
         self.worker = worker
-        self.as_reference = as_reference
         self.progress = Progress()
         self._faults: dict[str, str] = {}
         """What is kept from disk at the moment, and why."""
@@ -127,12 +125,10 @@ class PoetService:
             config.schedule,
             Policy(
                 config.max_round_members,
-                config.max_submit_batch_size,
                 certifier=self.has_certifier,
-                as_reference=self.as_reference,
             ),
             self.trusted,
-            identity.load_pow(self.proofs, config.pow_difficulty, self._initial_pow, as_reference=self.as_reference),
+            identity.load_pow(self.proofs, config.pow_difficulty, self._initial_pow),
             self._stored_challenge,
             open_round=round_id,
             members=store.count(),
@@ -141,17 +137,16 @@ class PoetService:
 
     @property
     def has_certifier(self) -> bool:
-        """Whether certificates are looked at; the reference's command line always has an (empty) certifier."""
+        """Whether certificates are looked at."""
         config = self.config
-        configured = bool(config.certifier_url or config.certifier_pubkey or config.trusted_keys)
-        return configured or self.as_reference
+        return bool(config.certifier_url or config.certifier_pubkey or config.trusted_keys)
 
     def _first_open_round(self, now: int) -> int:
         """By the clock, but never a round whose statement was fixed before the clock was set back."""
         open_round = self.config.schedule.open_round(now)
         begun = [one for one in stored_rounds(self.config.rounds_dir) if self._was_begun(one)]
         last = max([*begun, *self.proofs.rounds()], default=-1)
-        if last >= open_round and not self.as_reference:
+        if last >= open_round:
             log.warning("the clock says round %d is open, but round %d has closed", open_round, last)
             return last + 1
         return open_round
@@ -264,12 +259,6 @@ class PoetService:
     def _plan_flush(self) -> None:
         """Writes soon: at once if the queue was idle, else so that a few milliseconds share one sync."""
         loop = asyncio.get_running_loop()
-        if self.as_reference:
-            if self.machine.queue_is_full:
-                self._flush()
-            elif self._flush_timer is None:
-                self._flush_timer = loop.call_later(self.config.submit_flush_interval_ns / 1e9, self._flush)
-            return
         if self._flush_timer is None:
             spacing = min(FLUSH_SPACING_S, self.config.submit_flush_interval_ns / 1e9)
             wait = self._last_flush + spacing - loop.time()
@@ -327,7 +316,7 @@ class PoetService:
     def certifier(self) -> tuple[str, bytes] | None:
         """Url and key of the certifier, as told to clients."""
         config = self.config
-        if not (config.certifier_url or config.certifier_pubkey or self.as_reference):
+        if not (config.certifier_url or config.certifier_pubkey):
             return None
         return config.certifier_url or "", config.certifier_pubkey or b""
 
@@ -445,7 +434,7 @@ class PoetService:
             return False
         members = self._members_of(finished.round_id)
         record = ProofRecord(finished.nip, tuple(members), finished.num_leaves, self.pubkey, str(finished.round_id))
-        if self.as_reference or not finished.nip.root:
+        if not finished.nip.root:
             self.proofs.put(record)
         else:
             # the rotation is stored with the proof: a restart does not bring an old challenge back
@@ -463,7 +452,7 @@ class PoetService:
     def proof(self, round_id: str) -> ProofRecord | Refused:
         """The proof of a round, by its decimal id."""
         number = round_id.isascii() and round_id.isdigit() and len(round_id) <= 10
-        if not number and not self.as_reference:
+        if not number:
             return PROOF_NOT_FOUND  # other rows of the database are no proofs
         try:
             record = self.proofs.get(round_id)

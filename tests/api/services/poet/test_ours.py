@@ -36,7 +36,7 @@ def make(tmp_path: Path) -> Callable[..., PlayedServer]:
 
     def server(*flags: str, leaves: dict[int, int] | None = None, now_ns: int = GENESIS_NS) -> PlayedServer:
         config = load([f"--poetdir={tmp_path}", *FLAGS, *flags], {})
-        return PlayedServer(config, now_ns=now_ns, leaves=leaves, as_reference=False)
+        return PlayedServer(config, now_ns=now_ns, leaves=leaves)
 
     return server
 
