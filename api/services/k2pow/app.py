@@ -34,9 +34,8 @@ class HttpApi:
         worker: Callable[[Callable[[Job, Outcome], None]], Searcher],
         *,
         clock: Callable[[], float] = time.monotonic,
-        as_reference: bool = False,
     ) -> None:
-        self.jobs = JobManager(as_reference=as_reference)
+        self.jobs = JobManager()
         self.server = Server(self.handle, too_large)
         self._clock = clock
         self._loop = asyncio.get_running_loop()

@@ -87,8 +87,7 @@ class Reply:
 class JobManager:
     """Which search runs and what came out of the others. `now` is in seconds of a clock that only goes on."""
 
-    def __init__(self, *, as_reference: bool = False) -> None:
-        self._as_reference = as_reference
+    def __init__(self) -> None:
         self.running: Job | None = None
         self._asked_at = 0.0
         self._done: OrderedDict[Job, tuple[Outcome, float]] = OrderedDict()
@@ -105,7 +104,7 @@ class JobManager:
             return Reply(200, str(outcome))
         stopped: tuple[Effect, ...] = ()
         if self.running is not None:
-            if self._as_reference or now - self._asked_at < ABANDONED_S:
+            if now - self._asked_at < ABANDONED_S:
                 return Reply(429)
             stopped = (Stop(self.running),)
         self.running, self._asked_at = job, now
@@ -125,7 +124,7 @@ class JobManager:
         if found is None:
             return None
         outcome, since = found
-        if isinstance(outcome, Failed) and not self._as_reference and now - since >= FAILURE_KEPT_S:
+        if isinstance(outcome, Failed) and now - since >= FAILURE_KEPT_S:
             del self._done[job]
             return None
         return outcome

@@ -1,7 +1,7 @@
 """The operator's HTTP interface: the recorded `/status`, and beside it words, everything as JSON, and metrics.
 
 Specified in protocol 01-post-tools, section 4.3. `/status` is the recorded JSON unless the client asks for text, as
-browsers do; `as_reference` leaves only what the recorded program answers.
+browsers do.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from api.http.answers import JSON, TEXT, answer, too_large
 from api.services.poet.http1 import Connection, Request, Server
 from api.services.post import metrics, status
-from api.services.post.status import Board
+from api.services.post.status import Snapshot
 
 HTML = "text/html; charset=utf-8"
 
@@ -21,9 +21,8 @@ HTML = "text/html; charset=utf-8"
 class OperatorApi:
     """The application behind the operator's listener."""
 
-    def __init__(self, board: Callable[[], Board], *, as_reference: bool = False) -> None:
-        self._board = board
-        self._as_reference = as_reference
+    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+        self._board = snapshot
         self.server = Server(self.handle, too_large)
         self._listener: asyncio.Server | None = None
 
@@ -48,19 +47,17 @@ class OperatorApi:
             kind, make = found
             answer(request, connection, 200, make(self._board()), kind=kind)
 
-    def _page(self, request: Request) -> tuple[str, Callable[[Board], bytes]] | None:
+    def _page(self, request: Request) -> tuple[str, Callable[[Snapshot], bytes]] | None:
         path = request.target.partition("?")[0]
         if path == "/status":
             accept = request.headers.get("accept", "")
-            if "text/html" in accept and not self._as_reference:
+            if "text/html" in accept:
                 return HTML, status.as_html
-            if "text/plain" in accept and not self._as_reference:
+            if "text/plain" in accept:
                 return TEXT, status.as_text
             return JSON, status.recorded_json
-        if self._as_reference:
-            return None
         if path.startswith("/status/") and (one := self._identity(path.removeprefix("/status/"))) is not None:
-            return JSON, lambda board: status.compact(status.recorded(board.identities[one], board.settings))
+            return JSON, lambda snapshot: status.compact(status.recorded(snapshot.identities[one], snapshot.settings))
         if path == "/metrics":
             return metrics.CONTENT_TYPE, metrics.text
         if path == "/status.json":
