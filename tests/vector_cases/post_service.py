@@ -1,10 +1,11 @@
 """post/post_service.json: recorded streams between the network's PoST service and a node, and its operator's interface.
 
-Every session is played against a service of ours on a real gRPC stream, message by message, with repeated answers
-"in progress" folded. Ours differs where the recorded program has no way on (`DEAD_END`), gives out or stands by the proof of another challenge (`OTHER_CHALLENGE`), or counts files by their
-place instead of the number in their name (`GAP`); the rule is taken from the stream and the directory, and the name of
-the case says which one applied. How a process ends is its own (143 for the recorded end by the signal itself), and so
-is its user agent. `service_cases` are the service's command lines in post/cli.json.
+Every session is played against a service of ours on a real gRPC stream, message by message, with repeated answers "in
+progress" folded. Ours differs where the recorded program has no way on (`DEAD_END`), gives out or stands by the proof
+of another challenge (`OTHER_CHALLENGE`), or counts files by their place instead of the number in their name (`GAP`);
+the rule is taken from the stream and the directory, and the name of the case says which one applied. How a process
+ends is its own (143 for the recorded end by the signal itself), and so is its user agent. `service_cases` are the
+service's command lines in post/cli.json.
 """
 
 from __future__ import annotations
