@@ -13,7 +13,7 @@ STAMP := $(VENV)/.installed
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test timing kills check bench vectors fuzz interop pb clean
+.PHONY: help install demo test timing kills check bench vectors fuzz interop pb map clean
 
 help:
 	@echo 'make install   .venv with everything (PYTHON=... chooses the interpreter, 3.11 or newer)'
@@ -27,6 +27,7 @@ help:
 	@echo 'make fuzz      a million damaged messages for every decoder (FUZZ="--seed N --only WORD" for less)'
 	@echo 'make interop   compares keys, addresses and transactions with the JavaScript clients (needs Node)'
 	@echo 'make pb        generates the protobuf code from protocol/pb/proto'
+	@echo 'make map       draws the imports between rooms into docs/architecture.md, names circles between files'
 	@echo 'make clean     removes .venv, caches and build output'
 
 install: $(STAMP)
@@ -65,6 +66,9 @@ fuzz: $(STAMP)
 
 interop: $(STAMP)
 	@$(RUN) -m tests.interop --clients .interop
+
+map: $(STAMP)
+	@$(RUN) tools/make_map.py
 
 pb: $(STAMP)
 	@$(RUN) tools/make_pb.py

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NewType, TypeVar
 
 from protocol.codec.declare import c32, encoded_as, fixed
+from protocol.crypto.hashing import HASH20_SIZE, HASH32_SIZE
 from protocol.numbers.layers import EpochId, LayerId
 
 __all__ = [
@@ -50,10 +51,8 @@ VrfSignature = NewType("VrfSignature", bytes)
 RoundId = NewType("RoundId", int)
 """A round of the beacon, 0 to 2^32 - 1."""
 
-ID_SIZE = 32
+ID_SIZE = HASH32_SIZE
 """Bytes of ids of activations, nodes, transactions and PoET proofs, and of hashes."""
-HASH20_SIZE = 20
-"""Bytes of ids of ballots, blocks and proposals in messages."""
 COMPACT_ID_SIZE = 4
 BEACON_SIZE = 4
 ADDRESS_SIZE = 24

@@ -20,6 +20,7 @@ from api.wallet import accounts, amounts, files, phrase
 from api.wallet.accounts import AccountDescription
 from api.wallet.secret import Secret
 from api.wallet.wallet import KEY_LEDGER, KeyPair, Wallet, create
+from protocol.numbers.issuance import VEST_END, VEST_START
 from protocol.types import address
 from protocol.types.ids import LayerId, NodeId
 from protocol.types.templates import MultisigSpawnArguments, VaultSpawnArguments
@@ -294,13 +295,12 @@ def _add_address_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--initial-unlock", metavar="AMOUNT", help="what is free at once (default a quarter of --total)"
     )
-    parser.add_argument("--vesting-start", type=int, metavar="LAYER", help="default 105120, a year after the genesis")
-    parser.add_argument("--vesting-end", type=int, metavar="LAYER", help="default 420480, four years after it")
+    parser.add_argument(
+        "--vesting-start", type=int, metavar="LAYER", help=f"default {VEST_START}, a year after the genesis"
+    )
+    parser.add_argument("--vesting-end", type=int, metavar="LAYER", help=f"default {VEST_END}, four years after it")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write a description of the account, for smesher tx")
     add_network_argument(parser)
-
-
-VESTING_START, VESTING_END = 105_120, 420_480
 
 
 def _address(arguments: argparse.Namespace, output: Output) -> int:
@@ -328,8 +328,8 @@ def _described(arguments: argparse.Namespace) -> AccountDescription:
             raise UsageError("A vault needs --owner and --total.")
         total = amounts.parse(arguments.total)
         unlock = total // 4 if arguments.initial_unlock is None else amounts.parse(arguments.initial_unlock)
-        start = VESTING_START if arguments.vesting_start is None else arguments.vesting_start
-        end = VESTING_END if arguments.vesting_end is None else arguments.vesting_end
+        start = VEST_START if arguments.vesting_start is None else arguments.vesting_start
+        end = VEST_END if arguments.vesting_end is None else arguments.vesting_end
         for name, layer in (("--vesting-start", start), ("--vesting-end", end)):
             if not 0 <= layer < 1 << 32:
                 raise UsageError(f"{name} is {layer}, expected a layer from 0 to {(1 << 32) - 1}.")

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from protocol.types.poet import NODE_SIZE
 from prover.errors import DataError, UsageError
 from prover.poet.server.records import sync_directory, write_atomically
 
 NODES_FILE = "kept_layer.bin"
 LOG_FILE = "checkpoints.bin"
-NODE_SIZE = 32
 
 KEEP_ALL_BYTES = 256 << 20
 """Every leaf is kept as long as the whole tree takes no more than this."""
