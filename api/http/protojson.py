@@ -25,7 +25,7 @@ from google.protobuf.message import Message
 
 from api.http import bounded_json
 from api.http.bounded_json import JsonLimits
-from protocol.codec.xdr import ZERO_SECONDS, Time
+from protocol.numbers.time import ZERO_SECONDS, Time
 
 WHITE_SPACE = b" \t\r\n"
 SECOND_NS = 1_000_000_000

@@ -16,7 +16,7 @@ import numpy as np
 
 from kernels.posw import sha256
 from kernels.vectors import target
-from protocol.poet.records import SECURITY_PARAM, MerkleProof
+from protocol.types.poet import SECURITY_PARAM, MerkleProof
 from prover.errors import Interrupted
 from prover.poet.round.extract import extract
 from prover.poet.round.verify import verify

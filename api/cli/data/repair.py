@@ -106,7 +106,7 @@ def _work(
     data: DataSet, arguments: argparse.Namespace, before: Sequence[BadLabel]
 ) -> tuple[range, list[tuple[int, Sequence[int]]]]:
     """The files in question, and what to recompute: every label of a range, else the findings, else everything."""
-    files = pos.file_range(data.layout, arguments.from_file, arguments.to_file)
+    files = data.layout.files(arguments.from_file, arguments.to_file)
     if before and not _is_ranged(arguments):
         known = pos.by_file(data.layout, sorted({bad.index for bad in before}))
         return files, list(_held(data, known))

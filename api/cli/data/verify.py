@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Exit code 0: nothing wrong; 1: wrong labels or a wrong nonce, files missing or short, or labels of other data."""
     data = dataset.open_data(arguments.data_dir)
-    files = pos.file_range(data.layout, arguments.from_file, arguments.to_file)
+    files = data.layout.files(arguments.from_file, arguments.to_file)
     findings = pos.sizes(data.storage, data.layout, files)
     seed = pos.seeds(arguments.seed)
     before = _known(data, output)

@@ -63,13 +63,10 @@ class App:
         wall: Now = time.time_ns,
         monotonic: Now = since_boot,
         worker: WorkerLink | None = None,
-        as_reference: bool = False,
     ) -> None:
         """worker: another one than the configuration asks for."""
         self.config = config
-        self.service = PoetService(
-            config, worker or worker_link(config), wall=wall, monotonic=monotonic, as_reference=as_reference
-        )
+        self.service = PoetService(config, worker or worker_link(config), wall=wall, monotonic=monotonic)
         self.rest_port = 0
         self.metrics_port = 0
         self.grpc_ports: dict[str, int] = {}

@@ -37,7 +37,8 @@ from protocol.post.proof import (
     selection,
     unpack_indices,
 )
-from protocol.post.rules import ID_SIZE, check_scrypt_n, commitment
+from protocol.post.rules import check_scrypt_n, commitment
+from protocol.types.ids import ID_SIZE
 from prover.post.layout import Layout, file_name
 
 PowHash = Callable[[bytes], bytes]
