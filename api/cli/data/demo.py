@@ -12,8 +12,7 @@ from pathlib import Path
 
 from api.cli.main import main
 from api.cli.output import Output
-from prover.post import check as pos
-from prover.post import identity, metadata, record
+from prover.post import findings, identity, metadata, record
 from prover.post.directory import LOCK_NAME
 from prover.post.layout import file_number
 
@@ -28,7 +27,7 @@ FILE_BYTES = 131072
 
 def clear(directory: Path) -> None:
     """Deletes what an earlier demo left, but for the key. Raises SystemExit when the directory holds anything else."""
-    ours = {identity.FILE_NAME, metadata.FILE_NAME, record.FILE_NAME, pos.FINDINGS_NAME, LOCK_NAME}
+    ours = {identity.FILE_NAME, metadata.FILE_NAME, record.FILE_NAME, findings.FILE_NAME, LOCK_NAME}
     if not directory.exists():
         return
     foreign = [file.name for file in directory.iterdir() if file.name not in ours and file_number(file.name) is None]

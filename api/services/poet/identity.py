@@ -12,8 +12,9 @@ from nacl.bindings import crypto_sign_seed_keypair
 
 from api.services.poet.config import Config, ConfigError
 from protocol.codec.xdr import XdrError
+from prover import durable
 from prover.errors import DataError
-from prover.poet.server.records import STATE_FILE, decode_server_state, encode_server_state, write_atomically
+from prover.poet.server.records import STATE_FILE, decode_server_state, encode_server_state
 from prover.poet.server.registration import Pow
 from prover.poet.server.store import POW_CHALLENGE, ProofStore
 from prover.poet.server.trusted_keys import load_trusted_keys
@@ -27,14 +28,14 @@ def load_key(config: Config) -> bytes:
     failed = "failed to create server: loading state: "
     given = config.private_key
     try:
-        key = decode_server_state(path.read_bytes(), str(path))
+        key = decode_server_state(durable.read_whole(path), str(path))
     except FileNotFoundError:
         key = given or crypto_sign_seed_keypair(os.urandom(32))[1]
     except XdrError as error:
         raise ConfigError(f"{failed}{error} Restore the file, or move it away for a new key.") from None
     if given is not None and given != key:
         raise ConfigError(f"{failed}private key mismatch. env != {STATE_FILE}")
-    write_atomically(path, encode_server_state(key))
+    durable.replace(path, encode_server_state(key))
     return key
 
 

@@ -38,6 +38,8 @@ def text(board: Board) -> bytes:
     by("proofs_total", "outcome", "Proofs that ended.", lambda one: one.desk.proofs)
     each("failed", "gauge", "1 while the last thing that happened was an error.", lambda one: int(bool(one.desk.fault)))
     each("incomplete_files", "gauge", "Data files that are missing or short.", lambda one: len(one.incomplete))
+    each("wrong_labels", "gauge", "Labels known to be wrong on disk.", lambda one: len(one.wrong_labels))
+    each("nonce_invalid", "gauge", "1 where the VRF nonce is none.", lambda one: int(bool(one.nonce_fault)))
     each("unreadable_files", "gauge", "Files with a read error in the last proof.", lambda one: one.read_errors)
     each("nonces_start", "gauge", "First nonce of the pass in work.", lambda one: _of(one, "first_nonce"))
     each("position_bytes", "gauge", "Bytes of the data done in the pass in work.", lambda one: _of(one, "position"))

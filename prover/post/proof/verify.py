@@ -8,9 +8,9 @@ Specified in protocol 01-post, section 6.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
@@ -120,6 +120,16 @@ class Verdict:
     def valid(self) -> bool:
         """Whether the proof holds."""
         return self.failure is None
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """What of a proof's data is of no use; nothing: the proof holds."""
+
+    labels: frozenset[int] = frozenset()
+    """Indices of labels that are wrong on disk."""
+    files: Mapping[int, str] = field(default_factory=dict)
+    """Files that are left out whole, and why."""
 
 
 def own_proof_fault(verdict: Verdict, layout: Layout, directory: Path) -> str:
