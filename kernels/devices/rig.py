@@ -137,12 +137,6 @@ def titles(pool: Pool) -> list[str]:
     ]
 
 
-def rates(pool: Pool, seconds: float) -> dict[str, float]:
-    """Labels a second of every device of a pool since `seconds` ago, pauses left out."""
-    working = max(seconds - pool.paused_seconds, 1e-9)
-    return {title: report.labels / working for title, report in zip(titles(pool), pool.reports)}
-
-
 class States:
     """What there is to say of a pool's devices beside their rates: temperature, errors, given up."""
 

@@ -367,7 +367,7 @@ def check_command(entry: dict[str, Any], context: Context) -> None:
     words = [place_of(word, context) for word in entry["args"]]
     said = io.StringIO()
     unreadable = "DIR/perm" in entry["args"]
-    reading = mock.patch.object(Path, "read_bytes", refused) if unreadable else contextlib.nullcontext()
+    reading = mock.patch("prover.durable.read_whole", refused) if unreadable else contextlib.nullcontext()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), reading:
         code = main(["post-service", *words])
     expected = 2 if entry["exit_code"] == PANIC else entry["exit_code"]
@@ -402,6 +402,6 @@ def place_of(word: str, context: Context) -> str:
     return str(path)
 
 
-def refused(file: Path) -> bytes:
+def refused(file: Path, limit: int) -> bytes:
     """What a user without the permission gets; whoever runs the tests may have it."""
     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file))

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from shlex import quote
 from typing import Protocol
 
 import numpy as np
@@ -140,8 +141,8 @@ def own_proof_fault(verdict: Verdict, layout: Layout, directory: Path) -> str:
         number, offset = layout.locate(verdict.label_index)
         place = f" That label is in {file_name(number)} at byte offset {offset}."
     return (
-        f"The proof that was found is not valid: {verdict.diagnosis}.{place} Run smesher verify {directory} and "
-        "smesher repair."
+        f"The proof that was found is not valid: {verdict.diagnosis}.{place} Run smesher verify "
+        f"{quote(str(directory))} and smesher repair."
     )
 
 

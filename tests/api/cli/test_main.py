@@ -66,6 +66,7 @@ def test_a_selector_for_several_devices_names_them_with_their_addresses(
     other = replace(CARD, id=2, name="[GPU] AMD/gfx1100", pci=None, driver="3590.0")
     monkeypatch.setattr(find, "devices", lambda: [*twins, other])
     words = ["init", "--data-dir", tmp_path / "post", "--num-units", 4, "--commitment-atx-id", "22" * 32]
+    words += ["--labels-per-unit", 64, "--scrypt-n", 2]
     result = smesher(*words, "--provider", "rtx")
     result.refused(
         2, "'rtx' matches 2 devices", "0: [GPU] CUDA/RTX (0000:01:00.0, 535.54)", "1: [GPU] CUDA/RTX (0000:02"
