@@ -188,14 +188,22 @@ def test_lost_metadata_of_complete_data_brings_the_nonce_back(tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", ["postdata_0.bin", "postdata_1.bin", "postdata_2.bin", "postdata_3.bin"])
 @pytest.mark.parametrize("position", [0, 32, 63])
-def test_parameters_for_lost_metadata_that_do_not_fit(tmp_path: Path, name: str, position: int) -> None:
+def test_labels_for_lost_metadata_that_are_wrong(tmp_path: Path, name: str, position: int) -> None:
     directory = JOB.make(tmp_path / "post")
     (directory / "postdata_metadata.json").unlink()
     cli.damage(directory, name, position)
     before = snapshot(directory)
     JOB.init(directory).refused(1, name, f"byte offset {position * 16}")
     assert snapshot(directory) == before
-    replace(JOB, max_file_size=2048).init(tmp_path / "post").refused(1)
+
+
+def test_parameters_for_lost_metadata_that_do_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scrypt_n, "CANDIDATES", (8192, 2, 4))  # trying 2^20 takes seconds
+    directory = JOB.make(tmp_path / "post")
+    (directory / "postdata_metadata.json").unlink()
+    before = snapshot(directory)
+    replace(JOB, max_file_size=2048).init(tmp_path / "post").refused(1, "postdata_2.bin (1024 bytes too many)")
+    replace(JOB, max_file_size=2048).init(tmp_path / "post", "--yes").refused(1, "postdata_1.bin", "expected")
     replace(JOB, node_id="12" * 32, scrypt_n=2).init(tmp_path / "post").refused(1, "belongs to other data")
     assert snapshot(directory) == before
 
@@ -222,7 +230,7 @@ def test_an_overlong_file_is_made_again_whole(tmp_path: Path) -> None:
     assert (info["complete"], info["status"]) == (False, "doubtful")
     assert "shifted" in smesher("info", directory).ok().text and "doubtful" in smesher("info", directory).text
     JOB.init(directory).refused(1, "postdata_1.bin (5 bytes too many)")
-    JOB.init(directory, "--yes").ok().refused(0, "too long", "33 of them were wrong")
+    JOB.init(directory, "--yes").ok().refused(0, "too long", "34 of them were wrong")
     assert cli.data_files(directory) == JOB.files() and cli.metadata_of(directory) == JOB.metadata()
     assert smesher("info", directory, "--json").ok().last["status"] == "completed"
 
