@@ -12,7 +12,7 @@ import pytest
 from prover.errors import DataError, EnvironmentFault
 from prover.post import metadata, record
 from prover.post.merge import small as merge_small
-from prover.post.merge.plan import Mode
+from prover.post.merge.types import Mode
 from prover.post.record import Record, Search
 from tests.support.merging import (
     IDENTITY,

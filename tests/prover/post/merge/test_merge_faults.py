@@ -21,8 +21,8 @@ from prover.errors import DataError, EnvironmentFault, Interrupted, MetadataErro
 from prover.post import metadata, record
 from prover.post.directory import LOCK_NAME, Storage
 from prover.post.merge import files as merge_files
-from prover.post.merge.plan import Mode
 from prover.post.merge.run import Merge
+from prover.post.merge.types import Mode
 from prover.post.metadata import PostMetadata
 from prover.post.record import Record
 from tests.support.merging import (
