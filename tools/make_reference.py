@@ -6,6 +6,7 @@ python tools/make_reference.py [--check]
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from pathlib import Path
 
@@ -30,6 +31,8 @@ def reference() -> str:
     for command in COMMANDS:
         sub = _subparser(build_parser(command), command.name)
         parts.append(f"## smesher {command.name}\n\n{sub.description}\n\n" + _options(sub))
+        if command.name == "poet":
+            parts.append(_poet())
         for word, inner in _words(sub).items():
             parts.append(f"### smesher {command.name} {word}\n\n{inner.description}\n\n" + _options(inner))
         if sub.epilog:
@@ -38,15 +41,48 @@ def reference() -> str:
 
 
 def _options(parser: argparse.ArgumentParser) -> str:
-    rows = ["| option | meaning |", "|---|---|"]
+    rows = []
     for action in parser._actions:
         if isinstance(action, (argparse._HelpAction, argparse._SubParsersAction)):
             continue
         value = "" if action.nargs == 0 else f" {action.metavar or action.dest.upper()}"
         name = ", ".join(action.option_strings) + value if action.option_strings else value.strip()
-        repeatable = " (repeatable)" if isinstance(action, argparse._AppendAction) else ""
-        rows.append(f"| `{name}` | {_cell(action.help or '')}{repeatable} |")
-    return "\n".join(rows) + "\n"
+        meaning = _meaning(parser, action)
+        repeatable = isinstance(action, argparse._AppendAction) and "repeatable" not in meaning
+        rows.append((name, f"{meaning} (repeatable)" if repeatable else meaning))
+    return _table(rows)
+
+
+def _meaning(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
+    """What help says of an option, as help shows it."""
+    if not action.help:
+        raise SystemExit(f"{parser.prog}: {action.option_strings or action.dest} has no help")
+    return parser._get_formatter()._expand_help(action)
+
+
+def _poet() -> str:
+    """The settings of the PoET server, whose command line is read by its own definitions, and its tools."""
+    from api.cli.main import Parser
+    from api.cli.poet.serve import TOOLS
+    from api.services.poet.options import GROUPS, SETTINGS
+
+    parts = []
+    for group in GROUPS:
+        rows = []
+        for one in SETTINGS:
+            if one.group == group:
+                rows.append((one.shown_flag if one.kind.switch else f"{one.shown_flag} VALUE", one.meaning()))
+        parts.append(f"**{group}**\n\n" + _table(rows))
+    for name, tool in TOOLS.items():
+        parser = Parser(prog=f"smesher poet {name}")
+        getattr(importlib.import_module(tool.module), tool.arguments)(parser)
+        parts.append(f"### smesher poet {name}\n\n{tool.summary[0].upper()}{tool.summary[1:]}.\n\n" + _options(parser))
+    return "\n".join(parts)
+
+
+def _table(rows: list[tuple[str, str]]) -> str:
+    lines = ["| option | meaning |", "|---|---|", *(f"| `{name}` | {_cell(meaning)} |" for name, meaning in rows)]
+    return "\n".join(lines) + "\n"
 
 
 def _words(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:

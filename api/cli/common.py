@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
+from api.edge.errors import EnvironmentFault, UsageError
+from api.edge.text import is_whole, shown, typed
+from api.edge.threads import limited_threads
 from protocol.params.post import NETWORKS, PostParams, network
-from prover.errors import EnvironmentFault, UsageError
 
 from .output import Output
 
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from kernels.devices.types import Device, Engine
 
 UNITS_WITHOUT_LIMIT = 2**32 - 1
+NOTHING: Mapping[str, int] = MappingProxyType({})
 
 CHECK_ONE_IN = 1 << 16
 """Labels of a GPU of which one is recomputed on the CPU."""
@@ -32,21 +37,53 @@ SENSOR_SECONDS = 2.0
 
 def hex_bytes(text: str, option: str, size: int = 32) -> bytes:
     """`size` bytes from hex digits. Raises UsageError that names the option."""
-    digits = text[2:] if text[:2] in ("0x", "0X") else text
-    try:
-        value = bytes.fromhex(digits)
-    except ValueError:
-        raise UsageError(f"{option} is {text!r}, expected {2 * size} hex digits.") from None
-    if len(value) != size or len(digits) != 2 * size:
+    from api.config.kinds import hint_of_base64
+
+    word = typed(text)
+    digits = word[2:] if word[:2] in ("0x", "0X") else word
+    if not re.fullmatch("[0-9a-fA-F]*", digits):
+        hint = hint_of_base64(word, size)
+        raise UsageError(
+            f"{option} is {shown(text, 100)}, expected {2 * size} hex digits{f' ({hint})' if hint else ''}."
+        )
+    if len(digits) != 2 * size:
         raise UsageError(f"{option} has {len(digits)} hex digits, expected {2 * size} ({size} bytes).")
-    return value
+    return bytes.fromhex(digits)
+
+
+def path(text: str) -> Path:
+    """argparse type: a path that is not empty; an empty one would be the current directory."""
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError("it is empty, expected the name of a file or directory")
+    return Path(text)
 
 
 def whole_number(text: str) -> int:
     """argparse type: a whole number of 0 or more, decimal."""
-    if not (text.isascii() and text.isdecimal()) or len(text) > 20:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number")
+    if not is_whole(text) or len(text) > 20:
+        raise argparse.ArgumentTypeError(f"found {shown(text)}, expected a whole number")
     return int(text)
+
+
+def seconds(text: str) -> float:
+    """argparse type: a time in seconds, more than none and less than a day."""
+    try:
+        value = float(text) if len(text) <= 20 else -1.0
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 86_400:
+        raise argparse.ArgumentTypeError(f"found {shown(text)}, expected seconds, more than 0 and less than a day")
+    return value
+
+
+def threads(text: str) -> int:
+    """argparse type: a number of threads that this machine can use."""
+    number = whole_number(text)
+    try:
+        limited_threads(number)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("--threads is ").removesuffix(".")) from None
+    return number
 
 
 def signed_number(text: str) -> int:
@@ -58,25 +95,26 @@ def signed_number(text: str) -> int:
 def percent(text: str) -> float:
     """argparse type: a share in percent."""
     try:
-        value = float(text.rstrip("%"))
+        value = float(text.rstrip("%")[:40])
     except ValueError:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number of percent") from None
+        raise argparse.ArgumentTypeError(f"found {shown(text)}, expected a number of percent") from None
     if not 0 <= value <= 100:
         raise argparse.ArgumentTypeError(f"found {text}, expected 0 to 100 percent")
     return value
 
 
 def memory_size(text: str) -> int:
-    """argparse type: a number of bytes, with K, M, G or T for the binary units."""
+    """argparse type: a number of bytes, with K, M, G or T for the binary units, and iB or B behind them or not."""
     digits = text.strip().upper().removesuffix("IB").removesuffix("B")
     shift = {"K": 10, "M": 20, "G": 30, "T": 40}.get(digits[-1:], 0)
     try:
-        value = float(digits[:-1] if shift else digits) * (1 << shift)
-    except ValueError:
-        value = -1.0
+        plain = digits[:-1] if shift else digits
+        value = int(plain) << shift if is_whole(plain) else int(float(plain[:20]) * (1 << shift))
+    except (ValueError, OverflowError):
+        value = -1
     if not 0 < value < 1 << 60:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a size in bytes such as 6G or 512M")
-    return int(value)
+        raise argparse.ArgumentTypeError(f"found {shown(text)}, expected a size in bytes such as 6G or 512M")
+    return value
 
 
 def add_scrypt_arguments(parser: argparse.ArgumentParser) -> None:
@@ -108,7 +146,7 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
         help="use this device; repeatable. SEL is an id of `smesher providers`, a part of a name, platform, "
         "vendor or driver, a PCI address, or cpu, opencl, cuda, pocl",
     )
-    group.add_argument("--threads", type=whole_number, metavar="T", help="CPU threads (default: all processors)")
+    group.add_argument("--threads", type=threads, metavar="T", help="CPU threads (default: all processors)")
     group.add_argument(
         "--gpu-memory", type=memory_size, metavar="SIZE", help="most that each GPU may use, such as 6G (default: 85 %%)"
     )
@@ -141,7 +179,7 @@ def chosen_devices(arguments: argparse.Namespace) -> list[Device]:
             raise EnvironmentFault(
                 f"No GPU can be used. Looked for {looked_for}. Found {found}. Use --cpu to compute on the "
                 "processor, or install a GPU's driver; without a GPU the extra `pocl` "
-                "(pip install 'smesher[pocl]') brings an OpenCL device on the CPU."
+                "(in smesher's folder: pip install '.[pocl]') brings an OpenCL device on the CPU."
             )
         chosen += [one for one in gpus if one not in chosen]
     if arguments.cpu:
@@ -150,12 +188,10 @@ def chosen_devices(arguments: argparse.Namespace) -> list[Device]:
 
 
 def thread_count(arguments: argparse.Namespace) -> int:
-    """CPU threads to use. Raises UsageError for 0."""
-    from kernels.labels.cpu import usable_cores
-
+    """CPU threads to use. Raises UsageError for 0, and for more than any machine like this can mean."""
     if arguments.threads == 0:
         raise UsageError("--threads is 0, expected at least 1.")
-    return int(arguments.threads or usable_cores())
+    return limited_threads(arguments.threads)
 
 
 def compile_kernels(output: Output) -> None:
@@ -277,10 +313,18 @@ def _titles(pool: Pool) -> list[str]:
     ]
 
 
-def device_rates(pool: Pool, seconds: float) -> dict[str, float]:
-    """Labels a second of every device of a pool since `seconds` ago, pauses left out."""
-    working = max(seconds - pool.paused_seconds, 1e-9)
-    return {title: report.labels / working for title, report in zip(_titles(pool), pool.reports)}
+class DeviceRates:
+    """Labels a second of every device of a pool from now on, in the time that the job's own progress counts."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._before = [report.labels for report in pool.reports]
+
+    def over(self, worked_s: float) -> dict[str, float]:
+        """By device; worked_s: time since this object was made, pauses left out."""
+        reports = self._pool.reports
+        done = [report.labels - before for report, before in zip(reports, self._before)]
+        return {title: labels / max(worked_s, 1e-9) for title, labels in zip(_titles(self._pool), done)}
 
 
 class DeviceStates:
@@ -338,15 +382,22 @@ def params_of(arguments: argparse.Namespace) -> PostParams:
     base = network(arguments.network or "mainnet")
     if arguments.network is None and (arguments.labels_per_unit is not None or arguments.scrypt_n is not None):
         base = replace(base, min_num_units=1, max_num_units=UNITS_WITHOUT_LIMIT)
+    return overridden(base, arguments)
 
-    def given(name: str, default: int) -> int:
-        value = getattr(arguments, name)
-        return default if value is None else int(value)
 
-    return replace(
-        base,
-        labels_per_unit=given("labels_per_unit", base.labels_per_unit),
-        scrypt_n=given("scrypt_n", base.scrypt_n),
-        min_num_units=given("min_num_units", base.min_num_units),
-        max_num_units=given("max_num_units", base.max_num_units),
-    )
+def overridden(base: PostParams, arguments: argparse.Namespace, least: Mapping[str, int] = NOTHING) -> PostParams:
+    """Parameters with those that a command's options give instead.
+
+    least: by name, the smallest number that makes sense. Raises UsageError below it.
+    """
+    from dataclasses import replace
+
+    given: dict[str, Any] = {}
+    for name in ("k1", "k2", "scrypt_n", "labels_per_unit", "min_num_units", "max_num_units"):
+        value = getattr(arguments, name, None)
+        if value is None:
+            continue
+        if value < least.get(name, 0):
+            raise UsageError(f"--{name.replace('_', '-')} is {value}, expected at least {least[name]}.")
+        given[name] = value
+    return replace(base, **given)

@@ -14,12 +14,15 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
-from typing import Never
+from typing import Never, TextIO
 
+from api.edge import errors
+from api.edge.errors import EXIT_DONE, EXIT_ENVIRONMENT, EXIT_INTERRUPTED, EXIT_USAGE
 from api.edge.signals import ignore_rest
+from api.edge.version import program_version
 
 from .output import Output
 
@@ -47,6 +50,7 @@ COMMANDS = (
     ),
     Command("k2pow-service", "api.cli.services.k2pow_service", "search proofs of work for provers on other machines"),
     Command("certifier", "api.cli.services.certifier", "certify nodes that hold a valid proof, for PoET servers"),
+    Command("identity", "api.cli.data.identity", "make a smesher's key, or tell the node id of one: new, show"),
     Command("profile", "api.cli.data.profile", "measure how fast this machine proves, and for how many space units"),
     Command("pause", "api.cli.data.pause", "let a running init rest"),
     Command("resume", "api.cli.data.resume", "let a paused init go on"),
@@ -54,10 +58,9 @@ COMMANDS = (
     Command("poet", "api.cli.poet.serve", "run a PoET server, or look at one: status, verify, bench"),
     Command("wallet", "api.cli.wallet.keys", "make and read wallets, compute addresses"),
     Command("tx", "api.cli.wallet.tx", "make, sign and explain transactions without a node"),
+    Command("db", "api.cli.node.db", "check that the stores of a node are whole, copy what must not be lost"),
     Command("bench", "api.cli.data.bench", "measure the label engine against hashlib.scrypt on this machine"),
 )
-
-EXIT_DONE, EXIT_NO, EXIT_USAGE, EXIT_ENVIRONMENT, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
 
 class Parser(argparse.ArgumentParser):
@@ -83,7 +86,7 @@ def build_parser(command: Command | None) -> argparse.ArgumentParser:
         epilog="'smesher COMMAND --help' explains a command. All commands take --json for machines.",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    parser.add_argument("-V", "--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for one in COMMANDS:
         sub = commands.add_parser(
@@ -108,25 +111,56 @@ def main(argv: Sequence[str] | None = None) -> int:
     output = Parser.output = Output(json="--json" in words)
     try:
         with _terminate_like_interrupt(), ignore_rest():
-            return _run(words, output)
+            code = _run(words, output)
     except SystemExit as error:
-        return error.code if isinstance(error.code, int) else EXIT_USAGE
+        code = error.code if isinstance(error.code, int) else EXIT_USAGE
     except BrokenPipeError:
-        # the reader of our output has gone; there is nobody left to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _mute(sys.stdout)  # the reader of our output has gone; there is nobody left to tell
         return EXIT_DONE
     except KeyboardInterrupt:
-        output.error(EXIT_INTERRUPTED, "interrupted")
-        return EXIT_INTERRUPTED
+        code = EXIT_INTERRUPTED
+        _tell(output, code, "interrupted")
     except Exception as error:  # sorted by kind below; what is unknown is raised again
-        code = _exit_code(error)
-        if code is None:
+        known = errors.exit_code(error)
+        if known is None:
             raise
+        code = known
+        nameless = isinstance(error, OSError) and error.filename is None  # perhaps it was the output itself
+        if not (nameless and _flushed(EXIT_DONE) != EXIT_DONE):
+            _tell(output, code, errors.sentence(error))
+    return _flushed(code)
+
+
+def _tell(output: Output, code: int, message: str) -> None:
+    """Why it ends. Without memory, or without room for the output, at least on standard error."""
+    try:
+        output.error(code, message)
+    except (MemoryError, OSError):
+        with suppress(OSError):
+            sys.stderr.write(f"smesher: {message}\n")
+
+
+def _flushed(code: int) -> int:
+    """The exit code once all output is where it belongs: what a full disk does not take is told, and changes it."""
+    for stream in (sys.stdout, sys.stderr):
         try:
-            output.error(code, _message(error))
-        except (MemoryError, OSError):  # without memory not even the module that formats it can be loaded
-            sys.stderr.write(f"smesher: {_message(error)}\n")
-        return code
+            stream.flush()
+        except BrokenPipeError:
+            _mute(stream)
+        except (OSError, ValueError) as error:
+            _mute(stream)
+            with suppress(OSError, ValueError):
+                sys.stderr.write(f"smesher: the output could not be written: {getattr(error, 'strerror', error)}.\n")
+            code = EXIT_ENVIRONMENT
+    return code
+
+
+def _mute(stream: TextIO) -> None:
+    """Lets what a stream still holds go nowhere, so that the end of the program does not complain of it."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 @contextmanager
@@ -158,61 +192,3 @@ def _run(words: list[str], output: Output) -> int:
         parser.print_help()
         return EXIT_DONE if name is None and not words else EXIT_USAGE
     return int(importlib.import_module(command.module).run(arguments, output))
-
-
-def program_version() -> str:
-    """The version of the installed package; "unknown" where it runs from a folder without being installed."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("smesher")
-    except PackageNotFoundError:
-        return "unknown"
-
-
-STARVED = ("can't start new thread", "failed to map segment", "annot allocate memory")
-"""What Python, or a library that it loads, says when the system gives no more memory or threads."""
-
-
-def _starved(error: Exception) -> bool:
-    words = isinstance(error, (RuntimeError, ImportError)) and any(words in str(error) for words in STARVED)
-    return words or isinstance(error, MemoryError)
-
-
-def _exit_code(error: Exception) -> int | None:
-    if _starved(error):  # first of all: what follows may load modules
-        return EXIT_ENVIRONMENT
-
-    from kernels.devices.types import SelectionError
-    from kernels.errors import KernelError
-    from protocol.errors import ProtocolError
-    from prover.errors import ProofError
-
-    if isinstance(error, ProofError):
-        return error.exit_code
-    if isinstance(error, (ProtocolError, SelectionError)):
-        return EXIT_USAGE
-    if isinstance(error, (KernelError, OSError)):
-        return EXIT_ENVIRONMENT
-    return None
-
-
-def _message(error: Exception) -> str:
-    if _starved(error):
-        return (
-            f"The system gives no more memory or threads ({type(error).__name__}: {error}). Stop other programs, or "
-            "raise the limits of this one (ulimit -v, ulimit -u, the limits of its container)."
-        )
-
-    from kernels.devices.types import SelectionError
-
-    if isinstance(error, SelectionError):
-        listed = "; ".join(
-            f"{'-' if one.id is None else one.id}: {one.name} ({', '.join(filter(None, (one.pci, one.driver)))})"
-            for one in error.devices
-        )
-        return f"{error}. Choose among: {listed}"
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror or error}"
-    return str(error)

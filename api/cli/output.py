@@ -9,21 +9,20 @@ from __future__ import annotations
 import json
 import re
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from api.edge.errors import EXIT_INTERRUPTED
+from api.edge.text import quoted
+
+from .progress import Progress
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-EXIT_INTERRUPTED = 130
-
 _LEAD = re.compile(r"(\s*)(?:\[([a-z ]+)\](.*?)\[/\])?(.*)", re.DOTALL)
-
-JSON_INTERVAL_S = 1.0
-"""At most one progress event in this time."""
 
 
 class Output:
@@ -64,9 +63,31 @@ class Output:
             self.console.print(Text.assemble(indent, (lead, style), rest))
 
     def show(self, renderable: object) -> None:
-        """A table or panel for people; nothing with `--json`."""
+        """A table or panel for people; nothing with `--json`. What does not fit is folded, never cut."""
         if not self.json:
+            for column in getattr(renderable, "columns", ()):
+                column.overflow = "fold"
             self.console.print(renderable)
+
+    def facts(self, rows: Sequence[tuple[str, object]], *, aside: bool = False) -> None:
+        """Names with values for people, a line each; nothing with `--json`.
+
+        Values are printed whole, however narrow the terminal: it wraps them, and they can be copied. aside: to
+        standard error, where the output is for somebody else.
+        """
+        if not self.json:
+            from rich.text import Text
+
+            console = self.errors if aside else self.console
+            width = max((len(name) for name, _ in rows), default=0)
+            for name, value in rows:
+                for number, line in enumerate(str(value).split("\n")):
+                    shown = name if number == 0 else ""
+                    console.print(Text.assemble((f"{shown:<{width}}", "dim"), "  ", line))
+
+    def next(self, *words: object, then: str = "") -> None:
+        """The command that a person will want next, quoted for a shell; `then` says what it does."""
+        self.say(f"      next: {command(*words)}{f'   ({then})' if then else ''}")
 
     def note(self, text: str) -> None:
         """Something worth knowing on the way: standard error, or a `note` event."""
@@ -110,112 +131,6 @@ class Output:
             bar.close()
 
 
-class Progress:
-    """The progress of one job over labels. `update` may be called as often as one likes."""
-
-    def __init__(
-        self,
-        output: Output,
-        what: str,
-        total: int | None,
-        done: int,
-        clock: Callable[[], float] = time.monotonic,
-        *,
-        unit: str = "labels",
-    ) -> None:
-        """`unit`: what is counted; the fields of events are named after it."""
-        self._output = output
-        self._unit = unit
-        self._what = what
-        self._total = total
-        self._first = done
-        self._done = done
-        self._clock = clock
-        self._began = clock()
-        self._last_event = self._began
-        self._live: Any = None
-        self._tasks: dict[str, Any] = {}
-        if not output.json and output.errors.is_terminal:
-            self._start_live()
-
-    def _start_live(self) -> None:
-        from rich import progress as rich_progress
-
-        self._live = rich_progress.Progress(
-            rich_progress.TextColumn("{task.description}"),
-            rich_progress.BarColumn(bar_width=None),
-            rich_progress.TaskProgressColumn(),
-            rich_progress.TextColumn("{task.fields[rate]}"),
-            rich_progress.TimeRemainingColumn(compact=True),
-            console=self._output.errors,
-            speed_estimate_period=60,
-        )
-        self._live.start()
-        self._tasks[""] = self._live.add_task(self._what, total=self._total, completed=self._done, rate="")
-
-    def update(
-        self,
-        done: int,
-        devices: Mapping[str, float] | None = None,
-        states: Mapping[str, Mapping[str, object]] | None = None,
-    ) -> None:
-        """`done` labels of the total are there; `devices` maps names to labels a second, `states` to other facts."""
-        self._done = done
-        now = self._clock()
-        rate = (done - self._first) / max(now - self._began, 1e-9)
-        if self._live is not None:
-            shown = _rate(rate) if self._unit == "labels" else ""
-            self._live.update(self._tasks[""], completed=done, rate=shown)
-            for name, device_rate in (devices or {}).items():
-                if name not in self._tasks:
-                    self._tasks[name] = self._live.add_task(f"  {name}", total=None, rate="")
-                self._live.update(self._tasks[name], rate=_rate(device_rate) + _state((states or {}).get(name, {})))
-        if now - self._last_event >= JSON_INTERVAL_S:
-            self._last_event = now
-            left = (self._total - done) / rate if rate > 0 and self._total is not None else None
-            if self._output.json:
-                self._output.event(
-                    "progress",
-                    what=self._what,
-                    total=self._total,
-                    seconds_left=None if left is None else round(left, 1),
-                    devices={name: round(value, 1) for name, value in (devices or {}).items()},
-                    **{self._unit: done, f"{self._unit}_per_second": round(rate, 1)},
-                    **({"device_states": states} if states else {}),
-                )
-
-    def say(self, what: str) -> None:
-        """Another text before the bar, such as that the job is paused."""
-        if self._live is not None:
-            self._live.update(self._tasks[""], description=what)
-
-    def close(self) -> None:
-        """Takes the bar off the screen (its last state stays as a line)."""
-        if self._live is not None:
-            self._live.stop()
-
-
-def byte_size(count: int) -> str:
-    """A number of bytes for people, in the binary unit that fits."""
-    size, unit = float(count), "bytes"
-    for larger in ("KiB", "MiB", "GiB", "TiB", "PiB"):
-        if size < 1024:
-            break
-        size, unit = size / 1024, larger
-    return f"{count} bytes" if unit == "bytes" else f"{size:,.2f} {unit}"
-
-
-def _rate(labels_per_second: float) -> str:
-    return f"{labels_per_second:,.0f} labels/s, {labels_per_second * 16 / 2**20:.2f} MiB/s"
-
-
-def _state(facts: Mapping[str, object]) -> str:
-    """Facts about a device, for the end of its line."""
-    parts = []
-    if "temperature_c" in facts:
-        parts.append(f"{facts['temperature_c']:.0f} °C")
-    if "errors" in facts:
-        parts.append(f"{facts['errors']} error{'' if facts['errors'] == 1 else 's'}")
-    if "engines_retired" in facts:
-        parts.append("given up")
-    return "".join(f", {part}" for part in parts)
+def command(*words: object) -> str:
+    """A command line of ours as a shell takes it."""
+    return " ".join(("smesher", *(quoted(word) for word in words)))

@@ -9,14 +9,18 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
+import stat
 import sys
 from pathlib import Path
 
+from api.cli import common
+from api.edge.errors import UsageError
+from api.edge.text import quoted, read_text, typed, without_marks
 from api.wallet.secret import Secret
-from prover.errors import EnvironmentFault, UsageError
 
 from .output import Output
 
+PASSWORD_OPTION = "--password-file"
 PASSWORD_VARIABLE = "SMESHER_WALLET_PASSWORD"
 
 
@@ -28,8 +32,8 @@ def has_terminal() -> bool:
 def add_password_argument(parser: argparse.ArgumentParser) -> None:
     """The option for a password; there is none for the password itself, since others can read arguments."""
     parser.add_argument(
-        "--password-file",
-        type=Path,
+        PASSWORD_OPTION,
+        type=common.path,
         metavar="FILE",
         help=f"read the password from the first line of FILE; or set {PASSWORD_VARIABLE}; else it is asked for",
     )
@@ -38,7 +42,11 @@ def add_password_argument(parser: argparse.ArgumentParser) -> None:
 def password(arguments: argparse.Namespace, output: Output, *, new: bool = False) -> Secret:
     """The password of a wallet; a new one is asked for twice. Raises UsageError, EnvironmentFault."""
     if arguments.password_file is not None:
-        found = first_line(arguments.password_file)
+        found = first_line(arguments.password_file, PASSWORD_OPTION)
+        if _seen_by_others(arguments.password_file):
+            output.note(
+                f"Warning: other users can read {arguments.password_file}: chmod 600 {quoted(arguments.password_file)}"
+            )
     elif PASSWORD_VARIABLE in os.environ:
         found = Secret(os.environ[PASSWORD_VARIABLE])
     elif not has_terminal():
@@ -48,11 +56,20 @@ def password(arguments: argparse.Namespace, output: Output, *, new: bool = False
         )
     else:
         found = hidden("New password: " if new else "Password: ")
-        if new and hidden("The same again: ") != found:
+        if new and _as_typed(hidden("The same again: ")) != _as_typed(found):
             raise UsageError("The two passwords differ; nothing was written.")
-    if new and not found:
-        output.note("Warning: the password is empty: whoever has the file has the coins")
+    if new:
+        found = _as_typed(found)
+        if not found:
+            output.note("Warning: the password is empty: whoever has the file has the coins")
+        elif found.text() != found.text().strip():
+            output.note("Warning: the password begins or ends with a blank, which belongs to it")
     return found
+
+
+def _as_typed(secret: Secret) -> Secret:
+    """A new password in the form that a keyboard gives: without marks that nobody sees, composed."""
+    return Secret(without_marks(secret.text()))
 
 
 def hidden(prompt: str) -> Secret:
@@ -60,20 +77,26 @@ def hidden(prompt: str) -> Secret:
     return Secret(getpass.getpass(prompt, stream=sys.stderr))
 
 
-def first_line(path: Path) -> Secret:
-    """The first line of a file, or of standard input for `-`, without its end. Raises UsageError, EnvironmentFault."""
+def first_line(path: Path, what: str) -> Secret:
+    """The first line of a small file, or of standard input for `-`, without its end or a mark before it.
+
+    Raises UsageError, EnvironmentFault.
+    """
+    return Secret(read_text(path, what).split("\n", 1)[0])
+
+
+def whole_text(path: Path, what: str) -> Secret:
+    """The whole of a small file: a phrase may be written on several lines. Raises UsageError, EnvironmentFault."""
+    return Secret(read_text(path, what))
+
+
+def _seen_by_others(path: Path) -> bool:
+    """Whether a file of secrets can be read by other users."""
     try:
-        data = sys.stdin.buffer.readline() if str(path) == "-" else path.read_bytes()
-    except FileNotFoundError:
-        raise UsageError(f"There is no file {path}.") from None
-    except OSError as error:
-        raise EnvironmentFault(f"{path} cannot be read: {error.strerror}.") from None
-    line = data.split(b"\n", 1)[0].removesuffix(b"\r")
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} is no UTF-8 text.") from None
-    return Secret(line)
+        state = path.stat()
+    except OSError:
+        return False
+    return stat.S_ISREG(state.st_mode) and bool(state.st_mode & (stat.S_IRGRP | stat.S_IROTH))
 
 
 def confirmed(question: str, *, yes: bool) -> bool:
@@ -83,4 +106,4 @@ def confirmed(question: str, *, yes: bool) -> bool:
     if not has_terminal():
         raise UsageError(f"{question} Nobody can be asked here: give --yes if you agree.")
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return typed(sys.stdin.readline()).lower() in ("y", "yes")

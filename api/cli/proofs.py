@@ -7,10 +7,12 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from api.edge.signals import stop_on_signal
+from api.edge.text import read_text
 from kernels import randomx
 from kernels.devices.types import Stopped
 from kernels.errors import MemoryShortage
@@ -30,40 +32,25 @@ if TYPE_CHECKING:
 def add_parameter_arguments(parser: argparse.ArgumentParser, *, labels: bool) -> None:
     """--network or single parameters of it; `labels`: also those that the data's metadata cannot tell."""
     group = parser.add_argument_group("network (default: mainnet; single parameters override it)")
-    group.add_argument("--network", metavar="NAME", help=", ".join(NETWORKS))
+    group.add_argument("--network", metavar="NAME", help=f"one of {', '.join(NETWORKS)}")
     group.add_argument("--k1", type=common.whole_number, metavar="K", help="expected good labels for each nonce")
     group.add_argument("--k2", type=common.whole_number, metavar="K", help="labels in a proof")
     group.add_argument("--pow-difficulty", metavar="HEX", help="k2pow threshold for one unit, 32 bytes")
     group.add_argument("--scrypt-n", type=common.whole_number, metavar="N", help="a power of two from 2")
     if labels:
-        group.add_argument("--labels-per-unit", type=common.whole_number, metavar="L")
-        group.add_argument("--min-num-units", type=common.whole_number, metavar="U")
-        group.add_argument("--max-num-units", type=common.whole_number, metavar="U")
+        group.add_argument("--labels-per-unit", type=common.whole_number, metavar="L", help="labels in a unit")
+        group.add_argument("--min-num-units", type=common.whole_number, metavar="U", help="fewest units")
+        group.add_argument("--max-num-units", type=common.whole_number, metavar="U", help="most units")
 
 
 def parameters(arguments: argparse.Namespace) -> PostParams:
     """The network's parameters with the options that override them. Raises UsageError for a 0."""
-    from dataclasses import replace
-
-    base = network(arguments.network or "mainnet")
-
-    def given(name: str, least: int = 1) -> int:
-        value = getattr(arguments, name, None)
-        if value is not None and value < least:
-            raise UsageError(f"--{name.replace('_', '-')} is {value}, expected at least {least}.")
-        return int(getattr(base, name) if value is None else value)
-
-    difficulty = arguments.pow_difficulty
-    return replace(
-        base,
-        k1=given("k1"),
-        k2=given("k2"),
-        scrypt_n=check_scrypt_n(given("scrypt_n")),
-        labels_per_unit=given("labels_per_unit"),
-        min_num_units=given("min_num_units", least=0),
-        max_num_units=given("max_num_units"),
-        pow_difficulty=base.pow_difficulty if difficulty is None else common.hex_bytes(difficulty, "--pow-difficulty"),
-    )
+    least = dict.fromkeys(("k1", "k2", "scrypt_n", "labels_per_unit", "max_num_units"), 1)
+    params = common.overridden(network(arguments.network or "mainnet"), arguments, least)
+    check_scrypt_n(params.scrypt_n)
+    if arguments.pow_difficulty is None:
+        return params
+    return replace(params, pow_difficulty=common.hex_bytes(arguments.pow_difficulty, "--pow-difficulty"))
 
 
 def add_randomx_argument(parser: argparse._ActionsContainer, default: str) -> None:
@@ -143,9 +130,8 @@ def stopped_by_signal(engine: LabelEngine) -> Iterator[None]:
 
 def read_json(path: Path, option: str) -> object:
     """A JSON document. Raises UsageError that names the option and the file."""
+    text = read_text(path, option)
     try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"{option} {path} cannot be read: {error.strerror}.") from None
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{option} {path} is not JSON: {error}.") from None

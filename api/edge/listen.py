@@ -14,7 +14,8 @@ import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
-from prover.errors import EnvironmentFault, UsageError
+from .errors import EnvironmentFault, UsageError
+from .text import is_whole, shown
 
 BACKLOG = 1024
 
@@ -35,10 +36,18 @@ def parse_address(text: str, option: str) -> Address:
     host, colon, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     if not colon or not host or (":" in host and not bracketed):
-        raise UsageError(f"{option} is {text!r}, expected an address and a port such as 127.0.0.1:3000 or [::1]:3000.")
-    if not (port.isascii() and port.isdigit() and int(port) < 65_536):
-        raise UsageError(f"{option} is {text!r}: the port is {port!r}, expected 0 to 65535.")
-    return Address(host[1:-1] if bracketed else host, int(port))
+        raise UsageError(
+            f"{option} is {shown(text)}, expected an address and a port such as 127.0.0.1:3000 or [::1]:3000."
+        )
+    number = parse_port(port)
+    if number is None:
+        raise UsageError(f"{option} is {shown(text)}: the port is {shown(port)}, expected 0 to 65535.")
+    return Address(host[1:-1] if bracketed else host, number)
+
+
+def parse_port(text: str) -> int | None:
+    """The number of a port; None where it is none."""
+    return int(text) if is_whole(text) and int(text) < 1 << 16 else None
 
 
 def bind(address: Address, option: str) -> socket.socket:

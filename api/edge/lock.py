@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
 from pathlib import Path
 
-from prover.errors import DataError, EnvironmentFault
+from .errors import DataError, EnvironmentFault, UsageError
+from .text import escaped, kind_of
 
 
 class DirectoryLock:
@@ -19,7 +21,7 @@ class DirectoryLock:
     @classmethod
     def take(cls, path: Path, what: str, wait_s: float = 0.0) -> DirectoryLock:
         """Takes the lock, waiting for a while if told to. Raises DataError that names the holder, EnvironmentFault."""
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = _opened(path)
         deadline = time.monotonic() + wait_s
         while True:
             try:
@@ -27,7 +29,7 @@ class DirectoryLock:
                 break
             except OSError:
                 if time.monotonic() >= deadline:
-                    holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
+                    holder = escaped(os.pread(descriptor, 200, 0).decode(errors="replace").strip())
                     os.close(descriptor)
                     raise DataError(
                         f"{path.parent} is in use by {holder or 'another process'}. "
@@ -45,3 +47,21 @@ class DirectoryLock:
     def release(self) -> None:
         """Gives the lock back; the file stays."""
         os.close(self._descriptor)
+
+
+def _opened(path: Path) -> int:
+    """The lock file, made where there is none. Raises UsageError for what others have put in its place."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UsageError(f"{path} is a link, expected a file of ours. Remove it; it was not followed.") from None
+        if error.errno in (errno.EISDIR, errno.ENXIO):
+            raise UsageError(f"{path} is no ordinary file. Move it away.") from None
+        raise EnvironmentFault(f"{path} cannot be opened: {error.strerror}.") from None
+    kind = kind_of(os.fstat(descriptor).st_mode)
+    if kind:
+        os.close(descriptor)
+        raise UsageError(f"{path} is {kind}, expected a file. Move it away.")
+    return descriptor

@@ -12,11 +12,13 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from api.config.kinds import hint_of_base64
+from api.edge.errors import UsageError
+from api.edge.text import escaped, shown, typed
 from protocol.codec.declare import Codec
 from protocol.types import address, templates
 from protocol.types.ids import Address, LayerId, NodeId
 from protocol.types.templates import MultisigSpawnArguments, VaultSpawnArguments, WalletSpawnArguments
-from prover.errors import UsageError
 
 TEMPLATES = {
     "wallet": templates.WALLET,
@@ -108,17 +110,19 @@ class AccountDescription:
         """Read a description; `name` is what the person calls the file. Raises UsageError, AddressError."""
         document = _object(text, name)
         template = document.get("template")
-        if template not in TEMPLATES:
-            raise UsageError(f"{name}: template is {template!r}, expected one of {', '.join(TEMPLATES)}.")
+        if not isinstance(template, str) or template not in TEMPLATES:
+            raise UsageError(f"{name}: template is {shown(template)}, expected one of {', '.join(TEMPLATES)}.")
         given = document.get("arguments")
         if not isinstance(given, dict) or sorted(given) != sorted(_FIELDS[template]):
             raise UsageError(f"{name}: arguments of a {template} are {', '.join(_FIELDS[template])}.")
         found = cls(template, _arguments(template, given, hrp, name))
         found.check()
         stated = document.get("address")
+        if stated is not None and not isinstance(stated, str):
+            raise UsageError(f"{name}: address is {shown(stated)}, expected a text.")
         if stated is not None and stated != address.to_text(found.address, hrp):
             raise UsageError(
-                f"{name}: the address is stated as {stated}, but these arguments make "
+                f"{name}: the address is stated as {escaped(stated)}, but these arguments make "
                 f"{address.to_text(found.address, hrp)}. Ask whoever sent the file."
             )
         return found
@@ -131,9 +135,16 @@ def wallet_account(public_key: bytes) -> AccountDescription:
 
 def public_key(text: object, what: str) -> NodeId:
     """A public key of 64 hex digits. Raises UsageError."""
-    if not isinstance(text, str) or not re.fullmatch("(0x)?[0-9a-fA-F]{64}", text):
-        raise UsageError(f"{what} is {str(text)[:80]!r}, expected 64 hex digits.")
-    return NodeId(bytes.fromhex(text.removeprefix("0x")))
+    digits = typed(text) if isinstance(text, str) else ""
+    if not re.fullmatch("(0x)?[0-9a-fA-F]{64}", digits):
+        hint = hint_of_base64(digits, 32)
+        raise UsageError(f"{what} is {shown(text, 80)}, expected 64 hex digits{f' ({hint})' if hint else ''}.")
+    return NodeId(bytes.fromhex(digits.removeprefix("0x")))
+
+
+def parse_address(text: str, hrp: str) -> Address:
+    """An address as people paste it. Raises AddressError."""
+    return address.from_text(typed(text), hrp)
 
 
 def _object(text: str | bytes, name: str) -> dict[str, Any]:
@@ -152,7 +163,7 @@ def _arguments(
     def number(field: str, bits: int) -> int:
         value = given[field]
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << bits:
-            raise UsageError(f"{name}: {field} is {value!r}, expected a whole number below 2^{bits}.")
+            raise UsageError(f"{name}: {field} is {shown(value)}, expected a whole number below 2^{bits}.")
         return value
 
     if template == "wallet":
@@ -160,9 +171,9 @@ def _arguments(
     if template == "vault":
         owner = given["owner"]
         if not isinstance(owner, str):
-            raise UsageError(f"{name}: owner is {owner!r}, expected an address.")
+            raise UsageError(f"{name}: owner is {shown(owner)}, expected an address.")
         return VaultSpawnArguments(
-            owner=address.from_text(owner, hrp),
+            owner=parse_address(owner, hrp),
             total_amount=number("total_amount", 64),
             initial_unlock_amount=number("initial_unlock_amount", 64),
             vesting_start=LayerId(number("vesting_start", 32)),

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 
+from api.edge.errors import UsageError
+from api.edge.text import typed
 from protocol.numbers.issuance import SMESH, TOTAL_ISSUANCE
-from prover.errors import UsageError
 
 _AMOUNT = re.compile(r"(-?)([0-9]+)(?:\.([0-9]*))?\s*(smh|smidge)?", re.IGNORECASE)
 
@@ -19,7 +20,7 @@ class AmountError(UsageError):
 
 def parse(text: str) -> int:
     """Whole smidge of `1.5SMH`, `1500000000smidge` or `1500000000`. Raises AmountError."""
-    stripped = text.strip().replace("_", "")
+    stripped = typed(text).replace("_", "")
     match = _AMOUNT.fullmatch(stripped)
     if match is None:
         raise AmountError(f"{text[:40]!r} is no amount: expected a number such as 1.5SMH or 1500000000smidge.")
@@ -40,6 +41,11 @@ def parse(text: str) -> int:
     if smidge > TOTAL_ISSUANCE:
         raise AmountError(f"{text[:40]!r} is above the supply, {shown(TOTAL_ISSUANCE)}.")
     return smidge
+
+
+def has_unit(text: str) -> bool:
+    """Whether an amount says in which unit it is."""
+    return typed(text)[-1:].isalpha()
 
 
 def smh(smidge: int) -> str:

@@ -12,7 +12,7 @@ import re
 
 from nacl import bindings
 
-from prover.errors import UsageError
+from api.edge.errors import UsageError
 
 from .secret import Secret
 
@@ -20,7 +20,7 @@ MASTER_PATH = "m/44'/540'/0'/0'"
 MAX_ACCOUNTS = 128
 """Accounts of a wallet that all tools can read."""
 _HARDENED = 1 << 31
-_PATH = re.compile(r"m(?:/[0-9]+')*")
+_PATH = re.compile(r"m(?:/[0-9]{1,12}'){0,255}")
 
 
 class PathError(UsageError):

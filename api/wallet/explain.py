@@ -15,7 +15,7 @@ from node.ledger.parse import HasCode, Parsed, malformed, parse
 from node.ledger.templates import TEMPLATES, Template
 from node.ledger.verify import verifier, verify
 from protocol.crypto import signing
-from protocol.numbers.issuance import TOTAL_ISSUANCE
+from protocol.numbers.issuance import SMESH, TOTAL_ISSUANCE
 from protocol.types import address
 from protocol.types.ids import Address, NodeId
 from protocol.types.templates import (
@@ -35,6 +35,15 @@ from .accounts import AccountDescription
 from .transactions import transaction_id
 
 METHODS = {METHOD_SPAWN: "spawn", METHOD_SPEND: "spend", METHOD_DRAIN_VAULT: "drain vault"}
+BAD_SIGNATURES = "The signatures are not valid for this account on this network."
+HIGH_GAS_PRICE = 1000
+"""Smidge for a unit of gas; the network's wallets offer 1 to 3."""
+HIGH_NONCE = 1_000_000
+HIGH_FEE = 1 * SMESH
+A_CENTURY = 100 * 105_120
+"""Layers of five minutes."""
+LARGE_PART = 1000
+"""One part in so many of all coins that there will ever be."""
 _PART_SIZE = 1 + signing.SIGNATURE_BYTES
 
 
@@ -48,6 +57,37 @@ class Explanation:
     """For people: a word and its value, in reading order."""
     problem: str | None = None
     """Why no node would take it; None where nothing speaks against it."""
+    signatures_at: int | None = None
+    """Where the signatures begin in the bytes; None where they could not be read."""
+
+
+def concerns(facts: dict[str, Any]) -> list[str]:
+    """Sentences about what hardly anybody can mean, though the network would take it."""
+    found = []
+    fee, amount, total = facts.get("fee", 0), facts.get("amount"), facts.get("total_amount")
+    if amount is not None:
+        if amount == 0:
+            found.append("The amount is 0: nothing would be sent, and the fee is paid.")
+        elif fee > amount:
+            found.append(f"The fee of up to {amounts.shown(fee)} is more than the amount, {amounts.shown(amount)}.")
+        if facts.get("destination") == facts.get("principal"):
+            found.append("The destination is the sender itself.")
+        if facts.get("destination_is_template"):
+            found.append("The destination is the address of a template: nobody can ever spend from there.")
+    for coins in (amount, total):
+        if coins is not None and coins * LARGE_PART > TOTAL_ISSUANCE:
+            found.append(f"{amounts.shown(coins)} is {100 * coins / TOTAL_ISSUANCE:.1f} % of all coins.")
+    if total == 0:
+        found.append("The vault holds nothing.")
+    if facts.get("vesting_end", 0) > A_CENTURY:
+        found.append(f"The vesting ends at layer {facts['vesting_end']}, more than a hundred years after the genesis.")
+    if facts.get("gas_price", 0) > HIGH_GAS_PRICE:
+        found.append(f"The gas price is {facts['gas_price']} smidge, where the network's wallets offer 1 to 3.")
+    elif fee > HIGH_FEE:
+        found.append(f"The fee is up to {amounts.shown(fee)}.")
+    if facts.get("nonce", 0) > HIGH_NONCE:
+        found.append(f"The nonce is {facts['nonce']}: an account that has sent fewer transactions waits for ever.")
+    return found
 
 
 class _Account:
@@ -83,15 +123,15 @@ def explain(raw: bytes, hrp: str, genesis_id: bytes, principal: AccountDescripti
             f"({address.to_text(principal.address, hrp)})."
         )
     valid = verify(parsed, verifier(genesis_id)) if known else None
-    if problem is None and valid is False:
-        problem = "The signatures are not valid for this account on this network."
     if problem is None and parsed.gas_price == 0:
         problem = "The gas price is 0: the network ignores such a transaction."
     if problem is None and parsed.max_gas * parsed.gas_price > TOTAL_ISSUANCE:
         problem = "The fee is above all coins that there will ever be."
+    if problem is None and valid is False:  # last, so that it hides nothing where signatures are still missing
+        problem = BAD_SIGNATURES
     _describe(parsed, hrp, facts)
     facts["signatures_valid"] = valid
-    return Explanation(facts, _lines(parsed, facts, known, valid), problem)
+    return Explanation(facts, _lines(parsed, facts, known, valid), problem, parsed.signatures_at)
 
 
 def _parsed(raw: bytes, principal: AccountDescription | None) -> tuple[Parsed, bool]:
@@ -162,10 +202,12 @@ def _describe(parsed: Parsed, hrp: str, facts: dict[str, Any]) -> None:
         facts["vesting_end"] = arguments.vesting_end
     elif isinstance(arguments, SpendArguments):
         facts["destination"] = address.to_text(arguments.destination, hrp)
+        facts["destination_is_template"] = arguments.destination in accounts.NAMES
         facts["amount"] = arguments.amount
     elif isinstance(arguments, DrainVaultArguments):
         facts["vault"] = address.to_text(arguments.vault, hrp)
         facts["destination"] = address.to_text(arguments.spend.destination, hrp)
+        facts["destination_is_template"] = arguments.spend.destination in accounts.NAMES
         facts["amount"] = arguments.spend.amount
 
 

@@ -7,6 +7,7 @@ Protocol 11-user-tools, section 2.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -17,13 +18,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from prover.errors import EnvironmentFault, UsageError
+from api.edge.errors import EnvironmentFault, UsageError
+from api.edge.text import read_text, same_when_typed
 
 from . import sealing
 from .secret import Secret
 from .wallet import Wallet, WalletDamaged, document, parse
 
 MAX_FILE_SIZE = 16 << 20
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""What file systems without links answer."""
 _KNOWN_META = ("displayname", "created", "genesisid")
 
 
@@ -54,17 +58,10 @@ def parse_file(text: str | bytes) -> tuple[sealing.Sealed, Mapping[str, Any]]:
     return sealing.Sealed.parse(fields["crypto"]), meta if isinstance(meta, dict) else {}
 
 
-def unlock(text: str | bytes, password: Secret, *, as_reference: bool = False) -> Wallet:
+def unlock(text: str | bytes, password: Secret) -> Wallet:
     """The wallet in a file's text. Raises DataError (WrongPassword, SealDamaged, WalletDamaged)."""
     sealed, meta = parse_file(text)
-    with sealed.open(password) as plaintext:
-        try:
-            content = json.loads(plaintext.reveal())
-            if not isinstance(content, dict):
-                raise ValueError
-        except (ValueError, RecursionError):
-            raise sealing.unreadable(sealed.form) from None
-    wallet = parse(content, as_reference=as_reference)
+    wallet = parse(_content(sealed, password), authentic=sealed.form != "legacy")
     lowered = {key.lower(): value for key, value in meta.items()}
 
     def text_of(name: str) -> str:
@@ -78,6 +75,25 @@ def unlock(text: str | bytes, password: Secret, *, as_reference: bool = False) -
         genesis_id=text_of("genesisid"),
         meta={key: value for key, value in meta.items() if key.lower() not in _KNOWN_META and key.lower() != "salt"},
     )
+
+
+def _content(sealed: sealing.Sealed, password: Secret) -> dict[str, Any]:
+    """The decrypted JSON object. The password is tried in every form in which it may have been typed."""
+    for form in same_when_typed(password.text()):
+        with Secret(form) as tried:
+            try:
+                with sealed.open(tried) as plaintext:
+                    content = json.loads(plaintext.reveal())
+            except sealing.WrongPassword:
+                continue
+            except (ValueError, RecursionError):
+                if sealed.form == "legacy":  # whose key cannot be told from another but by what comes out
+                    continue
+                raise sealing.unreadable(sealed.form) from None
+        if isinstance(content, dict):
+            return content
+        raise sealing.unreadable(sealed.form)
+    raise sealing.wrong_password()
 
 
 def lock(wallet: Wallet, password: Secret, form: sealing.Form = "gcm") -> str:
@@ -94,19 +110,9 @@ def lock(wallet: Wallet, password: Secret, form: sealing.Form = "gcm") -> str:
     return json.dumps({"meta": meta, "crypto": crypto}, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
-def read(path: Path) -> bytes:
-    """The content of a wallet file. Raises UsageError, EnvironmentFault."""
-    try:
-        size = path.stat().st_size
-        if size > MAX_FILE_SIZE:
-            raise UsageError(f"{path} has {size} bytes: this is no wallet file.")
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise UsageError(f"There is no file {path}.") from None
-    except IsADirectoryError:
-        raise UsageError(f"{path} is a folder, expected a wallet file.") from None
-    except OSError as error:
-        raise EnvironmentFault(f"{path} cannot be read: {error.strerror}.") from None
+def read(path: Path) -> str:
+    """The text of a wallet file, a description or a transaction. Raises UsageError, EnvironmentFault."""
+    return read_text(path, "The file", MAX_FILE_SIZE)
 
 
 def write_new(path: Path, text: str) -> None:
@@ -126,12 +132,20 @@ def write_new(path: Path, text: str) -> None:
             temporary.unlink(missing_ok=True)
         _flush_folder(folder)
     except OSError as error:
-        raise EnvironmentFault(f"{path} cannot be written: {error.strerror}.") from None
+        raise EnvironmentFault(f"{path} cannot be written: {error.strerror}. Nothing is left of it.") from None
 
 
 def _put(temporary: Path, path: Path) -> None:
+    """Gives a written file its name, if nobody has it."""
     try:
-        os.link(temporary, path)
+        try:
+            os.link(temporary, path)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            # the file system knows no links (FAT, exFAT): the name is taken first, then filled in one step
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            os.replace(temporary, path)
     except FileExistsError:
         raise UsageError(f"{path} exists already and is not overwritten; choose another name with --out.") from None
 
@@ -140,5 +154,8 @@ def _flush_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # not every file system can
+            raise
     finally:
         os.close(handle)

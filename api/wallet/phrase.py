@@ -14,7 +14,8 @@ from functools import cache
 
 from mnemonic import Mnemonic
 
-from prover.errors import UsageError
+from api.edge.errors import UsageError
+from api.edge.text import typed
 
 from .secret import Secret
 
@@ -33,20 +34,17 @@ def _bip39() -> Mnemonic:
 
 
 def normalised(text: str) -> str:
-    """The words in lower case with single spaces between them, list numbers ("1.", "2)") left out."""
-    words = unicodedata.normalize("NFKD", text).lower().split()
+    """The words in lower case with single spaces between them, list numbers ("1.", "2)") and marks left out."""
+    words = unicodedata.normalize("NFKD", typed(text)).lower().split()
     return " ".join(word for word in words if not re.fullmatch(r"[0-9]+[.):]?", word))
 
 
-def check(text: str, *, as_reference: bool = False) -> Secret:
+def check(text: str) -> Secret:
     """The phrase, normalised. Raises PhraseError, which names the first word that is wrong.
 
     The message holds a word only if it is none of the list: such a word is no part of the secret.
-    as_reference: only the ends are trimmed; other white space and capitals are refused.
     """
     phrase = normalised(text)
-    if as_reference and phrase != text.strip():
-        raise PhraseError("The recovery phrase is not written in lower case with single spaces between its words.")
     words = phrase.split()
     known = _bip39().wordlist
     for position, word in enumerate(words, 1):

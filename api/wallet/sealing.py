@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from nacl import exceptions, pwhash
 
-from prover.errors import DataError
+from api.edge.errors import DataError
 
 from .secret import Secret
 
@@ -50,7 +50,8 @@ class SealDamaged(DataError):
     """The encrypted part of a wallet file does not have the form of one."""
 
 
-def _wrong_password() -> WrongPassword:
+def wrong_password() -> WrongPassword:
+    """What to raise where no key opens the file."""
     return WrongPassword(
         "The password does not open this wallet. If it is certainly the right one, the file is damaged: restore it "
         "from a copy, or make a new wallet from the recovery phrase."
@@ -111,7 +112,7 @@ class Sealed:
                 try:
                     return Secret(AESGCM(key.reveal()).decrypt(self.iv, self.ciphertext, None))
                 except InvalidTag:
-                    raise _wrong_password() from None
+                    raise wrong_password() from None
         if self.form == "legacy":
             rounds = _LEGACY_ITERATIONS
             with Secret(hashlib.pbkdf2_hmac("sha512", password.reveal(), _LEGACY_SALT, rounds, KEY_SIZE)) as key:
@@ -120,7 +121,7 @@ class Sealed:
             plaintext = Secret(_ctr(key.reveal(), self.iv, self.ciphertext))
             if not hmac.compare_digest(_mac(key, plaintext), self.mac):
                 plaintext.wipe()
-                raise _wrong_password()
+                raise wrong_password()
             return plaintext
 
 
@@ -165,7 +166,7 @@ def seal(plaintext: Secret, password: Secret, form: Form = "gcm") -> Mapping[str
 def unreadable(form: Form) -> DataError:
     """What to raise where the plaintext is no wallet."""
     if form == "legacy":
-        return _wrong_password()
+        return wrong_password()
     return SealDamaged("The wallet was opened, but its content is no JSON object: it was not written by a wallet.")
 
 

@@ -13,9 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from api.edge.errors import DataError, UsageError
+from api.edge.text import is_whole, shown
 from protocol.codec.declare import c8
 from protocol.crypto import signing
 from protocol.crypto.hashing import hash32
+from protocol.params.genesis import GENESIS_ID_SIZE
 from protocol.types import templates
 from protocol.types.ids import Address, EdSignature
 from protocol.types.templates import (
@@ -28,7 +31,6 @@ from protocol.types.templates import (
     Payload,
     SpendArguments,
 )
-from prover.errors import DataError, UsageError
 
 from .accounts import TEMPLATES, AccountDescription
 from .secret import Secret
@@ -54,21 +56,10 @@ class Unsigned:
         return self.genesis_id + self.data
 
 
-def spawn(
-    account: AccountDescription,
-    target: AccountDescription,
-    payload: Payload,
-    genesis_id: bytes,
-    *,
-    as_reference: bool = False,
-) -> Unsigned:
-    """Bring an account into being: the principal itself, or another one that it pays for. Raises UsageError.
-
-    as_reference: compose also what the network would refuse.
-    """
+def spawn(account: AccountDescription, target: AccountDescription, payload: Payload, genesis_id: bytes) -> Unsigned:
+    """Bring an account into being: the principal itself, or another one that it pays for. Raises UsageError."""
     _check_principal(account)
-    if not as_reference:
-        target.check()
+    target.check()
     arguments = TEMPLATES[target.template] + payload.codec.encode(payload) + target.state
     return _unsigned(account, METHOD_SPAWN, arguments, genesis_id)
 
@@ -204,6 +195,11 @@ class Partial:
         account = AccountDescription.parse(json.dumps(document.get("account")), hrp, name)
         data = _hex(document.get("unsigned"), f"{name}: unsigned")
         genesis_id = _hex(document.get("genesis_id"), f"{name}: genesis_id")
+        if len(genesis_id) != GENESIS_ID_SIZE:
+            raise UsageError(
+                f"{name}: genesis_id has {len(genesis_id)} bytes, expected {GENESIS_ID_SIZE}: what is signed begins "
+                "with it, so with another length it could mean something else."
+            )
         if data[1:25] != account.address:
             raise DataError(f"{name}: the bytes to sign are of another account than the file says.")
         found = cls(Unsigned(account, data, genesis_id))
@@ -223,10 +219,10 @@ def _checked(unsigned: Unsigned, given: Mapping[str, Any], name: str) -> dict[in
     keys = unsigned.account.public_keys
     signatures = {}
     for ref_text, signature_text in given.items():
-        ref = int(ref_text) if ref_text.isascii() and ref_text.isdigit() else len(keys)
+        ref = int(ref_text) if is_whole(ref_text) else len(keys)
         if ref >= len(keys):
             raise UsageError(
-                f"{name}: signatures has {ref_text[:20]!r}, expected the place of a key, 0 to {len(keys) - 1}."
+                f"{name}: signatures has {shown(ref_text)}, expected the place of a key, 0 to {len(keys) - 1}."
             )
         signature = _hex(signature_text, f"{name}: signature {ref}")
         if not signing.verify(signing.NO_DOMAIN, keys[ref], unsigned.message, signature):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from prover.errors import DataError, UsageError
+from api.edge.errors import DataError, UsageError
 
 from . import derivation, phrase
 from .secret import Secret
@@ -19,7 +19,9 @@ from .secret import Secret
 KEY_SOFTWARE, KEY_LEDGER = 0, 1
 NO_PHRASE = "(none)"
 """What stands for the phrase in the wallet of a hardware key."""
-_REFERENCE_PATH = re.compile(r"m(?:/[0-9]+'?)*")
+_OWN_PATH = re.compile(r"m/44'/540'/0'/0'/[0-9]{1,9}'")
+_OLD_PATH = re.compile(r"(?:[0-9]{1,9}/){0,4}[0-9]{1,9}|")
+"""What wallets before the main network wrote, and nothing at all."""
 
 
 class WalletDamaged(DataError):
@@ -106,9 +108,9 @@ def account_key(words: Secret, number: int, created: str, name: str | None = Non
 
 
 def create(words: Secret, accounts: int, created: str, display_name: str = "Main Wallet") -> Wallet:
-    """A wallet of a checked phrase with its first accounts. Raises UsageError for more than tools can read."""
-    if not 0 <= accounts <= derivation.MAX_ACCOUNTS:
-        raise UsageError(f"{accounts} accounts were asked for, expected 0 to {derivation.MAX_ACCOUNTS}.")
+    """A wallet of a checked phrase with its first accounts. Raises UsageError for none, or more than tools can read."""
+    if not 1 <= accounts <= derivation.MAX_ACCOUNTS:
+        raise UsageError(f"{accounts} accounts were asked for, expected 1 to {derivation.MAX_ACCOUNTS}.")
     return Wallet(
         phrase=words,
         keys=tuple(account_key(words, number, created) for number in range(accounts)),
@@ -120,31 +122,58 @@ def create(words: Secret, accounts: int, created: str, display_name: str = "Main
 # Reading the plaintext
 
 
-def parse(document: Any, *, as_reference: bool = False) -> Wallet:
+def parse(document: Any, *, authentic: bool = True) -> Wallet:
     """The wallet of a decrypted JSON object. Raises WalletDamaged, never with a secret in its message.
 
-    as_reference: refuse key paths that the reference's command line cannot read.
+    authentic: whether the encryption vouches for every bit. Where it does not, what can be computed is compared: the
+    checksum of the phrase, and every key with the phrase.
     """
     top = _Fields(document, "the wallet")
     words = top.text("mnemonic", required=True)
-    accounts = top.take("accounts", [])
+    accounts = top.take("accounts", [] if authentic else None)
     keys = top.take("keys", None)
     if not isinstance(accounts, list):
-        raise WalletDamaged("The wallet's accounts are no list.")
+        raise WalletDamaged("The wallet's accounts are no list, or missing.")
     if keys is None:  # the desktop wallet and the command line keep the keys in the accounts
         keys, accounts = accounts, []
     if not isinstance(keys, list):
         raise WalletDamaged("The wallet's keys are no list.")
     master = top.take("masterkeypair", None)
     contacts = top.take("contacts", None)
-    return Wallet(
+    wallet = Wallet(
         phrase=Secret(words),
-        keys=tuple(_key_pair(key, f"key {number}", as_reference) for number, key in enumerate(keys, 1)),
-        master=None if master is None else _key_pair(master, "the master key", as_reference),
+        keys=tuple(_key_pair(key, f"key {number}") for number, key in enumerate(keys, 1)),
+        master=None if master is None else _key_pair(master, "the master key"),
         contacts=tuple(contacts) if isinstance(contacts, list) else (),
         accounts=tuple(accounts),
         extra=top.rest(),
     )
+    if not authentic:
+        _check_content(wallet)
+    return wallet
+
+
+def _check_content(wallet: Wallet) -> None:
+    """Whether the parts of a wallet that nothing vouches for agree. Raises WalletDamaged.
+
+    The form without integrity is that of the old desktop wallet, which wrote the secret of every key of its own.
+    """
+    damaged = "The wallet file is damaged: restore it from a copy, or make a new wallet from the recovery phrase. "
+    if wallet.phrase.text() != NO_PHRASE:
+        try:
+            phrase.check(wallet.phrase.text())
+        except phrase.PhraseError:  # which might show a word
+            raise WalletDamaged(damaged + "Its recovery phrase is none: a word or the checksum is wrong.") from None
+    with phrase.seed(wallet.phrase) as seed:
+        for number, key in enumerate(wallet.keys, 1):
+            if (key.secret is None) != (key.key_type == KEY_LEDGER):
+                raise WalletDamaged(damaged + f"The secret of key {number} does not fit its type.")
+            if _OWN_PATH.fullmatch(key.path) and key.secret is not None:
+                with derivation.derive(seed, key.path) as private:
+                    if derivation.key_pair(private)[1] != key.secret:
+                        raise WalletDamaged(damaged + f"Key {number} is not the one that the phrase gives.")
+            elif not _OLD_PATH.fullmatch(key.path):  # those were derived in another way, and are not followed
+                raise WalletDamaged(damaged + f"Key {number} has a path that no wallet wrote.")
 
 
 def document(wallet: Wallet) -> dict[str, Any]:
@@ -161,19 +190,17 @@ def document(wallet: Wallet) -> dict[str, Any]:
     return secrets | dict(wallet.extra)
 
 
-def _key_pair(value: Any, where: str, as_reference: bool) -> KeyPair:
+def _key_pair(value: Any, where: str) -> KeyPair:
     fields = _Fields(value, where)
     public = fields.hex("publickey", 32, required=True)
     secret = fields.hex("secretkey", 64)
     path = fields.text("path")
-    if as_reference and not _REFERENCE_PATH.fullmatch(path):
-        raise WalletDamaged(f"The path of {where} is not one that the reference reads.")
     key_type = fields.take("keytype", None)
     if key_type is None:
         key_type = fields.take("origin", KEY_SOFTWARE)
     if key_type not in (KEY_SOFTWARE, KEY_LEDGER):
         raise WalletDamaged(f"The type of {where} is {key_type!r}, expected 0 (software) or 1 (Ledger).")
-    if secret and secret[32:] != public:
+    if secret and (secret[32:] != public or derivation.key_pair(Secret(secret[:32]))[0] != public):
         raise WalletDamaged(f"The public key of {where} does not belong to its secret key.")
     return KeyPair(
         display_name=fields.text("displayname"),

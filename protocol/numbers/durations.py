@@ -31,6 +31,10 @@ MAX_DURATION = (1 << 63) - 1
 """The longest duration, about 292 years."""
 
 
+MAX_TEXT = 256
+"""Characters of the text of a duration; numbers without end are not converted."""
+
+
 class DurationError(ProtocolError):
     """A text that is no duration. reason: empty, number, no_unit, unknown_unit, range."""
 
@@ -46,6 +50,8 @@ def parse(text: str) -> int:
             f"{text[:60]!r} is no duration: {why} Expected a number with a unit, such as 90s, 5m or 1h30m.", reason
         )
 
+    if len(text) > MAX_TEXT:
+        raise refuse("it is too long.", "range")
     rest, sign = text, 1
     if rest[:1] in ("+", "-"):
         sign, rest = (-1 if rest[0] == "-" else 1), rest[1:]

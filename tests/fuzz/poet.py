@@ -25,7 +25,7 @@ from api.clients.poet import messages
 from api.clients.poet.errors import PoetClientError
 from api.services.poet import config, gateway, http1
 from api.services.poet.grpc import submit_of
-from api.services.poet.options import OPTIONS
+from api.services.poet.options import SETTINGS
 from protocol.codec.declare import CodecError
 from protocol.codec.xdr import Time, XdrError
 from protocol.errors import ProtocolError
@@ -137,14 +137,14 @@ lps=1000
 network=fastnet
 """
 VALUES = {
-    "server.Genesis": "2026-11-25T07:00:00Z",
-    "string": "a:1",
-    "time.Duration": "1h2m3.5s",
-    "registration.Base64Enc": b64encode(NODES[1]).decode(),
-    "*uint16": "9000",
-    "uint": "7",
+    "genesis-time": "2026-11-25T07:00:00Z",
+    "certifier-pubkey": b64encode(NODES[1]).decode(),
+    "metrics-port": "9000",
+    "keep-rounds": "7",
+    "cpu": "0",
+    "network": "testnet",
 }
-"""By the kind of an option, where its default is none."""
+"""By flag, where its default is none and not any text will do."""
 
 REQUEST = (
     b"POST /v1/submit?a=%20 HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\r\nabcd"
@@ -242,7 +242,12 @@ def targets() -> dict[str, Target]:
     raw = MESSAGE.encode()
     registered = gateway.encode_registered(Registered(3, 5 * 10**9), 10**9)
     answers = (INFO, gateway.encode_pow_params(PARAMS), registered, gateway.encode_proof(RECORD))
-    flags = "\n".join(f"--{one.name}={VALUES.get(one.type_name, one.default)}" for one in OPTIONS if not one.is_flag)
+    values = {
+        one.flag: VALUES.get(one.flag, "a:1") if one.default is None else one.kind.to_file(one.default)
+        for one in SETTINGS
+        if not one.kind.switch
+    }
+    flags = "\n".join(f"--{name}={value}" for name, value in values.items())
     server_key = records.encode_server_state(bytes(64))
     client = (PoetClientError,)
     return {
@@ -252,7 +257,7 @@ def targets() -> dict[str, Target]:
         "ini": Target(ini, (INI,), (config.ConfigError,)),
         "flags": Target(
             words,
-            (flags.replace("--network=a:1", "--network=testnet").encode(), b"--jsonlog\n-r\nlocalhost:1"),
+            (flags.encode(), b"--jsonlog\n-r\nlocalhost:1"),
             (config.ConfigError, *WANTED),
         ),
         "message": Target(decode_message, (raw,), (CodecError,), PoetProofMessage.encode),

@@ -346,7 +346,7 @@ PANIC = 101
 MESSAGES = {
     "missing_argument": r"required|belong together",
     "max_retries_reached": r"max retries|has no scheme",
-    "file_missing": r"does not exist|has no postdata_metadata.json|cannot be read: No such file",
+    "file_missing": r"does not exist|has no postdata_metadata.json|cannot be read: (?:No|there is no) such file",
     "metadata_syntax": r"postdata_metadata.json: the text is not JSON",
     "permission": r"postdata_metadata.json: permission denied",
     "num_units_out_of_range": r"units, --min-num-units and --max-num-units allow",
@@ -379,6 +379,10 @@ def check_command(entry: dict[str, Any], context: Context) -> None:
         code = main(["post-service", *words])
     expected = 2 if entry["exit_code"] == PANIC else entry["exit_code"]
     text = said.getvalue()
+    if any(word == "--nonces=0" for word in entry["args"]):
+        # a pass without nonces finds nothing: the recorded program starts and fails at the first proof, ours does not
+        assert code == 2 and "--nonces is 0" in text, f"exit code {code}: {text}"
+        return
     assert code == expected, f"expected exit code {expected}, got {code}: {text}"
     if entry["message_class"] not in MESSAGES:
         raise NotUnderstood(f"message class {entry['message_class']!r}")

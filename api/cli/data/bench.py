@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 
 from api.cli import common
 from api.cli.output import Output
+from api.edge.errors import Interrupted
 from api.edge.signals import stop_on_signal
-from prover.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -116,12 +116,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Measure labels a second on one core and on all, in turns with hashlib.scrypt at the same N, r and p. "
         "`make bench` measures more."
     )
-    parser.add_argument("--threads", type=common.whole_number, metavar="T", help="CPU threads (default: all)")
+    parser.add_argument("--threads", type=common.threads, metavar="T", help="CPU threads (default: all)")
     parser.add_argument(
-        "--scrypt-n", type=common.whole_number, default=DEFAULT_N, metavar="N", help=f"default {DEFAULT_N}"
+        "--scrypt-n", type=common.whole_number, default=DEFAULT_N, metavar="N", help=f"scrypt N (default {DEFAULT_N})"
     )
     parser.add_argument(
-        "--seconds", type=float, default=DEFAULT_SECONDS, metavar="S", help="time to measure (default 10)"
+        "--seconds", type=common.seconds, default=DEFAULT_SECONDS, metavar="S", help="time to measure (default 10)"
     )
 
 
@@ -129,8 +129,6 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     """Exit code 0 and the figures, whatever they are."""
     from protocol.post.rules import check_scrypt_n
 
-    if not 0 < arguments.seconds < 86400:
-        raise UsageError(f"--seconds is {arguments.seconds}, expected more than 0 and less than a day.")
     scrypt_n = check_scrypt_n(arguments.scrypt_n)
     threads = common.thread_count(arguments)
     common.compile_kernels(output)

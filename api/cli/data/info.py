@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from api.cli import common
 from api.cli.data import dataset
-from api.cli.output import Output, byte_size
+from api.cli.output import Output, command
+from api.cli.units import byte_size
 from protocol.post.rules import LABEL_SIZE
 from prover.errors import MetadataError, ProofError
 from prover.post import check as pos
@@ -26,7 +26,7 @@ SHOWN_FILES = 12
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("data_dir", type=Path, metavar="D", help="the data directory")
+    parser.add_argument("data_dir", type=common.path, metavar="D", help="the data directory")
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
@@ -125,25 +125,26 @@ def _problems(data: DataSet, beyond: list[int]) -> list[str]:
 
 
 def _show(data: DataSet, labels: int, findings: pos.Findings, problems: list[str], output: Output) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
     metadata, layout = data.metadata, data.layout
     share = 100 * labels / layout.num_labels
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_row("directory", Text(str(data.storage.path)))
-    table.add_row("node id", metadata.node_id.hex())
-    table.add_row("commitment ATX", metadata.commitment_atx_id.hex())
-    table.add_row("units", f"{metadata.num_units} of {metadata.labels_per_unit:,} labels")
-    table.add_row("scrypt N", str(data.record.scrypt_n) if data.record else "not recorded (found when it is needed)")
-    table.add_row("labels", f"{labels:,} of {layout.num_labels:,} ({share:.2f} %), {byte_size(labels * LABEL_SIZE)}")
     whole = layout.num_files - len(findings.short) - len(findings.long)
-    table.add_row("files", f"{whole} of {layout.num_files} complete, at most {byte_size(metadata.max_file_size)} each")
-    table.add_row("VRF nonce", "none yet" if metadata.nonce is None else str(metadata.nonce))
+    output.facts(
+        [
+            ("directory", data.storage.path),
+            ("node id", metadata.node_id.hex()),
+            ("commitment ATX", metadata.commitment_atx_id.hex()),
+            ("units", f"{metadata.num_units} of {metadata.labels_per_unit:,} labels"),
+            ("scrypt N", data.record.scrypt_n if data.record else "not recorded (found when it is needed)"),
+            ("labels", f"{labels:,} of {layout.num_labels:,} ({share:.2f} %), {byte_size(labels * LABEL_SIZE)}"),
+            ("files", f"{whole} of {layout.num_files} complete, at most {byte_size(metadata.max_file_size)} each"),
+            ("VRF nonce", "none yet" if metadata.nonce is None else metadata.nonce),
+        ]
+    )
     complete = labels == layout.num_labels
-    state = "[bold yellow]incomplete[/]" if not complete else "[bold green]complete[/]"
-    table.add_row("state", "[bold yellow]doubtful[/]: files are too long" if findings.long else state)
-    output.show(table)
+    if complete and findings.long:
+        output.say("[bold yellow]doubtful[/]: files are too long")
+    else:
+        output.say("[bold green]complete[/]" if complete else "[bold yellow]incomplete[/]")
     for bad in findings.short[:SHOWN_FILES]:
         there = bad.size or 0
         output.say(f"  {file_name(bad.file)}: {there:,} of {bad.expected:,} bytes ({100 * there / bad.expected:.1f} %)")
@@ -158,4 +159,4 @@ def _show(data: DataSet, labels: int, findings: pos.Findings, problems: list[str
     for problem in problems:
         output.say(f"  [yellow]{problem}[/]")
     if labels < layout.num_labels:
-        output.say(f"next: smesher init --data-dir {data.storage.path} with the same parameters fills the rest")
+        output.say(f"next: {command('init', '--data-dir', data.storage.path)} with the same parameters fills the rest")

@@ -8,13 +8,15 @@ import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from api.cli import common
 from api.cli.data import dataset, jobs, pause, places
-from api.cli.output import Output, Progress, byte_size
+from api.cli.output import Output
+from api.cli.progress import Progress, rate_text
+from api.cli.units import byte_size, duration
 from api.edge.signals import rest_on_signal, stop_on_signal
+from api.edge.text import read_file
 from protocol.post.rules import LABEL_SIZE
 from prover import durable
 from prover.errors import DataError, EnvironmentFault, Interrupted, MetadataError, ProofError, UsageError
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 UNLIMITED = 1 << 64
 """A file number beyond every layout."""
 
+MAX_KEY_FILE = 4096
 SPARE_BYTES = 1 << 20
 """Room that is asked for beside the labels: metadata and what the file system needs for itself."""
 
@@ -50,19 +53,26 @@ they are filled one after another, the other options count for all of them.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.epilog = EPILOG
-    parser.add_argument("--data-dir", required=True, type=Path, metavar="D", help="directory, or a TOML list of them")
+    parser.add_argument(
+        "--data-dir", required=True, type=common.path, metavar="D", help="directory, or a TOML list of them"
+    )
     parser.add_argument("--num-units", type=common.whole_number, metavar="U", help="units (of 64 GiB on mainnet)")
     who = parser.add_mutually_exclusive_group()
     who.add_argument("--node-id", metavar="HEX", help="public key of the smesher")
-    who.add_argument("--identity", type=Path, metavar="FILE", help="key file of the smesher")
+    who.add_argument("--identity", type=common.path, metavar="FILE", help="key file of the smesher")
     parser.add_argument("--commitment-atx-id", metavar="HEX", help="the ATX that the labels commit to")
-    parser.add_argument("--max-file-size", type=common.whole_number, metavar="B", help="bytes (default 4 GiB)")
+    parser.add_argument(
+        "--max-file-size",
+        type=common.memory_size,
+        metavar="SIZE",
+        help="of a data file, in bytes or such as 4G (default 4 GiB)",
+    )
     network = parser.add_argument_group("network (default: mainnet)")
     network.add_argument("--network", metavar="NAME", help="mainnet, testnet, fastnet or standalone")
-    network.add_argument("--labels-per-unit", type=common.whole_number, metavar="L")
+    network.add_argument("--labels-per-unit", type=common.whole_number, metavar="L", help="labels in a unit")
     network.add_argument("--scrypt-n", type=common.whole_number, metavar="N", help="a power of two from 2")
-    network.add_argument("--min-num-units", type=common.whole_number, metavar="U")
-    network.add_argument("--max-num-units", type=common.whole_number, metavar="U")
+    network.add_argument("--min-num-units", type=common.whole_number, metavar="U", help="fewest units")
+    network.add_argument("--max-num-units", type=common.whole_number, metavar="U", help="most units")
     common.add_device_arguments(parser)
     part = parser.add_argument_group("part of the data")
     part.add_argument("--from-file", type=common.signed_number, metavar="I", help="first file (default 0)")
@@ -252,10 +262,7 @@ def _asked_identity(options: argparse.Namespace) -> bytes | None:
         return common.hex_bytes(options.node_id, "--node-id")
     if options.identity is None:
         return None
-    try:
-        return identity_file.decode(durable.read_whole(options.identity), str(options.identity)).node_id
-    except OSError as error:
-        raise UsageError(f"--identity {options.identity} cannot be read: {durable.reason(error)}.") from None
+    return identity_file.decode(read_file(options.identity, "--identity", MAX_KEY_FILE), str(options.identity)).node_id
 
 
 def _known_identity(job: Job) -> bytes | None:
@@ -348,11 +355,11 @@ def _say_result(
 ) -> None:
     if output.json:
         return
-    rate = f" in {seconds:,.1f} s, {written / seconds:,.0f} labels/s" if written and seconds else ""
+    rate = f" in {duration(seconds)}, {rate_text(written / seconds, 'labels')}" if written and seconds else ""
     output.say(f"[bold green]done[/]  {storage.path}: {written:,} labels written{rate}")
     if there == request.num_labels:
         output.say(f"      complete: {there:,} labels ({byte_size(there * LABEL_SIZE)}); VRF nonce {nonce}")
-        output.say(f"      next: smesher verify {storage.path}")
+        output.next("verify", storage.path)
     else:
         output.say(f"      {there:,} of {request.num_labels:,} labels are there; the rest belongs to other runs")
 
@@ -373,7 +380,7 @@ class _Shown:
         self._pool = pool
         self._phase = ""
         self._bar: Progress | None = None
-        self._began = time.monotonic()
+        self._rates = common.DeviceRates(pool)
         self._errors = 0
         self._states = common.DeviceStates(pool)
 
@@ -381,14 +388,14 @@ class _Shown:
         """Lets the devices rest, and shows it."""
         self._pool.pause()
         if self._bar is not None:
-            self._bar.say("paused (smesher resume)")
+            self._bar.pause("paused (smesher resume)")
         self._output.event("paused")
 
     def resume(self) -> None:
         """Lets the devices go on."""
         self._pool.resume()
         if self._bar is not None:
-            self._bar.say(_PHASES[self._phase])
+            self._bar.resume()
         self._output.event("resumed")
 
     def __enter__(self) -> _Shown:
@@ -405,9 +412,10 @@ class _Shown:
                 self._bar.close()
             self._phase = progress.phase
             self._bar = Progress(self._output, _PHASES[progress.phase], progress.total, progress.done)
-            self._began = time.monotonic()
-        rates = common.device_rates(self._pool, time.monotonic() - self._began)
-        self._bar.update(progress.done, rates, self._states.now())
+            self._rates = common.DeviceRates(self._pool)
+            if self._pool.paused:
+                self._bar.pause("paused (smesher resume)")
+        self._bar.update(progress.done, self._rates.over(self._bar.worked_s), self._states.now())
         errors = [(report.device.name, error) for report in self._pool.reports for error in report.errors]
         for name, error in errors[self._errors :]:
             self._output.note(f"{name}: {error}; its labels are given to the next device that is free")

@@ -13,9 +13,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from api.cli.common import nearest
-from prover import durable
-from prover.errors import UsageError
+from api.cli.common import memory_size, nearest
+from api.edge.errors import UsageError
+from api.edge.text import read_text, shown
 
 TEXTS = ("node-id", "commitment-atx-id", "network")
 NUMBERS = (
@@ -29,20 +29,22 @@ NUMBERS = (
     "to-file",
 )
 PATHS = ("data-dir", "identity")
-LIST_BYTES = 1 << 20
 KNOWN = (*PATHS, *TEXTS, *NUMBERS)
 
 
 def of(arguments: argparse.Namespace) -> list[argparse.Namespace]:
     """The options of every directory of a call; a single one unless --data-dir names a TOML file."""
     path: Path = arguments.data_dir
-    if path.suffix != ".toml" or not path.is_file():
+    if path.suffix != ".toml" or path.is_dir():
         return [arguments]
+    if not path.exists():  # a slip in the name of a list would become a directory with an identity of its own
+        raise UsageError(
+            f"--data-dir {path} does not exist, and its name is that of a list of directories. Correct the name; for a "
+            "directory of that name make it first."
+        )
     try:
-        document = tomllib.loads(durable.read_whole(path, LIST_BYTES).decode("utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {durable.reason(error)}.") from None
-    except ValueError as error:  # no UTF-8, no TOML, or a number of thousands of digits
+        document = tomllib.loads(read_text(path, "--data-dir"))
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read as TOML: {error}.") from None
     unknown = [key for key in document if key != "directories"]
     if unknown:
@@ -62,8 +64,17 @@ def of(arguments: argparse.Namespace) -> list[argparse.Namespace]:
     return options
 
 
+def _size(text: str, where: str) -> int:
+    try:
+        return memory_size(text)
+    except argparse.ArgumentTypeError as error:
+        raise UsageError(f"{where}: {error}.") from None
+
+
 def _entry(arguments: argparse.Namespace, entry: Any, where: str) -> argparse.Namespace:
     table = {"data-dir": entry} if isinstance(entry, str) else entry
+    if table == {"data-dir": ""}:
+        raise UsageError(f"{where}: it is empty, expected the name of a directory.")
     if not isinstance(table, dict):
         raise UsageError(f"{where}: found {type(entry).__name__}, expected a path or a table of options.")
     options = argparse.Namespace(**vars(arguments))
@@ -71,11 +82,18 @@ def _entry(arguments: argparse.Namespace, entry: Any, where: str) -> argparse.Na
         if key not in KNOWN:
             raise UsageError(f"{where}, field {key}: unknown option.{nearest(key, KNOWN)}")
         kind = int if key in NUMBERS else str
-        if not isinstance(value, kind) or isinstance(value, bool):
+        if key == "max-file-size" and isinstance(value, str):
+            value = _size(value, f"{where}, field {key}")
+        if (
+            not isinstance(value, kind)
+            or isinstance(value, bool)
+            or value == ""
+            or (isinstance(value, int) and abs(value) >> 64)
+        ):
             raise UsageError(
-                f"{where}, field {key}: found {value!r}, expected {'a whole number' if kind is int else 'a text'}."
+                f"{where}, field {key}: found {shown(value)}, expected {'a whole number' if kind is int else 'a text'}."
             )
-        setattr(options, key.replace("-", "_"), _path(str(value), where, key) if key in PATHS else value)
+        setattr(options, key.replace("-", "_"), Path(str(value)) if key in PATHS else value)
     if "data-dir" not in table:
         raise UsageError(f"{where}: data-dir is missing.")
     if "node-id" in table and "identity" in table:
@@ -85,9 +103,3 @@ def _entry(arguments: argparse.Namespace, entry: Any, where: str) -> argparse.Na
     if "identity" in table:
         options.node_id = None
     return options
-
-
-def _path(text: str, where: str, key: str) -> Path:
-    if not text.strip() or "\0" in text:
-        raise UsageError(f"{where}, field {key}: found {text!r}, expected a path.")
-    return Path(text)

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from api.cli import common
-from api.cli.output import Output
+from api.cli.output import Output, command
+from api.cli.units import byte_size
 from api.edge.signals import stop_on_signal
 from protocol.post.rules import LABEL_SIZE
 from prover.errors import Interrupted
@@ -34,8 +35,10 @@ LISTED = 100_000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.epilog = EPILOG
-    parser.add_argument("sources", nargs="+", type=Path, metavar="SRC", help="directories with the parts")
-    parser.add_argument("--into", required=True, type=Path, metavar="D", help="the directory that gets all files")
+    parser.add_argument("sources", nargs="+", type=common.path, metavar="SRC", help="directories with the parts")
+    parser.add_argument(
+        "--into", required=True, type=common.path, metavar="D", help="the directory that gets all files"
+    )
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--copy", action="store_true", help="copy every file, so that nothing is shared with the sources")
     how.add_argument("--move", action="store_true", help="empty the sources, file after file, when D has the labels")
@@ -113,8 +116,8 @@ def _report(into: Path, outcome: Outcome, seconds: float, output: Output) -> Non
         return
     output.say(
         f"[bold green]done[/]  {outcome.files:,} files, {outcome.labels:,} of {metadata.num_labels:,} labels "
-        f"({outcome.labels * LABEL_SIZE / 2**30:,.2f} GiB); {outcome.linked:,} linked, {outcome.moved:,} renamed, "
-        f"{outcome.bytes_copied / 2**30:,.2f} GiB copied"
+        f"({byte_size(outcome.labels * LABEL_SIZE)}); {outcome.linked:,} linked, {outcome.moved:,} renamed, "
+        f"{byte_size(outcome.bytes_copied)} copied"
     )
     output.say(f"      VRF nonce {metadata.nonce}" if metadata.nonce is not None else "      no part has a VRF nonce")
     if missing:
@@ -126,10 +129,10 @@ def _report(into: Path, outcome: Outcome, seconds: float, output: Output) -> Non
 
 def _next(into: Path, outcome: Outcome) -> str:
     if outcome.missing or outcome.incomplete:
-        return f"smesher init --data-dir {into} fills what is missing"
+        return f"{command('init', '--data-dir', into)} fills what is missing"
     if outcome.metadata.nonce is None:
-        return f"smesher nonce {into} searches the VRF nonce"
-    return f"smesher verify {into}"
+        return f"{command('nonce', into)} searches the VRF nonce"
+    return command("verify", into)
 
 
 def _ranges(numbers: Sequence[range]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 
 from api.cli import common
 from api.cli.data import dataset
@@ -24,7 +23,7 @@ from prover.post.layout import file_name
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("data_dir", type=Path, metavar="D", help="the data directory")
+    parser.add_argument("data_dir", type=common.path, metavar="D", help="the data directory")
     parser.add_argument("--from-file", type=common.signed_number, metavar="I", help="first file (default 0)")
     parser.add_argument("--to-file", type=common.signed_number, metavar="J", help="last file, included")
     common.add_scrypt_arguments(parser)

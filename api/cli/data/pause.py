@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from api.cli import common
-from api.cli.output import Output
-from prover.errors import DataError, EnvironmentFault
+from api.cli.output import Output, command
+from api.edge.errors import DataError, EnvironmentFault
 from prover.post.directory import LOCK_NAME, Storage
 
 MARKER_NAME = "smesher.paused"
@@ -29,7 +29,7 @@ LOOK_SECONDS = 0.02
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.description = "Let a running `smesher init` rest: devices end their batches, then wait for `smesher resume`."
-    parser.add_argument("data_dir", type=Path, metavar="D", help="the data directory")
+    parser.add_argument("data_dir", type=common.path, metavar="D", help="the data directory")
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
@@ -65,7 +65,10 @@ def ask(path: Path, paused: bool, output: Output) -> int:
             )
         time.sleep(LOOK_SECONDS)
     output.event("paused" if paused else "resumed", data_dir=str(path), process=process)
-    output.say(f"process {process} {'rests; next: smesher resume' if paused else 'goes on with'} {path}")
+    if paused:
+        output.say(f"process {process} rests; next: {command('resume', path)}")
+    else:
+        output.say(f"process {process} goes on with {path}")
     return 0
 
 
@@ -86,7 +89,7 @@ def holder(path: Path) -> int | None:
         until = time.monotonic() + ANSWER_SECONDS
         while not (text := os.pread(descriptor, 32, 0).strip()) and time.monotonic() < until:
             time.sleep(LOOK_SECONDS)  # it has the lock and is about to write who it is
-        return int(text) if text.isdigit() else None
+        return int(text) if len(text) < 12 and text.isdigit() else None
     finally:
         os.close(descriptor)
 

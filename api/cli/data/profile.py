@@ -7,6 +7,7 @@ object that has the reference's keys. Specified in protocol 01-post-tools, secti
 from __future__ import annotations
 
 import argparse
+import shutil
 import tempfile
 import threading
 import time
@@ -16,10 +17,12 @@ from typing import TYPE_CHECKING
 
 from api.cli import common, proofs
 from api.cli.output import Output
+from api.cli.units import byte_size
+from api.edge.errors import DataError, EnvironmentFault, UsageError
 from api.edge.signals import stop_on_signal
-from protocol.params.config.networks import MAINNET, PRESETS
+from api.edge.text import kind_of
+from protocol.params.config.networks import BY_NAME
 from protocol.params.post import NETWORKS, network
-from prover.errors import DataError, UsageError
 from prover.measure import proving as profiling
 from prover.measure.proving import GIB, PassRate, PowCost
 from prover.post.proof import prove
@@ -44,18 +47,24 @@ DEFAULTS: dict[str, dict[str, object]] = {
 """Options that go with each word, and what they are when they are not given."""
 
 SECOND_NS = 1_000_000_000
+LONGEST_S = 86_400
+SPARE_BYTES = 64 << 20
+"""Room that is left to others on the disk."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of both words; `run` refuses those of the other one."""
     parser.set_defaults(**dict.fromkeys({name for options in DEFAULTS.values() for name in options}))
     parser.add_argument("what", nargs="?", choices=WHAT, default="proving", help="what is measured (default proving)")
-    parser.add_argument("--threads", type=common.whole_number, metavar="T", help="0: all (default 4; pow: 1)")
+    parser.add_argument("--threads", type=common.threads, metavar="T", help="0: all (default 4; pow: 1)")
     parser.add_argument("--nonces", type=common.whole_number, metavar="N", help="of one pass, a multiple of 16 (64)")
     parser.add_argument("--network", metavar="NAME", help=f"whose time window counts (mainnet): {', '.join(NETWORKS)}")
     group = parser.add_argument_group("proving")
     group.add_argument(
-        "--data-file", type=Path, metavar="FILE", help="made or extended with random bytes (default: a temporary one)"
+        "--data-file",
+        type=common.path,
+        metavar="FILE",
+        help="made or extended with random bytes (default: a temporary one)",
     )
     group.add_argument("--data-size", type=_gib, metavar="GIB", help="GiB that one pass reads (default 1)")
     group.add_argument("--duration", type=common.whole_number, metavar="S", help="seconds, whole passes (default 10)")
@@ -80,6 +89,13 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     network(arguments.network or "mainnet")
     if arguments.nonces == 0:
         raise DataError("--nonces is 0: there is nothing to measure; expected a multiple of 16.")
+    if what == "proving" and (arguments.duration == 0 or arguments.data_size == 0):
+        raise UsageError(
+            f"--duration is {arguments.duration} and --data-size {arguments.data_size:g}: nothing would be measured; "
+            "expected more than 0 of both."
+        )
+    if what == "proving" and arguments.duration > LONGEST_S:
+        raise UsageError(f"--duration is {arguments.duration}, expected at most {LONGEST_S} seconds, which is a day.")
     arguments.threads = arguments.threads or None  # 0 means all of them, as no number does elsewhere
     threads = common.thread_count(arguments)
     prove.ProveParams(1, 1, arguments.nonces, threads).check()
@@ -97,9 +113,9 @@ def _proving(arguments: argparse.Namespace, threads: int, output: Output) -> int
     stop = threading.Event()
     with tempfile.TemporaryDirectory(prefix="smesher-profile-") as folder, stop_on_signal(stop.set):
         path: Path = arguments.data_file or Path(folder) / "data.bin"
-        missing = size - (path.stat().st_size if path.exists() else 0)
-        with output.busy(f"writing {missing / GIB:,.2f} GiB of random bytes …") if missing > 0 else nullcontext():
-            profiling.fill_file(path, size, stop)
+        missing = _missing(path, size)
+        with output.busy(f"writing {byte_size(missing)} of random bytes …") if missing > 0 else nullcontext():
+            profiling.fill_file(path, size, stop)  # may take a while; the room for it was looked at
         if not aes.is_compiled():
             with output.busy("compiling the proving kernel for this processor (once, some seconds) …"):
                 aes.compile_kernels()
@@ -120,8 +136,6 @@ def _proving(arguments: argparse.Namespace, threads: int, output: Output) -> int
         unit_bytes = network(arguments.network or "mainnet").labels_per_unit * 16
         units = profiling.provable_units(speed, arguments.nonces, window, unit_bytes)
         output.show(_passes_table(arguments, threads, rate, window, units, unit_bytes))
-    else:
-        output.say("nothing was measured: the file or the time is empty")
     output.event(
         "done",
         time_s=round(rate.seconds, 6),
@@ -133,6 +147,30 @@ def _proving(arguments: argparse.Namespace, threads: int, output: Output) -> int
         provable_units=units,
     )
     return 0
+
+
+def _missing(path: Path, size: int) -> int:
+    """Bytes that have to be written first. Raises DataError, UsageError, EnvironmentFault where they have no place."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        there = 0
+    except OSError as error:
+        raise DataError(f"The data file {path} cannot be used: {error.strerror}.") from None
+    else:
+        kind = kind_of(found.st_mode)
+        if kind:
+            raise UsageError(f"The data file {path} is {kind}, expected a file.")
+        there = found.st_size
+    missing = max(0, size - there)
+    if missing and path.parent.is_dir():
+        free = shutil.disk_usage(path.parent).free
+        if missing + SPARE_BYTES > free:
+            raise EnvironmentFault(
+                f"{path.parent} has {byte_size(free)} free, {byte_size(missing)} would be written. Choose a smaller "
+                "--data-size, or a --data-file on another disk."
+            )
+    return missing
 
 
 def _passes_table(
@@ -166,7 +204,7 @@ def _passes_table(
 
 def _window(name: str | None) -> float:
     """Seconds between two PoET rounds of a network, in which a proof has to be made."""
-    return PRESETS.get(name or "mainnet", MAINNET).poet.cycle_gap_ns / SECOND_NS
+    return BY_NAME[(name or "mainnet").lower()].poet.cycle_gap_ns / SECOND_NS
 
 
 # -- proofs of work -------------------------------------------------------------------------------------------

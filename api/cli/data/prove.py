@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from api.cli import common, proofs
 from api.cli.data import dataset
-from api.cli.output import Output, Progress
+from api.cli.output import Output
+from api.cli.progress import Progress
 from api.cli.services import remote_k2pow
 from api.edge.signals import stop_on_signal
 from kernels import randomx
@@ -47,7 +48,7 @@ NAMED = 5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("data_dir", type=Path, metavar="D", help="the data directory")
+    parser.add_argument("data_dir", type=common.path, metavar="D", help="the data directory")
     parser.add_argument("--challenge", required=True, metavar="HEX", help="32 bytes; zeros for an initial proof")
     parser.add_argument("--node-id", metavar="HEX", help="refuse data of another identity")
     parser.add_argument("--commitment-atx-id", metavar="HEX", help="refuse data with another commitment ATX")
@@ -57,12 +58,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--nonces", type=common.whole_number, metavar="N", help="nonces of one pass (default 288; small networks 16)"
     )
-    parser.add_argument("--threads", type=common.whole_number, metavar="T", help="threads (default: all processors)")
+    parser.add_argument("--threads", type=common.threads, metavar="T", help="threads (default: all processors)")
     parser.add_argument("--pin", action="store_true", help="pin every thread of the pass to a processor of its own")
     proofs.add_randomx_argument(parser, "fast; light with --remote-k2pow")
     remote_k2pow.add_arguments(parser)
     proofs.add_parameter_arguments(parser, labels=False)
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where proof.json and metadata.json go (default: here)")
+    parser.add_argument(
+        "--out", type=common.path, metavar="DIR", help="where proof.json and metadata.json go (default: here)"
+    )
     parser.add_argument("--allow-incomplete", action="store_true", help="go on with files that are missing or short")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from api.cli import common
 from api.cli.output import Output
-from prover.errors import UsageError
+from api.cli.units import byte_size
 
 if TYPE_CHECKING:
     from kernels.devices.types import Device, PassedOver
@@ -23,11 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.description = "List the devices that can compute labels, with the ids that the node uses for them."
     parser.add_argument("--benchmark", action="store_true", help="measure labels a second of every device")
-    parser.add_argument("--seconds", type=float, default=3.0, metavar="S", help="time of the benchmark (default 3)")
+    parser.add_argument(
+        "--seconds", type=common.seconds, default=3.0, metavar="S", help="time of the benchmark (default 3)"
+    )
     parser.add_argument(
         "--tune", action="store_true", help="find the fastest way to use every GPU, at most 30 s each, and remember it"
     )
-    parser.add_argument("--threads", type=common.whole_number, metavar="T", help="CPU threads (default: all)")
+    parser.add_argument("--threads", type=common.threads, metavar="T", help="CPU threads (default: all)")
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
@@ -37,8 +39,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     """
     from kernels.devices import types as device
 
-    if arguments.seconds <= 0:
-        raise UsageError(f"--seconds is {arguments.seconds}, expected more than 0.")
+    common.thread_count(arguments)
     if arguments.benchmark or arguments.tune:
         common.compile_kernels(output)
     rows = []
@@ -126,7 +127,7 @@ def _show(rows: list[tuple[Device, float | None]], passed_over: list[PassedOver]
             "-" if device.id is None else str(device.id),
             device.device_class,
             device.name,
-            f"{device.memory_bytes / 2**30:.1f} GiB",
+            byte_size(device.memory_bytes),
             device.driver,
             *([f"{rate:,.0f}"] if rate is not None else []),
         )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from api.cli import common
 from api.cli.data import dataset, verify
 from api.cli.output import Output
+from api.edge.text import is_whole, shown
 from protocol.post.rules import LABEL_SIZE
 from prover.errors import DataError, MetadataError, UsageError
 from prover.post import check as pos
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Rewrite the labels that verify found wrong. Without findings, or with a range, every label of the range "
         "is recomputed. Missing or short files are filled by `smesher init`."
     )
-    parser.add_argument("data_dir", type=Path, metavar="D", help="the data directory")
+    parser.add_argument("data_dir", type=common.path, metavar="D", help="the data directory")
     parser.add_argument("--from-file", type=common.signed_number, metavar="I", help="first file (default 0)")
     parser.add_argument("--to-file", type=common.signed_number, metavar="J", help="last file, included")
     parser.add_argument("--labels", metavar="A:B", help="labels A up to, not including, B")
@@ -143,8 +143,8 @@ def _held(data: DataSet, work: pos.Work) -> Iterator[tuple[int, Sequence[int]]]:
 
 def _label_range(text: str, layout: Layout) -> tuple[int, int]:
     first, colon, end = text.partition(":")
-    if not colon or not all((part.isascii() and part.isdecimal()) or part == "" for part in (first, end)):
-        raise UsageError(f"--labels is {text!r}, expected A:B, two label indices.")
+    if not colon or not all(is_whole(part) or part == "" for part in (first, end)):
+        raise UsageError(f"--labels is {shown(text)}, expected A:B, two label indices.")
     if max(len(first), len(end)) > 20:
         raise UsageError(f"--labels has a number of {max(len(first), len(end))} digits, expected label indices.")
     low, high = int(first or 0), int(end or layout.num_labels)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from api.cli import common
 from api.cli.data import pause
 from api.cli.output import Output
 
@@ -12,7 +12,7 @@ from api.cli.output import Output
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.description = "Let a `smesher init` that was paused go on."
-    parser.add_argument("data_dir", type=Path, metavar="D", help="the data directory")
+    parser.add_argument("data_dir", type=common.path, metavar="D", help="the data directory")
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:

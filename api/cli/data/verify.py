@@ -7,7 +7,6 @@ import random
 import time
 from collections.abc import Sequence
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from api.cli import common
@@ -37,7 +36,7 @@ SHOWN = 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("data_dir", type=Path, metavar="D", help="the data directory")
+    parser.add_argument("data_dir", type=common.path, metavar="D", help="the data directory")
     parser.add_argument(
         "--fraction", type=common.percent, default=0.2, metavar="PERCENT", help="share of labels (default 0.2)"
     )
@@ -107,7 +106,7 @@ def _say(data: DataSet, findings: Findings, how: str, files: int, output: Output
             f"[bold red]damaged[/]  {len(findings.labels):,} of {findings.checked:,} labels looked at are wrong ({how})"
             + (f"; {missing}" if findings.short else "")
         )
-        output.say(f"next: smesher repair {data.storage.path}   (for all labels of it first: --fraction 100)")
+        output.next("repair", data.storage.path, then="for all labels of it first: --fraction 100")
     if findings.short:
         output.say("next: run smesher init with the parameters of the directory to fill what is missing")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from api.cli import common, proofs
 from api.cli.output import Output
@@ -18,10 +17,10 @@ from prover.post.proof.verify import Claim, Mode, VerifyParams
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("--proof", type=Path, required=True, metavar="FILE", help="JSON: nonce, indices, pow")
+    parser.add_argument("--proof", type=common.path, required=True, metavar="FILE", help="JSON: nonce, indices, pow")
     parser.add_argument(
         "--metadata",
-        type=Path,
+        type=common.path,
         required=True,
         metavar="FILE",
         help="JSON: node_id, commitment_atx_id, challenge, num_units",
@@ -33,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--k3", type=common.whole_number, metavar="K", help="check K positions that --seed chooses")
     parser.add_argument("--seed", metavar="HEX", help="bytes, of any length")
     proofs.add_randomx_argument(parser, "light")
-    parser.add_argument("--threads", type=common.whole_number, metavar="T", help="threads (default: all processors)")
+    parser.add_argument("--threads", type=common.threads, metavar="T", help="threads (default: all processors)")
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:

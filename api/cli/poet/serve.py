@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from api.cli.output import Output
+from api.edge import logs
+from api.edge.version import program_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +83,16 @@ def _serve(words: list[str], output: Output) -> int:
         loaded = config.load(words, config.user_environment())
     except config.HelpWanted:
         print(help_text())
-        return 1
+        return 0
     except config.VersionWanted:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            print(version("smesher"))
-        except PackageNotFoundError:
-            print("unknown")
+        print(program_version())
         return 0
     from api.services.poet import app
 
+    log = logging.getLogger("poet")
+
     def ready(running: app.App) -> None:
+        logs.begun(log, "poet", config.described(loaded))
         output.event(
             "serving",
             http=running.rest_port,
@@ -100,21 +101,26 @@ def _serve(words: list[str], output: Output) -> int:
             metrics=running.metrics_port or None,
         )
 
-    return app.run(loaded, ready)
+    with logs.end(log, "poet"):
+        return app.run(loaded, ready)
 
 
 def help_text() -> str:
-    """The options of the server, by group, and the tools."""
-    from api.services.poet.options import GROUPS, OPTIONS
+    """The settings of the server, by group, and the tools."""
+    from api.services.poet.options import APPLICATION, GROUPS, HELP, SETTINGS
 
     lines = ["Usage: smesher poet [OPTIONS]", "       smesher poet status|verify|bench ...", ""]
     for group in GROUPS:
         lines.append(f"{group}:")
-        for option in OPTIONS:
-            if option.group == group:
-                flag = option.shown if option.is_flag else f"{option.shown}="
-                lines.append(f"  {flag:34} {option.help}")
+        for setting in (*SETTINGS, *([HELP] if group == APPLICATION else [])):
+            if setting.group == group or (setting is HELP and group == APPLICATION):
+                flag = setting.shown_flag if setting.kind.switch else f"{setting.shown_flag}="
+                lines.append(f"  {flag:34} {setting.meaning()}")
         lines.append("")
+    lines.append("Environment:")
+    key = "the server's key, base64 of 64 bytes (default: the one in datadir, or a new one)"
+    lines.append(f"  {'POET_PRIVATE_KEY':34} {key}")
+    lines.append("")
     lines.append("Tools ('smesher poet TOOL --help' explains each):")
     lines += [f"  {name:34} {tool.summary}" for name, tool in TOOLS.items()]
     return "\n".join(lines)

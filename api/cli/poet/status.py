@@ -16,19 +16,25 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from api.cli import common
 from api.cli.output import Output
-from prover.errors import DataError, EnvironmentFault, UsageError
+from api.cli.units import byte_size, duration
+from api.edge.errors import DataError, EnvironmentFault, UsageError
+from api.edge.text import escaped, shown
 
 DEFAULT_URL = "http://localhost:8080"
 TIMEOUT_S = 10.0
 INTERVAL_S = 1.0
+MOST_BYTES = 1 << 20
+LISTED = 10
+"""Rounds that are named; of more it is said how many there are."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `status`."""
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--url", default=None, help=f"the server's HTTP address ({DEFAULT_URL})")
-    where.add_argument("--poetdir", type=Path, default=None, help="look into a server's directory instead")
+    where.add_argument("--poetdir", type=common.path, default=None, help="look into a server's directory instead")
     parser.add_argument("--watch", action="store_true", help="stay, and renew the display every second")
 
 
@@ -61,7 +67,7 @@ def address(url: str) -> str:
     except ValueError:
         is_one = False
     if not is_one:
-        raise UsageError(f"--url is {url!r}, expected a server's address such as {DEFAULT_URL}.")
+        raise UsageError(f"--url is {shown(url)}, expected a server's address such as {DEFAULT_URL}.")
     return given.rstrip("/")
 
 
@@ -69,62 +75,68 @@ def ask(url: str) -> dict[str, Any]:
     """The status of a running server. Raises EnvironmentFault, DataError."""
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
-            body = answer.read()
+            body = answer.read(MOST_BYTES + 1)
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise EnvironmentFault(
             f"No PoET server of ours answers at {url}: {reason}. Start it, or name its address with --url."
         ) from None
     try:
-        found: dict[str, Any] = json.loads(body)
-        table(found)
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        found: dict[str, Any] = json.loads(body[:MOST_BYTES])
+        rows(found)
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(f"{url} answers with something else than a status: {error!r}.") from None
     return found
 
 
 def _show(state: dict[str, Any], output: Output) -> None:
     output.event("status", **state)
-    output.show(table(state))
+    output.facts(rows(state))
 
 
 def table(state: dict[str, Any]) -> Any:
-    """The state as a table for people."""
+    """The state as a table that is renewed in its place."""
     from rich.table import Table
     from rich.text import Text
 
-    worker, opened = state["worker"], state["open_round"]
     shown = Table(show_header=False, box=None, pad_edge=False)
     shown.add_column(style="bold")
     shown.add_column(overflow="fold")
-    now = state["now_ns"]
-    shown.add_row("Service", state["service_pubkey"])
-    closes = f"closes in {span((opened['closes_ns'] - now) / 1e9)}"
-    shown.add_row("Open round", f"{opened['id']}, {opened['members']:,} members, {closes}")
-    shown.add_row("Worker", worker["state"])
-    if worker["round_id"] is not None:
-        ends = f", ends in {span((worker['deadline_ns'] - now) / 1e9)}" if worker["deadline_ns"] else ""
-        shown.add_row("In work", f"round {worker['round_id']}, {worker['num_leaves']:,} leaves{ends}")
-        shown.add_row("Rate", f"{worker['leaves_per_second']:,.0f} leaves/s, drift {worker['drift']:+.2%} of its mean")
-        shown.add_row(
-            "At the end", f"{worker['expected_leaves']:,} leaves, {worker['expected_ticks']:,} ticks expected"
-        )
-        shown.add_row("On disk", f"{worker['disk_bytes'] / 2**20:,.1f} MiB")
-    shown.add_row("Last proofs", ", ".join(str(one) for one in state["proofs"]) or "none")
-    if state["fault"]:
-        shown.add_row("Fault", Text(str(state["fault"]), "bold red"))
+    for name, value in rows(state):
+        shown.add_row(name, Text(value))
     return shown
 
 
-def span(seconds: float) -> str:
-    """A time left, for people."""
-    whole = max(0, int(seconds))
-    days, rest = divmod(whole, 86_400)
-    hours, rest = divmod(rest, 3600)
-    minutes, whole = divmod(rest, 60)
-    if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole} s" if minutes else f"{whole} s"
+def rows(state: dict[str, Any]) -> list[tuple[str, str]]:
+    """The state in words: names with values. Raises LookupError, TypeError, ValueError for what is no state."""
+    worker, opened, now = state["worker"], state["open_round"], state["now_ns"]
+    closes = f"closes in {duration((opened['closes_ns'] - now) / 1e9)}"
+    shown = [
+        ("Service", escaped(str(state["service_pubkey"]))),
+        ("Open round", f"{int(opened['id'])}, {opened['members']:,} members, {closes}"),
+        ("Worker", escaped(str(worker["state"]))),
+    ]
+    if worker["round_id"] is not None:
+        ends = f", ends in {duration((worker['deadline_ns'] - now) / 1e9)}" if worker["deadline_ns"] else ""
+        shown += [
+            ("In work", f"round {worker['round_id']}, {worker['num_leaves']:,} leaves{ends}"),
+            ("Rate", f"{worker['leaves_per_second']:,.0f} leaves/s, drift {worker['drift']:+.2%} of its mean"),
+            ("At the end", f"{worker['expected_leaves']:,} leaves, {worker['expected_ticks']:,} ticks expected"),
+            ("On disk", byte_size(worker["disk_bytes"])),
+        ]
+    proofs = [int(one) for one in state["proofs"]]
+    shown.append(("Last proofs", newest(proofs, state.get("proof_count", len(proofs)))))
+    if state["fault"]:
+        shown.append(("Fault", escaped(str(state["fault"]), 1000)))
+    return shown
+
+
+def newest(rounds: list[int], count: int) -> str:
+    """The newest rounds of a list, and how many more there are."""
+    shown = rounds[-LISTED:]
+    older = max(0, count - len(shown))
+    names = ", ".join(str(one) for one in shown) or "none"
+    return f"{names} (and {older:,} older)" if older else names
 
 
 def _show_directory(poetdir: Path, output: Output) -> int:
@@ -157,11 +169,8 @@ def _show_directory(poetdir: Path, output: Output) -> int:
         output.say("No round is in work.")
     for one in rounds:
         proof = "proof drawn" if one["has_proof"] else f"{one['saved_leaves']:,} leaves saved"
-        output.say(
-            f"Round {one['round_id']}, begun {one['started']}: {proof}, {one['disk_bytes'] / 2**20:,.1f} MiB on disk."
-        )
-    names = ", ".join(str(one) for one in registered[-10:]) or "none"
-    output.say(f"Rounds with registrations: {names}.")
+        output.say(f"Round {one['round_id']}, begun {one['started']}: {proof}, {byte_size(one['disk_bytes'])} on disk.")
+    output.say(f"Rounds with registrations: {newest(registered, len(registered))}.")
     return 0
 
 

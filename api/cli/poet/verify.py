@@ -9,18 +9,20 @@ from __future__ import annotations
 import argparse
 import base64
 import json
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from api.cli.output import Output
+from api.edge.errors import UsageError
+from api.edge.text import file_path, is_whole, read_file, shown
 from protocol.codec.declare import CodecError
 from protocol.crypto import merkle
 from protocol.poet.records import SECURITY_PARAM, MerkleProof, PoetProof, decode_message
-from prover.errors import EnvironmentFault, UsageError
+
+MAX_PROOF_FILE = 256 << 20
+"""Bytes; a proof names its members, 32 bytes each and more in JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +115,7 @@ def _note(loaded: Loaded) -> str:
 
 
 def _read(name: str) -> bytes:
-    if name == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return Path(name).read_bytes()
-    except (FileNotFoundError, IsADirectoryError):
-        raise UsageError(f"{name} is not a file; expected one with a proof.") from None
-    except OSError as error:
-        raise EnvironmentFault(f"{name} cannot be read: {error.strerror or error}.") from None
+    return read_file(file_path(name, "FILE"), "The file", MAX_PROOF_FILE)
 
 
 def load(data: bytes, name: str) -> Loaded:
@@ -175,7 +170,7 @@ def _bytes(value: Any, field: str) -> bytes:
             return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
         except ValueError:  # letters beyond ASCII, or no base64
             pass
-    raise UsageError(f"{field} is {str(value)[:60]!r}, expected base64.")
+    raise UsageError(f"{field} is {shown(value)}, expected base64.")
 
 
 def _list(value: Any, field: str) -> tuple[bytes, ...]:
@@ -189,6 +184,6 @@ def _list(value: Any, field: str) -> tuple[bytes, ...]:
 
 def _count(value: Any, field: str) -> int:
     text = str(value)
-    if isinstance(value, bool) or not (text.isascii() and text.isdecimal()) or int(text) >= 1 << 64:
-        raise UsageError(f"{field} is {text[:30]!r}, expected a number of leaves below 2^64.")
+    if isinstance(value, bool) or not is_whole(text) or int(text) >= 1 << 64:
+        raise UsageError(f"{field} is {shown(text)}, expected a number of leaves below 2^64.")
     return int(text)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import logging
 import os
 from pathlib import Path
 
 from api.cli import common
 from api.cli.output import Output
+from api.edge import logs
 
 GENERATE_KEYS = "generate-keys"
 EPILOG = """\
@@ -51,11 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-c",
         "--config",
-        type=Path,
+        type=common.path,
         metavar="FILE",
         help="the configuration (default: CERTIFIER_CONFIG_PATH, else config.yml)",
     )
-    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    parser.add_argument("-V", "--version", action="store_true", help="print the version and exit")
     parser.epilog = EPILOG
 
 
@@ -69,14 +71,18 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     loaded = config.load(path, os.environ)
     common.compile_kernels(output)
 
+    log = logging.getLogger("certifier")
+
     def ready(running: app.Ready) -> None:
+        logs.begun(log, "certifier", config.described(loaded))
         key = base64.b64encode(running.public_key).decode()
         output.event(
             "serving", address=loaded.listen.host, port=running.port, metrics=running.metrics_port, pub_key=key
         )
         output.say(f"[bold green]serving[/]  {loaded.listen.host} port {running.port}, public key {key}")
 
-    return app.run(loaded, ready)
+    with logs.end(log, "certifier"):
+        return app.run(loaded, ready)
 
 
 def _generate_keys(output: Output) -> int:

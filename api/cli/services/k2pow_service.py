@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import logging
 
 from api.cli import common, proofs
 from api.cli.output import Output
-from prover.errors import UsageError
+from api.edge import logs
+from api.edge.errors import UsageError
 
 DEFAULT_ADDRESS = "0.0.0.0:3000"
 
@@ -29,23 +31,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     proofs.add_randomx_argument(parser, "fast")
     parser.add_argument("--randomx-large-pages", action="store_true", help="use large pages where the system has some")
-    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    parser.add_argument("-V", "--version", action="store_true", help="print the version and exit")
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Serves until told to stop. Exit code 143 after SIGTERM, 130 after SIGINT."""
     from api.edge.listen import parse_address
+    from api.edge.threads import limited_threads
     from api.services.k2pow import app
-    from kernels.labels.cpu import usable_cores
 
     address = parse_address(arguments.bind_address, "--bind-address")
+    threads = limited_threads(arguments.cores, "--cores")
     if arguments.cores > 255:
         raise UsageError(f"--cores is {arguments.cores}, expected 0 (all processors) to 255.")
-    threads = arguments.cores or usable_cores()
     config = app.Config(address, threads, arguments.randomx_mode, arguments.randomx_large_pages)
 
+    log = logging.getLogger("k2pow-service")
+    settings = {
+        "bind-address": address,
+        "threads": threads,
+        "randomx-mode": arguments.randomx_mode or "fast",
+        "randomx-large-pages": arguments.randomx_large_pages,
+    }
+
     def ready(port: int) -> None:
+        logs.begun(log, "k2pow-service", settings)
         output.event("serving", address=address.host, port=port, threads=threads)
         output.say(f"[bold green]serving[/]  {address.host} port {port}, {threads} threads")
 
-    return app.run(config, ready)
+    with logs.end(log, "k2pow-service"):
+        return app.run(config, ready)

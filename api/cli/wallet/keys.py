@@ -13,17 +13,19 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from api.cli import prompts
+from api.cli import common, prompts
 from api.cli.output import Output
 from api.cli.words import Word, add_words
+from api.edge.errors import UsageError
+from api.edge.text import typed
 from api.wallet import accounts, amounts, files, phrase
 from api.wallet.accounts import AccountDescription
+from api.wallet.derivation import MAX_ACCOUNTS
 from api.wallet.secret import Secret
 from api.wallet.wallet import KEY_LEDGER, KeyPair, Wallet, create
 from protocol.types import address
 from protocol.types.ids import LayerId, NodeId
 from protocol.types.templates import MultisigSpawnArguments, VaultSpawnArguments
-from prover.errors import UsageError
 
 DEFAULT_NETWORK = "mainnet"
 WORDS_ASKED = 3
@@ -68,9 +70,11 @@ def open_wallet(path: Path, arguments: argparse.Namespace, output: Output) -> Wa
 
 def _add_new_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", default="Main Wallet", help="the name of the wallet")
-    parser.add_argument("--accounts", type=int, default=1, metavar="N", help="accounts to derive (default 1)")
     parser.add_argument(
-        "--out", type=Path, metavar="PATH", help="the file to write, or a folder (default: the current one)"
+        "--accounts", type=common.whole_number, default=1, metavar="N", help="how many accounts to derive (default 1)"
+    )
+    parser.add_argument(
+        "--out", type=common.path, metavar="PATH", help="the file to write, or a folder (default: the current one)"
     )
     parser.add_argument(
         "--form",
@@ -102,6 +106,7 @@ def _create(arguments: argparse.Namespace, output: Output) -> int:
             "The recovery phrase must be written down, and here is no terminal to show it on. Run this at a terminal, "
             "or give --show-secrets to have it printed."
         )
+    _check_count(arguments)
     target = _target(arguments, "Main Wallet")
     words = phrase.from_entropy(secrets.token_bytes(arguments.words * 4 // 3))
     with prompts.password(arguments, output, new=True) as password:
@@ -129,7 +134,7 @@ def _teach(words: Secret) -> None:
     print("\033[2J\033[3J\033[H", end="")
     for place in asked:
         for _ in range(3):
-            if input(f"Word {place + 1}: ").strip().lower() == listed[place]:
+            if typed(input(f"Word {place + 1}: ")).lower() == listed[place]:
                 break
             print("That is another word. Look at your paper.")
         else:
@@ -141,17 +146,18 @@ def _teach(words: Secret) -> None:
 def _add_import_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mnemonic-file",
-        type=Path,
+        type=common.path,
         metavar="FILE",
-        help="read the recovery phrase from the first line of FILE, - for standard input; else it is asked for, hidden",
+        help="read the recovery phrase from FILE, - for standard input; else it is asked for, hidden",
     )
     _add_new_arguments(parser)
 
 
 def _import(arguments: argparse.Namespace, output: Output) -> int:
+    _check_count(arguments)
     target = _target(arguments, arguments.name)
     if arguments.mnemonic_file is not None:
-        given = prompts.first_line(arguments.mnemonic_file)
+        given = prompts.whole_text(arguments.mnemonic_file, "--mnemonic-file")
     elif prompts.has_terminal():
         given = prompts.hidden("Recovery phrase (not shown): ")
     else:
@@ -164,6 +170,12 @@ def _import(arguments: argparse.Namespace, output: Output) -> int:
     _tell(wallet, target, arguments, output)
     wallet.wipe()
     return 0
+
+
+def _check_count(arguments: argparse.Namespace) -> None:
+    """Before anything is asked. Raises UsageError."""
+    if not 1 <= arguments.accounts <= MAX_ACCOUNTS:
+        raise UsageError(f"--accounts is {arguments.accounts}, expected 1 to {MAX_ACCOUNTS}.")
 
 
 def _target(arguments: argparse.Namespace, name: str) -> Path | None:
@@ -209,7 +221,7 @@ def _row(key: KeyPair, hrp: str) -> dict[str, object]:
 
 
 def _add_show_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help="the wallet file")
+    parser.add_argument("file", type=common.path, metavar="FILE", help="the wallet file")
     parser.add_argument("--show-secrets", action="store_true", help="show the recovery phrase and the secret keys too")
     add_network_argument(parser)
     prompts.add_password_argument(parser)
@@ -255,8 +267,10 @@ def _show_list(wallet: Wallet, rows: Sequence[dict[str, object]], path: Path, ou
 
 
 def _add_add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help="the wallet file; it stays as it is")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the new file, with the new account")
+    parser.add_argument("file", type=common.path, metavar="FILE", help="the wallet file; it stays as it is")
+    parser.add_argument(
+        "--out", type=common.path, required=True, metavar="FILE", help="the new file, with the new account"
+    )
     parser.add_argument("--account-name", metavar="NAME", help="the name of the new account")
     add_network_argument(parser)
     prompts.add_password_argument(parser)
@@ -288,15 +302,29 @@ def _add_address_arguments(parser: argparse.ArgumentParser) -> None:
         help="wallet: one key; multisig: several keys; vesting: several keys that may drain a vault; vault",
     )
     parser.add_argument("--key", action="append", default=[], metavar="HEX", help="a public key, in the agreed order")
-    parser.add_argument("--required", type=int, metavar="K", help="signatures that a transaction must carry")
+    parser.add_argument(
+        "--required", type=common.whole_number, metavar="K", help="signatures that a transaction must carry"
+    )
     parser.add_argument("--owner", metavar="ADDRESS", help="the vesting account that owns the vault")
     parser.add_argument("--total", metavar="AMOUNT", help="what the vault holds, such as 1000SMH")
     parser.add_argument(
         "--initial-unlock", metavar="AMOUNT", help="what is free at once (default a quarter of --total)"
     )
-    parser.add_argument("--vesting-start", type=int, metavar="LAYER", help="default 105120, a year after the genesis")
-    parser.add_argument("--vesting-end", type=int, metavar="LAYER", help="default 420480, four years after it")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write a description of the account, for smesher tx")
+    parser.add_argument(
+        "--vesting-start",
+        type=common.whole_number,
+        metavar="LAYER",
+        help="layer after which coins become free (default 105120, a year after the genesis)",
+    )
+    parser.add_argument(
+        "--vesting-end",
+        type=common.whole_number,
+        metavar="LAYER",
+        help="layer at which all are free (default 420480, four years after it)",
+    )
+    parser.add_argument(
+        "--out", type=common.path, metavar="FILE", help="write a description of the account, for smesher tx"
+    )
     add_network_argument(parser)
 
 
@@ -333,7 +361,7 @@ def _described(arguments: argparse.Namespace) -> AccountDescription:
         for name, layer in (("--vesting-start", start), ("--vesting-end", end)):
             if not 0 <= layer < 1 << 32:
                 raise UsageError(f"{name} is {layer}, expected a layer from 0 to {(1 << 32) - 1}.")
-        owner = address.from_text(arguments.owner, hrp_of(arguments))
+        owner = accounts.parse_address(arguments.owner, hrp_of(arguments))
         return AccountDescription("vault", VaultSpawnArguments(owner, total, unlock, LayerId(start), LayerId(end)))
     if not keys:
         raise UsageError(f"A {template} needs --key, once for each public key.")

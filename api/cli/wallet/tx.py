@@ -13,18 +13,20 @@ import re
 import sys
 from pathlib import Path
 
-from api.cli import prompts
+from api.cli import common, prompts
 from api.cli.output import Output
 from api.cli.wallet.keys import add_network_argument, hrp_of, open_wallet
 from api.cli.words import Word, add_words
+from api.edge.errors import DataError, UsageError
+from api.edge.text import shown, typed
 from api.wallet import accounts, amounts, explain, files, transactions
 from api.wallet.accounts import AccountDescription
 from api.wallet.explain import Explanation
 from api.wallet.transactions import Partial, Unsigned
 from api.wallet.wallet import KEY_LEDGER, KeyPair
 from protocol.params.config import networks
-from protocol.types import address
-from prover.errors import DataError, UsageError
+from protocol.params.config.services import UNSET_TIME
+from protocol.params.genesis import GENESIS_ID_SIZE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,39 +49,65 @@ def _add_network_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _genesis_id(arguments: argparse.Namespace) -> bytes:
+    fixed = _fixed_genesis_id(arguments.network)
     if arguments.genesis_id is not None:
-        if not re.fullmatch("(0x)?[0-9a-fA-F]{40}", arguments.genesis_id):
-            raise UsageError(f"--genesis-id is {arguments.genesis_id[:60]!r}, expected 40 hex digits.")
-        return bytes.fromhex(arguments.genesis_id.removeprefix("0x"))
-    if arguments.network in ("fastnet", "standalone"):
+        given = common.hex_bytes(arguments.genesis_id, "--genesis-id", GENESIS_ID_SIZE)
+        if fixed is not None and given != fixed:
+            raise UsageError(
+                f"--genesis-id is {given.hex()}, but {arguments.network} has {fixed.hex()}. Leave it out, or name the "
+                "network that has it."
+            )
+        return given
+    if fixed is None:
         raise UsageError(
             f"--genesis-id is needed on {arguments.network}: its genesis time is chosen when it starts. A node tells "
             "it (spacemesh.v1.MeshService/GenesisID)."
         )
-    config = networks.MAINNET if arguments.network == "mainnet" else networks.TESTNET
-    return config.genesis.identity.genesis_id
+    return fixed
+
+
+def _fixed_genesis_id(network: str) -> bytes | None:
+    """The genesis id of a network that has one for ever; None where its genesis time is chosen when it starts."""
+    genesis = networks.BY_NAME[network].genesis
+    return genesis.identity.genesis_id if genesis.time != UNSET_TIME else None
 
 
 def _add_signing_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--wallet", type=Path, required=True, metavar="FILE", help="the wallet file that signs")
+    parser.add_argument("--wallet", type=common.path, required=True, metavar="FILE", help="the wallet file that signs")
     parser.add_argument(
-        "--account", type=int, default=1, metavar="N", help="which account of the wallet, from 1 (default 1)"
+        "--account",
+        type=common.whole_number,
+        default=1,
+        metavar="N",
+        help="which account of the wallet, from 1 (default 1)",
     )
-    parser.add_argument("--yes", action="store_true", help="sign without asking")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the result to FILE instead of the screen")
+    parser.add_argument(
+        "--yes",
+        action="store_true",
+        help="agree beforehand, also to what hardly anybody can mean; what is signed is shown all the same",
+    )
+    parser.add_argument(
+        "--out", type=common.path, metavar="FILE", help="write the result to FILE instead of the screen"
+    )
     prompts.add_password_argument(parser)
 
 
 def _add_compose_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--principal",
-        type=Path,
+        type=common.path,
         metavar="FILE",
         help="who acts: a description made by `smesher wallet address` (default: the account of the wallet's key)",
     )
-    parser.add_argument("--nonce", type=int, required=True, metavar="N", help="the next nonce of the principal")
     parser.add_argument(
-        "--gas-price", type=int, default=1, metavar="SMIDGE", help="smidge for a unit of gas (default 1)"
+        "--nonce", type=common.whole_number, required=True, metavar="N", help="the next nonce of the principal"
+    )
+    parser.add_argument(
+        "--gas-price",
+        type=common.whole_number,
+        default=1,
+        metavar="SMIDGE",
+        help="smidge for a unit of gas (default 1)",
     )
     _add_network_arguments(parser)
     _add_signing_arguments(parser)
@@ -87,7 +115,10 @@ def _add_compose_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_spawn_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--target", type=Path, metavar="FILE", help="another account to spawn: its description (default: the principal)"
+        "--target",
+        type=common.path,
+        metavar="FILE",
+        help="another account to spawn: its description (default: the principal)",
     )
     _add_compose_arguments(parser)
 
@@ -120,10 +151,10 @@ def _compose(arguments: argparse.Namespace, key: KeyPair) -> Unsigned:
     if arguments.word == "spawn":
         target = account if arguments.target is None else _description(arguments.target, arguments)
         return transactions.spawn(account, target, payload, genesis_id)
-    destination = address.from_text(arguments.to, hrp)
+    destination = accounts.parse_address(arguments.to, hrp)
     amount = amounts.parse(arguments.amount)
     if arguments.word == "drain":
-        vault = address.from_text(arguments.vault, hrp)
+        vault = accounts.parse_address(arguments.vault, hrp)
         return transactions.drain(account, vault, destination, amount, payload, genesis_id)
     return transactions.spend(account, destination, amount, payload, genesis_id)
 
@@ -132,9 +163,12 @@ def _check_words(arguments: argparse.Namespace) -> None:
     """What can be judged before a password is asked for."""
     _genesis_id(arguments)
     transactions.payload(arguments.nonce, arguments.gas_price)
+    for name in ("principal", "target"):
+        if getattr(arguments, name, None) is not None:
+            _description(getattr(arguments, name), arguments)
     for name in ("to", "vault"):
         if getattr(arguments, name, None) is not None:
-            address.from_text(getattr(arguments, name), hrp_of(arguments))
+            accounts.parse_address(getattr(arguments, name), hrp_of(arguments))
     if getattr(arguments, "amount", None) is not None:
         amounts.parse(arguments.amount)
 
@@ -144,9 +178,17 @@ def _make(arguments: argparse.Namespace, output: Output) -> int:
     wallet = open_wallet(arguments.wallet, arguments, output)
     try:
         key = _key(wallet.keys, arguments)
-        return _sign_and_write(Partial(_compose(arguments, key)), key, arguments, output)
+        return _sign_and_write(Partial(_compose(arguments, key)), key, _unit_concerns(arguments), arguments, output)
     finally:
         wallet.wipe()
+
+
+def _unit_concerns(arguments: argparse.Namespace) -> list[str]:
+    """An amount without its unit is smidge, which few people count in."""
+    text = getattr(arguments, "amount", None)
+    if text is None or amounts.has_unit(text):
+        return []
+    return [f"--amount {text} has no unit, so it is {amounts.shown(amounts.parse(text))}."]
 
 
 def _key(keys: object, arguments: argparse.Namespace) -> KeyPair:
@@ -164,21 +206,59 @@ def _key(keys: object, arguments: argparse.Namespace) -> KeyPair:
     return key
 
 
-def _sign_and_write(partial: Partial, key: KeyPair, arguments: argparse.Namespace, output: Output) -> int:
+def _sign_and_write(
+    partial: Partial, key: KeyPair, concerns: list[str], arguments: argparse.Namespace, output: Output
+) -> int:
+    """Shows what would be signed, asks, and only then signs. Raises UsageError, DataError."""
     assert key.secret is not None
     hrp = hrp_of(arguments)
-    signed = partial.sign(key.secret)
-    explanation = _explained(signed, hrp)
-    if not arguments.yes and not output.json:
-        _show(explanation, arguments.network, output)
-    if not prompts.confirmed(f"Sign this for {arguments.network}?", yes=arguments.yes):
+    reviewed = _explained(partial, hrp)
+    if reviewed.problem is not None:
+        raise DataError(f"This is not signed, since no node would take it: {reviewed.problem}")
+    concerns = [*concerns, *explain.concerns(reviewed.facts)]
+    _review(reviewed, partial, concerns, arguments, output)
+    if not _agreed(concerns, arguments):
         output.error(1, "not signed")
         return 1
+    signed = partial.sign(key.secret)
+    explanation = _explained(signed, hrp)
+    if explanation.problem is not None:
+        raise DataError(f"The signed transaction would not be taken by any node: {explanation.problem}")
     return _write(signed, explanation, arguments, output)
 
 
+def _review(
+    explanation: Explanation, partial: Partial, concerns: list[str], arguments: argparse.Namespace, output: Output
+) -> None:
+    """What is about to be signed, read back from its bytes; beside the output, which is the transaction alone."""
+    genesis_id = partial.unsigned.genesis_id.hex()
+    output.event(
+        "review",
+        network=arguments.network,
+        genesis_id=genesis_id,
+        transaction=explanation.facts,
+        concerns=concerns,
+    )
+    rows = [("network", arguments.network), ("genesis id", genesis_id), *explanation.lines]
+    if output.json and not arguments.yes:  # a person is asked, who sees the terminal and not the events
+        Output(json=False).facts(rows, aside=True)
+    output.facts(rows, aside=True)
+    for concern in concerns:
+        output.note(f"Look again: {concern}")
+
+
+def _agreed(concerns: list[str], arguments: argparse.Namespace) -> bool:
+    """Whether the person agrees to sign, asked once more for what hardly anybody can mean. Raises UsageError."""
+    if not prompts.confirmed(f"Sign this for {arguments.network}?", yes=arguments.yes):
+        return False
+    return all(prompts.confirmed(f"{concern} Is that meant?", yes=arguments.yes) for concern in concerns)
+
+
 def _explained(partial: Partial, hrp: str) -> Explanation:
-    """What is about to be signed, from its bytes; signatures that are missing are filled up with zeros."""
+    """What is about to be signed, from its bytes; signatures that are missing are filled up with zeros.
+
+    `problem` is what is wrong with the transaction itself as long as signatures are missing.
+    """
     unsigned = partial.unsigned
     missing = [ref for ref in range(len(unsigned.account.public_keys)) if ref not in partial.signatures]
     filled = {**partial.signatures, **{ref: bytes(64) for ref in missing[: partial.missing]}}
@@ -188,23 +268,15 @@ def _explained(partial: Partial, hrp: str) -> Explanation:
         lines = [(word, value) for word, value in found.lines if word not in ("id", "signatures")]
         of = f"{len(partial.signatures)} of {unsigned.account.required}"
         facts = {name: value for name, value in found.facts.items() if name not in ("id", "signatures_valid")}
-        return Explanation(facts, [*lines, ("signatures", of)], None)
+        problem = None if found.problem == explain.BAD_SIGNATURES else found.problem
+        if problem is None and found.signatures_at != len(unsigned.data):
+            problem = "There is something between the transaction and its signatures."
+        return Explanation(facts, [*lines, ("signatures", of)], problem)
     return found
 
 
 def _show(explanation: Explanation, network: str, output: Output) -> None:
-    from rich.table import Table
-
-    table = Table.grid(padding=(0, 2))
-    for word, value in [("network", network), *explanation.lines]:
-        table.add_row(f"[dim]{word}[/]", _escaped(value))
-    output.show(table)
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+    output.facts([("network", network), *explanation.lines])
 
 
 def _write(partial: Partial, explanation: Explanation, arguments: argparse.Namespace, output: Output) -> int:
@@ -239,7 +311,7 @@ def _write(partial: Partial, explanation: Explanation, arguments: argparse.Names
 
 
 def _add_sign_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("partial", type=Path, metavar="FILE", help="the partial transaction")
+    parser.add_argument("partial", type=common.path, metavar="FILE", help="the partial transaction")
     add_network_argument(parser)
     _add_signing_arguments(parser)
 
@@ -248,18 +320,29 @@ def _sign(arguments: argparse.Namespace, output: Output) -> int:
     partial = _read_partial(arguments.partial, arguments)
     wallet = open_wallet(arguments.wallet, arguments, output)
     try:
-        return _sign_and_write(partial, _key(wallet.keys, arguments), arguments, output)
+        return _sign_and_write(partial, _key(wallet.keys, arguments), [], arguments, output)
     finally:
         wallet.wipe()
 
 
 def _read_partial(path: Path, arguments: argparse.Namespace) -> Partial:
-    return Partial.parse(files.read(path), hrp_of(arguments), str(path))
+    partial = Partial.parse(files.read(path), hrp_of(arguments), str(path))
+    fixed = _fixed_genesis_id(arguments.network)
+    if fixed is not None and partial.unsigned.genesis_id != fixed:
+        raise UsageError(
+            f"{path} is of the network with the genesis id {partial.unsigned.genesis_id.hex()}, but that of "
+            f"{arguments.network} is {fixed.hex()}. Name its network with --network."
+        )
+    return partial
 
 
 def _add_combine_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("partials", type=Path, nargs="+", metavar="FILE", help="partial transactions, copies of one")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the result to FILE instead of the screen")
+    parser.add_argument(
+        "partials", type=common.path, nargs="+", metavar="FILE", help="partial transactions, copies of one"
+    )
+    parser.add_argument(
+        "--out", type=common.path, metavar="FILE", help="write the result to FILE instead of the screen"
+    )
     add_network_argument(parser)
 
 
@@ -271,7 +354,10 @@ def _combine(arguments: argparse.Namespace, output: Output) -> int:
 def _add_decode_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("transaction", metavar="HEX", help="the raw transaction in hex, @FILE to read it from a file")
     parser.add_argument(
-        "--principal", type=Path, metavar="FILE", help="a description of its principal, so that signatures are checked"
+        "--principal",
+        type=common.path,
+        metavar="FILE",
+        help="a description of its principal, so that signatures are checked",
     )
     _add_network_arguments(parser)
 
@@ -279,10 +365,10 @@ def _add_decode_arguments(parser: argparse.ArgumentParser) -> None:
 def _decode(arguments: argparse.Namespace, output: Output) -> int:
     text = arguments.transaction
     if text.startswith("@"):
-        text = files.read(Path(text[1:])).decode("latin-1")
-    digits = re.sub(r"\s", "", text).removeprefix("0x")
+        text = files.read(common.path(text[1:]))
+    digits = re.sub(r"\s", "", typed(text)).removeprefix("0x")
     if not digits or not re.fullmatch("([0-9a-fA-F]{2})*", digits):
-        raise UsageError(f"{text[:40]!r} is no transaction: expected an even number of hex digits.")
+        raise UsageError(f"{shown(text)} is no transaction: expected an even number of hex digits.")
     if arguments.genesis_id is None and arguments.network in ("fastnet", "standalone"):
         output.note("Without --genesis-id signatures cannot be judged on this network.")
         genesis_id = b""

@@ -1,8 +1,8 @@
-"""The configuration of a PoET server: command line, file and environment, as the reference reads them.
+"""The configuration of a PoET server: command line, file and environment, checked before anything starts.
 
 Defaults, then the command line to find the file, then the file, then the command line again. What the original
-lets through and then panics on (durations without sense, keys of a wrong length) is refused here. Specified in
-protocol 02-poet, sections 9.1 and 12.
+lets through and then panics on, or what can never work, is refused here, with the name of the setting; the exit code
+is the original's. Specified in protocol 02-poet, sections 9.1 and 12.
 """
 
 from __future__ import annotations
@@ -14,51 +14,47 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from api.services.poet.options import (
-    APPLICATION,
-    BY_NAME,
-    BY_SHORT,
-    GROUPS,
-    OPTIONS,
-    Option,
-    ValueRefused,
-    now_ns,
-    read_base64,
-    read_time,
-)
+from nacl.bindings import crypto_sign_seed_keypair
+
+from api.config import errors, kinds
+from api.config.files import from_lines
+from api.config.settings import Flags, Given, nearest, values
+from api.edge.errors import UsageError
+from api.edge.listen import parse_port
+from api.edge.text import read_text, shown
+from api.edge.threads import refused_processors
+from api.services.poet.options import APPLICATION, GROUPS, HELP, NETWORKS, SETTINGS, now_ns
+from protocol.numbers import durations
+from protocol.params.config import networks
 from protocol.poet.registration import CERTIFIER_KEY_SIZE
 from prover.errors import ProofError
 from prover.poet.server.rounds import Schedule
 
-HOUR_NS = 3_600_000_000_000
 KEY_VARIABLE = "POET_PRIVATE_KEY"
 PRIVATE_KEY_SIZE = 64
+TOOLS = ("status", "verify", "bench")
+"""Words that the command takes in the server's place."""
 
-PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "mainnet": {
-        "genesis-time": read_time("2023-07-14T08:00:00Z"),
-        "epoch-duration": 336 * HOUR_NS,
-        "phase-shift": 240 * HOUR_NS,
-        "cycle-gap": 12 * HOUR_NS,
-        "pow-difficulty": 20,
-    },
-    "testnet": {
-        "epoch-duration": 24 * HOUR_NS,
-        "phase-shift": 12 * HOUR_NS,
-        "cycle-gap": 2 * HOUR_NS,
-    },
-    "fastnet": {
-        "epoch-duration": HOUR_NS // 60,
-        "phase-shift": HOUR_NS // 120,
-        "cycle-gap": HOUR_NS // 120,
-        "pow-difficulty": 4,
-    },
-    "standalone": {
-        "epoch-duration": HOUR_NS // 60,
-        "phase-shift": HOUR_NS // 120,
-        "cycle-gap": HOUR_NS // 120,
-    },
-}
+_POW_DIFFICULTY = {"mainnet": 20, "fastnet": 4}
+"""Leading zero bits that the servers of a network ask for, where they ask for any."""
+
+
+def _preset(name: str) -> Mapping[str, Any]:
+    """What follows from a network's own settings, and what its servers are started with."""
+    network = networks.BY_NAME[name]
+    found = {
+        "epoch-duration": network.main.layer_duration_ns * network.main.layers_per_epoch,
+        "phase-shift": network.poet.phase_shift_ns,
+        "cycle-gap": network.poet.cycle_gap_ns,
+    }
+    if name == "mainnet":  # the others begin when somebody starts them anew
+        found["genesis-time"] = network.genesis.time.unix_ns
+    if name in _POW_DIFFICULTY:
+        found["pow-difficulty"] = _POW_DIFFICULTY[name]
+    return found
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {name: _preset(name) for name in NETWORKS}
 """What `--network` sets below the file and the flags. Protocol 02-poet, section 6."""
 
 
@@ -115,130 +111,42 @@ class Config:
         return self.datadir / "rounds"
 
 
-Values = dict[str, Any]
-"""Option name to value; only what was set."""
-
-
 def load(words: Sequence[str], environment: Mapping[str, str]) -> Config:
     """The configuration from a command line (without the program) and the environment.
 
     Raises ConfigError, HelpWanted, VersionWanted.
     """
-    flags = parse_flags(words)
-    if flags.get("version"):
-        raise VersionWanted
-    values = dict(flags)
-    if flags.get("configfile"):
-        values = {**read_file(Path(flags["configfile"])), **flags}
-    network = values.get("network")
-    if network is not None:
-        if network not in PRESETS:
-            raise ConfigError(f"--network is {network!r}, expected one of {', '.join(PRESETS)}.")
-        values = {**PRESETS[network], **values}
-    defaults = {option.name: option.default for option in OPTIONS}
-    return _config({**defaults, **values}, environment)
-
-
-def parse_flags(words: Sequence[str]) -> Values:
-    """What a command line sets; the last of several wins, positional words are ignored. Raises ConfigError."""
-    values: Values = {}
-    rest = list(words)
-    while rest:
-        word = rest.pop(0)
-        if word == "--":
-            break
-        if not word.startswith("-") or word == "-":
-            continue
-        if word.startswith("--"):
-            name, has_value, value = word[2:].partition("=")
-            option = BY_NAME.get(name)
-        else:
-            name, value = word[1:2], word[2:]
-            has_value = "=" if value else ""
-            value = value.removeprefix("=")
-            option = BY_SHORT.get(name)
-        if name in ("help", "h"):
-            raise HelpWanted
-        if option is None:
-            raise ConfigError(f"unknown flag `{name}'")
-        if option.is_flag:
-            if has_value:
-                raise ConfigError(f"bool flag `{option.shown}' cannot have an argument")
-            values[option.name] = True
-            continue
-        if not has_value:
-            value = _next_word(option, rest)
-        try:
-            values[option.name] = option.read(value)
-        except ValueRefused as error:
-            raise ConfigError(
-                f"invalid argument for flag `{option.shown}' (expected {option.type_name}): {error}"
-            ) from None
-    return values
-
-
-def _next_word(option: Option, rest: list[str]) -> str:
-    if not rest:
-        raise ConfigError(f"expected argument for flag `{option.shown}'")
-    word = rest[0]
-    looks_like_flag = word.startswith("-") and len(word) > 1
-    if looks_like_flag and not (option.type_name == "int" and re.fullmatch(r"-\d+", word)):
-        raise ConfigError(f"expected argument for flag `{option.shown}', but got option `{word}'")
-    return rest.pop(0)
-
-
-def read_file(path: Path) -> Values:
-    """What a configuration file sets. Raises ConfigError with the reference's text."""
-    failed = f"failed to read config from {path}: "
+    if any(word in ("--help", "-h") for word in _before_dashes(words)):
+        raise HelpWanted
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{failed}open {path}: {(error.strerror or str(error)).lower()}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{failed}{error}") from None
-    values: Values = {}
-    group: str | None = None
-    for number, raw in enumerate(text.split("\n"), 1):
-        line = raw.strip()
-        if not line or line[0] in ";#":
-            continue
-        where = f"{failed}{path}:{number}: "
-        if line.startswith("["):
-            if not line.endswith("]"):
-                raise ConfigError(f"{where}malformed section header")
-            group = line[1:-1].strip()
-            if group not in GROUPS:
-                raise ConfigError(f"{failed}could not find option group `{group}'")
-            continue
-        name, separator, value = line.partition("=")
-        if not separator:
-            raise ConfigError(f"{where}malformed key=value ({line})")
-        option = _option_in_file(name.strip(), group)
-        if option is None:
-            raise ConfigError(f"{where}unknown option: {name.strip()}")
-        try:
-            values[option.name] = option.read(_unquoted(value.strip()))
-        except ValueRefused as error:
-            raise ConfigError(f"{where}{error}") from None
-        if option.name == "version":
-            raise ConfigError(f"{where}version is a flag of the command line, not of the file")
-    return values
+        given, others = Flags((*SETTINGS, HELP), strict=True).parse(words)
+        if others:  # the original ignores them; a slip in the name of a tool would start a server
+            raise errors.ConfigError(f"{shown(others[0])} is no option of the server.{nearest(others[0], TOOLS)}")
+        found = values(SETTINGS, given)
+        if found["version"]:
+            raise VersionWanted
+        lines = [] if found["configfile"] is None else read_file(found["configfile"])
+        network = values(SETTINGS, lines, given)["network"]
+        preset = {one.path: one.default for one in SETTINGS} | dict(PRESETS[network] if network is not None else {})
+        config = _config(values(SETTINGS, lines, given, before=preset), environment)
+    except UsageError as error:
+        raise ConfigError(str(error)) from None
+    check(config)
+    return config
 
 
-def _option_in_file(name: str, group: str | None) -> Option | None:
-    for option in OPTIONS:
-        inside = group is None or option.group == group or group == APPLICATION
-        if inside and name in (option.name, option.field):
-            return option
-    return None
+def _before_dashes(words: Sequence[str]) -> Sequence[str]:
+    return words[: words.index("--")] if "--" in words else words
 
 
-def _unquoted(value: str) -> str:
-    if len(value) < 2 or value[0] != '"' or value[-1] != '"':
-        if value[:1] == '"':
-            raise ValueRefused("invalid syntax")
-        return value
-    return re.sub(r"\\(.)", lambda match: {"n": "\n", "t": "\t"}.get(match[1], match[1]), value[1:-1])
+def read_file(path: Path) -> list[Given]:
+    """What a configuration file sets. Raises UsageError, EnvironmentFault."""
+    text = read_text(path, "--configfile")
+    given = from_lines(path, text, SETTINGS, GROUPS, APPLICATION)
+    for one in given:
+        if one.setting.path in ("version", "configfile"):
+            raise errors.ConfigError(f"{one.where} is for the command line, not for the file.")
+    return given
 
 
 def default_poetdir(environment: Mapping[str, str]) -> Path:
@@ -248,70 +156,120 @@ def default_poetdir(environment: Mapping[str, str]) -> Path:
 
 
 def private_key_of(environment: Mapping[str, str]) -> bytes | None:
-    """The server's key from the environment (64 bytes). Raises ConfigError."""
+    """The server's key from the environment (64 bytes), which is never shown. Raises ConfigError."""
     text = environment.get(KEY_VARIABLE, "")
     if not text:
         return None
-    failed = "failed to create server: loading state: "
+    expected = f"expected the base64 of {PRIVATE_KEY_SIZE} bytes (seed and public key)"
     try:
-        key = read_base64(text)
-    except ValueRefused as error:
-        raise ConfigError(f"{failed}decoding private key: {error}") from None
+        key = kinds.base64_bytes(text)
+    except errors.BadValue:
+        raise ConfigError(f"{KEY_VARIABLE} is not base64, {expected}.") from None
     if len(key) != PRIVATE_KEY_SIZE:
-        raise ConfigError(f"{failed}invalid private key length: {len(key)}")
+        raise ConfigError(f"{KEY_VARIABLE} is the base64 of {len(key)} bytes, {expected}.")
+    if crypto_sign_seed_keypair(key[:32])[0] != key[32:]:
+        raise ConfigError(f"{KEY_VARIABLE}: its second half is not the public key of the first; {expected}.")
     return key
 
 
-def _config(values: Values, environment: Mapping[str, str]) -> Config:
-    poetdir = _path(values["poetdir"], environment) or default_poetdir(environment)
-    genesis = values["genesis-time"]
-    schedule = Schedule(
-        now_ns() if genesis is None else genesis,
-        values["epoch-duration"],
-        values["phase-shift"],
-        values["cycle-gap"],
-    )
-    try:
-        schedule.check()
-    except ProofError as error:
-        raise ConfigError(str(error)) from None
-    key = values["certifier-pubkey"]
-    if key is not None and len(key) != CERTIFIER_KEY_SIZE:
-        raise ConfigError(f"certifier-pubkey has {len(key)} bytes, expected {CERTIFIER_KEY_SIZE}")
+def _config(found: Mapping[str, Any], environment: Mapping[str, str]) -> Config:
+    poetdir = _path(found["poetdir"], environment) or default_poetdir(environment)
+    genesis = found["genesis-time"]
     return Config(
         poetdir=poetdir,
-        datadir=_path(values["datadir"], environment) or poetdir / "data",
-        dbdir=_path(values["dbdir"], environment) or poetdir / "db",
-        logdir=_path(values["logdir"], environment) or poetdir / "logs",
-        schedule=schedule,
-        config_rpclisten=values["config-rpclisten"],
-        rpclisten=values["rpclisten"],
-        restlisten=values["restlisten"],
-        metrics_port=values["metrics-port"],
-        max_grpc_resp_size=values["max-grpc-resp-size"],
-        disable_worker=values["disable-worker"],
-        pow_difficulty=values["pow-difficulty"],
-        max_round_members=values["max-round-members"],
-        max_submit_batch_size=max(1, values["max-submit-batch-size"]),
-        submit_flush_interval_ns=max(0, values["submit-flush-interval"]),
-        certifier_url=values["certifier-url"],
-        certifier_pubkey=key,
-        trusted_keys=_path(values["trusted-pub-keys-dir-path"], environment),
-        lps=values["lps"],
-        debuglog=values["debuglog"],
-        jsonlog=values["jsonlog"],
+        datadir=_path(found["datadir"], environment) or poetdir / "data",
+        dbdir=_path(found["dbdir"], environment) or poetdir / "db",
+        logdir=_path(found["logdir"], environment) or poetdir / "logs",
+        schedule=Schedule(
+            now_ns() if genesis is None else genesis,
+            found["epoch-duration"],
+            found["phase-shift"],
+            found["cycle-gap"],
+        ),
+        config_rpclisten=found["config-rpclisten"],
+        rpclisten=found["rpclisten"],
+        restlisten=found["restlisten"],
+        metrics_port=found["metrics-port"],
+        max_grpc_resp_size=found["max-grpc-resp-size"],
+        disable_worker=found["disable-worker"],
+        pow_difficulty=found["pow-difficulty"],
+        max_round_members=found["max-round-members"],
+        max_submit_batch_size=max(1, found["max-submit-batch-size"]),
+        submit_flush_interval_ns=max(0, found["submit-flush-interval"]),
+        certifier_url=found["certifier-url"],
+        certifier_pubkey=found["certifier-pubkey"],
+        trusted_keys=_path(found["trusted-pub-keys-dir-path"], environment),
+        lps=found["lps"],
+        debuglog=found["debuglog"],
+        jsonlog=found["jsonlog"],
         private_key=private_key_of(environment),
-        network=values["network"],
-        keep_rounds=values["keep-rounds"],
-        cpu=values["cpu"],
-        realtime=values["realtime"],
-        one_process=values["one-process"],
+        network=found["network"],
+        keep_rounds=found["keep-rounds"],
+        cpu=found["cpu"],
+        realtime=found["realtime"],
+        one_process=found["one-process"],
     )
 
 
-def _path(text: str | None, environment: Mapping[str, str]) -> Path | None:
-    if not text:
+def check(config: Config) -> None:
+    """Refuses what cannot work, alone or together. Raises ConfigError that names the settings."""
+    try:
+        config.schedule.check()
+    except ProofError as error:
+        raise ConfigError(f"{error}.") from None
+    key = config.certifier_pubkey
+    if key is not None and len(key) != CERTIFIER_KEY_SIZE:
+        raise ConfigError(f"certifier-pubkey has {len(key)} bytes, expected {CERTIFIER_KEY_SIZE}.")
+    if config.certifier_url and key is None and config.trusted_keys is None:
+        raise ConfigError(
+            "certifier-url is set without certifier-pubkey: nodes would get certificates there, and none would be "
+            "accepted here. Give the certifier's key too."
+        )
+    if config.max_round_members == 0:
+        raise ConfigError("max-round-members is 0: nobody could register.")
+    if config.disable_worker and (config.cpu is not None or config.realtime or config.one_process):
+        raise ConfigError(
+            "disable-worker leaves nothing to do for cpu, realtime and one-process; give one or the other."
+        )
+    why = refused_processors([] if config.cpu is None else [config.cpu])
+    if why:
+        raise ConfigError(f"cpu: {why}.")
+    _check_listeners(config)
+
+
+def described(config: Config) -> Mapping[str, object]:
+    """What a log says of a configuration: every setting that is not at its default; the key never."""
+    schedule = config.schedule
+    shown_apart = {
+        "genesis-time": kinds.MOMENT.to_file(schedule.genesis_ns),
+        "epoch-duration": durations.text(schedule.epoch_duration_ns),
+        "phase-shift": durations.text(schedule.phase_shift_ns),
+        "cycle-gap": durations.text(schedule.cycle_gap_ns),
+        "trusted-pub-keys-dir-path": config.trusted_keys,
+    }
+    found: dict[str, object] = {}
+    for setting in SETTINGS:
+        value = shown_apart.get(setting.path, getattr(config, setting.attribute, None))
+        if value is not None and value != setting.default:
+            found[setting.path] = setting.kind.to_file(value) if setting.path not in shown_apart else value
+    return found
+
+
+def _check_listeners(config: Config) -> None:
+    seen: dict[tuple[str, int], str] = {}
+    for name in ("config-rpclisten", "rpclisten", "restlisten"):
+        where = split_address(getattr(config, name.replace("-", "_")))
+        if where[1] and where in seen:
+            raise ConfigError(f"{seen[where]} and {name} are both {where[0]}:{where[1]}; every listener needs its own.")
+        seen[where] = name
+        if where[1] and where[1] == config.metrics_port:
+            raise ConfigError(f"{name} and metrics-port are both port {where[1]}; every listener needs its own.")
+
+
+def _path(path: Path | None, environment: Mapping[str, str]) -> Path | None:
+    if path is None:
         return None
+    text = str(path)
     if text.startswith("~"):
         text = environment.get("HOME", "~") + text[1:]
     return Path(re.sub(r"\$(\w+)|\$\{(\w+)\}", lambda m: environment.get(m[1] or m[2], ""), text))
@@ -322,11 +280,13 @@ def split_address(address: str) -> tuple[str, int]:
     if not address:
         return "", 0
     host, colon, port = address.rpartition(":")
-    if not colon or (":" in host and not host.startswith("[")):
-        raise ConfigError(f"failed to create server: address {address}: missing port in address")
-    if not (port.isascii() and port.isdigit() and int(port) < 65_536):
-        raise ConfigError(f"failed to create server: address {address}: invalid port {port!r}")
-    return host.strip("[]"), int(port)
+    number = parse_port(port)
+    if not colon or (":" in host and not host.startswith("[")) or number is None:
+        raise ConfigError(
+            f"The address {shown(address)} cannot be listened on: expected a host and a port from 0 to 65535, such as "
+            "localhost:8080 or [::1]:8080."
+        )
+    return host.strip("[]"), number
 
 
 def user_environment() -> Mapping[str, str]:

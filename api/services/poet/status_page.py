@@ -18,6 +18,9 @@ TICK_SIZES = {"mainnet": 9_331_200, "testnet": 666_514, "fastnet": 100, "standal
 """Leaves a tick. Protocol 02-poet-client, section 1.1."""
 DEFAULT_TICK_SIZE = 100
 
+LISTED = 10
+"""Proofs that are named; of all it is told how many there are."""
+
 
 def snapshot(service: PoetService) -> dict[str, Any]:
     """Everything the status shows. Times are Unix nanoseconds, sizes bytes."""
@@ -34,6 +37,7 @@ def snapshot(service: PoetService) -> dict[str, Any]:
     drift = 0.0
     if progress.mean_leaves_per_second > 0:
         drift = progress.leaves_per_second / progress.mean_leaves_per_second - 1
+    proofs = _proofs(service)
     return {
         "now_ns": now,
         "service_pubkey": service.pubkey.hex(),
@@ -51,14 +55,15 @@ def snapshot(service: PoetService) -> dict[str, Any]:
             "expected_ticks": None if expected is None else expected // tick_size,
             "tick_size": tick_size,
         },
-        "proofs": _last_proofs(service),
+        "proofs": proofs[-LISTED:],
+        "proof_count": len(proofs),
         "fault": service.fault or progress.problem,
     }
 
 
-def _last_proofs(service: PoetService) -> list[int]:
+def _proofs(service: PoetService) -> list[int]:
     try:
-        return service.proofs.rounds()[-10:]
+        return service.proofs.rounds()
     except ProofError:
         return []  # the database waits for room on the disk; the fault says so
 

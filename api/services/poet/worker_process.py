@@ -21,9 +21,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from api.edge.errors import Failure
 from api.edge.lock import DirectoryLock
 from api.services.poet.worker_link import Receive
-from prover.errors import ProofError
 from prover.poet.round.execution import Settings
 from prover.poet.server.messages import Assignment, FromWorker, Progress, Stored, ToWorker, from_line, to_line
 from prover.poet.server.rounds import Schedule
@@ -169,7 +169,7 @@ def main(clock: Callable[[], int] = time.time_ns, leaves: Callable[[int], int | 
     config = config_of(first)
     try:
         lock = DirectoryLock.take(config.datadir / LOCK_FILE, "PoET worker", LOCK_WAIT_S)
-    except ProofError as error:
+    except Failure as error:
         log.error("%s", error)
         return error.exit_code
     writing = threading.Lock()

@@ -7,20 +7,21 @@ wrong, 1 where it names something that cannot be used.
 from __future__ import annotations
 
 import ipaddress
-import os
 import ssl
-import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from api.clients.k2pow import BACKOFF_S, PARALLELISM
+from api.clients.k2pow import BACKOFF_S, PARALLELISM, check_url
 from api.edge import listen
+from api.edge.errors import DataError, Failure, UsageError
+from api.edge.text import is_whole, read_file, shown
+from api.edge.threads import limited_threads, refused_processors
 from protocol.params.post import MAINNET
 from protocol.post.proof import MAX_GROUPS, NONCES_PER_GROUP
-from prover.errors import DataError, UsageError
+from protocol.post.rules import check_scrypt_n
 
 RandomXMode = Literal["fast", "light"]
 MAX_NONCES = NONCES_PER_GROUP * MAX_GROUPS
@@ -93,6 +94,67 @@ class Settings:
         return self.randomx_mode != "light" and self.remote_pow is None
 
 
+def read(found: Mapping[str, Any]) -> Settings:
+    """The settings, checked, from values by their flags. Raises UsageError, DataError."""
+    if not found["dir"]:
+        raise UsageError("--dir is required: the data directory, once for each identity.")
+    if found["address"] is None:
+        raise UsageError("--address is required: the node's PoST listener, such as http://127.0.0.1:9094.")
+    if found["threads"] is None and found["pinned-cores"] is None:
+        raise UsageError("--threads or --pinned-cores is required: --threads 0 uses all processors.")
+    check_nonces(found["nonces"])
+    check_scrypt_n(found["n"])
+    if found["r"] < 1 or found["p"] < 1:
+        raise UsageError(f"-r is {found['r']} and -p is {found['p']}, expected at least 1.")
+    if found["k1"] < 1 or found["k2"] < 1:
+        raise UsageError(f"--k1 is {found['k1']} and --k2 is {found['k2']}, expected at least 1.")
+    if found["min-num-units"] > found["max-num-units"]:
+        raise UsageError(
+            f"--min-num-units is {found['min-num-units']}, expected at most --max-num-units {found['max-num-units']}."
+        )
+    cores = () if found["pinned-cores"] is None else read_cores(found["pinned-cores"])
+    operator = found["operator-address"]
+    tls = read_tls(found["ca-cert"], found["cert"], found["key"], found["domain"])
+    address = read_address(found["address"])
+    check_security(address, tls)
+    return Settings(
+        address=address,
+        tls=tls,
+        reconnect_interval_s=found["reconnect-interval-s"],
+        max_retries=found["max-retries"],
+        watch_pid=found["watch-pid"],
+        operator_address=None if operator is None else read_socket(operator, "--operator-address"),
+        min_num_units=found["min-num-units"],
+        max_num_units=found["max-num-units"],
+        k1=found["k1"],
+        k2=found["k2"],
+        pow_difficulty=found["pow-difficulty"],
+        scrypt_n=found["n"],
+        scrypt_r=found["r"],
+        scrypt_p=found["p"],
+        threads=len(cores) or limited_threads(found["threads"]),
+        pinned_cores=cores,
+        nonces=found["nonces"],
+        randomx_mode=found["randomx-mode"],
+        large_pages=found["randomx-large-pages"],
+        remote_pow=read_remote(found),
+    )
+
+
+def read_remote(found: Mapping[str, Any]) -> PowServices | None:
+    """The k2pow services that are to be asked; None without one. Raises UsageError."""
+    if not found["remote-k2pow"]:
+        for name in ("remote-k2pow-parallelism", "remote-k2pow-backoff"):
+            if found[name] is not None:
+                raise UsageError(f"--{name} is given without --remote-k2pow; they belong together.")
+        return None
+    urls = tuple(check_url(url, "--remote-k2pow") for url in found["remote-k2pow"])
+    parallelism, backoff = found["remote-k2pow-parallelism"], found["remote-k2pow-backoff"]
+    return PowServices(
+        urls, PARALLELISM if parallelism is None else parallelism, float(BACKOFF_S if backoff is None else backoff)
+    )
+
+
 def read_address(text: str) -> Address:
     """The node's address from its URL. Raises DataError: the recorded program ends with 1, not 2."""
     expected = "expected http://HOST:PORT or https://HOST:PORT, the node's PoST listener"
@@ -136,9 +198,9 @@ def read_tls(ca_cert: Path | None, cert: Path | None, key: Path | None, domain: 
 
 def _read_file(path: Path, option: str) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{option} {path} cannot be read: {error.strerror}.") from None
+        return read_file(path, option)
+    except Failure as error:  # the recorded program ends with 1, whatever is wrong with a file
+        raise DataError(str(error)) from None
 
 
 def _check_tls(tls: Tls, paths: tuple[Path, Path, Path]) -> None:
@@ -157,13 +219,15 @@ def _check_tls(tls: Tls, paths: tuple[Path, Path, Path]) -> None:
         ) from None
 
 
-def check_security(address: Address, tls: Tls | None) -> list[str]:
-    """Whether scheme and certificates fit; sentences for the log. Raises DataError for https without them."""
+def check_security(address: Address, tls: Tls | None) -> None:
+    """Whether scheme and certificates fit. Raises DataError for https without them, UsageError for them without it."""
     if address.secure and tls is None:
         raise DataError(f"--address {address.url} is https: give --ca-cert, --cert and --key.")
     if not address.secure and tls is not None:
-        return [f"--address {address.url} is not https, so the certificates are not used and nothing is encrypted."]
-    return []
+        raise UsageError(
+            f"--address {address.url} is not https, so nothing would be encrypted although --ca-cert, --cert and --key "
+            "are given. Write https, or leave the certificates out."
+        )
 
 
 def read_socket(text: str, option: str) -> listen.Address:
@@ -181,36 +245,19 @@ def read_socket(text: str, option: str) -> listen.Address:
 def read_cores(text: str) -> tuple[int, ...]:
     """Processor numbers from `a,b,c`. Raises UsageError."""
     words = [word.strip() for word in text.split(",")]
-    if not all(word.isascii() and word.isdigit() for word in words):
-        raise UsageError(f"--pinned-cores is {text!r}, expected numbers of processors such as 0,1,2.")
+    if not all(is_whole(word) for word in words):
+        raise UsageError(f"--pinned-cores is {shown(text)}, expected numbers of processors such as 0,1,2.")
     return tuple(int(word) for word in words)
 
 
 def check_nonces(nonces: int) -> None:
-    """Raises UsageError; 0 is let through as in the recorded program, and fails at the first proof."""
-    if not 0 <= nonces <= MAX_NONCES or nonces % NONCES_PER_GROUP:
+    """Raises UsageError; also for 0, with which the recorded program starts, to fail at the first proof."""
+    if not 0 < nonces <= MAX_NONCES or nonces % NONCES_PER_GROUP:
         raise UsageError(f"--nonces is {nonces}, expected a multiple of {NONCES_PER_GROUP} up to {MAX_NONCES}.")
 
 
 def check_cores(cores: Sequence[int]) -> None:
     """Raises DataError for a processor that a thread cannot be pinned to."""
-    if not cores:
-        return
-    if not hasattr(os, "sched_setaffinity"):
-        raise DataError("--pinned-cores: this system cannot pin threads to processors; use --threads.")
-    refused: list[tuple[int, str]] = []
-
-    def pin() -> None:  # in a thread of its own, which ends pinned
-        for core in cores:
-            try:
-                os.sched_setaffinity(0, {core})
-            except (OSError, ValueError, OverflowError) as error:
-                refused.append((core, str(getattr(error, "strerror", None) or error)))
-
-    thread = threading.Thread(target=pin, name="pin")
-    thread.start()
-    thread.join()
-    if refused:
-        core, why = refused[0]
-        there = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
-        raise DataError(f"--pinned-cores: no thread can be pinned to processor {core}: {why}. Here are {there}.")
+    why = refused_processors(cores)
+    if why:
+        raise DataError(f"--pinned-cores: {why}.")

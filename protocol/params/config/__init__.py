@@ -1,5 +1,5 @@
-"""The configuration of a node: settings by section, the networks' values, and how files and flags change them.
+"""The settings of a node, section by section, and their values on each network. How they are read is `api.config`'s.
 
-May be imported from outside: `node.Config`, `networks` (MAINNET, TESTNET, FASTNET, STANDALONE, PRESETS), `loader`
-(load, parse_flags, started) and `values.ConfigError`.
+May be imported from outside: `node.Config`, `networks` (MAINNET, TESTNET, FASTNET, STANDALONE, PRESETS) and `derived`
+(started: what follows from the settings, and which of them contradict each other).
 """

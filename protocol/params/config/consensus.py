@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from protocol.numbers.durations import HOUR, MILLISECOND, MINUTE, SECOND
 
-from .values import (
+from .declare import (
     BOOLEAN,
     DIFFICULTY,
     DURATION,
@@ -61,21 +61,21 @@ class CommitteeUpgrade:
 class Tortoise:
     """The tally of votes. Protocol 03b, section 4.2."""
 
-    hdist: int = setting("tortoise-hdist", UINT32, 10, flag=True)
+    hdist: int = setting("tortoise-hdist", UINT32, 10)
     """Layers for which hare decides."""
-    zdist: int = setting("tortoise-zdist", UINT32, 8, flag=True)
+    zdist: int = setting("tortoise-zdist", UINT32, 8)
     """Layers to wait for a hare result."""
-    window_size: int = setting("tortoise-window-size", UINT32, 1000, flag=True)
+    window_size: int = setting("tortoise-window-size", UINT32, 1000)
     """Layers that verifying counts votes over."""
     historical_window_size: tuple[WindowSizeInterval, ...] = setting(
         "HistoricalWindowSize", records(WindowSizeInterval), (), by_name=True
     )
     """Windows of older ranges of applied layers."""
-    max_exceptions: int = setting("tortoise-max-exceptions", INT64, 5000, flag=True)
+    max_exceptions: int = setting("tortoise-max-exceptions", INT64, 5000)
     """Most exceptions in one ballot."""
-    delay_layers: int = setting("tortoise-delay-layers", UINT32, 0, flag=True)
+    delay_layers: int = setting("tortoise-delay-layers", UINT32, 0)
     """Layers until a ballot with a bad beacon counts; 0: an epoch."""
-    enable_tracer: bool = setting("tortoise-enable-tracer", BOOLEAN, False, flag=True)
+    enable_tracer: bool = setting("tortoise-enable-tracer", BOOLEAN, False)
     minimal_active_set_weight: tuple[EpochMinimalActiveWeight, ...] = setting(
         "MinimalActiveSetWeight", records(EpochMinimalActiveWeight), (), by_name=True
     )
@@ -115,7 +115,7 @@ class Hare:
 class HareEligibility:
     """Who sits in a committee. Protocol 03b, section 4.3."""
 
-    confidence_param: int = setting("eligibility-confidence-param", UINT32, 1, flag=True)
+    confidence_param: int = setting("eligibility-confidence-param", UINT32, 1)
     """Layers between the active set in use and the current epoch."""
 
 
@@ -137,22 +137,22 @@ class Certificate:
 class Beacon:
     """The random beacon of an epoch. Protocol 03b, section 4.4."""
 
-    kappa: int = setting("beacon-kappa", INT64, 40, flag=True)
+    kappa: int = setting("beacon-kappa", INT64, 40)
     """Security parameter of the proposal threshold."""
-    q: Fraction = setting("beacon-q", RATIONAL, Fraction(1, 3), flag=True)
+    q: Fraction = setting("beacon-q", RATIONAL, Fraction(1, 3))
     """Share of dishonest weight that is tolerated."""
-    rounds_number: int = setting("beacon-rounds-number", UINT32, 300, flag=True)
+    rounds_number: int = setting("beacon-rounds-number", UINT32, 300)
     """Voting rounds; 0: no beacon protocol at all."""
-    grace_period_duration_ns: int = setting("beacon-grace-period-duration", DURATION, 2 * MINUTE, flag=True)
-    proposal_duration_ns: int = setting("beacon-proposal-duration", DURATION, 2 * MINUTE, flag=True)
-    first_voting_round_duration_ns: int = setting("beacon-first-voting-round-duration", DURATION, HOUR, flag=True)
-    voting_round_duration_ns: int = setting("beacon-voting-round-duration", DURATION, 30 * MINUTE, flag=True)
-    weak_coin_round_duration_ns: int = setting("beacon-weak-coin-round-duration", DURATION, MINUTE, flag=True)
-    theta: Fraction = setting("beacon-theta", RATIONAL, Fraction(1, 4), flag=True)
+    grace_period_duration_ns: int = setting("beacon-grace-period-duration", DURATION, 2 * MINUTE)
+    proposal_duration_ns: int = setting("beacon-proposal-duration", DURATION, 2 * MINUTE)
+    first_voting_round_duration_ns: int = setting("beacon-first-voting-round-duration", DURATION, HOUR)
+    voting_round_duration_ns: int = setting("beacon-voting-round-duration", DURATION, 30 * MINUTE)
+    weak_coin_round_duration_ns: int = setting("beacon-weak-coin-round-duration", DURATION, MINUTE)
+    theta: Fraction = setting("beacon-theta", RATIONAL, Fraction(1, 4))
     """Margin of votes that decides."""
-    votes_limit: int = setting("beacon-votes-limit", UINT32, 100, flag=True)
+    votes_limit: int = setting("beacon-votes-limit", UINT32, 100)
     """Most proposals in one vote."""
-    sync_weight_units: int = setting("beacon-sync-weight-units", INT64, 800, flag=True)
+    sync_weight_units: int = setting("beacon-sync-weight-units", INT64, 800)
     """Weight units of ballots that must agree on a beacon while syncing."""
 
 
@@ -160,19 +160,19 @@ class Beacon:
 class Post:
     """Rules of Proof of Space-Time. Protocol 03b, section 4.5."""
 
-    min_numunits: int = setting("post-min-numunits", UINT32, 1, flag=True)
+    min_numunits: int = setting("post-min-numunits", UINT32, 1)
     """Fewest space units of an identity."""
-    max_numunits: int = setting("post-max-numunits", UINT32, 100, flag=True)
+    max_numunits: int = setting("post-max-numunits", UINT32, 100)
     """Most space units of an identity."""
-    labels_per_unit: int = setting("post-labels-per-unit", UINT64, 512, flag=True)
+    labels_per_unit: int = setting("post-labels-per-unit", UINT64, 512)
     """Labels of 16 bytes in a unit."""
-    k1: int = setting("post-k1", UINT64, 26, flag=True)
+    k1: int = setting("post-k1", UINT64, 26)
     """Expected good labels for a nonce."""
-    k2: int = setting("post-k2", UINT64, 37, flag=True)
+    k2: int = setting("post-k2", UINT64, 37)
     """Labels in a proof."""
-    k3: int = setting("post-k3", UINT64, 37, flag=True)
+    k3: int = setting("post-k3", UINT64, 37)
     """Labels of a proof that are checked."""
-    pow_difficulty: bytes = setting("post-pow-difficulty", DIFFICULTY, bytes.fromhex("ff" * 32), flag=True)
+    pow_difficulty: bytes = setting("post-pow-difficulty", DIFFICULTY, bytes.fromhex("ff" * 32))
     """Threshold of the proof of work of one unit, 32 bytes."""
 
 
@@ -180,13 +180,13 @@ class Post:
 class Poet:
     """How the node deals with PoET servers. Protocol 03b, section 4.5."""
 
-    phase_shift_ns: int = setting("phase-shift", DURATION, 0, flag=True)
+    phase_shift_ns: int = setting("phase-shift", DURATION, 0)
     """Start of a PoET round after the start of its epoch."""
-    cycle_gap_ns: int = setting("cycle-gap", DURATION, 0, flag=True)
+    cycle_gap_ns: int = setting("cycle-gap", DURATION, 0)
     """Time between two rounds, in which proofs are made."""
-    grace_period_ns: int = setting("grace-period", DURATION, 0, flag=True)
+    grace_period_ns: int = setting("grace-period", DURATION, 0)
     """How long before a round begins the node registers at the latest."""
-    request_timeout_ns: int = setting("poet-request-timeout", DURATION, 0, flag=True)
+    request_timeout_ns: int = setting("poet-request-timeout", DURATION, 0)
     retry_delay_ns: int = setting("retry-delay", DURATION, 400 * MILLISECOND)
     positioning_atx_selection_timeout_ns: int = setting("positioning-atx-selection-timeout", DURATION, 0)
     """How long a positioning ATX is looked for."""

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from protocol.numbers.durations import HOUR, MILLISECOND, MINUTE, SECOND
 
-from .values import (
+from .declare import (
     ADDRESSES,
     BOOLEAN,
     DURATION,
@@ -104,37 +104,37 @@ class P2P:
     log_level: int = setting("LogLevel", INT8, 0, by_name=True)
     gracepeersshutdown_ns: int = setting("gracepeersshutdown", DURATION, 30 * SECOND)
     maxmessagesize: int = setting("maxmessagesize", INT64, 2097152)
-    disable_reuseport: bool = setting("disable-reuseport", BOOLEAN, False, flag=True)
-    disable_natport: bool = setting("disable-natport", BOOLEAN, False, flag=True)
+    disable_reuseport: bool = setting("disable-reuseport", BOOLEAN, False)
+    disable_natport: bool = setting("disable-natport", BOOLEAN, False)
     """Do not ask a router for a port."""
     disable_connection_manager: bool = setting("disable-connection-manager", BOOLEAN, False)
     disable_resource_manager: bool = setting("disable-resource-manager", BOOLEAN, True)
     disable_dht: bool = setting("disable-dht", BOOLEAN, False)
     disable_pubsub: bool = setting("disable-pubsub", BOOLEAN, False)
-    flood: bool = setting("flood", BOOLEAN, False, flag=True)
+    flood: bool = setting("flood", BOOLEAN, False)
     """Send own messages to all peers, not only to the mesh."""
-    listen: tuple[str, ...] = setting("listen", ADDRESSES, ("/ip4/0.0.0.0/tcp/7513",), flag=True)
-    bootnodes: tuple[str, ...] = setting("bootnodes", TEXTS, (), flag=True)
+    listen: tuple[str, ...] = setting("listen", ADDRESSES, ("/ip4/0.0.0.0/tcp/7513",))
+    bootnodes: tuple[str, ...] = setting("bootnodes", TEXTS, ())
     direct: tuple[str, ...] = setting("direct", TEXTS, ())
-    min_peers: int = setting("min-peers", INT64, 20, flag=True)
+    min_peers: int = setting("min-peers", INT64, 20)
     """Peers below which the node looks for more at once."""
-    low_peers: int = setting("low-peers", INT64, 40, flag=True)
+    low_peers: int = setting("low-peers", INT64, 40)
     """Connections that the manager keeps."""
-    high_peers: int = setting("high-peers", INT64, 100, flag=True)
+    high_peers: int = setting("high-peers", INT64, 100)
     """Connections above which the manager closes some."""
     inbound_fraction: float = setting("inbound-fraction", FLOAT, 0.8)
     """Part of high-peers that others may open."""
     outbound_fraction: float = setting("outbound-fraction", FLOAT, 1.1)
     """Part of high-peers that this node may open."""
     autoscale_peers: bool = setting("autoscale-peers", BOOLEAN, True)
-    advertise_address: tuple[str, ...] = setting("advertise-address", ADDRESSES, (), flag=True)
-    accept_queue: int = setting("p2p-accept-queue", INT64, 16, flag=True)
-    metrics: bool = setting("p2p-metrics", BOOLEAN, False, flag=True)
-    bootnode: bool = setting("p2p-bootnode", BOOLEAN, False, flag=True)
+    advertise_address: tuple[str, ...] = setting("advertise-address", ADDRESSES, ())
+    accept_queue: int = setting("p2p-accept-queue", INT64, 16)
+    metrics: bool = setting("p2p-metrics", BOOLEAN, False)
+    bootnode: bool = setting("p2p-bootnode", BOOLEAN, False)
     reachability: str = setting("p2p-reachability", TEXT, "")
-    force_dht_server: bool = setting("force-dht-server", BOOLEAN, False, flag=True)
+    force_dht_server: bool = setting("force-dht-server", BOOLEAN, False)
     holepunching: bool = setting("p2p-holepunching", BOOLEAN, True)
-    private_network: bool = setting("p2p-private-network", BOOLEAN, False, flag=True)
+    private_network: bool = setting("p2p-private-network", BOOLEAN, False)
     relay_server: RelayServer = section("relay-server", RelayServer)
     ip4_blocklist: tuple[str, ...] = setting(
         "ip4-blocklist",
@@ -162,15 +162,15 @@ class P2P:
     gossip_validation_throttle: int = setting("gossip-validation-throttle", INT64, 50000)
     gossip_atx_validation_throttle: int = setting("gossip-atx-validation-throttle", INT64, 50000)
     gossip_eviction_strategy: int = setting("gossip-eviction-strategy", UINT8, 0)
-    ping_peers: tuple[str, ...] = setting("ping-peers", TEXTS, (), flag=True)
-    ping_interval_ns: int = setting("ping-interval", DURATION, SECOND, flag=True)
+    ping_peers: tuple[str, ...] = setting("ping-peers", TEXTS, ())
+    ping_interval_ns: int = setting("ping-interval", DURATION, SECOND)
     relay: bool = setting("relay", BOOLEAN, False)
-    static_relays: tuple[str, ...] = setting("static-relays", TEXTS, (), flag=True)
+    static_relays: tuple[str, ...] = setting("static-relays", TEXTS, ())
     """Relays that are always used."""
-    enable_tcp_transport: bool = setting("enable-tcp-transport", BOOLEAN, True, flag=True)
-    enable_quic_transport: bool = setting("enable-quic-transport", BOOLEAN, False, flag=True)
-    enable_routing_discovery: bool = setting("enable-routing-discovery", BOOLEAN, False, flag=True)
-    routing_discovery_advertise: bool = setting("routing-discovery-advertise", BOOLEAN, False, flag=True)
+    enable_tcp_transport: bool = setting("enable-tcp-transport", BOOLEAN, True)
+    enable_quic_transport: bool = setting("enable-quic-transport", BOOLEAN, False)
+    enable_routing_discovery: bool = setting("enable-routing-discovery", BOOLEAN, False)
+    routing_discovery_advertise: bool = setting("routing-discovery-advertise", BOOLEAN, False)
     discovery_timings: DiscoveryTimings = section("discovery-timings", DiscoveryTimings)
     auto_nat_server: AutoNatServer = section("auto-nat-server", AutoNatServer)
 
@@ -259,9 +259,9 @@ class Syncer:
 class Bootstrap:
     """Beacons and active sets from files. Protocol 03b, section 6."""
 
-    url: str = setting("bootstrap-url", TEXT, "http://localhost:3000/bootstrap", flag=True)
+    url: str = setting("bootstrap-url", TEXT, "http://localhost:3000/bootstrap")
     """Where beacon and active set files are found."""
-    version: str = setting("bootstrap-version", TEXT, "https://spacemesh.io/bootstrap.schema.json.1.0", flag=True)
+    version: str = setting("bootstrap-version", TEXT, "https://spacemesh.io/bootstrap.schema.json.1.0")
     data_dir: str = setting("DataDir", TEXT, "/tmp", by_name=True)
     """Replaced by data-folder at start."""
     interval_ns: int = setting("Interval", DURATION, 30 * SECOND, by_name=True)
@@ -272,15 +272,13 @@ class Bootstrap:
 class Peersync:
     """Whether the clock agrees with those of peers."""
 
-    disable: bool = setting("disable", BOOLEAN, False, flag="peersync-disable")
-    round_retry_interval_ns: int = setting(
-        "round-retry-interval", DURATION, 5 * SECOND, flag="peersync-round-retry-interval"
-    )
-    round_interval_ns: int = setting("round-interval", DURATION, 30 * MINUTE, flag="peersync-round-interval")
-    round_timeout_ns: int = setting("round-timeout", DURATION, 5 * SECOND, flag="peersync-round-timeout")
-    max_clock_offset_ns: int = setting("max-clock-offset", DURATION, 10 * SECOND, flag="peersync-max-clock-offset")
-    max_offset_errors: int = setting("max-offset-errors", INT64, 10, flag="peersync-max-offset-errors")
-    required_responses: int = setting("required-responses", INT64, 3, flag="peersync-required-responses")
+    disable: bool = setting("disable", BOOLEAN, False)
+    round_retry_interval_ns: int = setting("round-retry-interval", DURATION, 5 * SECOND)
+    round_interval_ns: int = setting("round-interval", DURATION, 30 * MINUTE)
+    round_timeout_ns: int = setting("round-timeout", DURATION, 5 * SECOND)
+    max_clock_offset_ns: int = setting("max-clock-offset", DURATION, 10 * SECOND)
+    max_offset_errors: int = setting("max-offset-errors", INT64, 10)
+    required_responses: int = setting("required-responses", INT64, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,9 +292,9 @@ class Time:
 class Recovery:
     """Start from a checkpoint. Protocol 03b, section 7."""
 
-    uri: str = setting("recovery-uri", TEXT, "", flag=True)
+    uri: str = setting("recovery-uri", TEXT, "")
     """Checkpoint file to start from."""
-    layer: int = setting("recovery-layer", UINT32, 0, flag=True)
+    layer: int = setting("recovery-layer", UINT32, 0)
     """First layer after the checkpoint."""
     preserve_own_atx: bool = setting("preserve-own-atx", BOOLEAN, True)
     """Keep own ATXs that the checkpoint lacks."""

@@ -27,11 +27,11 @@ from .consensus import (
     Tortoise,
     WindowSizeInterval,
 )
+from .declare import NOTHING
 from .ledger import MAINNET_ACCOUNTS
 from .network import Bootstrap
 from .node import Config
 from .services import Api, DbQueryCacheSizes, Genesis, Logging, Main, PoetServer
-from .values import NOTHING
 
 CPU_PROVIDER = (1 << 32) - 1
 """The number by which a configuration names the processor as the device for labels."""
@@ -345,6 +345,9 @@ STANDALONE = replace(
 
 PRESETS: Mapping[str, Config] = MappingProxyType({"testnet": TESTNET, "fastnet": FASTNET, "standalone": STANDALONE})
 """What a configuration may name as its preset. The main network is none: it is where a configuration begins."""
+
+BY_NAME: Mapping[str, Config] = MappingProxyType({"mainnet": MAINNET, **PRESETS})
+"""Every network by its name."""
 
 
 def for_machine(config: Config, processors: int, pow_flags: int | None = None) -> Config:

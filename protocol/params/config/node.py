@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from . import consensus, network, services
-from .values import TEXT, section, setting
+from .declare import TEXT, section, setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Config:
     """Everything that a node is told before it starts. Immutable: another network is another value."""
 
     main: services.Main = section("main", services.Main)
-    preset: str = setting("preset", TEXT, "", flag=True, short="p")
+    preset: str = setting("preset", TEXT, "")
     """Name of the preset on which the configuration stands."""
     genesis: services.Genesis = section("genesis", services.Genesis)
     public_metrics: services.PublicMetrics = section("public-metrics", services.PublicMetrics)

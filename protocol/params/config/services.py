@@ -12,17 +12,17 @@ from protocol.numbers.durations import HOUR, MINUTE, SECOND
 from protocol.params import genesis
 from protocol.params.genesis import GenesisTime
 
-from .values import (
+from .declare import (
     ATX_VERSIONS,
     BALANCES,
     BOOLEAN,
     DURATION,
-    FLAGS,
     HEADERS,
     INT64,
     INTEGERS,
     NOTHING,
     OLD_POET_SERVER,
+    POW_FLAGS,
     PROVIDER,
     PUBLIC_KEY,
     TEXT,
@@ -60,42 +60,42 @@ class DbQueryCacheSizes:
 class Main:
     """The node as a whole. Protocol 03b, section 4.1."""
 
-    data_folder: str = setting("data-folder", TEXT, "~/spacemesh", flag=True, short="d")
+    data_folder: str = setting("data-folder", TEXT, "~/spacemesh")
     """Folder of all data of the node."""
-    filelock: str = setting("filelock", TEXT, "/tmp/spacemesh.lock", flag=True)
+    filelock: str = setting("filelock", TEXT, "/tmp/spacemesh.lock")
     """File that keeps a second node off the same data."""
     standalone: bool = setting("standalone", BOOLEAN, False)
     """A network of this one node, with a PoET inside."""
-    metrics: bool = setting("metrics", BOOLEAN, False, flag=True)
-    metrics_port: int = setting("metrics-port", INT64, 1010, flag=True)
-    profiler_name: str = setting("profiler-name", TEXT, "go-spacemesh", flag=True)
-    profiler_url: str = setting("profiler-url", TEXT, "", flag=True)
-    layer_duration_ns: int = setting("layer-duration", DURATION, 30 * SECOND, flag=True)
+    metrics: bool = setting("metrics", BOOLEAN, False)
+    metrics_port: int = setting("metrics-port", INT64, 1010)
+    profiler_name: str = setting("profiler-name", TEXT, "go-spacemesh")
+    profiler_url: str = setting("profiler-url", TEXT, "")
+    layer_duration_ns: int = setting("layer-duration", DURATION, 30 * SECOND)
     """Length of a layer."""
-    layer_average_size: int = setting("layer-average-size", UINT32, 0, flag=True)
+    layer_average_size: int = setting("layer-average-size", UINT32, 0)
     """Expected proposals in a layer."""
-    layers_per_epoch: int = setting("layers-per-epoch", UINT32, 3, flag=True)
+    layers_per_epoch: int = setting("layers-per-epoch", UINT32, 3)
     """Layers in an epoch."""
     poet_server: None = setting("poet-server", OLD_POET_SERVER, None)
     """The old key, refused with a hint."""
-    poet_servers: tuple[PoetServer, ...] = setting("poet-servers", records(PoetServer), (), flag=True)
+    poet_servers: tuple[PoetServer, ...] = setting("poet-servers", records(PoetServer), ())
     """PoET servers at which activations register."""
-    pprof_server: bool = setting("pprof-server", BOOLEAN, False, flag=True)
-    pprof_listener: str = setting("pprof-listener", TEXT, "localhost:6060", flag=True)
-    pprof_mutex_profile: bool = setting("pprof-mutex-profile", BOOLEAN, False, flag=True)
-    pprof_block_profile: bool = setting("pprof-block-profile", BOOLEAN, False, flag=True)
-    txs_per_proposal: int = setting("txs-per-proposal", INT64, 100, flag=True)
+    pprof_server: bool = setting("pprof-server", BOOLEAN, False)
+    pprof_listener: str = setting("pprof-listener", TEXT, "localhost:6060")
+    pprof_mutex_profile: bool = setting("pprof-mutex-profile", BOOLEAN, False)
+    pprof_block_profile: bool = setting("pprof-block-profile", BOOLEAN, False)
+    txs_per_proposal: int = setting("txs-per-proposal", INT64, 100)
     """Most transactions in a proposal."""
-    block_gas_limit: int = setting("block-gas-limit", UINT64, (1 << 64) - 1, flag=True)
+    block_gas_limit: int = setting("block-gas-limit", UINT64, (1 << 64) - 1)
     """Gas of a block."""
-    optimistic_filtering_threshold: int = setting("optimistic-filtering-threshold", INT64, 90, flag=True)
+    optimistic_filtering_threshold: int = setting("optimistic-filtering-threshold", INT64, 90)
     """Percent of proposals that must share a state root before a block is built optimistically."""
-    tick_size: int = setting("tick-size", UINT64, 100, flag=True)
+    tick_size: int = setting("tick-size", UINT64, 100)
     """PoET leaves in a tick."""
-    db_connections: int = setting("db-connections", INT64, 16, flag=True)
-    db_latency_metering: bool = setting("db-latency-metering", BOOLEAN, False, flag=True)
+    db_connections: int = setting("db-connections", INT64, 16)
+    db_latency_metering: bool = setting("db-latency-metering", BOOLEAN, False)
     db_size_metering_interval_ns: int = setting("db-size-metering-interval", DURATION, 10 * MINUTE)
-    db_prune_interval_ns: int = setting("db-prune-interval", DURATION, 30 * MINUTE, flag=True)
+    db_prune_interval_ns: int = setting("db-prune-interval", DURATION, 30 * MINUTE)
     db_vacuum_state: int = setting("db-vacuum-state", INT64, 0)
     """State schema version after whose migration the database is compacted."""
     db_skip_migrations: tuple[int, ...] = setting("db-skip-migrations", INTEGERS, ())
@@ -114,7 +114,7 @@ class Main:
     """Delay with which an ATX is graded."""
     post_valid_delay_ns: int = setting("post-valid-delay", DURATION, 12 * HOUR)
     """Age after which a PoST counts as valid unless somebody proves otherwise."""
-    no_main_override: bool = setting("no-main-override", BOOLEAN, False, flag=True)
+    no_main_override: bool = setting("no-main-override", BOOLEAN, False)
     """Refuse other parameters on the main network."""
     atx_versions: Mapping[int, int] = setting("atx-versions", ATX_VERSIONS, NOTHING)
     """Publish epoch to the ATX version that begins with it."""
@@ -124,11 +124,11 @@ class Main:
 class Genesis:
     """The network's identity and first coins. Protocol 03b, section 1."""
 
-    time: GenesisTime = setting("genesis-time", TIME, UNSET_TIME, flag=True)
+    time: GenesisTime = setting("genesis-time", TIME, UNSET_TIME)
     """Start of layer 0."""
-    extra_data: str = setting("genesis-extra-data", TEXT, "mainnet", flag=True)
+    extra_data: str = setting("genesis-extra-data", TEXT, "mainnet")
     """Text that makes the network unique, 1 to 255 bytes."""
-    accounts: Mapping[str, int] = setting("accounts", BALANCES, NOTHING, flag=True, short="a")
+    accounts: Mapping[str, int] = setting("accounts", BALANCES, NOTHING)
     """Balances at the genesis: address to smidge."""
 
     @property
@@ -141,9 +141,9 @@ class Genesis:
 class PublicMetrics:
     """Metrics that are pushed to a server."""
 
-    url: str = setting("metrics-url", TEXT, "", flag="metrics-push")
+    url: str = setting("metrics-url", TEXT, "")
     """Where metrics are pushed; empty: nowhere."""
-    push_period_ns: int = setting("metrics-push-period", DURATION, 0, flag=True)
+    push_period_ns: int = setting("metrics-push-period", DURATION, 0)
     push_user: str = setting("metrics-push-user", TEXT, "")
     push_pass: str = setting("metrics-push-pass", TEXT, "")
     push_header: Mapping[str, str] = setting("metrics-push-header", HEADERS, NOTHING)
@@ -173,7 +173,7 @@ class Api:
         ),
         by_name=True,
     )
-    grpc_public_listener: str = setting("grpc-public-listener", TEXT, "0.0.0.0:9092", flag=True)
+    grpc_public_listener: str = setting("grpc-public-listener", TEXT, "0.0.0.0:9092")
     private_services: tuple[str, ...] = setting(
         "PrivateServices",
         TEXTS,
@@ -189,7 +189,7 @@ class Api:
         ),
         by_name=True,
     )
-    grpc_private_listener: str = setting("grpc-private-listener", TEXT, "127.0.0.1:9093", flag=True)
+    grpc_private_listener: str = setting("grpc-private-listener", TEXT, "127.0.0.1:9093")
     post_services: tuple[str, ...] = setting(
         "PostServices",
         TEXTS,
@@ -199,7 +199,7 @@ class Api:
         ),
         by_name=True,
     )
-    grpc_post_listener: str = setting("grpc-post-listener", TEXT, "127.0.0.1:0", flag=True)
+    grpc_post_listener: str = setting("grpc-post-listener", TEXT, "127.0.0.1:0")
     grpc_tls_services: tuple[str, ...] = setting(
         "grpc-tls-services",
         TEXTS,
@@ -207,18 +207,15 @@ class Api:
             "post",
             "postInfo",
         ),
-        flag=True,
     )
-    grpc_tls_listener: str = setting("grpc-tls-listener", TEXT, "", flag=True)
-    grpc_tls_ca_cert: str = setting("grpc-tls-ca-cert", TEXT, "", flag="gprc-tls-ca-cert")
-    grpc_tls_cert: str = setting("grpc-tls-cert", TEXT, "", flag=True)
-    grpc_tls_key: str = setting("grpc-tls-key", TEXT, "", flag=True)
-    grpc_send_msg_size: int = setting("grpc-send-msg-size", INT64, 10 * 1024**2, flag=True)
-    grpc_recv_msg_size: int = setting("grpc-recv-msg-size", INT64, 10 * 1024**2, flag=True)
-    grpc_json_listener: str = setting("grpc-json-listener", TEXT, "", flag=True)
-    grpc_cors_allowed_origins: tuple[str, ...] = setting(
-        "grpc-cors-allowed-origins", TEXTS, ("",), flag="grpc-cors-allowed-origin"
-    )
+    grpc_tls_listener: str = setting("grpc-tls-listener", TEXT, "")
+    grpc_tls_ca_cert: str = setting("grpc-tls-ca-cert", TEXT, "")
+    grpc_tls_cert: str = setting("grpc-tls-cert", TEXT, "")
+    grpc_tls_key: str = setting("grpc-tls-key", TEXT, "")
+    grpc_send_msg_size: int = setting("grpc-send-msg-size", INT64, 10 * 1024**2)
+    grpc_recv_msg_size: int = setting("grpc-recv-msg-size", INT64, 10 * 1024**2)
+    grpc_json_listener: str = setting("grpc-json-listener", TEXT, "")
+    grpc_cors_allowed_origins: tuple[str, ...] = setting("grpc-cors-allowed-origins", TEXTS, ("",))
     """Origins that browsers may call from."""
     smesherstreaminterval_ns: int = setting("smesherstreaminterval", DURATION, SECOND)
     db_connections: int = setting("db-connections", INT64, 16)
@@ -268,13 +265,13 @@ class Scrypt:
 class SmeshingOpts:
     """The data of this node's own identity."""
 
-    datadir: str = setting("smeshing-opts-datadir", TEXT, "~/post/data", flag=True)
-    numunits: int = setting("smeshing-opts-numunits", UINT32, 2, flag=True)
-    maxfilesize: int = setting("smeshing-opts-maxfilesize", UINT64, 4 * 1024**3, flag=True)
+    datadir: str = setting("smeshing-opts-datadir", TEXT, "~/post/data")
+    numunits: int = setting("smeshing-opts-numunits", UINT32, 2)
+    maxfilesize: int = setting("smeshing-opts-maxfilesize", UINT64, 4 * 1024**3)
     """Bytes of a data file."""
-    provider: int | None = setting("smeshing-opts-provider", PROVIDER, None, flag=True)
+    provider: int | None = setting("smeshing-opts-provider", PROVIDER, None)
     """Device that makes labels; none chosen: the fastest."""
-    throttle: bool = setting("smeshing-opts-throttle", BOOLEAN, False, flag=True)
+    throttle: bool = setting("smeshing-opts-throttle", BOOLEAN, False)
     scrypt: Scrypt = section("smeshing-opts-scrypt", Scrypt)
     compute_batch_size: int = setting("smeshing-opts-compute-batch-size", UINT64, 1048576)
 
@@ -283,9 +280,9 @@ class SmeshingOpts:
 class SmeshingProvingOpts:
     """How proofs are made."""
 
-    threads: int = setting("smeshing-opts-proving-threads", UINT64, 1, flag=True)
-    nonces: int = setting("smeshing-opts-proving-nonces", UINT64, 16, flag=True)
-    randomx_mode: str = setting("smeshing-opts-proving-randomx-mode", TEXT, "fast", flag=True)
+    threads: int = setting("smeshing-opts-proving-threads", UINT64, 1)
+    nonces: int = setting("smeshing-opts-proving-nonces", UINT64, 16)
+    randomx_mode: str = setting("smeshing-opts-proving-randomx-mode", TEXT, "fast")
     """fast or light."""
 
 
@@ -293,10 +290,10 @@ class SmeshingProvingOpts:
 class SmeshingVerifyingOpts:
     """How proofs of others are checked."""
 
-    disable: bool = setting("smeshing-opts-verifying-disable", BOOLEAN, False, flag=True)
-    workers: int = setting("smeshing-opts-verifying-workers", INT64, 1, flag=True)
-    min_workers: int = setting("smeshing-opts-verifying-min-workers", INT64, 1, flag=True)
-    powflags: int = setting("smeshing-opts-verifying-powflags", FLAGS, 106, flag=True)
+    disable: bool = setting("smeshing-opts-verifying-disable", BOOLEAN, False)
+    workers: int = setting("smeshing-opts-verifying-workers", INT64, 1)
+    min_workers: int = setting("smeshing-opts-verifying-min-workers", INT64, 1)
+    powflags: int = setting("smeshing-opts-verifying-powflags", POW_FLAGS, 106)
     """RandomX flags; the recommended ones depend on the processor."""
 
 
@@ -304,8 +301,8 @@ class SmeshingVerifyingOpts:
 class Smeshing:
     """Smeshing with the node itself. Protocol 03b, section 4.5."""
 
-    start: bool = setting("smeshing-start", BOOLEAN, False, flag=True)
-    coinbase: str = setting("smeshing-coinbase", TEXT, "", flag=True)
+    start: bool = setting("smeshing-start", BOOLEAN, False)
+    coinbase: str = setting("smeshing-coinbase", TEXT, "")
     """Address that is paid."""
     opts: SmeshingOpts = section("smeshing-opts", SmeshingOpts)
     proving_opts: SmeshingProvingOpts = section("smeshing-proving-opts", SmeshingProvingOpts)
@@ -316,7 +313,7 @@ class Smeshing:
 class Logging:
     """How much each module says. Protocol 03b, section 4.8."""
 
-    log_encoder: str = setting("log-encoder", TEXT, "console", flag=True)
+    log_encoder: str = setting("log-encoder", TEXT, "console")
     app: str = setting("app", TEXT, "info")
     clock: str = setting("clock", TEXT, "info")
     p2p: str = setting("p2p", TEXT, "error")

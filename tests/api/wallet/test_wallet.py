@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 import json
@@ -17,10 +18,10 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from api.edge.errors import DataError, EnvironmentFault, UsageError
 from api.wallet import amounts, derivation, files, phrase, sealing
 from api.wallet.secret import Secret
 from api.wallet.wallet import NO_PHRASE, Wallet, WalletDamaged, create, parse
-from prover.errors import DataError, EnvironmentFault, UsageError
 
 WORDS = "film theme cheese broken kingdom destroy inch ready wear inspire shove pudding"
 CREATED = "2026-11-23T03-11-40.287Z"
@@ -176,12 +177,12 @@ def _legacy(content: dict[str, Any], password: str) -> str:
 def test_the_oldest_form_is_read_and_written_anew(wallet: Wallet) -> None:
     content = {
         "mnemonic": WORDS,
-        "accounts": [{"displayName": "a", "path": "0/0/0", "publicKey": wallet.keys[0].public_key.hex()}],
+        "accounts": [wallet.keys[0].document() | {"displayName": "a", "path": "0/0/0"}],
         "contacts": [{"address": "sm1…", "nickname": "b"}],
         "later": 1,
     }
     old = files.unlock(_legacy(content, "1"), Secret("1"))
-    assert (old.display_name, old.keys[0].path, old.keys[0].can_sign) == ("old", "0/0/0", False)
+    assert (old.display_name, old.keys[0].path, old.keys[0].can_sign) == ("old", "0/0/0", True)
     with pytest.raises(sealing.WrongPassword):
         files.unlock(_legacy(content, "1"), Secret("2"))
     again = files.unlock(files.lock(old, Secret("2")), Secret("2"))
@@ -291,9 +292,9 @@ def test_a_file_is_private_and_never_overwritten(wallet: Wallet, tmp_path: Path)
 
 
 def test_reading_what_is_not_there_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="There is no file"):
+    with pytest.raises(UsageError, match="there is no such file"):
         files.read(tmp_path / "none")
-    with pytest.raises(UsageError, match="is a folder"):
+    with pytest.raises(UsageError, match="is a directory"):
         files.read(tmp_path)
 
 
@@ -318,3 +319,102 @@ def test_the_mac_of_the_light_wallet_is_checked_in_constant_time(monkeypatch, wa
     monkeypatch.setattr(hmac, "compare_digest", lambda a, b: (calls.append(None), real(a, b))[1])
     files.unlock(files.lock(wallet, Secret("x"), "argon2"), Secret("x"))
     assert calls
+
+
+# Damage, forms of passwords, file systems
+
+
+class CheapHashes:
+    """hashlib with a key derivation that takes no time, so that every bit of a file can be tried."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(hashlib, name)
+
+    @staticmethod
+    def pbkdf2_hmac(name: str, password: bytes, salt: bytes, iterations: int, size: int) -> bytes:
+        return hashlib.sha512(name.encode() + password + salt + str(iterations).encode()).digest()[:size]
+
+
+def cheap_legacy(content: dict[str, Any]) -> bytes:
+    key = CheapHashes.pbkdf2_hmac("sha512", b"1", b"Spacemesh blockmesh", 1_000_000, 32)
+    cipher = Cipher(algorithms.AES(key), modes.CTR((5).to_bytes(16, "big"))).encryptor()
+    text = json.dumps(content, separators=(",", ":")).encode()
+    return json.dumps({"crypto": {"cipher": "AES-128-CTR", "cipherText": cipher.update(text).hex()}}).encode()
+
+
+def kept(wallet: Wallet) -> object:
+    return wallet.phrase, [(key.public_key, key.secret) for key in wallet.keys]
+
+
+@pytest.mark.parametrize("old_path", [False, True], ids=["path of today", "old path"])
+def test_no_flipped_bit_of_a_file_without_a_mac_opens_another_wallet(
+    wallet: Wallet, monkeypatch: pytest.MonkeyPatch, old_path: bool
+) -> None:
+    monkeypatch.setattr(sealing, "hashlib", CheapHashes())
+    keys = [key.document() | ({"path": f"0/0/{number}"} if old_path else {}) for number, key in enumerate(wallet.keys)]
+    whole = cheap_legacy({"mnemonic": WORDS, "accounts": keys[:1], "contacts": []})
+    expected = kept(files.unlock(whole, Secret("1")))
+    monkeypatch.setattr(phrase, "seed", cached_seed)
+    opened = 0
+    for place in range(len(whole)):
+        for bit in range(8):
+            flipped = bytearray(whole)
+            flipped[place] ^= 1 << bit
+            try:
+                found = files.unlock(bytes(flipped).decode("latin-1"), Secret("1"))
+            except DataError:
+                continue
+            opened += 1
+            if old_path and found.phrase != expected[0]:  # type: ignore[index]
+                continue  # four bits of checksum, and keys that the phrase does not tell: one flip in many passes
+            assert kept(found) == expected, (place, bit)
+    assert opened, "a name that was written may have another letter"
+
+
+real_seed = phrase.seed
+_SEEDS: dict[bytes, bytes] = {}
+
+
+def cached_seed(words: Secret, passphrase: str = "") -> Secret:
+    """The seed of a phrase; the same one is asked for thousands of times."""
+    known = _SEEDS.setdefault(words.reveal(), b"")
+    if not known:
+        known = _SEEDS[words.reveal()] = real_seed(words, passphrase).reveal()
+    return Secret(known)
+
+
+@pytest.mark.parametrize("form", ["gcm", "argon2"])
+def test_a_secret_key_that_is_not_that_of_its_public_key(wallet: Wallet, form: sealing.Form) -> None:
+    """Whoever wrote it so: what is signed with it is worth nothing."""
+    other = bytes(31) + b"\1" + wallet.keys[0].public_key
+    made = replace(wallet, keys=(replace(wallet.keys[0], secret=Secret(other)),))
+    with pytest.raises(WalletDamaged, match="public key of key 1"):
+        files.unlock(files.lock(made, Secret("x"), form), Secret("x"))
+
+
+@pytest.mark.parametrize("typed", ["\ufeffcafe\u0301", "café", "cafe\u0301", " café", "café\u200b"])
+def test_a_password_opens_in_every_form_in_which_it_may_be_typed(wallet: Wallet, typed: str) -> None:
+    assert files.unlock(files.lock(wallet, Secret("café")), Secret(typed)).keys == wallet.keys
+    # and one that once got a mark into it, by what an editor put before it, still opens
+    marked = files.lock(wallet, Secret("\ufeffword"))
+    assert files.unlock(marked, Secret("\ufeffword")).keys == wallet.keys
+
+
+def test_a_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FAT, exFAT: the disks on which people keep copies."""
+
+    def refused(*words: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refused)
+    files.write_new(tmp_path / "wallet.json", "first")
+    assert (tmp_path / "wallet.json").read_text() == "first"
+    with pytest.raises(UsageError, match="not overwritten"):
+        files.write_new(tmp_path / "wallet.json", "second")
+    assert (tmp_path / "wallet.json").read_text() == "first"
+    assert os.listdir(tmp_path) == ["wallet.json"], "nothing else is left"
+
+
+def test_phrases_as_people_keep_them() -> None:
+    lines = "\ufeff" + "\r\n".join(f"{number}. {word}" for number, word in enumerate(WORDS.split(), 1))
+    assert phrase.check(lines) == phrase.check(WORDS.upper().replace(" ", "\u00a0 \u200b")) == Secret(WORDS)

@@ -44,7 +44,7 @@ def test_a_running_server(make: Callable[..., PlayedServer], capsys: pytest.Capt
         assert "round 3, 120,000 leaves, ends in 1 min 30 s" in shown
         assert "60,000 leaves/s, drift -1.64% of its mean" in shown
         assert "5,520,000 leaves, 55,200 ticks expected" in shown
-        assert "4.0 MiB" in shown
+        assert "4.00 MiB" in shown
         assert status("--json", "--url", f"http://127.0.0.1:{server.port}/") == 0
         event = last_event(capsys)
         assert event["event"] == "status" and event["open_round"]["members"] == 1
@@ -130,7 +130,7 @@ def test_a_directory(make: Callable[..., PlayedServer], tmp_path: Path, capsys: 
     assert str(directory / "state.bin") in "".join(capsys.readouterr().err.split())
 
 
-def test_spans_of_time() -> None:
-    assert [poet_status.span(one) for one in (-5, 59.9, 61, 7300, 90_000)] == [
-        "0 s", "59 s", "1 min 1 s", "2 h 1 min", "1 d 1 h",
-    ]  # fmt: skip
+def test_that_there_are_more_rounds_than_are_named_is_said() -> None:
+    assert poet_status.newest([], 0) == "none"
+    assert poet_status.newest([3, 4], 2) == "3, 4"
+    assert poet_status.newest(list(range(50)), 50) == "40, 41, 42, 43, 44, 45, 46, 47, 48, 49 (and 40 older)"

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.cli.poet import verify as poet_verify
+from api.edge.errors import UsageError
 from kernels.errors import KernelError
 from kernels.posw import ripemd, sha256, sha256_verify
 from kernels.vectors import target
@@ -32,7 +33,6 @@ from protocol.poet.records import (
     decode_message,
     decode_proof,
 )
-from prover.errors import UsageError
 from prover.poet.round import fiat_shamir, labels
 from prover.poet.round.prove import Proof, ProverConfig, RoundProver
 from prover.poet.round.verify import (

@@ -86,9 +86,9 @@ def test_the_password_comes_from_the_environment_too(wallet: Path, monkeypatch: 
     ("words", "code", "says"),
     [
         (["show", "w"], 2, ["--password-file"]),
-        (["show", "none", "--password-file", "password"], 2, ["no file none"]),
+        (["show", "none", "--password-file", "password"], 2, ["there is no such file"]),
         (["show", "words", "--password-file", "password"], 1, ["no wallet file"]),
-        (["show", "w", "--password-file", "none"], 2, ["no file none"]),
+        (["show", "w", "--password-file", "none"], 2, ["there is no such file"]),
         (["show", "w", "--password-file", "words"], 1, ["password", "damaged"]),
         (["import", "--password-file", "password"], 2, ["--mnemonic-file"]),
         (["import", "--mnemonic-file", "words", "--password-file", "password", "--out", "w"], 2, ["not overwritten"]),
@@ -324,11 +324,15 @@ def test_decode_gives_the_reason_and_exit_code_1(wallet: Path) -> None:
         ),
         (["spend", "--nonce", "1", "--to", OTHER, "--amount=-1SMH"], 2, ["negative"]),
         (["spend", "--nonce", "1", "--to", OTHER, "--amount", "2400000001SMH"], 2, ["above the supply"]),
-        (["spend", "--nonce", "-1", "--to", OTHER, "--amount", "1"], 2, ["nonce is -1"]),
+        (["spend", "--nonce", "-1", "--to", OTHER, "--amount", "1"], 2, ["--nonce", "'-1'"]),
         (["spend", "--nonce", "1", "--to", OTHER, "--amount", "1", "--gas-price", "0"], 2, ["gas price is 0"]),
         (["spend", "--nonce", "1", "--to", OTHER, "--amount", "1", "--account", "9"], 2, ["3 accounts"]),
         (["spend", "--nonce", "1", "--to", OTHER, "--amount", "1", "--network", "standalone"], 2, ["--genesis-id"]),
-        (["spend", "--nonce", "1", "--to", OTHER, "--amount", "1", "--principal", "none"], 2, ["no file none"]),
+        (
+            ["spend", "--nonce", "1", "--to", OTHER, "--amount", "1", "--principal", "none"],
+            2,
+            ["there is no such file"],
+        ),
         (["spend", "--nonce", "1", "--to", OTHER, "--amount", "1", "--principal", "words"], 2, ["no JSON"]),
         (["drain", "--vault", OTHER, "--nonce", "1", "--to", OTHER, "--amount", "1"], 2, ["vesting"]),
         (["sign", "words"], 2, ["no JSON"]),
@@ -375,6 +379,134 @@ def test_a_partial_transaction_that_was_tampered_with_is_refused(wallet: Path) -
         result = smesher("tx", "sign", "p", "--wallet", "w", "--password-file", "password", "--account", "2", "--yes")
         assert result.code in (1, 2), result.text
         assert says in result.text, result.text
+
+
+def test_what_is_asked_is_shown_whatever_the_output_is_for(wallet: Path) -> None:
+    """With --yes in words, as JSON an event; the output in words is the transaction alone."""
+    words = ("tx", "spend", "--wallet", "w", "--password-file", "password", "--nonce", "1", "--to", OTHER)
+    told = smesher(*words, "--amount", "1SMH", "--yes").ok()
+    assert re.fullmatch("[0-9a-f]+\n", told.out)
+    for fact in (OTHER, "1 SMH (1000000000 smidge)", "9eebff023abb17ccb775c602daade8ed708f0a50", "fee"):
+        assert fact in told.err
+    events = smesher(*words, "--amount", "1SMH", "--yes", "--json").ok()
+    (review,) = events.named("review")
+    assert review["transaction"]["destination"] == OTHER and review["concerns"] == []
+    assert review["transaction"] == {
+        name: value for name, value in events.last["transaction"].items() if name not in ("id", "signatures_valid")
+    }
+
+
+@pytest.mark.parametrize(
+    ("more", "concern"),
+    [
+        (["--amount", "5"], "has no unit, so it is 0.000000005 SMH (5 smidge)"),
+        (["--amount", "0SMH"], "The amount is 0"),
+        (["--amount", "100smidge"], "is more than the amount"),
+        (["--amount", "3000000SMH"], "of all coins"),
+        (["--amount", "1SMH", "--gas-price", "5000"], "The gas price is 5000"),
+        (["--amount", "1SMH", "--nonce", "5000000"], "The nonce is 5000000"),
+        (["--amount", "1SMH", "--to", ADDRESS], "the sender itself"),
+        (["--amount", "1SMH", "--to", "sm1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqg56ypy7"], "address of a template"),
+    ],
+)
+def test_what_hardly_anybody_can_mean_is_looked_at_again(wallet: Path, more: list[str], concern: str) -> None:
+    words = ["tx", "spend", "--wallet", "w", "--password-file", "password", "--nonce", "1", "--to", OTHER]
+    assert concern in smesher(*words, *more, "--yes").ok().err
+    (review,) = smesher(*words, *more, "--yes", "--json").ok().named("review")
+    assert len(review["concerns"]) >= 1 and any(concern in one for one in review["concerns"])
+
+
+def test_a_concern_is_a_question_of_its_own(wallet: Path) -> None:
+    words = ("tx", "spend", "--wallet", "w", "--password-file", "password", "--nonce", "1", "--to", OTHER)
+    person = Terminal(*words, "--amount", "5")
+    person.answer("Sign this for mainnet? [y/N] ", "y")
+    person.answer("Is that meant? [y/N] ", "n")
+    assert person.end() == 1 and "not signed" in person.shown
+
+
+def test_what_we_would_reject_ourselves_is_never_signed(wallet: Path) -> None:
+    """Bytes after the arguments, a method that does not exist: no node would take them, whoever signs."""
+    words = ("tx", "spend", "--wallet", "w", "--password-file", "password", "--to", OTHER, "--amount", "1SMH", "--yes")
+    refused(smesher(*words, "--nonce", "1", "--gas-price", str(10**17)), 1, "not signed", "The fee is above all coins")
+    _multisig("multisig", 2, "m")
+    _sign("spend", "--principal", "m", "--nonce", "3", "--to", OTHER, "--amount", "5SMH", "--out", "p1")
+    partial = json.loads(Path("p1").read_text())
+    for unsigned in (partial["unsigned"] + "00", partial["unsigned"][:50] + "fc" + partial["unsigned"][52:]):
+        Path("p").write_text(json.dumps({**partial, "unsigned": unsigned, "signatures": {}}))
+        result = smesher("tx", "sign", "p", "--wallet", "w", "--password-file", "password", "--account", "2", "--yes")
+        refused(result, 1, "not signed", "no node would take it")
+
+
+def test_every_field_of_a_partial_transaction_is_checked(wallet: Path) -> None:
+    _multisig("multisig", 2, "m")
+    _sign("spend", "--principal", "m", "--nonce", "3", "--to", OTHER, "--amount", "5SMH", "--out", "p1")
+    partial = json.loads(Path("p1").read_text())
+    account = partial["account"]
+    arguments = account["arguments"]
+    for change, says in (
+        ({"genesis_id": ""}, "genesis_id has 0 bytes, expected 20"),
+        ({"genesis_id": partial["genesis_id"] + partial["unsigned"][:2]}, "genesis_id has 21 bytes"),
+        ({"genesis_id": 5}, "no text of hex digits"),
+        ({"genesis_id": "11" * 20, "signatures": {}}, "is of the network with the genesis id 1111"),
+        ({"unsigned": ["00"]}, "no text of hex digits"),
+        ({"signatures": []}, "signatures is no object"),
+        ({"signatures": {"9" * 5000: ""}}, "place of a key"),
+        ({"signatures": {"0": None}}, "no text of hex digits"),
+        ({"account": None}, "no JSON object"),
+        ({"account": {**account, "template": []}}, "template is []"),
+        ({"account": {**account, "template": {"a": 1}}}, "template is {'a': 1}"),
+        ({"account": {**account, "address": 5}}, "address is 5, expected a text"),
+        ({"account": {**account, "arguments": []}}, "arguments of a multisig"),
+        ({"account": {**account, "arguments": {**arguments, "required": True}}}, "required is True"),
+        ({"account": {**account, "arguments": {**arguments, "required": 1 << 4000}}}, "a number of 4001 bits"),
+        ({"account": {**account, "arguments": {**arguments, "public_keys": {}}}}, "public_keys is no list"),
+        ({"account": {**account, "arguments": {**arguments, "public_keys": [5]}}}, "expected 64 hex digits"),
+    ):
+        Path("p").write_text(json.dumps({**partial, **change}))
+        result = smesher("tx", "sign", "p", "--wallet", "w", "--password-file", "password", "--account", "2", "--yes")
+        assert result.code in (1, 2) and "Traceback" not in result.text, result.text
+        assert says in result.text, result.text
+
+
+def test_a_genesis_id_that_is_not_the_networks(wallet: Path) -> None:
+    words = ("tx", "spawn", "--nonce", "0", "--wallet", "w", "--password-file", "password", "--yes")
+    refused(smesher(*words, "--genesis-id", "11" * 20), 2, "mainnet has 9eebff02")
+    smesher(*words, "--network", "standalone", "--genesis-id", "11" * 20).ok()
+
+
+def test_no_accounts_are_refused(folder: Path) -> None:
+    for count in ("0", "129", "-1", "9" * 5000):
+        words = ("wallet", "import", "--mnemonic-file", "words", "--password-file", "password", "--accounts", count)
+        refused(smesher(*words, "--out", "w"), 2, "--accounts")
+    assert not (folder / "w").exists()
+
+
+def test_a_mark_in_a_password_file_is_no_part_of_the_password(folder: Path) -> None:
+    (folder / "marked").write_bytes(b"\xef\xbb\xbf" + PASSWORD.encode() + b"\r\n")
+    words = ("wallet", "import", "--mnemonic-file", "words", "--password-file", "marked", "--out", "w")
+    smesher(*words).ok()
+    smesher("wallet", "show", "w", "--password-file", "password").ok()
+
+
+def test_a_password_file_that_others_can_read_is_told(wallet: Path) -> None:
+    os.chmod("password", 0o644)
+    assert (
+        "other users can read password: chmod 600 password"
+        in smesher("wallet", "show", "w", "--password-file", "password").ok().err
+    )
+    os.chmod("password", 0o600)
+    assert "other users" not in smesher("wallet", "show", "w", "--password-file", "password").ok().err
+
+
+def test_a_narrow_terminal_cuts_no_address(wallet: Path) -> None:
+    child = subprocess.run(
+        [sys.executable, "-c", ENTRY, "wallet", "show", "w", "--password-file", "password"],
+        capture_output=True,
+        text=True,
+        env=environment(COLUMNS="40"),
+        check=True,
+    )
+    assert ADDRESS in child.stdout
 
 
 def test_help_names_every_word_and_starts_fast() -> None:

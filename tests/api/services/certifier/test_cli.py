@@ -169,17 +169,22 @@ def test_memory_that_fast_mode_does_not_get(configuration: Path, monkeypatch: py
     smesher("certifier", "-c", configuration).refused(3, "2336 MiB", "randomx_mode to Light")
 
 
-def test_a_note_about_a_field_without_meaning(certifier: Callable[..., Running], configuration: Path) -> None:
+def test_an_unknown_field_is_refused_and_a_misspelt_variable_told(
+    certifier: Callable[..., Running], configuration: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     configuration.write_text(CONFIG + "randomx_mod: Fast\n")
+    smesher("certifier", "--config", configuration).refused(2, "randomx_mod is no setting. Did you mean randomx_mode?")
+    configuration.write_text(CONFIG)
+    monkeypatch.setenv("CERTIFIER_RANDOMX_MOD", "Fast")
     child, _ = certifier("--config", configuration)
     child.terminate()
-    assert "randomx_mod is not known" in finish(child).err
+    assert "CERTIFIER_RANDOMX_MOD is no setting" in finish(child).err
 
 
 @pytest.mark.parametrize(
     "words, facts",
     [
-        (("--config", "missing.yml"), ("missing.yml", "No such file", "--config")),
+        (("--config", "missing.yml"), ("missing.yml", "no such file", "--config")),
         (("generate-key",), ("generate-keys",)),
         (("--foo",), ("--foo",)),
     ],

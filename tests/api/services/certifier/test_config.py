@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.config.files import parse, parse_yaml
+from api.edge.errors import UsageError
 from api.edge.listen import Address
 from api.services.certifier.config import Config, Limits, from_fields, load
-from api.services.certifier.config_file import parse, parse_yaml
 from kernels.labels.cpu import usable_cores
-from prover.errors import UsageError
 
 SEED = bytes(range(32))
 EXAMPLE = """\
@@ -121,11 +121,19 @@ def test_the_environment_stands_above_the_file() -> None:
         config(CERTIFIER_POST_CFG__K1="many")
 
 
-def test_fields_without_meaning_are_told() -> None:
-    loaded = config(lambda fields: fields.update(randomx_mod="Fast", more={"x": 1}))
-    assert len(loaded.notes) == 2
-    assert "randomx_mod is not known" in loaded.notes[0] and "Did you mean randomx_mode?" in loaded.notes[0]
-    assert not loaded.full_randomx
+def test_unknown_fields_are_refused_and_variables_told() -> None:
+    with pytest.raises(UsageError, match=r"config.yml: randomx_mod is no setting. Did you mean randomx_mode\?"):
+        config(lambda fields: fields.update(randomx_mod="Fast"))
+    with pytest.raises(UsageError, match=r"limits.max_body is no setting. Did you mean max_body_size\?"):
+        config(lambda fields: fields["limits"].update(max_body=1))
+    assert config(CERTIFIER_PORT="tcp://10.0.0.1:80").notes == (), "a container's runtime sets such variables"
+    (note,) = config(CERTIFIER_LIMITS__MAX_PENDING_REQUEST="7").notes
+    assert "Did you mean CERTIFIER_LIMITS__MAX_PENDING_REQUESTS?" in note
+
+
+def test_settings_that_contradict_each_other() -> None:
+    with pytest.raises(UsageError, match=r"listen and metrics are both '127\.0\.0\.1:9'"):
+        config(lambda fields: fields.update(listen="127.0.0.1:9", metrics="127.0.0.1:9"))
 
 
 @pytest.mark.parametrize(
@@ -179,23 +187,24 @@ def test_a_missing_field_is_named(dotted: str) -> None:
     [
         ("listen", "8080", "listen is '8080', expected an address and a port"),
         ("listen", "127.0.0.1:x", "the port is 'x'"),
-        ("signing_key", "!!", "signing_key is not base64"),
-        ("signing_key", "AAAA", "signing_key is the base64 of 3 bytes"),
+        ("signing_key", "!!", "it is not base64"),
+        ("signing_key", "AAAA", "it is the base64 of 3 bytes"),
         ("certificate_expiration", "soon", "certificate_expiration is 'soon'"),
         ("certificate_expiration", "2x", "certificate_expiration is '2x'"),
         ("certificate_expiration", "0s", "more than nothing"),
         ("certificate_expiration", "9999y", "at most 1000 years"),
-        ("post_cfg.k1", 0, "post_cfg.k1 is '0', expected a whole number from 1"),
-        ("post_cfg.k2", -1, "post_cfg.k2 is '-1'"),
-        ("post_cfg.k2", 1.5, "post_cfg.k2 is '1.5'"),
-        ("post_cfg.k2", True, "post_cfg.k2 is 'True'"),
+        ("post_cfg.k1", 0, "post_cfg.k1 is 0, expected a whole number from 1"),
+        ("post_cfg.k2", -1, "post_cfg.k2 is -1"),
+        ("post_cfg.k2", 1.5, "post_cfg.k2 is 1.5"),
+        ("post_cfg.k2", True, "post_cfg.k2 is True"),
         ("post_cfg.k1", 1 << 32, "from 1 to 4294967295"),
         ("post_cfg.pow_difficulty", "00", "expected 64 hex digits"),
-        ("post_cfg", 5, "post_cfg is 5, expected further fields"),
-        ("post_cfg.k1", {"a": 1}, "not a single value"),
+        ("post_cfg", 5, "post_cfg is 5, expected a section with settings"),
+        ("post_cfg.k1", {"a": 1}, "post_cfg.k1 is {'a': 1}, expected a whole number"),
+        ("post_cfg.k1", "9" * 5000, "post_cfg.k1 is '999"),
         ("init_cfg.min_num_units", 5, "expected at most max_num_units = 4"),
         ("init_cfg.scrypt.n", 3, "scrypt"),
-        ("init_cfg.scrypt.r", 8, "init_cfg.scrypt.r is 8, expected 1"),
+        ("init_cfg.scrypt.r", 8, "init_cfg.scrypt.r is 8, expected a whole number from 1 to 1"),
         ("randomx_mode", "slow", "randomx_mode is 'slow', expected Fast or Light"),
         ("metrics", "x", "metrics is 'x'"),
         ("limits.max_pending_requests", 0, "from 1"),
@@ -291,16 +300,16 @@ def test_what_is_written_as_yaml_is_read_back(tree: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "name, content, facts",
     [
-        ("missing.yml", None, "cannot be read: No such file"),
+        ("missing.yml", None, "cannot be read: there is no such file"),
         ("config.ini", b"", "expected .yml, .yaml, .json, .toml"),
-        ("config.yml", b"\xff\xfe", "not UTF-8"),
+        ("config.yml", b"\xff\xfe\xff", "no UTF-8 text"),
         ("config.json", b"[1]", "expected an object"),
         ("config.json", b"[" * 100_000, "nested too deeply"),
         ("config.toml", b"a = ", "cannot be read"),
         ("config.toml", b"a = " + b"[" * 100_000, "nested too deeply"),
         ("config.yml", b"\n".join(b" " * i + b"a:" for i in range(1200)), "nested too deeply"),
-        ("config.yml", b"a: 1\n" * 300_000, "bytes, expected at most"),
-        ("folder.yml", b"folder", "cannot be read: Is a directory"),
+        ("config.yml", b"a: 1\n" * 300_000, "more than 1048576 bytes"),
+        ("folder.yml", b"folder", "is a directory, expected a file"),
     ],
 )
 def test_files_that_cannot_be_read(tmp_path: Path, name: str, content: bytes | None, facts: str) -> None:

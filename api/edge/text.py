@@ -1,0 +1,167 @@
+"""Text that people type, paste or keep in files, read as people write it, and files that are read whole.
+
+An editor puts a byte order mark before a text, a web page non-breaking spaces into it, a phone directional marks, a
+file system another form of Unicode; Windows ends lines with CR LF. None of that is meant. A number is refused by its
+length before it is converted, a file by its kind and size before it is read.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import sys
+import unicodedata
+from pathlib import Path
+
+from .errors import EnvironmentFault, UsageError
+
+MAX_DIGITS = 40
+"""More than any number here needs; Python takes quadratic time for long ones, and refuses very long ones."""
+
+MAX_SMALL_FILE = 1 << 20
+"""Bytes of a file that a person writes: settings, a password, a phrase."""
+
+SHELL_PIPES = ("/dev/fd/", "/proc/self/fd/", "/dev/stdin")
+"""Where a shell puts what `<(…)` and a pipe into a command are."""
+
+_MARKS = dict.fromkeys(
+    # byte order mark; zero-width space, non-joiner, word joiner; directional marks, embeddings, isolates; soft hyphen
+    [0xFEFF, 0x200B, 0x200C, 0x2060, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x00AD]
+)
+
+
+def decoded(data: bytes, what: str) -> str:
+    """The text of a file: UTF-8, or UTF-16 where a byte order mark says so; every line ends with a line feed.
+
+    Raises UsageError that calls the file `what`.
+    """
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{what} is no UTF-8 text (at byte {error.start}); save it as UTF-8.") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def typed(text: str) -> str:
+    """One word or line without what nobody means: marks, blanks around it, another form of Unicode (NFC it becomes)."""
+    return unicodedata.normalize("NFC", text.translate(_MARKS)).strip()
+
+
+def without_marks(text: str) -> str:
+    """A secret without what nobody sees, composed (NFC); blanks are part of it."""
+    return unicodedata.normalize("NFC", text.translate(_MARKS))
+
+
+def same_when_typed(text: str) -> tuple[str, ...]:
+    """The forms in which a secret that looks like `text` may once have been typed, likeliest first.
+
+    A password cannot be put right before it is used: another program may have taken it as it came. So a reader tries
+    these one after another.
+    """
+    plain = text.translate(_MARKS)
+    forms = [text, plain, *(unicodedata.normalize(form, plain) for form in ("NFC", "NFD", "NFKC", "NFKD"))]
+    forms += [form.strip() for form in list(forms)]
+    return tuple(dict.fromkeys(forms))
+
+
+def is_whole(text: str) -> bool:
+    """Whether a text is a whole number in plain decimal digits, of a length that a number can have."""
+    return len(text) <= MAX_DIGITS and text.isascii() and text.isdigit()
+
+
+def whole(text: str) -> int:
+    """The whole number of a text. Raises ValueError."""
+    if not is_whole(text):
+        raise ValueError(f"{shown(text)} is no whole number")
+    return int(text)
+
+
+def shown(value: object, most: int = 60) -> str:
+    """A value as messages quote it: in quotes, escaped, cut."""
+    if isinstance(value, int) and value.bit_length() > 256:
+        return f"a number of {value.bit_length()} bits"
+    text = repr(value[: most + 1] if isinstance(value, (str, bytes)) else value)
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def escaped(text: str, most: int = 200) -> str:
+    """Text of somebody else for a log or a terminal: control characters escaped, cut. One line, whatever it held."""
+    cut = text if len(text) <= most else text[:most] + "…"
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in cut)
+
+
+_PLAIN = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
+
+
+def quoted(word: object) -> str:
+    """A word as a shell takes it whole, for commands that people copy."""
+    text = str(word)
+    return text if _PLAIN.fullmatch(text) else "'" + text.replace("'", "'\"'\"'") + "'"
+
+
+# Paths and files
+
+
+def file_path(path: Path | str, what: str) -> Path:
+    """A path that names something. `what` is the option or the file's role. Raises UsageError for an empty one."""
+    text = str(path)
+    if not text or "\0" in text:
+        raise UsageError(f"{what} is empty, expected the name of a file.")
+    return Path(text)
+
+
+def read_file(path: Path, what: str, most: int = MAX_SMALL_FILE) -> bytes:
+    """The content of an ordinary file of at most `most` bytes; `-` is standard input.
+
+    what: how messages begin, such as "--config". Raises UsageError for what is no such file or too large,
+    EnvironmentFault where the system refuses.
+    """
+    if str(path) == "-":
+        return _within(sys.stdin.buffer.read(most + 1), most, f"{what} on standard input")
+    name = f"{what} {file_path(path, what)}"
+    try:
+        # a FIFO without a writer would block an ordinary open; what it is, is asked before anything is read
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise UsageError(f"{name} cannot be read: there is no such file.") from None
+    except OSError as error:
+        if error.strerror == "Is a directory":
+            raise UsageError(f"{name} is a directory, expected a file.") from None
+        raise EnvironmentFault(f"{name} cannot be read: {error.strerror}.") from None
+    try:
+        kind = kind_of(os.fstat(handle).st_mode)
+        if kind == "a directory" or (kind and not str(path).startswith(SHELL_PIPES)):
+            raise UsageError(f"{name} is {kind}, expected a file.")
+        os.set_blocking(handle, True)  # a pipe that the shell made for `<(…)` is read to its end
+        with os.fdopen(os.dup(handle), "rb") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise EnvironmentFault(f"{name} cannot be read: {error.strerror}.") from None
+    finally:
+        os.close(handle)
+    return _within(data, most, name)
+
+
+def kind_of(mode: int) -> str:
+    """What an entry of a directory is, in words; nothing for an ordinary file."""
+    kinds = (
+        (stat.S_ISDIR, "a directory"),
+        (stat.S_ISFIFO, "a FIFO"),
+        (stat.S_ISCHR, "a device"),
+        (stat.S_ISBLK, "a device"),
+        (stat.S_ISSOCK, "a socket"),
+    )
+    return next((words for test, words in kinds if test(mode)), "")
+
+
+def _within(data: bytes, most: int, name: str) -> bytes:
+    if len(data) > most:
+        raise UsageError(f"{name} has more than {most} bytes: it is not what is expected here.")
+    return data
+
+
+def read_text(path: Path, what: str, most: int = MAX_SMALL_FILE) -> str:
+    """The text of a small file; see `read_file` and `decoded`. Raises UsageError, EnvironmentFault."""
+    return decoded(read_file(path, what, most), f"{what} {path}")

@@ -1,0 +1,12 @@
+"""All tables of a node, by the store that keeps them. A table that changes its form, or a new one, is a new version."""
+
+from __future__ import annotations
+
+from node.contract.owed import OWED
+from node.store.own import SIGNED
+from node.store.table import Schema
+
+STATE = Schema("state", 1, (OWED,))
+OWN = Schema("own", 1, (SIGNED,))
+
+SCHEMAS = {schema.name: schema for schema in (STATE, OWN)}
