@@ -119,7 +119,9 @@ class PoetService:
         self.private_key = identity.load_key(config)
         self.pubkey = self.private_key[32:]
         self.trusted = TrustedKeys(config.certifier_pubkey, identity.load_trusted(config))
-        self.proofs = ProofStore(config.dbdir / "proofs")
+        self.proofs = ProofStore.always(config.dbdir / "proofs")
+        if self.proofs.salvaged:
+            log.error("%s", self.proofs.salvaged)
         now = self.clock()
         round_id = self._first_open_round(now)
         store = self._open_round_store(round_id)
