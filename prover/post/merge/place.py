@@ -15,7 +15,7 @@ from pathlib import Path
 from protocol.post.rules import LABEL_SIZE
 from prover import durable
 from prover.errors import DataError, EnvironmentFault, Interrupted
-from prover.post.directory import free_bytes
+from prover.post.directory import Storage
 from prover.post.merge import files as on_disk
 from prover.post.merge.types import DataFile, FilePlan, How, MergePlan, Mode
 
@@ -130,7 +130,7 @@ class Placer:
                 durable.sync_directory(os.path.dirname(one.chosen.target))
 
     def _check_room(self, one: FilePlan) -> None:
-        size, free = one.chosen.labels * LABEL_SIZE + SPARE_BYTES, free_bytes(Path(one.final).parent)
+        size, free = one.chosen.labels * LABEL_SIZE + SPARE_BYTES, Storage(Path(one.final).parent).free_bytes()
         if size > free:
             raise EnvironmentFault(
                 f"{one.chosen.target} cannot be linked to {one.final} and has to be copied: {size} bytes are needed, "

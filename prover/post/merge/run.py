@@ -23,7 +23,7 @@ from prover.post import findings
 from prover.post import identity as identity_file
 from prover.post import metadata as metadata_file
 from prover.post import record as record_file
-from prover.post.directory import Storage, free_bytes, nearest
+from prover.post.directory import Storage, nearest
 from prover.post.init import scrypt_n
 from prover.post.init.plan import strangers
 from prover.post.init.scrypt_n import Label32
@@ -205,7 +205,7 @@ class Merge:
                 source.check_writable([])
         short = []
         for size, place in plan.needed().values():
-            free = free_bytes(Path(place))
+            free = Storage(Path(place)).free_bytes()
             if size + SPARE_BYTES > free:
                 short.append(
                     f"the disk of {place} has {free} bytes free ({free / 2**30:.2f} GiB), {size + SPARE_BYTES} are "

@@ -243,11 +243,17 @@ def test_a_damaged_record_is_set_aside(half: Path) -> None:
     assert cli.data_files(half) == JOB.files()
 
 
-def test_a_wrong_nonce_is_searched_again(half: Path) -> None:
+@pytest.mark.parametrize("nonce", [5, None])
+def test_a_wrong_nonce_is_told_and_mended_by_nonce(half: Path, nonce: int | None) -> None:
     """Its forged value is smaller than any label, so that no candidate would ever take its place."""
-    cli.edit_metadata(half, lambda text: encode(JOB.metadata(nonce=5, nonce_value=bytes(16))))
-    JOB.init(half).ok().refused(0, "NonceValue", "VRF nonce 5 is none of this data")
-    assert cli.metadata_of(half) == JOB.metadata()
+    right = JOB.metadata()
+    wrong = encode(JOB.metadata(nonce=right.nonce if nonce is None else nonce, nonce_value=bytes(16)))
+    cli.edit_metadata(half, lambda text: wrong)
+    said = "NonceValue of the metadata is not the label" if nonce is None else "VRF nonce 5 is not valid"
+    JOB.init(half).ok().refused(0, said, f"smesher nonce {half}")
+    assert cli.metadata_text(half) == wrong
+    smesher("nonce", half).ok()
+    assert cli.metadata_of(half) == right
 
 
 @pytest.mark.parametrize("name", ["postdata_0.bin", "postdata_2.bin"])
