@@ -6,12 +6,12 @@ The file is the one that `init` makes and that nodes read. Its secret part is ne
 from __future__ import annotations
 
 import argparse
-import os
 import stat
 from pathlib import Path
 
 from api.cli.output import Output
 from api.cli.words import Word, add_words
+from prover import durable
 from prover.errors import EnvironmentFault, UsageError
 from prover.post import identity
 from prover.post.identity import Identity
@@ -64,25 +64,12 @@ def _told(one: Identity, path: Path, output: Output) -> int:
 
 def _write_new(path: Path, data: bytes) -> None:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        durable.create(path, data)
     except FileExistsError:
         raise UsageError(
             f"{path} is there already and is not overwritten: a lost key is lost data. Name another."
         ) from None
     except OSError as error:
-        raise EnvironmentFault(f"{path} cannot be written: {error.strerror}.") from None
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        path.unlink(missing_ok=True)  # half a key is none
         raise EnvironmentFault(f"{path} cannot be written: {error.strerror}.") from None
 
 

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from protocol.poet.records import NODE_SIZE
 from prover import durable
 from prover.errors import DataError, UsageError
 
 NODES_FILE = "kept_layer.bin"
 LOG_FILE = "checkpoints.bin"
-NODE_SIZE = 32
 
 LOG_BYTES = 1 << 30
 """Of the log at most: a checkpoint a second for more than three months."""

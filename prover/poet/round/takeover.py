@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from kernels.posw import sha256
+from protocol.poet.records import NODE_SIZE
 from prover.errors import DataError, Interrupted, UsageError
-from prover.poet.round.layers import NODE_SIZE
 from prover.poet.round.recovery import block_root
 
 _PREFIX = "layercache_"

@@ -277,7 +277,11 @@ class Initialisation:
             if number in self._plan.doubtful:
                 self._note(f"{name} was too long, so its labels may be shifted: all {end} are made again.")
             else:
-                self._note(f"The last {end - at} labels of {name} may not have reached the disk: they are made again.")
+                self._note(
+                    f"{name} was being written when an earlier run ended, and not all may have reached "
+                    "the disk: checking "
+                    f"its last {end - at} labels, which are written again."
+                )
             wrong, synced_at = 0, self._clock()
             with closing(source.run(self._commitment, [(first + at, end - at)])) as batches:
                 for batch in batches:

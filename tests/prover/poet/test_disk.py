@@ -17,7 +17,7 @@ import pytest
 
 from api.clients.poet.messages import read_proof
 from api.clients.poet.service import membership
-from protocol.poet.records import PoetProof
+from protocol.poet.records import NODE_SIZE, PoetProof
 from prover import durable
 from prover.errors import DataError, EnvironmentFault
 from prover.poet.round import layers
@@ -170,7 +170,7 @@ def test_a_full_disk_under_a_whole_server(tmp_path: Path) -> None:
         assert nodes.stat().st_size > room
         # what waited in memory is on disk now: a kill does not lose it
         server.kill()
-        assert layers.open_log(nodes.parent, STATEMENT, KEPT_HEIGHT).recorded > room // layers.NODE_SIZE
+        assert layers.open_log(nodes.parent, STATEMENT, KEPT_HEIGHT).recorded > room // NODE_SIZE
         server.start()
         set_clock(tmp_path, SCHEDULE.end(0))
         wait(lambda: server.get("/v1/proofs/0") is not None)
