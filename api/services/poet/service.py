@@ -117,7 +117,9 @@ class PoetService:
         self.private_key = identity.load_key(config)
         self.pubkey = self.private_key[32:]
         self.trusted = identity.load_trusted(config)
-        self.proofs = ProofStore(config.dbdir / "proofs")
+        self.proofs = ProofStore.always(config.dbdir / "proofs")
+        if self.proofs.salvaged:
+            log.error("%s", self.proofs.salvaged)
         self.rounds.open(self.proofs, self.pubkey)
         round_id = self._first_open_round(self.clock())
         store = self.rounds.open_store(round_id)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from protocol.numbers.time import Time
+from protocol.types.poet import SECURITY_PARAM
 from prover import durable
 from prover.errors import DataError, EnvironmentFault, Interrupted, ProofError
 from prover.poet.round.execution import Execution, Measure, Settings
@@ -27,7 +28,6 @@ from prover.poet.server.store import stored_rounds
 
 log = logging.getLogger("poet.worker")
 
-SECURITY_PARAM = 150
 THREAD_FILE = "round.tid"
 """The thread id of the hashing thread, for an operator who pins it from outside."""
 RETRY_S = 5.0

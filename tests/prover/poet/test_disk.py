@@ -18,6 +18,7 @@ import pytest
 from api.clients.poet.messages import read_proof
 from api.clients.poet.service import membership
 from protocol.types.poet import NODE_SIZE, PoetProof
+from prover import durable
 from prover.errors import DataError, EnvironmentFault
 from prover.poet.round import layers
 from prover.poet.round.execution import Settings
@@ -134,7 +135,7 @@ def test_files_that_cannot_be_removed_do_not_stop_the_worker(tmp_path: Path, mon
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     with monkeypatch.context() as patch:
-        patch.setattr(worker, "sync_directory", refuse)
+        patch.setattr(durable, "sync_directory", refuse)
         running.worker.tell(Stored(0))
     told = running.wait_for(lambda message: isinstance(message, Progress) and "removed" in message.problem)
     assert isinstance(told, Progress) and told.problem.startswith("round 0: ")
