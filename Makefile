@@ -2,6 +2,7 @@
 # Paths are relative on purpose: the repository may stand below a folder with spaces in its name.
 
 PYTHON ?=
+EXTRAS ?=
 VECTORS ?=
 FUZZ ?=
 
@@ -13,10 +14,10 @@ STAMP := $(VENV)/.installed
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test timing kills check bench vectors fuzz interop pb clean
+.PHONY: help install lock platforms demo test timing kills check bench vectors fuzz interop pb clean
 
 help:
-	@echo 'make install   .venv with everything (PYTHON=... chooses the interpreter, 3.11 or newer)'
+	@echo 'make install   .venv with everything (PYTHON=... chooses the interpreter, 3.11 or newer; EXTRAS=cuda adds CUDA)'
 	@echo 'make demo      a small but real data set: made, verified, explained'
 	@echo 'make test      check, then every test'
 	@echo 'make kills     a PoET server killed 120 times at random moments; every round ends as if it had not been'
@@ -27,13 +28,28 @@ help:
 	@echo 'make fuzz      a million damaged messages for every decoder (FUZZ="--seed N --only WORD" for less)'
 	@echo 'make interop   compares keys, addresses and transactions with the JavaScript clients (needs Node)'
 	@echo 'make pb        generates the protobuf code from protocol/pb/proto'
+	@echo 'make lock      chooses the versions in requirements/ (UPGRADE=1: the newest that the ranges allow)'
+	@echo 'make platforms whether everything installs without a compiler, on each Python and platform that we promise'
 	@echo 'make clean     removes .venv, caches and build output'
 
 install: $(STAMP)
 
-$(STAMP): pyproject.toml tools/setup-venv.sh
-	@PYTHON='$(PYTHON)' sh tools/setup-venv.sh $(VENV)
+$(STAMP): pyproject.toml requirements/dev.txt tools/setup-venv.sh
+	@PYTHON='$(PYTHON)' EXTRAS='$(EXTRAS)' TYPED='make $(MAKECMDGOALS)' sh tools/setup-venv.sh $(VENV)
 	@touch $@
+
+# Asked for by name, another interpreter or an extra is set up though nothing else has changed.
+ifneq ($(PYTHON)$(EXTRAS),)
+$(STAMP): anew
+.PHONY: anew
+anew:
+endif
+
+lock: $(STAMP)
+	@$(RUN) tools/lock.py $(if $(UPGRADE),--upgrade)
+
+platforms: $(STAMP)
+	@$(RUN) tools/platforms.py
 
 demo: $(STAMP)
 	@$(RUN) -m api.cli.data.demo
@@ -43,9 +59,10 @@ check: $(STAMP)
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
+	@$(RUN) tools/platforms.py --if-changed
 
 test: check
-	$(RUN) -m pytest -n 2 --dist worksteal
+	$(RUN) -m pytest -n 2 --dist worksteal --max-worker-restart 100000
 
 timing: $(STAMP)
 	$(RUN) -m pytest -m timing

@@ -19,7 +19,21 @@ from api.cli.data import bench as measuring
 from bench.settings import Settings
 from kernels.labels import cpu
 
-BENCHES = ("labels", "init", "prove", "poet", "types", "signatures", "eligibility", "vm", "gpu_static", "gpu_pocl")
+BENCHES = (
+    "labels",
+    "init",
+    "prove",
+    "poet",
+    "types",
+    "signatures",
+    "eligibility",
+    "vm",
+    "store",
+    "tortoise",
+    "hare",
+    "gpu_static",
+    "gpu_pocl",
+)
 """Modules of this package; each has `run(settings, show) -> dict` (figures for the JSON file)."""
 
 FILE_NAME = "bench-results.json"

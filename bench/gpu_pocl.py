@@ -28,7 +28,7 @@ def run(settings: Settings, show: Show) -> dict[str, object]:
     """Tunes the device, measures, and prints one line."""
     one = next((one for one in device.devices() if "pocl" in one.aliases), None)
     if one is None:
-        show("[yellow]not measured: no PoCL: pip install 'smesher[pocl]'[/]")
+        show("[yellow]not measured: no PoCL (make install brings it); smesher providers says why[/]")
         return {"skipped": "no PoCL"}
     if not measuring.hashlib_accepts(settings.scrypt_n):
         show(f"[yellow]not measured: this Python's hashlib has no scrypt with N = {settings.scrypt_n}[/]")

@@ -179,7 +179,7 @@ def compilers() -> tuple[Nvrtc, ...]:
     """Every NVRTC that is installed as a wheel, the newest first. Raises `ToolMissing` for none."""
     files = sorted(file for base in _wheels() for file in base.glob("*/lib/libnvrtc.so.*[0-9]"))
     if not files:
-        raise ToolMissing("no NVRTC: pip install nvidia-cuda-nvrtc (or `pip install -e '.[cuda-static]'`)")
+        raise ToolMissing("no NVRTC: make install brings it, or: pip install nvidia-cuda-nvrtc")
     found = [Nvrtc(file) for file in files]
     return tuple(sorted(found, key=lambda one: [-int(part) for part in one.version.split(".")]))
 
@@ -201,7 +201,7 @@ def disassembler() -> Path:
     found = [file for base in _wheels() for file in base.glob("*/bin/nvdisasm")]
     on_path = shutil.which("nvdisasm")
     if not found and on_path is None:
-        raise ToolMissing("no nvdisasm: pip install nvidia-cuda-nvdisasm (or `pip install -e '.[cuda-static]'`)")
+        raise ToolMissing("no nvdisasm: make install brings it, or: pip install nvidia-cuda-nvdisasm")
     return found[0] if found else Path(str(on_path))
 
 

@@ -1,10 +1,10 @@
 """RandomX through the C interface of an installed shared library, called so that the interpreter lock is released.
 
-The library is the one inside the PyPI package `cyrx`, else the system's `librandomx`. Everything but k2pow
-works without it. Light mode keeps a 256 MiB cache, full mode a data set of 2,080 MiB that gives the same
-hashes about ten times faster; either is shared by one virtual machine a thread. All classes may be used from
-any thread; memory that was closed is given back when its last machine is. Specified in protocol 01-post,
-section 4.
+The library is the system's `librandomx`, else the one inside the PyPI package `cyrx`. Everything but k2pow
+works without it. Before a library is used it has to give hashes that are known. Light mode keeps a 256 MiB
+cache, full mode a data set of 2,080 MiB that gives the same hashes about ten times faster; either is shared by
+one virtual machine a thread. All classes may be used from any thread; memory that was closed is given back when
+its last machine is. Specified in protocol 01-post, section 4.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import ctypes
 import ctypes.util
 import functools
 import importlib.util
+import itertools
 import mmap
 import threading
 from collections.abc import Callable, Iterator
@@ -31,6 +32,15 @@ HASH_SIZE = 32
 DATASET_BYTES = 2181038080
 CACHE_BYTES = 268435456
 
+KNOWN = {
+    b"test key 000": (b"This is a test", "639183aae1bf4c9a35884cb46b09cad9175f04efd7684e7262a0ac1c2f0b4e3f"),
+    b"spacemesh-randomx-cache-key": (bytes(48), "42f1af4705a986a364efcdf9d0c98cde07d5d650fc717b5fc6d38dfbdf2c20ef"),
+}
+"""Hashes that every library has to give: key -> input and its hash, from RandomX's own tests and from the network."""
+
+SYSTEM_NAMES = ("librandomx.so.0", "librandomx.so", "librandomx.dylib", "/opt/homebrew/lib/librandomx.dylib")
+"""How systems call it; the loader looks in its usual places for those without a path."""
+
 PIECE_ITEMS = 1 << 15
 """Items of the data set that a thread makes at once: less than a tenth of a second, so that a stop is quick."""
 
@@ -41,7 +51,7 @@ _LOOK_SECONDS = 0.05
 
 
 class RandomXUnavailable(KernelError):
-    """There is no RandomX library on this machine."""
+    """There is no RandomX library on this machine, or it computes wrong hashes."""
 
 
 @functools.cache
@@ -55,18 +65,17 @@ def library() -> Any:
             continue
         return _declare(loaded)
     raise RandomXUnavailable(
-        "no RandomX library was found, so k2pow cannot be computed or checked; run: pip install cyrx, or install your "
-        "system's librandomx"
+        "no RandomX library was found, so k2pow cannot be computed or checked; everything else works. Install your "
+        "system's librandomx (Debian and Ubuntu: apt-get install librandomx0), or run: pip install cyrx"
     )
 
 
 def _candidates() -> list[str | Path]:
-    found: list[str | Path] = []
+    """Where a library may be: the system's first, which others keep and mend."""
     package = importlib.util.find_spec("cyrx")
-    for folder in (package.submodule_search_locations if package else None) or ():
-        found.extend(sorted(Path(folder).glob("_cyrx*.so")))
-    system = ctypes.util.find_library("randomx")
-    return [*found, *([system] if system else [])]
+    folders = (package.submodule_search_locations if package else None) or ()
+    inside = itertools.chain.from_iterable(sorted(Path(folder).glob("_cyrx*.so")) for folder in folders)
+    return [*SYSTEM_NAMES, *inside]
 
 
 def _declare(loaded: Any) -> Any:
@@ -151,9 +160,29 @@ class Memory:
             raise
         work = _Work(stop, self._release)
         work.run(1, lambda _: lib.randomx_init_cache(self._cache, key, len(key)))
+        self._check(lib, key, self.flags & ~FLAG_FULL_MEM)
         if full:
             self._build(lib, threads, work, progress)
+            self._check(lib, key, self.flags)
         progress(1.0)
+
+    def _check(self, lib: Any, key: bytes, flags: int) -> None:
+        """Hashes what is known for this key. Raises RandomXUnavailable where something else comes out."""
+        if key not in KNOWN:
+            return
+        data, expected = KNOWN[key]
+        out = ctypes.create_string_buffer(HASH_SIZE)
+        vm = lib.randomx_create_vm(flags, self._cache, self._dataset if flags & FLAG_FULL_MEM else None)
+        if not vm:
+            return  # said where a machine is asked for, with the reasons that there are
+        lib.randomx_calculate_hash(vm, data, len(data), out)
+        lib.randomx_destroy_vm(vm)
+        if out.raw.hex() != expected:
+            self._release()
+            raise RandomXUnavailable(
+                f"the RandomX library {lib._name} computes wrong hashes ({out.raw.hex()} where {expected} is right), "
+                "so k2pow is not computed or checked with it. Remove it, or install another version of it."
+            )
 
     def _allocate(self, kind: str, needed: int) -> Any:
         """`needed` bytes are still to be filled if large pages, which were set aside for this, are not to be had."""

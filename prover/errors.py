@@ -50,13 +50,19 @@ class MetadataError(DataError):
     reason: str
     """What was found and what was expected."""
 
-    def __init__(self, file: str, field: str | None, reason: str) -> None:
+    remedy: str
+    """What to do, without a full stop."""
+
+    def __init__(
+        self, file: str, field: str | None, reason: str, remedy: str = "Correct the file or restore it from a copy"
+    ) -> None:
         subject = file if field is None else f"{file}, field {field}"
-        super().__init__(f"{subject}: {reason}. Correct the file or restore it from a copy; it was not changed.")
+        super().__init__(f"{subject}: {reason}. {remedy}; it was not changed.")
         self.file = file
         self.field = field
         self.reason = reason
+        self.remedy = remedy
 
-    def __reduce__(self) -> tuple[type[MetadataError], tuple[str, str | None, str]]:
-        """Copies between processes are made from the three fields, not from the message."""
-        return (type(self), (self.file, self.field, self.reason))
+    def __reduce__(self) -> tuple[type[MetadataError], tuple[str, str | None, str, str]]:
+        """Copies between processes are made from the fields, not from the message."""
+        return (type(self), (self.file, self.field, self.reason, self.remedy))

@@ -1,10 +1,13 @@
 """What all tests share: the folder of vectors (--vectors, else VECTORS, else the default of the runner)."""
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
+from kernels.devices.types import Device
+from tests.support import pocl
 from tests.vector_cases.runner import default_root
 
 
@@ -24,3 +27,16 @@ def vectors_root(request: pytest.FixtureRequest) -> Path:
     if not root.is_dir():
         raise pytest.UsageError(f"--vectors/VECTORS: {root} is not a folder")
     return root
+
+
+@pytest.fixture(scope="session")
+def pocl_device() -> Device:
+    """PoCL's device; where there is none that works, the tests that ask for it are skipped."""
+    return pocl.device()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    pocl.in_one_line(report)
+    return report

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from api.edge.errors import EnvironmentFault, UsageError
-from api.edge.text import is_whole, shown, typed
+from api.edge.text import hint_of_base64, is_whole, shown, typed
 from api.edge.threads import limited_threads
 from protocol.params.post import NETWORKS, PostParams, network
 
@@ -37,8 +37,6 @@ SENSOR_SECONDS = 2.0
 
 def hex_bytes(text: str, option: str, size: int = 32) -> bytes:
     """`size` bytes from hex digits. Raises UsageError that names the option."""
-    from api.config.kinds import hint_of_base64
-
     word = typed(text)
     digits = word[2:] if word[:2] in ("0x", "0X") else word
     if not re.fullmatch("[0-9a-fA-F]*", digits):
@@ -179,7 +177,7 @@ def chosen_devices(arguments: argparse.Namespace) -> list[Device]:
             raise EnvironmentFault(
                 f"No GPU can be used. Looked for {looked_for}. Found {found}. Use --cpu to compute on the "
                 "processor, or install a GPU's driver; without a GPU the extra `pocl` "
-                "(pip install 'smesher[pocl]') brings an OpenCL device on the CPU."
+                "(in smesher's folder: pip install '.[pocl]') brings an OpenCL device on the CPU."
             )
         chosen += [one for one in gpus if one not in chosen]
     if arguments.cpu:

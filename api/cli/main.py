@@ -50,6 +50,7 @@ COMMANDS = (
     ),
     Command("k2pow-service", "api.cli.services.k2pow_service", "search proofs of work for provers on other machines"),
     Command("certifier", "api.cli.services.certifier", "certify nodes that hold a valid proof, for PoET servers"),
+    Command("identity", "api.cli.data.identity", "make a smesher's key, or tell the node id of one: new, show"),
     Command("profile", "api.cli.data.profile", "measure how fast this machine proves, and for how many space units"),
     Command("pause", "api.cli.data.pause", "let a running init rest"),
     Command("resume", "api.cli.data.resume", "let a paused init go on"),
@@ -57,6 +58,7 @@ COMMANDS = (
     Command("poet", "api.cli.poet.serve", "run a PoET server, or look at one: status, verify, bench"),
     Command("wallet", "api.cli.wallet.keys", "make and read wallets, compute addresses"),
     Command("tx", "api.cli.wallet.tx", "make, sign and explain transactions without a node"),
+    Command("db", "api.cli.node.db", "check that the stores of a node are whole, copy what must not be lost"),
     Command("bench", "api.cli.data.bench", "measure the label engine against hashlib.scrypt on this machine"),
 )
 

@@ -66,10 +66,11 @@ def exit_code(error: BaseException) -> int | None:
 
     from kernels.devices.types import SelectionError
     from kernels.errors import KernelError
+    from node.store.errors import StoreFault
     from protocol.errors import ProtocolError
     from prover.errors import ProofError
 
-    if isinstance(error, ProofError):
+    if isinstance(error, (ProofError, StoreFault)):
         return error.exit_code
     if isinstance(error, (ProtocolError, SelectionError)):
         return EXIT_USAGE
@@ -95,7 +96,7 @@ def sentence(error: BaseException) -> str:
             f"{'-' if one.id is None else one.id}: {one.name} ({', '.join(filter(None, (one.pci, one.driver)))})"
             for one in error.devices
         )
-        return f"{error}. Choose among: {listed}"
+        return f"{error}. Choose among: {listed} (`smesher providers` says what was passed over, and why)"
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         advice = " Make room, or choose another place." if error.errno in FULL else ""

@@ -7,6 +7,8 @@ length before it is converted, a file by its kind and size before it is read.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
 import re
 import stat
@@ -99,6 +101,18 @@ def quoted(word: object) -> str:
     """A word as a shell takes it whole, for commands that people copy."""
     text = str(word)
     return text if _PLAIN.fullmatch(text) else "'" + text.replace("'", "'\"'\"'") + "'"
+
+
+def hint_of_base64(text: str, size: int) -> str:
+    """Where a text that should be hex is the base64 of as many bytes: what it would be in hex."""
+    if len(text) % 4 == 0 and len(text) == -(-size // 3) * 4:
+        try:
+            data = base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
+        except (binascii.Error, ValueError):
+            return ""
+        if len(data) == size:
+            return f"in base64 it is; in hex that is {data.hex()}"
+    return ""
 
 
 # Paths and files

@@ -12,9 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from api.config.kinds import hint_of_base64
 from api.edge.errors import UsageError
-from api.edge.text import escaped, shown, typed
+from api.edge.text import escaped, hint_of_base64, shown, typed
 from protocol.codec.declare import Codec
 from protocol.types import address, templates
 from protocol.types.ids import Address, LayerId, NodeId

@@ -24,6 +24,7 @@ from kernels.gpu import plan as plan_gpu
 from kernels.gpu import sensors
 from kernels.gpu.opencl_card import CANDIDATE_WORDS, Card, CommandFailed, Faults, Side, first_line
 from kernels.gpu.plan import DeviceNumbers, Layout, Plan, Tuning
+from kernels.gpu.pocl import lacks as pocl_lacks
 
 PLATFORMS_FILTER = "POST_OCL_PLATFORMS_BLACKLIST"
 DEVICES_FILTER = "POST_OCL_DEVICES_BLACKLIST"
@@ -47,7 +48,10 @@ def _driver() -> Any:
 
 def _look() -> tuple[list[Device], list[PassedOver]]:
     if importlib.util.find_spec("pyopencl") is None:
-        reason = "Python package pyopencl not installed (pip install 'smesher[opencl]', without a GPU 'smesher[pocl]')"
+        reason = (
+            "Python package pyopencl not installed (in smesher's folder: make install, or pip install '.[opencl]', "
+            "without a GPU '.[pocl]')"
+        )
         return [], [PassedOver("OpenCL", reason)]
     try:
         cl = _driver()
@@ -102,7 +106,7 @@ def _unusable(cl: Any, device: Any) -> str:
         return "the driver says that it is not available"
     if not device.compiler_available:
         return "its driver has no compiler"
-    return ""
+    return pocl_lacks(device.platform.version) or ""
 
 
 def _described(cl: Any, device: Any, handle: str, gpus: int) -> Device:

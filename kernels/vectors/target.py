@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import logging
 import os
 import pickle
 import platform
@@ -29,6 +30,8 @@ from kernels.errors import KernelError
 
 FORCE_VARIABLE = "KERNELS_FORCE"
 
+
+_log = logging.getLogger(__name__)
 
 _IMPORTS = re.compile(r"^from (kernels[\w.]*) import (\([^)]*\)|[^\n]+)", re.MULTILINE)
 """Module and names of each import from this floor, as it stands in a source."""
@@ -144,8 +147,8 @@ def has_feature(name: str) -> bool:
 def cache_directory() -> Path:
     """Where compiled kernels are kept: below `NUMBA_CACHE_DIR`, else below the user's cache directory.
 
-    Where neither can be written, a private temporary folder; then the kernels are compiled again by the
-    next process.
+    Where that cannot be written, a private temporary folder; then the kernels are compiled again by the next
+    process, which is logged.
     """
     name = _sources_hash()
     given = os.environ.get("NUMBA_CACHE_DIR")
@@ -160,7 +163,14 @@ def cache_directory() -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return folder
-    except (OSError, RuntimeError):  # RuntimeError: this user has no home
+    except (OSError, RuntimeError) as error:  # RuntimeError: this user has no home
+        reason = error.strerror if isinstance(error, OSError) else error
+        _log.warning(
+            "Compiled kernels cannot be kept in %s (%s), so that every start compiles them again, which takes some "
+            "seconds: set NUMBA_CACHE_DIR to a folder that you may write to.",
+            base,
+            reason,
+        )
         base = Path(tempfile.mkdtemp(prefix="smesher-kernels-"))
         atexit.register(shutil.rmtree, base, ignore_errors=True)
         folder = base / name

@@ -20,6 +20,7 @@ from kernels.randomx import Memory
 from protocol.params.post import MAINNET
 from protocol.post.proof import NONCES_PER_GROUP, group_key, lazy_key, proving_difficulty, scale_pow_difficulty
 from protocol.post.rules import LABEL_SIZE
+from prover import durable
 from prover.errors import DataError, EnvironmentFault, Interrupted, UsageError
 from prover.post.directory import Storage
 from prover.post.layout import Layout, file_number, looks_like_data
@@ -74,14 +75,17 @@ def fill_file(path: Path, size_bytes: int, stop: threading.Event) -> None:
                 f"{path} has {there} bytes and looks like PoST data, which is not extended; choose another file or a "
                 "smaller size."
             )
-        with open(path, "ab", buffering=0) as file:
+        descriptor = durable.open_file(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        try:
             while there < size_bytes:
                 if stop.is_set():
                     raise Interrupted("Stopped.")
-                there += file.write(os.urandom(min(WRITE_BYTES, size_bytes - there)))
-            os.fsync(file.fileno())
+                there += os.write(descriptor, os.urandom(min(WRITE_BYTES, size_bytes - there)))
+            durable.sync(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as error:
-        raise DataError(f"The data file {path} cannot be written: {error.strerror}.") from error
+        raise DataError(f"The data file {path} cannot be written: {error.strerror or error}.") from error
 
 
 def drop_from_cache(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from prover.post import metadata as metadata_file
@@ -33,13 +34,9 @@ class Books:
         self.record = record
         self._save(record_file.FILE_NAME, record_file.encode(record))
 
-    def note_durable(self, number: int, labels: int, boot_id: str | None) -> None:
-        """File `number` is being written; so many of its labels are on stable storage."""
-        self.save_record(replace(self.record, boot_id=boot_id, durable=((number, labels),)))
-
-    def note_all_durable(self) -> None:
-        """Nothing is being written."""
-        self.save_record(replace(self.record, boot_id=None, durable=()))
+    def note_durable(self, labels: Mapping[int, int]) -> None:
+        """These files are being written, or what they hold is doubtful: so many of their labels are beyond doubt."""
+        self.save_record(replace(self.record, durable=tuple(sorted(labels.items()))))
 
     def note_search(self, search: Search | None) -> None:
         """How far the batch in work of the search beyond the data has come."""

@@ -1,8 +1,8 @@
 """Checking data on disk: sample labels, recompute them, name each wrong one; and rewriting what was found.
 
-The sample is at least one label a file, distinct positions, in ascending order, from a seed. What is found is
-kept beside the data in `smesher-findings.json`, so that a repair knows where to look. Specified in protocol
-01-post-tools, section 2.1; the reference stops at the first difference and may check nothing at all.
+The sample is at least one label a file, distinct positions, in ascending order, from a seed. Labels are read past the
+system's page cache, where that can be: what counts is what the disk holds. Specified in protocol 01-post-tools, section
+2.1; the reference stops at the first difference and may check nothing at all.
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from protocol.post.rules import LABEL_SIZE
-from prover.errors import MetadataError, UsageError
-from prover.post import strict_json
+from prover.errors import UsageError
 from prover.post.directory import Storage
-from prover.post.layout import Layout, file_name, file_number
+from prover.post.layout import Layout, file_name
 
-FINDINGS_NAME = "smesher-findings.json"
 STRETCH = 1 << 20
 """Labels of a file that share one part of the sample."""
 
@@ -147,14 +146,31 @@ def planned(
     """(file, positions of labels in it), piece by piece, for the labels that are on disk."""
     there = storage.data_files()
     for number in files:
-        # every file draws from its own source, so that a file's sample does not depend on the range
-        chooser = random.Random(f"{seed}/{number}")
         held = there.get(number, 0) // LABEL_SIZE
-        for positions in sample(layout.file_labels(number), fraction, chooser):
-            if positions[-1] < held:
-                yield number, positions
-            elif kept := [position for position in positions if position < held]:
-                yield number, kept
+        yield from ((number, positions) for positions in _drawn(layout, number, held, fraction, seed))
+
+
+def planned_size(layout: Layout, storage: Storage, files: range, fraction: float, seed: int) -> int:
+    """How many labels `planned` gives."""
+    there, total = storage.data_files(), 0
+    for number in files:
+        labels, held = layout.file_labels(number), there.get(number, 0) // LABEL_SIZE
+        if held >= labels:
+            total += sample_size(labels, fraction)
+        elif held:
+            total += sum(len(positions) for positions in _drawn(layout, number, held, fraction, seed))
+    return total
+
+
+def _drawn(layout: Layout, number: int, held: int, fraction: float, seed: int) -> Iterator[Sequence[int]]:
+    """The sample of one file, of which `held` labels are there."""
+    # every file draws from its own source, so that a file's sample does not depend on the range
+    chooser = random.Random(f"{seed}/{number}")
+    for positions in sample(layout.file_labels(number), fraction, chooser):
+        if positions[-1] < held:
+            yield positions
+        elif kept := [position for position in positions if position < held]:
+            yield kept
 
 
 def check(
@@ -180,7 +196,7 @@ def check(
             while start < len(positions):
                 piece = positions[start : start + size]
                 start += len(piece)
-                yield number, piece, reader.submit(_read, storage, number, piece)
+                yield number, piece, reader.submit(read_labels, storage, number, piece)
 
     reader = ThreadPoolExecutor(1, "reading")
     try:
@@ -217,73 +233,29 @@ def _one_ahead(items: Iterator[T]) -> Iterator[T]:
         waiting = following
 
 
-def _read(storage: Storage, number: int, positions: Sequence[int]) -> npt.NDArray[np.uint8]:
+def read_labels(storage: Storage, number: int, positions: Sequence[int]) -> npt.NDArray[np.uint8]:
     """The stored labels at the given positions, uint8[n, 16]; neighbours are read together."""
     pieces, start = [], 0
     while start < len(positions):
         end = start + 1
         while end < len(positions) and positions[end] == positions[end - 1] + 1:
             end += 1
-        pieces.append(storage.read(file_name(number), positions[start] * LABEL_SIZE, (end - start) * LABEL_SIZE))
+        pieces.append(
+            storage.read_past_cache(file_name(number), positions[start] * LABEL_SIZE, (end - start) * LABEL_SIZE)
+        )
         start = end
     return np.frombuffer(b"".join(pieces), np.uint8).reshape(-1, LABEL_SIZE)
 
 
 def repair(storage: Storage, bad: Sequence[BadLabel]) -> None:
-    """Writes the right bytes over the wrong labels of a check."""
-    for label in bad:
-        storage.write_at(file_name(label.file), label.offset, label.expected)
-
-
-# -- findings beside the data --------------------------------------------------------------------------------
-
-
-def encode(findings: Findings) -> str:
-    """The content of smesher-findings.json."""
-    document: dict[str, object] = {
-        "BadLabels": [
-            {
-                "Index": bad.index,
-                "File": file_name(bad.file),
-                "Offset": bad.offset,
-                "Found": bad.found.hex(),
-                "Expected": bad.expected.hex(),
-            }
-            for bad in findings.labels
-        ],
-        "ShortFiles": [
-            {"File": file_name(bad.file), "Bytes": bad.size, "Expected": bad.expected} for bad in findings.short
-        ],
-    }
-    return strict_json.dump(document, "  ") + "\n"
-
-
-def decode(text: bytes, file: str) -> list[BadLabel]:
-    """The bad labels of a findings file. Raises MetadataError when it is not one."""
+    """Writes the right bytes over the wrong labels of a check; they are on stable storage when it returns."""
     try:
-        document = strict_json.parse(text)
-    except strict_json.JsonError as error:
-        raise MetadataError(file, None, str(error)) from None
-    entries = dict(strict_json.members(document) or ()).get("BadLabels")
-    if not isinstance(entries, list):
-        raise MetadataError(file, "BadLabels", f"found {strict_json.describe(entries)}, expected a list")
-    return [_bad_label(entry, file) for entry in entries]
-
-
-def _bad_label(entry: object, file: str) -> BadLabel:
-    fields = dict(strict_json.members(entry) or ())
-    index, offset, name = fields.get("Index"), fields.get("Offset"), fields.get("File")
-    try:
-        number = file_number(str(name))
-        found, expected = (bytes.fromhex(str(fields.get(key))) for key in ("Found", "Expected"))
-    except ValueError:
-        number = None
-    if number is None or not all(type(value) is int and value >= 0 for value in (index, offset)):
-        raise MetadataError(
-            file, "BadLabels", f"found {strict_json.describe(entry)}, expected Index, File, Offset, Found and Expected"
-        )
-    assert isinstance(index, int) and isinstance(offset, int)
-    return BadLabel(index, number, offset, found, expected)
+        for number, labels in groupby(sorted(bad, key=lambda label: label.index), lambda label: label.file):
+            for label in labels:
+                storage.write_over(file_name(number), label.offset, label.expected)
+            storage.finish(file_name(number))
+    finally:
+        storage.close()
 
 
 def by_file(layout: Layout, indices: Sequence[int]) -> list[tuple[int, list[int]]]:

@@ -1,34 +1,34 @@
-"""One data directory on disk: the only module that touches its files.
+"""One data directory on disk: the only module that touches its files, on the calls of `durable`.
 
-Data files only ever grow at their end, are cut to a length, or have whole labels replaced. Small files are
-replaced atomically: temporary file, fsync, rename, fsync of the directory. A lock file lets one process
-write at a time. Errors of the system come out as `EnvironmentFault` with what to do.
+Data files only ever grow at their end, are cut to a length, or have whole labels replaced; they may be links to files
+on other disks. Small files are replaced atomically. A lock file lets one process write at a time. Errors of the system
+come out as `EnvironmentFault` with what to do.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import mmap
 import os
 import stat
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from prover.errors import DataError, EnvironmentFault
+from prover import durable
+from prover.durable import explained
+from prover.errors import DataError
 from prover.post.layout import file_number
 
 LOCK_NAME = "smesher.lock"
-DIRECTORY_MODE = 0o700
-FILE_MODE = 0o600
-_TEMPORARY = ".{}.new"
 PAGE = 4096
 """Bytes. Reads past the page cache must begin and end at multiples of it, in the file and in memory."""
 
 DIRECT = hasattr(os, "O_DIRECT")
 """Whether the system has reads past its page cache; single file systems may still refuse them."""
+
+_PROBE = "probe"
 
 
 class Storage:
@@ -42,10 +42,10 @@ class Storage:
         """Whether the directory is there (a file in its place is not a directory)."""
         return self.path.is_dir()
 
-    def create(self) -> None:
-        """Makes the directory, readable by its owner alone, if it is not there."""
+    def create(self) -> list[Path]:
+        """Makes the directory, readable by its owner alone, if it is not there; returns what was made."""
         with explained(self.path, "create the directory"):
-            self.path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+            return durable.make_directory(self.path)
 
     def names(self) -> dict[str, int]:
         """Name and size in bytes of everything in the directory that is a file (or a link to one)."""
@@ -67,23 +67,33 @@ class Storage:
                 files[number] = size
         return dict(sorted(files.items()))
 
-    def read_small(self, name: str) -> bytes | None:
-        """The whole content of a small file; None when it is not there."""
+    def read_small(self, name: str, limit: int = durable.SMALL_BYTES) -> bytes | None:
+        """The whole content of a small file of at most `limit` bytes; None when it is not there."""
         with explained(self.path / name, "read"):
             try:
-                return (self.path / name).read_bytes()
+                return durable.read_whole(self.path / name, limit)
             except FileNotFoundError:
                 return None
 
     def read(self, name: str, offset: int, size: int) -> bytes:
         """At most `size` bytes from `offset`; fewer at the end of the file."""
-        with explained(self.path / name, "read"), open(self.path / name, "rb", buffering=0) as file:
-            pieces, left = [], size
-            file.seek(offset)
-            while left and (piece := file.read(left)):
-                pieces.append(piece)
-                left -= len(piece)
-            return b"".join(pieces)
+        with explained(self.path / name, "read"):
+            descriptor = durable.open_file(self.path / name, os.O_RDONLY)
+            try:
+                pieces, left = [], size
+                while left and (piece := os.pread(descriptor, left, offset + size - left)):
+                    pieces.append(piece)
+                    left -= len(piece)
+                return b"".join(pieces)
+            finally:
+                os.close(descriptor)
+
+    def read_past_cache(self, name: str, offset: int, size: int) -> bytes:
+        """As `read`, from the disk itself where that is possible: the cache may hold what the disk has lost."""
+        first = offset - offset % PAGE
+        pages = mmap.mmap(-1, -(-(offset + size - first) // PAGE) * PAGE)
+        count = self.read_into(name, first, pages)
+        return pages[offset - first : min(count, offset - first + size)]
 
     def read_into(self, name: str, offset: int, target: memoryview | bytearray | Any) -> int:
         """Fills `target` from `offset` and returns the bytes read; they do not stay in the system's page cache.
@@ -99,20 +109,12 @@ class Storage:
 
     def replace(self, name: str, data: bytes) -> None:
         """Writes a small file so that after a crash at any instant it holds the old content or the new."""
-        temporary = self.path / _TEMPORARY.format(name)
         with explained(self.path / name, "write"):
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
-            try:
-                _write_all(descriptor, data)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            os.replace(temporary, self.path / name)
-        self.sync_directory()
+            durable.replace(self.path / name, data)
 
     def create_secret(self, name: str, data: bytes) -> bool:
         """Writes a new file (mode 0600) that must not be there; False when it is."""
-        if (self.path / name).exists():
+        if os.path.lexists(self.path / name):
             return False
         self.replace(name, data)
         return True
@@ -120,23 +122,17 @@ class Storage:
     def append(self, name: str, data: bytes) -> None:
         """Adds bytes at the end of a file, which is made if it is not there."""
         with explained(self.path / name, "write"):
-            _write_all(self._descriptor(name), data)
+            durable.write_all(self._descriptor(name), data)
 
-    def write_at(self, name: str, offset: int, data: bytes) -> None:
-        """Replaces bytes inside a file."""
+    def write_over(self, name: str, offset: int, data: bytes) -> None:
+        """Replaces bytes inside a file; on stable storage after `sync` or `finish`."""
         with explained(self.path / name, "write"):
-            descriptor = os.open(self.path / name, os.O_WRONLY)
-            try:
-                os.lseek(descriptor, offset, os.SEEK_SET)
-                _write_all(descriptor, data)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            durable.write_all_at(self._descriptor(name), data, offset)
 
     def sync(self, name: str) -> None:
-        """Waits until what was appended to a file, and its name, are on stable storage."""
+        """Waits until what was written to a file, and its name, are on stable storage."""
         with explained(self.path / name, "write"):
-            _sync_data(self._descriptor(name))
+            durable.sync_data(self._descriptor(name))
         self.sync_directory()
 
     def finish(self, name: str) -> None:
@@ -147,28 +143,22 @@ class Storage:
     def truncate(self, name: str, size: int) -> None:
         """Cuts a file to `size` bytes, durably."""
         with explained(self.path / name, "shorten"):
-            os.truncate(self.path / name, size)
-            descriptor = os.open(self.path / name, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            durable.truncate(self.path / name, size)
 
     def remove(self, name: str) -> None:
         """Deletes a file, durably."""
         with explained(self.path / name, "delete"):
-            (self.path / name).unlink()
-        self.sync_directory()
+            durable.remove(self.path / name)
+
+    def set_aside(self, name: str) -> str:
+        """Renames a file that cannot be used; returns its new name."""
+        with explained(self.path / name, "rename"):
+            return durable.set_aside(self.path / name).name
 
     def sync_directory(self) -> None:
         """Makes names that were added or removed durable."""
         with explained(self.path, "write to the directory"):
-            descriptor = os.open(self.path, os.O_RDONLY)
-            try:
-                with contextlib.suppress(OSError):  # some file systems cannot sync a directory
-                    os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            durable.sync_directory(self.path)
 
     def close(self) -> None:
         """Closes data files that are still open, without waiting for the disk."""
@@ -177,21 +167,18 @@ class Storage:
 
     def free_bytes(self) -> int:
         """Bytes that this user may still write to the directory's disk."""
-        with explained(self.path, "ask for the free space"):
-            status = os.statvfs(self.path)
-        return status.f_bavail * status.f_frsize
+        return free_bytes(self.path)
 
-    def check_writable(self, names: list[str]) -> None:
+    def check_writable(self, names: Sequence[str]) -> None:
         """Raises `EnvironmentFault` when the directory or one of the named files cannot be written."""
         with explained(self.path, "write to the directory"):
-            probe = self.path / _TEMPORARY.format("probe")
-            os.close(os.open(probe, os.O_WRONLY | os.O_CREAT, FILE_MODE))
-            probe.unlink()
+            probe = durable.temporary(self.path / _PROBE)
+            os.close(durable.open_new(probe))
+            os.unlink(probe)
         for name in names:
             file = self.path / name
-            if file.exists():
-                with explained(file, "write"):
-                    os.close(os.open(file, os.O_WRONLY))
+            with explained(file, "write"), contextlib.suppress(FileNotFoundError):
+                os.close(durable.open_file(file, os.O_WRONLY))
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -204,7 +191,7 @@ class Storage:
         path = self.path / LOCK_NAME
         with explained(path, "lock"):
             while True:
-                descriptor = os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE)
+                descriptor = durable.open_file(path, os.O_RDWR | os.O_CREAT, follow=False)
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
@@ -218,18 +205,46 @@ class Storage:
                     break
                 os.close(descriptor)  # its last holder has just removed it
         try:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            with explained(path, "write"):
+                _sign(descriptor)
             yield
         finally:
             with contextlib.suppress(OSError):
-                path.unlink()
+                os.unlink(path)
             os.close(descriptor)
 
     def _descriptor(self, name: str) -> int:
+        """Of a data file, at its end."""
         if name not in self._open:
-            self._open[name] = os.open(self.path / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, FILE_MODE)
+            descriptor = durable.open_file(self.path / name, os.O_WRONLY | os.O_CREAT)
+            os.lseek(descriptor, 0, os.SEEK_END)
+            self._open[name] = descriptor
         return self._open[name]
+
+
+def _sign(descriptor: int) -> None:
+    """Says in the lock file who holds it. On a full disk it holds without that: the kernel knows."""
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+
+
+def nearest(path: Path) -> Path:
+    """The path, or the lowest directory above it that is there."""
+    while not path.is_dir() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes that this user may still write to the disk of a directory, which need not be there yet."""
+    place = nearest(path)
+    with explained(place, "ask for the free space"):
+        status = os.statvfs(place)
+    return status.f_bavail * status.f_frsize
 
 
 class _NotDirect(Exception):
@@ -238,7 +253,7 @@ class _NotDirect(Exception):
 
 def _read_directly(path: Path, offset: int, view: memoryview) -> int:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECT)
+        descriptor = durable.open_file(path, os.O_RDONLY | os.O_DIRECT)
     except OSError as error:
         if error.errno == errno.EINVAL:
             raise _NotDirect from None
@@ -260,7 +275,7 @@ def _read_directly(path: Path, offset: int, view: memoryview) -> int:
 
 
 def _read_buffered(path: Path, offset: int, view: memoryview) -> int:
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = durable.open_file(path, os.O_RDONLY)
     try:
         done = 0
         while done < len(view) and (count := os.preadv(descriptor, [view[done:]], offset + done)):
@@ -272,63 +287,8 @@ def _read_buffered(path: Path, offset: int, view: memoryview) -> int:
         os.close(descriptor)
 
 
-def boot_id() -> str | None:
-    """A name for this boot of the machine: after a power cut it is another one. None when the system has none."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        pass
-    if sys.platform == "darwin":
-        with contextlib.suppress(OSError, subprocess.SubprocessError):
-            answer = subprocess.run(
-                ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"], capture_output=True, text=True, timeout=5
-            )
-            return answer.stdout.strip() or None
-    return None
-
-
 def _same_file(path: Path, descriptor: int) -> bool:
     try:
         return os.path.samestat(os.stat(path), os.fstat(descriptor))
     except FileNotFoundError:
         return False
-
-
-def _sync_data(descriptor: int) -> None:
-    if hasattr(os, "fdatasync"):
-        os.fdatasync(descriptor)
-    else:
-        os.fsync(descriptor)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.write(descriptor, view)
-        view = view[written:]
-
-
-_ADVICE = {
-    errno.ENOSPC: "the disk is full: free some space, then run the same command again; what was written is kept",
-    errno.EDQUOT: "your disk quota is used up: raise it, then run the same command again; what was written is kept",
-    errno.ENOENT: "it is not there",
-    errno.EACCES: "permission denied: the user who runs this needs write access to the file and its directory",
-    errno.EPERM: "not permitted: the file belongs to another user or is protected",
-    errno.EROFS: "the disk is mounted read-only: mount it writable, or choose another directory",
-    errno.EIO: "the disk reports an input/output error: check its cable and health; what was written before is kept",
-    errno.ENOTDIR: "a part of the path is a file, not a directory",
-    errno.EEXIST: "a file of that name is in the way of the directory",
-    errno.ENAMETOOLONG: "the path is too long",
-    errno.EFBIG: "the file system or a limit of the process does not allow files this large",
-    errno.EMFILE: "too many open files: raise the limit (ulimit -n)",
-}
-
-
-@contextlib.contextmanager
-def explained(path: Path, deed: str) -> Iterator[None]:
-    """Turns errors of the system into `EnvironmentFault`: what could not be done with which path, and what to do."""
-    try:
-        yield
-    except OSError as error:
-        reason = _ADVICE.get(error.errno or 0, error.strerror or str(error))
-        raise EnvironmentFault(f"Cannot {deed} {path}: {reason}.") from error

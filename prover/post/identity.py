@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from prover.errors import UsageError
 
 FILE_NAME = "identity.key"
+FORMER_NAMES = ("key.bin", "local.key")
+"""What the node called it before, and calls it in its own folder: somebody's only key may still bear such a name."""
+
 KEY_SIZE = 64
 
 

@@ -1,8 +1,8 @@
 """smesher.json: what we know about a data directory and postdata_metadata.json has no field for.
 
 scrypt's N decides what the labels are, yet the shared metadata does not hold it (protocol 01-post, section
-3.2). The labels known to be on stable storage, valid for one boot of one machine, tell what a power cut may
-have taken. Other programs ignore the file; unknown fields in it are kept.
+3.2). How much of a file is known to be on stable storage tells what a power cut, or a disk that failed, may have
+taken. Other programs ignore the file; unknown fields in it are kept.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from prover.post import strict_json
 
 FILE_NAME = "smesher.json"
 """The name of the file in a data directory."""
+
+_FORMER = ("BootId",)
+"""Fields of earlier versions that say nothing any more: within one boot, too, a disk may have lost what was written."""
 
 _FILE_NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
 _U64_MAX = 2**64 - 1
@@ -40,10 +43,11 @@ class Record:
 
     scrypt_n: int
     """scrypt's N that the labels were made with."""
-    boot_id: str | None = None
-    """The boot of the machine during which `durable` was noted; None when it is not known."""
     durable: tuple[tuple[int, int], ...] = ()
-    """(file number, labels of that file known to be on stable storage), in ascending order of the files."""
+    """(file number, labels of that file known to be on stable storage), in ascending order of the files.
+
+    Of files that are being written, or were when a run ended badly: what they have beyond is doubtful.
+    """
     unknown: tuple[tuple[str, object], ...] = ()
     """Fields that are not ours, in their order, values as `strict_json.parse` gives them."""
     search: Search | None = None
@@ -65,7 +69,9 @@ def decode(text: str | bytes, file: str = FILE_NAME) -> Record:
     known: dict[str, object] = {}
     unknown: list[tuple[str, object]] = []
     for key, value in pairs:
-        if key not in ("ScryptN", "BootId", "Durable", "Search"):
+        if key in _FORMER:
+            continue
+        if key not in ("ScryptN", "Durable", "Search"):
             unknown.append((key, value))
         elif key in known:
             raise MetadataError(file, key, "the field is there more than once, expected one value")
@@ -73,7 +79,6 @@ def decode(text: str | bytes, file: str = FILE_NAME) -> Record:
             known[key] = value
     return Record(
         scrypt_n=_scrypt_n(known, file),
-        boot_id=_boot_id(known, file),
         durable=_durable(known, file),
         search=_search(known, file),
         unknown=tuple(unknown),
@@ -83,8 +88,6 @@ def decode(text: str | bytes, file: str = FILE_NAME) -> Record:
 def encode(record: Record) -> str:
     """The JSON text of a record: two spaces of indent, a newline at the end, absent fields left out."""
     fields: list[tuple[str, object]] = [("ScryptN", record.scrypt_n)]
-    if record.boot_id is not None:
-        fields.append(("BootId", record.boot_id))
     if record.durable:
         fields.append(("Durable", {str(k): labels for k, labels in sorted(record.durable)}))
     if record.search is not None:
@@ -105,13 +108,6 @@ def _scrypt_n(known: dict[str, object], file: str) -> int:
         except ProtocolError:
             pass
     raise MetadataError(file, "ScryptN", f"found {strict_json.describe(value)}, expected a power of two from 2")
-
-
-def _boot_id(known: dict[str, object], file: str) -> str | None:
-    value = known.get("BootId")
-    if value is None or isinstance(value, str):
-        return value
-    raise MetadataError(file, "BootId", f"found {strict_json.describe(value)}, expected a string")
 
 
 def _durable(known: dict[str, object], file: str) -> tuple[tuple[int, int], ...]:

@@ -23,6 +23,7 @@ from google.protobuf.message import DecodeError
 from api.cli.poet import verify as poet_verify
 from api.clients.poet import messages
 from api.clients.poet.errors import PoetClientError
+from api.edge.errors import UsageError as Unusable
 from api.http import protojson
 from api.services.poet import config
 from api.services.poet.calls import proof_message, submit_of
@@ -241,7 +242,7 @@ def targets() -> dict[str, Target]:
         "checkpoint log": Target(checkpoint_log, (log_file(),), (layers.DamagedLog, UsageError)),
         "trusted key": Target(trusted_key, (b64encode(NODES[1]) + b"\n",), (DataError,)),
         "poet verify": Target(
-            lambda data: poet_verify.load(data, "file"), (raw, raw.hex().encode(), answers[3]), (UsageError,)
+            lambda data: poet_verify.load(data, "file"), (raw, raw.hex().encode(), answers[3]), (Unusable,)
         ),
         "answer: info": Target(messages.read_info, (answers[0],), client),
         "answer: pow_params": Target(messages.read_pow_params, (answers[1],), client),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from blake3 import blake3
@@ -243,6 +245,8 @@ def test_memory_is_backed_by_large_pages_where_the_system_can() -> None:
     state = Path("/sys/kernel/mm/transparent_hugepage/enabled")
     if not state.exists() or "[never]" in state.read_text():
         pytest.skip("NOT CHECKED: this system gives no large pages unasked")
+    if not hasattr(randomx.library(), "randomx_get_cache_memory"):
+        pytest.skip("NOT CHECKED: this old library does not tell where its memory is")
     before = _in_large_pages()
     memory = randomx.Memory(RANDOMX_KEY)
     try:
@@ -289,6 +293,60 @@ def test_without_a_library_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) 
             randomx.library()
     finally:
         randomx.library.cache_clear()
+
+
+@pytest.fixture
+def only(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Makes some files the only ones that are looked for, for one test."""
+
+    def choose(*paths: str | Path) -> None:
+        monkeypatch.setattr(randomx, "_candidates", lambda: list(paths))
+        randomx.library.cache_clear()
+
+    yield choose
+    randomx.library.cache_clear()
+
+
+def test_the_systems_library_comes_before_the_package(only: Callable[..., None]) -> None:
+    system = randomx._candidates()[: len(randomx.SYSTEM_NAMES)]
+    package = randomx._candidates()[len(randomx.SYSTEM_NAMES) :]
+    assert system == list(randomx.SYSTEM_NAMES)
+    assert all("cyrx" in str(path) for path in package)
+    only("librandomx-that-is-not-there.so", *package)
+    assert randomx.library()._name == str(package[0])
+
+
+def test_a_library_that_is_no_randomx_is_passed_over(only: Callable[..., None], tmp_path: Path) -> None:
+    found = randomx.library()._name
+    text = tmp_path / "librandomx.so"
+    text.write_text("no library at all")
+    only(text, str(ctypes.util.find_library("m")), found)
+    assert randomx.library()._name == found
+
+
+def test_the_official_vector_is_known() -> None:
+    memory = randomx.Memory(b"test key 000")
+    machine = memory.machine()
+    data, expected = randomx.KNOWN[b"test key 000"]
+    assert machine.hash(data).hex() == expected
+    machine.close()
+    memory.close()
+
+
+def test_a_library_that_computes_wrong_hashes_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    released: list[object] = []
+    real, release = randomx.library().randomx_calculate_hash, randomx.library().randomx_release_cache
+
+    def wrong(vm: Any, data: bytes, size: int, out: Any) -> None:
+        real(vm, data[:-1] + b"\x01", size, out)
+
+    monkeypatch.setattr(randomx.library(), "randomx_calculate_hash", wrong)
+    monkeypatch.setattr(
+        randomx.library(), "randomx_release_cache", lambda cache: (released.append(cache), release(cache))
+    )
+    with pytest.raises(randomx.RandomXUnavailable, match=r"computes wrong hashes .*Remove it"):
+        randomx.Memory(RANDOMX_KEY)
+    assert len(released) == 1
 
 
 @pytest.mark.timing

@@ -333,8 +333,8 @@ def test_the_cache_is_below_the_users_cache_otherwise(uncached: pytest.MonkeyPat
     assert folder_of_cache().parent == tmp_path / "home" / "Library" / "Caches" / "smesher" / "kernels"
 
 
-def test_a_folder_that_cannot_be_written_is_replaced_by_a_temporary_one(
-    uncached: pytest.MonkeyPatch, tmp_path: Path
+def test_a_folder_that_cannot_be_written_is_replaced_by_a_temporary_one_and_named(
+    uncached: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "a file"
     file.touch()
@@ -345,6 +345,9 @@ def test_a_folder_that_cannot_be_written_is_replaced_by_a_temporary_one(
     folder = folder_of_cache()
     assert folder.is_dir()
     assert folder.parent.parent == temporary
+    (said,) = caplog.messages
+    assert said.startswith(f"Compiled kernels cannot be kept in {file / 'below'} (Not a directory)")
+    assert "set NUMBA_CACHE_DIR" in said
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="users have an entry in passwd on POSIX systems")

@@ -13,8 +13,6 @@ import importlib
 import json
 import linecache
 import pkgutil
-import shutil
-import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -22,6 +20,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any, Literal
+
+from tests.support.archives import unpack
 
 Outcome = Literal["passed", "failed", "not_understood"]
 Kind = Literal["all", "variants", "once"]
@@ -99,20 +99,10 @@ class Context:
     def _extract(self, relative: str) -> Path:
         source = self.path(relative)
         target = self.temporary(source.name.removesuffix(".tar.gz"))
-        with tarfile.open(source) as archive:
-            for member in archive:
-                name = PurePosixPath(member.name)
-                if name.is_absolute() or ".." in name.parts or not (member.isfile() or member.isdir()):
-                    raise NotUnderstood(f"{relative} holds {member.name!r}, neither a plain file nor a folder below it")
-                path = target / name
-                if member.isdir():
-                    path.mkdir(parents=True, exist_ok=True)
-                    continue
-                path.parent.mkdir(parents=True, exist_ok=True)
-                content = archive.extractfile(member)
-                assert content is not None, "a plain file has content"
-                with path.open("wb") as file:
-                    shutil.copyfileobj(content, file)
+        try:
+            unpack(source, target)
+        except ValueError as error:
+            raise NotUnderstood(str(error)) from None
         tops = list(target.iterdir())
         return tops[0] if len(tops) == 1 and tops[0].is_dir() else target
 

@@ -82,7 +82,6 @@ def initialise(
                 request,
                 plan,
                 label32,
-                boot_id=NOW,
                 batch_size=batch_size,
                 note=run.notes.append,
                 as_reference=as_reference,

@@ -31,13 +31,13 @@ from tests.vector_cases.types_derived import DERIVED
 
 OTHER_NAMES = {
     "ATXMetadataV1": "activation.ATXMetadata",
-    "MembershipMerkleProof": "poet.MembershipProof",
-    "MerkleProofV1": "poet.MembershipProof",
-    "MerkleProof": "poet.MerkleProof",
+    "MembershipMerkleProof": "records.MembershipProof",
+    "MerkleProofV1": "records.MembershipProof",
+    "MerkleProof": "records.MerkleProof",
     "BlockHeader": "ballots.Vote",
     "Block": "blocks.InnerBlock",
     "Certificate": "certificates.Certificate",
-    "CertOnWire": "poet_registration.Certificate",
+    "CertOnWire": "registration.Certificate",
     "Hare4IterRound": "hare.IterRound",
     "WalletState": "templates.WalletSpawnArguments",
     "MultisigState": "templates.MultisigSpawnArguments",

@@ -1,61 +1,20 @@
-"""An existing data directory as the commands on it see it: metadata, layout, record, and its scrypt N."""
+"""An existing data directory for the commands on it: read by `prover.post.dataset`, with words for people."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from api.cli import common
 from api.cli.output import Output
-from protocol.post.rules import commitment
-from prover.errors import DataError, UsageError
-from prover.post import metadata as metadata_file
-from prover.post import record as record_file
-from prover.post.directory import Storage
-from prover.post.init import scrypt_n
-from prover.post.layout import Layout
-from prover.post.metadata import PostMetadata
-from prover.post.record import Record
-
-
-@dataclass(frozen=True, slots=True)
-class DataSet:
-    """What stands in a directory whose metadata could be read."""
-
-    storage: Storage
-    metadata: PostMetadata
-    layout: Layout
-    record: Record | None
-
-    @property
-    def commitment(self) -> bytes:
-        """The 32 bytes that all labels commit to."""
-        return commitment(self.metadata.node_id, self.metadata.commitment_atx_id)
+from prover.post import dataset, whose
+from prover.post.dataset import DataSet
 
 
 def open_data(path: Path) -> DataSet:
-    """The data set in a directory.
-
-    Raises UsageError when there is no such directory, DataError or MetadataError when it has no metadata that
-    can be read.
-    """
-    storage = Storage(common.existing_directory(path))
-    text = storage.read_small(metadata_file.FILE_NAME)
-    if text is None:
-        raise DataError(f"{path} has no {metadata_file.FILE_NAME}: it is no data directory, or the file was lost.")
-    metadata = metadata_file.decode(text, str(path / metadata_file.FILE_NAME))
-    if metadata.num_labels < 1:
-        raise DataError(
-            f"{path / metadata_file.FILE_NAME}: {metadata.num_units} units of {metadata.labels_per_unit} labels "
-            "are no labels at all. Correct NumUnits or LabelsPerUnit."
-        )
-    try:
-        layout = Layout(metadata.num_labels, metadata.max_file_size)
-    except UsageError as error:
-        raise DataError(f"{path / metadata_file.FILE_NAME}, field MaxFileSize: {error}") from None
-    stored = storage.read_small(record_file.FILE_NAME)
-    record = None if stored is None else record_file.decode(stored, str(path / record_file.FILE_NAME))
-    return DataSet(storage, metadata, layout, record)
+    """The data set in a directory. Raises UsageError, DataError, MetadataError; see `prover.post.dataset.read`."""
+    return dataset.read(path)
 
 
 def scrypt_n_of(data: DataSet, asked: int | None, output: Output) -> int:
@@ -63,24 +22,40 @@ def scrypt_n_of(data: DataSet, asked: int | None, output: Output) -> int:
 
     Raises UsageError when another N is asked for than recorded or found.
     """
-    if data.record is not None:
-        if asked is not None and asked != data.record.scrypt_n:
-            raise UsageError(
-                f"scrypt N: {record_file.FILE_NAME} says {data.record.scrypt_n}, {asked} asked for (--network or "
-                "--scrypt-n). Leave the option out."
-            )
-        return data.record.scrypt_n
-    found = scrypt_n.samples(data.storage, data.layout)
-    place = str(data.storage.path)
-    if asked is not None:
-        try:
-            scrypt_n.confirm(data.commitment, found, asked, common.label32, place)
-        except DataError:
-            output.note(
-                "None of the stored labels that were looked at is right; going on with the N that was asked for."
-            )
-        return asked
+    if data.record is not None or asked is not None:
+        return dataset.scrypt_n_of(data, asked, common.label32, output.note)
     with output.busy("finding scrypt N from stored labels …"):
-        n = scrypt_n.find(data.commitment, found, common.label32, place)
-    output.note(f"scrypt N is not recorded; stored labels say {n}.")
-    return n
+        return dataset.scrypt_n_of(data, None, common.label32, output.note)
+
+
+@contextmanager
+def many_labels(threads: int) -> Iterator[Callable[[bytes, Sequence[int], int], Sequence[bytes]]]:
+    """(commitment, indices, scrypt N) -> full labels, computed side by side on the CPU."""
+    from kernels.labels import cpu
+
+    engines: dict[int, cpu.LabelEngine] = {}
+
+    def labels32(commitment: bytes, indices: Sequence[int], scrypt_n: int) -> list[bytes]:
+        if not indices:
+            return []
+        if scrypt_n not in engines:
+            engines[scrypt_n] = cpu.LabelEngine(cpu.devices()[0], scrypt_n, threads)
+        return [row.tobytes() for row in engines[scrypt_n].labels32([commitment], indices)]
+
+    try:
+        yield labels32
+    finally:
+        for engine in engines.values():
+            engine.close()
+
+
+def not_these_labels(data: DataSet, scrypt_n: int, threads: int) -> str:
+    """Why the labels on disk are not those of the metadata at all, in sentences; empty where they are."""
+    with many_labels(threads) as labels32:
+        fault = whose.mismatch(data.storage, data.layout, lambda indices: labels32(data.commitment, indices, scrypt_n))
+    if fault is None:
+        return ""
+    metadata = data.metadata
+    return whose.explain(
+        data.storage, data.layout, metadata.node_id, metadata.commitment_atx_id, scrypt_n, fault, common.label32
+    )

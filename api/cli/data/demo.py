@@ -1,6 +1,7 @@
 """`make demo`: a small but real data set with mainnet's scrypt N, made, shown and verified by the commands.
 
-Repeatable and without input: every run starts from an empty directory `demo-data`, and touches nothing else.
+Repeatable and without input: every run makes the labels in the directory `demo-data` anew and touches nothing else. The
+identity of the first run stays, since that run told to keep it.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ from pathlib import Path
 
 from api.cli.main import main
 from api.cli.output import Output
-from prover.post import check as pos
-from prover.post import identity, metadata, record
+from prover.post import findings, identity, metadata, record
 from prover.post.directory import LOCK_NAME
 from prover.post.layout import file_number
 
@@ -26,16 +26,16 @@ FILE_BYTES = 131072
 
 
 def clear(directory: Path) -> None:
-    """Deletes what an earlier demo left. Raises SystemExit when the directory holds anything else."""
-    ours = {identity.FILE_NAME, metadata.FILE_NAME, record.FILE_NAME, pos.FINDINGS_NAME, LOCK_NAME}
+    """Deletes what an earlier demo left, but for the key. Raises SystemExit when the directory holds anything else."""
+    ours = {identity.FILE_NAME, metadata.FILE_NAME, record.FILE_NAME, findings.FILE_NAME, LOCK_NAME}
     if not directory.exists():
         return
     foreign = [file.name for file in directory.iterdir() if file.name not in ours and file_number(file.name) is None]
     if foreign:
         raise SystemExit(f"{directory} holds {foreign[0]}, which no demo made. Move the directory away and try again.")
     for file in directory.iterdir():
-        file.unlink()
-    directory.rmdir()
+        if file.name != identity.FILE_NAME:
+            file.unlink()
 
 
 def step(output: Output, text: str, words: list[str]) -> None:
@@ -52,11 +52,12 @@ def demo() -> None:
     """The demo: init, info, verify."""
     output = Output(json=False)
     clear(DIRECTORY)
+    whose = "the identity of the first demo" if (DIRECTORY / identity.FILE_NAME).exists() else "a new identity"
     place = str(DIRECTORY)
     size = ["--num-units", str(NUM_UNITS), "--labels-per-unit", str(LABELS_PER_UNIT), "--scrypt-n", "8192"]
     step(
         output,
-        f"1. Fill a directory: {NUM_UNITS} units of {LABELS_PER_UNIT} labels, a new identity, mainnet's scrypt N",
+        f"1. Fill a directory: {NUM_UNITS} units of {LABELS_PER_UNIT} labels, {whose}, mainnet's scrypt N",
         ["init", "--data-dir", place, *size, "--max-file-size", str(FILE_BYTES), "--commitment-atx-id", GOLDEN_ATX],
     )
     step(output, "2. What is there", ["info", place])

@@ -6,14 +6,17 @@ import argparse
 
 from api.cli import common
 from api.cli.data import dataset
-from api.cli.data.dataset import DataSet
 from api.cli.output import Output, command
 from api.cli.units import byte_size
-from protocol.errors import ProtocolError
-from protocol.post.rules import LABEL_SIZE, vrf_difficulty
-from prover.errors import ProofError
+from protocol.post.rules import LABEL_SIZE
+from prover.errors import MetadataError, ProofError
 from prover.post import check as pos
+from prover.post import findings as found
 from prover.post import identity as identity_file
+from prover.post import record as record_file
+from prover.post import whose
+from prover.post.dataset import DataSet, nonce_fault
+from prover.post.init import scrypt_n
 from prover.post.init.plan import strangers
 from prover.post.layout import file_name
 
@@ -27,15 +30,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
-    """Exit code 0 whenever the directory could be read, complete or not."""
+    """Exit code 0 whenever the directory could be read, complete or not; 1 when its VRF nonce is none."""
     data = dataset.open_data(arguments.data_dir)
     layout = data.layout
     findings = pos.sizes(data.storage, layout, range(layout.num_files))
     there = data.storage.data_files()
     labels = sum(min(size // LABEL_SIZE, layout.file_labels(number)) for number, size in there.items())
     beyond = [number for number in there if number >= layout.num_files]
-    complete = labels == layout.num_labels
-    problems = _problems(data, beyond)
+    doubtful = bool(findings.long)
+    complete = labels == layout.num_labels and not doubtful
+    wrong_nonce = _nonce_fault(data)
+    problems = _problems(data, beyond) + ([wrong_nonce] if wrong_nonce else [])
     output.event(
         "done",
         data_dir=str(arguments.data_dir),
@@ -52,7 +57,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         total_labels=layout.num_labels,
         bytes=labels * LABEL_SIZE,
         total_bytes=layout.num_labels * LABEL_SIZE,
-        status="completed" if complete else "started" if labels else "not started",
+        status=_status(labels, layout.num_labels, doubtful),
         complete=complete,
         files=layout.num_files,
         incomplete_files=[
@@ -62,11 +67,33 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
             {"file": file_name(bad.file), "bytes": bad.size, "expected": bad.expected} for bad in findings.long
         ]
         + [{"file": file_name(number), "bytes": there[number], "expected": 0} for number in beyond],
+        nonce_fault=wrong_nonce or None,
         problems=problems,
     )
     if not output.json:
         _show(data, labels, findings, problems, output)
-    return 0
+    return 1 if wrong_nonce else 0
+
+
+def _status(labels: int, total: int, doubtful: bool) -> str:
+    if labels < total:
+        return "started" if labels else "not started"
+    return "doubtful" if doubtful else "completed"
+
+
+def _nonce_fault(data: DataSet) -> str:
+    """What is wrong with the VRF nonce, as far as scrypt N is known or one of the usual ones."""
+    if data.metadata.nonce is None:
+        return ""
+    known = data.record.scrypt_n if data.record else None
+    if known is None:
+        stored = scrypt_n.samples(data.storage, data.layout)
+        usual = (n for n in whose.USUAL_N if scrypt_n.matches(data.commitment, stored, n, common.label32))
+        known = next(usual, None)
+    if known is None:
+        return ""
+    n = known
+    return nonce_fault(data.metadata, lambda index: common.label32(data.commitment, index, n))
 
 
 def _problems(data: DataSet, beyond: list[int]) -> list[str]:
@@ -76,14 +103,15 @@ def _problems(data: DataSet, beyond: list[int]) -> list[str]:
     problems += [f"{name} looks like a data file to other programs, but is none" for name in strangers(names)]
     if data.metadata.max_file_size % LABEL_SIZE:
         problems.append(f"MaxFileSize {data.metadata.max_file_size} is no multiple of 16: this data cannot be proved")
-    if pos.FINDINGS_NAME in names:
-        problems.append(f"{pos.FINDINGS_NAME} lists damage that was not repaired yet: run smesher repair")
+    if data.damaged_record:
+        problems.append(f"{record_file.FILE_NAME} cannot be read ({data.damaged_record}); it may be deleted")
     try:
-        difficulty = vrf_difficulty(data.metadata.num_labels)
-        value = data.metadata.nonce_value
-        if value is not None and value > difficulty[:LABEL_SIZE]:
-            problems.append("the VRF nonce is not valid for this number of units: run smesher nonce")
-    except ProtocolError as error:
+        known = found.current(data.storage, data.layout)
+        if known:
+            problems.append(
+                f"{found.FILE_NAME} lists {len(known)} wrong labels that were not repaired yet: run smesher repair"
+            )
+    except MetadataError as error:
         problems.append(str(error))
     stored = data.storage.read_small(identity_file.FILE_NAME)
     if stored is not None:
@@ -99,7 +127,7 @@ def _problems(data: DataSet, beyond: list[int]) -> list[str]:
 def _show(data: DataSet, labels: int, findings: pos.Findings, problems: list[str], output: Output) -> None:
     metadata, layout = data.metadata, data.layout
     share = 100 * labels / layout.num_labels
-    whole = layout.num_files - len(findings.short)
+    whole = layout.num_files - len(findings.short) - len(findings.long)
     output.facts(
         [
             ("directory", data.storage.path),
@@ -113,14 +141,19 @@ def _show(data: DataSet, labels: int, findings: pos.Findings, problems: list[str
         ]
     )
     complete = labels == layout.num_labels
-    output.say("[bold green]complete[/]" if complete else "[bold yellow]incomplete[/]")
+    state = "[bold green]complete[/]" if complete else "[bold yellow]incomplete[/]"
+    output.say("[bold yellow]doubtful[/]: files are too long" if findings.long else state)
     for bad in findings.short[:SHOWN_FILES]:
         there = bad.size or 0
         output.say(f"  {file_name(bad.file)}: {there:,} of {bad.expected:,} bytes ({100 * there / bad.expected:.1f} %)")
     if len(findings.short) > SHOWN_FILES:
         output.say(f"  and {len(findings.short) - SHOWN_FILES} more incomplete files")
     for bad in findings.long:
-        output.say(f"  [yellow]{file_name(bad.file)} {bad.reason}[/]")
+        output.say(
+            f"  [yellow]{file_name(bad.file)} {bad.reason}: its labels may be shifted; smesher init --yes "
+            "cuts it and makes "
+            "all of them again[/]"
+        )
     for problem in problems:
         output.say(f"  [yellow]{problem}[/]")
     if labels < layout.num_labels:

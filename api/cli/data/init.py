@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import shlex
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from api.cli import common
-from api.cli.data import jobs, pause
+from api.cli.data import dataset, jobs, pause, places
 from api.cli.output import Output
 from api.cli.progress import Progress, rate_text
 from api.cli.units import byte_size, duration
 from api.edge.signals import rest_on_signal, stop_on_signal
-from api.edge.text import read_file
 from protocol.post.rules import LABEL_SIZE
-from prover.errors import EnvironmentFault, Interrupted, MetadataError, UsageError
+from prover import durable
+from prover.errors import DataError, EnvironmentFault, Interrupted, MetadataError, ProofError, UsageError
 from prover.post import identity as identity_file
 from prover.post import metadata as metadata_file
-from prover.post.directory import Storage, boot_id
+from prover.post.directory import Storage
 from prover.post.identity import Identity
 from prover.post.init import plan as planning
 from prover.post.init.plan import Found, InitPlan, Request
@@ -27,7 +30,10 @@ from prover.post.init.run import Progress as InitProgress
 from prover.post.layout import file_name
 
 if TYPE_CHECKING:
-    from kernels.devices.pool import Pool
+    from kernels.devices.pool import DeviceReport, Pool
+
+UNLIMITED = 1 << 64
+"""A file number beyond every layout."""
 
 MAX_KEY_FILE = 4096
 SPARE_BYTES = 1 << 20
@@ -89,37 +95,84 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     """Fills every directory of the call; the last one's result is the last event."""
     if arguments.throttle <= 0:
         raise UsageError("--throttle is 0 percent: nothing would ever be done. Choose 1 to 100.")
-    for options in jobs.of(arguments):
-        _fill(Job(Storage(options.data_dir), options), output)
+    works = [Job(Storage(options.data_dir), options) for options in jobs.of(arguments)]
+    for job in works:
+        places.check_new(job.storage.path, "--data-dir")
+    _check_distinct(works)
+    for job in works:
+        _fill(job, output)
     return 0
 
 
+def _check_distinct(works: Sequence[Job]) -> None:
+    """Raises UsageError when two directories of one call would hold the same labels."""
+    seen: dict[bytes, list[Job]] = {}
+    for job in works:
+        node_id = _known_identity(job)
+        if node_id is None:
+            continue
+        for other in seen.setdefault(node_id, []):
+            if _overlap(job.options, other.options):
+                raise UsageError(
+                    f"{other.storage.path} and {job.storage.path} are both to be filled for node {node_id.hex()}: the "
+                    "same labels twice. Give each directory an identity of its own (node-id or identity in its entry), "
+                    "or files of its own (from-file and to-file) to be merged later."
+                )
+        seen[node_id].append(job)
+
+
+def _overlap(one: argparse.Namespace, other: argparse.Namespace) -> bool:
+    """Whether two runs have a file number in common."""
+    first = max(one.from_file or 0, other.from_file or 0)
+    return first <= min(UNLIMITED if each.to_file is None else each.to_file for each in (one, other))
+
+
 def _fill(job: Job, output: Output) -> None:
+    storage = job.storage
+    if not storage.exists():  # refuse before a directory is made
+        _, plan, _ = _decide(job, Found())
+        _check_room(storage, plan)
+    made = storage.create()
+    try:
+        with storage.lock():
+            _fill_locked(job, output)
+    except Exception:
+        for place in reversed(made):
+            with contextlib.suppress(OSError):  # something was written into it: then it stays
+                place.rmdir()
+        raise
+
+
+def _fill_locked(job: Job, output: Output) -> None:
     storage, options = job.storage, job.options
-    if storage.path.exists() and not storage.exists():
-        raise UsageError(f"--data-dir {storage.path} is a file, expected a directory.")
-    devices = common.chosen_devices(options)
-    if not storage.exists():
-        _decide(job, Found())  # refuse before a directory is made
-    storage.create()
-    with storage.lock():
-        found = look(storage)
-        request, plan, new_identity = _decide(job, found)
-        for note in plan.notes:
-            output.note(note)
-        _check_disk(storage, plan)
-        common.compile_kernels(output)
-        if new_identity is not None:
-            storage.create_secret(identity_file.FILE_NAME, new_identity.encode())
-            output.note(
-                f"A new identity was made: {storage.path / identity_file.FILE_NAME}. Keep it secret, keep a copy, and "
-                "copy it to the node's data/identities."
-            )
-        engine_options = common.engine_options(options, options.throttle / 100)
-        with common.open_pool(
-            devices, request.scrypt_n, common.thread_count(options), output, options=engine_options
-        ) as pool:
-            _work(storage, request, plan, pool, output)
+    request, plan, new_identity = _decide(job, look(storage))
+    for note in plan.notes:
+        output.note(note)
+    _check_room(storage, plan)
+    _check_writable(storage, plan)
+    devices = common.chosen_devices(options) if plan.lacks_labels else []
+    common.compile_kernels(output)
+    if new_identity is not None:
+        storage.create_secret(identity_file.FILE_NAME, new_identity.encode())
+        output.note(
+            f"A new identity was made: {storage.path / identity_file.FILE_NAME}. Keep it secret, keep a copy, and "
+            "copy it to the node's data/identities."
+        )
+    with dataset.many_labels(common.thread_count(options)) as labels32:
+        initialisation = Initialisation(storage, request, plan, common.label32, labels32=labels32, note=output.note)
+        initialisation.prepare()
+    if not initialisation.has_work:
+        _report(job, request, initialisation, 0.0, [], output)
+        return
+    with common.open_pool(
+        devices or common.chosen_devices(options),
+        request.scrypt_n,
+        common.thread_count(options),
+        output,
+        options=common.engine_options(options, options.throttle / 100),
+    ) as pool:
+        seconds = _work(storage, request, initialisation, pool, output)
+        _report(job, request, initialisation, seconds, pool.reports, output)
 
 
 def _decide(job: Job, found: Found) -> tuple[Request, InitPlan, Identity | None]:
@@ -133,7 +186,7 @@ def _decide(job: Job, found: Found) -> tuple[Request, InitPlan, Identity | None]
             if found.num_labels:
                 raise  # without labels `decide` says whether it may be overwritten
     params = common.params_of(options)
-    node_id, new_identity = _identity(job, before.node_id if before else None)
+    node_id, new_identity = _identity(job, found, before.node_id if before else None)
     if options.commitment_atx_id is None and before is None:
         raise UsageError("--commitment-atx-id is missing: a new directory needs the ATX that its labels commit to.")
     if options.num_units is None and before is None:
@@ -167,19 +220,12 @@ def _decide(job: Job, found: Found) -> tuple[Request, InitPlan, Identity | None]
     return request, planning.decide(request, found, str(storage.path)), new_identity
 
 
-def _identity(job: Job, in_metadata: bytes | None) -> tuple[bytes, Identity | None]:
+def _identity(job: Job, found: Found, in_metadata: bytes | None) -> tuple[bytes, Identity | None]:
     """Whose labels: option, else metadata, else identity.key, else a new identity (returned, not yet written)."""
     options, storage = job.options, job.storage
     key_path = storage.path / identity_file.FILE_NAME
-    stored = storage.read_small(identity_file.FILE_NAME) if storage.exists() else None
-    key = identity_file.decode(stored, str(key_path)) if stored is not None else None
-    if options.node_id is not None:
-        node_id = common.hex_bytes(options.node_id, "--node-id")
-    elif options.identity is not None:
-        key_text = read_file(options.identity, "--identity", MAX_KEY_FILE)
-        node_id = identity_file.decode(key_text, str(options.identity)).node_id
-    else:
-        node_id = in_metadata or (key.node_id if key else b"")
+    key = _stored_key(storage)
+    node_id = _asked_identity(options) or in_metadata or (key.node_id if key else b"")
     if key is not None and key.node_id != node_id:
         raise UsageError(
             f"{key_path} is the key of node {key.node_id.hex()}, but the labels are to be those of {node_id.hex()} "
@@ -187,34 +233,76 @@ def _identity(job: Job, in_metadata: bytes | None) -> tuple[bytes, Identity | No
         )
     if node_id:
         return node_id, None
+    if found.num_labels:
+        raise DataError(
+            f"{storage.path} holds {found.num_labels} labels but no {metadata_file.FILE_NAME}, so nobody can say whose "
+            "they are. Restore that file from a copy. If it is lost, give what the data was made with: --node-id or "
+            "--identity, --commitment-atx-id, --num-units and the network; it is proved on the labels."
+        )
+    for name in identity_file.FORMER_NAMES:
+        if durable.kind_of(storage.path / name) is not None:
+            raise UsageError(
+                f"{storage.path / name} bears a name that identity keys had before. If it is this smesher's key, give "
+                f"--identity {shlex.quote(str(storage.path / name))}; if not, move it away: a new "
+                "identity would be made."
+            )
     new = identity_file.generate()
     return new.node_id, new
 
 
-def _check_disk(storage: Storage, plan: InitPlan) -> None:
+def _stored_key(storage: Storage) -> Identity | None:
+    stored = storage.read_small(identity_file.FILE_NAME) if storage.exists() else None
+    return None if stored is None else identity_file.decode(stored, str(storage.path / identity_file.FILE_NAME))
+
+
+def _asked_identity(options: argparse.Namespace) -> bytes | None:
+    """The node id that --node-id or --identity name."""
+    if options.node_id is not None:
+        return common.hex_bytes(options.node_id, "--node-id")
+    if options.identity is None:
+        return None
+    try:
+        return identity_file.decode(durable.read_whole(options.identity), str(options.identity)).node_id
+    except OSError as error:
+        raise UsageError(f"--identity {options.identity} cannot be read: {durable.reason(error)}.") from None
+
+
+def _known_identity(job: Job) -> bytes | None:
+    """Whose labels a directory will get, where that is known before; None: a new identity, or it is told later."""
+    asked = _asked_identity(job.options)
+    if asked is not None or not job.storage.exists():
+        return asked
+    text = job.storage.read_small(metadata_file.FILE_NAME)
+    try:
+        if text is not None:
+            return metadata_file.decode(text).node_id
+        key = _stored_key(job.storage)
+        return None if key is None else key.node_id
+    except ProofError:
+        return None  # what is wrong is said when its turn comes
+
+
+def _check_room(storage: Storage, plan: InitPlan) -> None:
     """Room first: it takes no time, whatever was asked for."""
     needed = (plan.num_labels - plan.labels_there) * LABEL_SIZE + SPARE_BYTES
     free = storage.free_bytes()
-    if plan.labels_there < plan.num_labels and needed > free:
+    if plan.lacks_labels and needed > free:
         raise EnvironmentFault(
             f"{storage.path}: the disk has {byte_size(free)} free, {byte_size(needed)} are needed for the "
             "labels that are missing. Free some space, choose another disk, or fewer units or files."
         )
+    if plan.lacks_labels:
+        places.check_file_size(storage.path, plan.layout.file_size(0))
+
+
+def _check_writable(storage: Storage, plan: InitPlan) -> None:
     names = [file_name(one.number) for one in plan.files.there if one.keep < one.target or one.cut]
     storage.check_writable([*names, metadata_file.FILE_NAME])
 
 
-def _work(storage: Storage, request: Request, plan: InitPlan, pool: Pool, output: Output) -> None:
+def _work(storage: Storage, request: Request, initialisation: Initialisation, pool: Pool, output: Output) -> float:
+    """Computes what is missing; returns the seconds it took."""
     shown = _Shown(output, pool)
-    initialisation = Initialisation(
-        storage,
-        request,
-        plan,
-        common.label32,
-        boot_id=boot_id(),
-        progress=shown.update,
-        note=output.note,
-    )
     began = time.monotonic()
     rest = pause.listener(storage, shown.pause, shown.resume)
 
@@ -224,9 +312,7 @@ def _work(storage: Storage, request: Request, plan: InitPlan, pool: Pool, output
 
     with stop_on_signal(stop), rest_on_signal(rest), shown:
         try:
-            initialisation.prepare()
-            began = time.monotonic()
-            metadata = initialisation.run(pool)
+            initialisation.run(pool, shown.update)
         except Interrupted as error:
             done = sum(storage.data_files().values()) // LABEL_SIZE
             raise Interrupted(
@@ -234,8 +320,18 @@ def _work(storage: Storage, request: Request, plan: InitPlan, pool: Pool, output
             ) from None
         finally:
             pause.forget(storage)
-    seconds = time.monotonic() - began
-    written = initialisation.labels_written
+    return time.monotonic() - began
+
+
+def _report(
+    job: Job,
+    request: Request,
+    initialisation: Initialisation,
+    seconds: float,
+    reports: Sequence[DeviceReport],
+    output: Output,
+) -> None:
+    storage, metadata, written = job.storage, initialisation.metadata, initialisation.labels_written
     there = sum(storage.data_files().values()) // LABEL_SIZE
     output.event(
         "done",
@@ -251,7 +347,7 @@ def _work(storage: Storage, request: Request, plan: InitPlan, pool: Pool, output
         labels_on_disk=there,
         total_labels=request.num_labels,
         complete=there == request.num_labels,
-        errors=[error for report in pool.reports for error in report.errors],
+        errors=[error for report in reports for error in report.errors],
     )
     _say_result(storage, request, written, seconds, there, metadata.nonce, output)
 
@@ -271,6 +367,7 @@ def _say_result(
 
 
 _PHASES = {
+    "redo": "making doubtful labels again",
     "fill": "labels",
     "scan": "searching the VRF nonce in the data",
     "search": "searching the VRF nonce beyond the data",

@@ -7,18 +7,18 @@ import time
 
 from api.cli import common
 from api.cli.data import dataset
-from api.cli.data.dataset import DataSet
 from api.cli.output import Output
 from api.edge.signals import stop_on_signal
 from kernels.devices.types import Stopped
 from protocol.post.rules import vrf_difficulty
 from prover.errors import DataError, Interrupted
 from prover.post import check as pos
+from prover.post import record as record_file
 from prover.post.books import Books
+from prover.post.dataset import DataSet
 from prover.post.init import vrf_nonce
 from prover.post.init.vrf_nonce import Nonce
 from prover.post.layout import file_name
-from prover.post.record import Record
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         present = _present(data, files, output)
         common.compile_kernels(output)
         scrypt_n = dataset.scrypt_n_of(data, common.asked_scrypt_n(arguments), output)
-        books = Books(data.storage, data.metadata, data.record or Record(scrypt_n))
+        books = data.books(scrypt_n)
         began = time.monotonic()
         stored = _stored(data, scrypt_n, difficulty)
         total = sum(data.layout.file_labels(number) for number in present)
@@ -69,6 +69,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         elif len(present) == data.layout.num_files:
             chosen = _beyond(data, books, scrypt_n, arguments, output)
         if data.record is None:
+            if data.damaged_record:
+                output.note(f"It is kept as {data.storage.set_aside(record_file.FILE_NAME)}.")
             books.save_record(books.record)
     seconds = time.monotonic() - began
     if chosen is None:

@@ -6,38 +6,38 @@ import argparse
 import hashlib
 import json
 import os
-import threading
 import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from api.cli import common, proofs
 from api.cli.data import dataset
-from api.cli.data.dataset import DataSet
 from api.cli.output import Output
 from api.cli.progress import Progress
 from api.cli.services import remote_k2pow
-from api.clients.k2pow import RemotePow
 from api.edge.signals import stop_on_signal
 from kernels import randomx
 from protocol.params.post import NETWORKS, PostParams
 from protocol.post.proof import (
     CHALLENGE_SIZE,
-    NONCES_PER_GROUP,
     Proof,
     ProofMetadata,
     metadata_to_json,
     proof_to_json,
     proving_difficulty,
-    scale_pow_difficulty,
 )
 from prover.errors import DataError, Interrupted, UsageError
+from prover.post.check import BadLabel
+from prover.post.dataset import DataSet
 from prover.post.directory import Storage
-from prover.post.proof import prove, verify
-from prover.post.proof.pow import Search
-from prover.post.proof.prove import FindPow, ProveParams, Prover
+from prover.post.proof import job, prove
+from prover.post.proof.job import Phase
+from prover.post.proof.prove import ProveParams
 from prover.post.proof.randomx_cache import RandomXCache
-from prover.post.proof.verify import Claim, Mode, VerifyParams
+
+if TYPE_CHECKING:
+    from kernels.labels.cpu import LabelEngine
 
 NONCES = 288
 SMALL_NONCES = 16
@@ -84,19 +84,18 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     out.check_writable([PROOF_NAME, METADATA_NAME])
     proofs.compile_kernels(output)
     scrypt_n = dataset.scrypt_n_of(data, arguments.scrypt_n, output)
-    job = Job(data, challenge, params, settings, arguments, output)
+    work = Job(data, challenge, params, scrypt_n, settings, arguments, output)
     began = time.monotonic()
     try:
-        proof = job.run()
+        proof = work.run()
         metadata = ProofMetadata(
             data.metadata.node_id, data.metadata.commitment_atx_id, challenge, data.metadata.num_units
         )
-        job.check(proof, metadata, scrypt_n)
         out.replace(PROOF_NAME, (json.dumps(proof_to_json(proof)) + "\n").encode())
         out.replace(METADATA_NAME, (json.dumps(metadata_to_json(metadata)) + "\n").encode())
-        job.forget()
+        work.forget()
     finally:
-        job.close()
+        work.close()
     seconds = time.monotonic() - began
     output.event(
         "done",
@@ -105,14 +104,15 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         pow=proof.pow,
         seconds=round(seconds, 3),
         labels=data.metadata.num_labels,
-        weakened=job.weakened,
+        weakened=work.weakened,
+        wrong_labels=[bad.index for bad in work.wrong],
         proof=str(out.path / PROOF_NAME),
         metadata=str(out.path / METADATA_NAME),
     )
     output.say(
         f"[bold green]done[/]  nonce {proof.nonce}, pow {proof.pow}, {seconds:,.1f} s; all {params.k2} labels checked"
     )
-    if job.weakened:
+    if work.weakened:
         output.say("[bold yellow]      [/]the proof is valid; a part of the data could not be read for it, see above")
     output.say(f"      {out.path / PROOF_NAME} and {out.path / METADATA_NAME} are written")
     return 0
@@ -177,117 +177,82 @@ def _compare_with_network(data: DataSet, arguments: argparse.Namespace, params: 
 
 
 class Job:
-    """One proof: k2pow, passes and the check, with what they show. Close it when done."""
+    """One proof on the command line: the job, RandomX's memory, and what is shown. Close it when done."""
 
     def __init__(
         self,
         data: DataSet,
         challenge: bytes,
         params: PostParams,
+        scrypt_n: int,
         settings: ProveParams,
         arguments: argparse.Namespace,
         output: Output,
     ) -> None:
-        self._data, self._challenge, self._params = data, challenge, params
-        self._settings, self._output = settings, output
-        self._scaled = scale_pow_difficulty(params.pow_difficulty, data.metadata.num_units)
-        self._remote: RemotePow | None = remote_k2pow.chosen(arguments, self._pow_hash, output.note)
-        self._randomx = proofs.RandomX(
-            arguments.randomx_mode, "light" if self._remote else "fast", settings.threads, output
-        )
+        self._output = output
+        remote = bool(arguments.remote_k2pow)
+        self._randomx = proofs.RandomX(arguments.randomx_mode, "light" if remote else "fast", settings.threads, output)
         self._memory: RandomXCache[randomx.Memory] = RandomXCache(self._randomx.open)
-        self._search: Search | None = None
-        self._stopped = threading.Event()
         self._bar: tuple[str, Progress] | None = None
         self._done = 0
-        finder: FindPow = self._find_pow
-        if self._remote is not None:
-            finder = self._remote.finder(challenge, data.metadata.node_id, self._scaled, settings.nonces)
-        self._prover = Prover(
-            data.storage,
-            data.metadata,
+        self._job = job.ProofJob(
+            job.ProofData(data.storage, data.metadata, data.layout, state_file(data)),
             challenge,
+            job.Rules(params.k1, params.k2, params.pow_difficulty, scrypt_n),
             settings,
-            finder,
-            state_file=state_file(data),
-            pow_difficulty=self._scaled,
-            progress=self._show,
-            note=output.note,
+            self._memory,
+            self,
+            full_randomx=self._randomx.full,
+            engine=lambda: _engine(scrypt_n, settings.threads),
+            remote=lambda pow_hash: remote_k2pow.chosen(arguments, pow_hash, output.note),
         )
 
     @property
     def weakened(self) -> list[str]:
         """Sentences about data that could not be read."""
-        return self._prover.weakened
+        return self._job.weakened
+
+    @property
+    def wrong(self) -> list[BadLabel]:
+        """Labels that were left out since they are wrong on disk."""
+        return self._job.wrong
 
     def run(self) -> Proof:
-        """The proof; a signal makes it raise Interrupted, with the pass saved."""
+        """The proof, checked; a signal makes it raise Interrupted, with the pass saved."""
         try:
             with stop_on_signal(self._stop):
-                return self._prover.run(keep_state=True)
+                self._job.look(common.label32)
+                return self._job.make()
         except Interrupted:
             raise Interrupted("Stopped; run the same command again to go on.") from None
         finally:
             self._end_bar()
 
-    def check(self, proof: Proof, metadata: ProofMetadata, scrypt_n: int) -> None:
-        """All indices, as the network would check them. Raises DataError that names the wrong label's place."""
-        from kernels.labels import cpu
-
-        params, data = self._params, self._data
-        rules = VerifyParams(
-            params.k1, params.k2, params.pow_difficulty, 1, 2**32 - 1, data.metadata.labels_per_unit, scrypt_n
-        )
-        engine = cpu.LabelEngine(cpu.devices()[0], scrypt_n, self._settings.threads)
-        with closing(engine), proofs.stopped_by_signal(engine):
-            verdict = verify.check(Claim(proof, metadata, Mode.all(params.k2)), rules, engine, self._pow_hash)
-        if verdict.valid:
-            return
-        self.forget()
-        raise DataError(verify.own_proof_fault(verdict, data.layout, data.storage.path))
-
     def forget(self) -> None:
         """Removes the saved pass."""
-        self._prover.forget()
+        self._job.forget()
 
     def close(self) -> None:
         """Gives memory back."""
-        if self._remote is not None:
-            self._remote.close()
         self._memory.close()
 
     def _stop(self) -> None:
-        self._stopped.set()
         self._randomx.stop.set()
-        for part in (self._prover, self._search, self._remote):
-            if part is not None:
-                part.stop()
+        self._job.stop()
 
-    def _find_pow(self, group: int) -> int:
-        with self._memory.lend(self._randomx.full) as memory:
-            self._search = Search(
-                memory,
-                group,
-                self._challenge,
-                self._data.metadata.node_id,
-                self._scaled,
-                threads=self._settings.threads,
-                progress=self._show_hashes,
-            )
-            if self._stopped.is_set():
-                self._search.stop()
-            self._show(
-                "k2pow", group - self._prover.first_nonce // NONCES_PER_GROUP, self._settings.nonces // NONCES_PER_GROUP
-            )
-            return self._search.run()
+    # -- what is shown (`prover.post.proof.job.Watch`) --------------------------------------------------------
 
-    def _pow_hash(self, data: bytes) -> bytes:
-        with self._memory.lend(False) as memory, closing(memory.machine()) as machine:
-            return machine.hash(data)
+    def note(self, text: str) -> None:
+        """Something worth knowing."""
+        self._output.note(text)
 
-    # -- what is shown --------------------------------------------------------------------------------------
+    def enter(self, phase: Phase, first_nonce: int, done: int, total: int) -> None:
+        """A phase begins."""
+        if phase in ("k2pow", "labels"):
+            self.advance(phase, first_nonce, done, total)
 
-    def _show(self, phase: str, done: int, total: int) -> None:
+    def advance(self, phase: Phase, first_nonce: int, done: int, total: int) -> None:
+        """It goes on."""
         self._done = done
         if self._bar is None or self._bar[0] != phase:
             self._end_bar()
@@ -298,16 +263,23 @@ class Job:
             self._bar = phase, bar
         self._bar[1].update(done)
 
-    def _show_hashes(self, hashes: int) -> None:
+    def hashes(self, count: int) -> None:
+        """So many were tried for the group in work."""
         if self._bar is not None:
-            expected = (1 << 256) // max(1, int.from_bytes(self._scaled, "big"))
-            self._bar[1].say(f"proofs of work ({hashes:,} of about {expected:,} hashes for this one)")
+            expected = (1 << 256) // max(1, int.from_bytes(self._job.difficulty, "big"))
+            self._bar[1].say(f"proofs of work ({count:,} of about {expected:,} hashes for this one)")
             self._bar[1].update(self._done)
 
     def _end_bar(self) -> None:
         if self._bar is not None:
             self._bar[1].close()
             self._bar = None
+
+
+def _engine(scrypt_n: int, threads: int) -> LabelEngine:
+    from kernels.labels import cpu
+
+    return cpu.LabelEngine(cpu.devices()[0], scrypt_n, threads)
 
 
 def state_file(data: DataSet) -> Path:

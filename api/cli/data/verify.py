@@ -6,18 +6,20 @@ import argparse
 import random
 import time
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from api.cli import common
 from api.cli.data import dataset
-from api.cli.data.dataset import DataSet
 from api.cli.output import Output
 from api.edge.signals import stop_on_signal
 from kernels.devices.types import Stopped
 from protocol.post.rules import LABEL_SIZE
-from prover.errors import EnvironmentFault, Interrupted
+from prover.errors import EnvironmentFault, Interrupted, MetadataError
 from prover.post import check as pos
-from prover.post.check import Findings
+from prover.post import findings as found
+from prover.post.check import BadLabel, Findings
+from prover.post.dataset import DataSet, nonce_fault
 from prover.post.layout import file_name
 
 if TYPE_CHECKING:
@@ -46,21 +48,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
-    """Exit code 0: nothing wrong; 1: wrong labels, or files missing or short."""
+    """Exit code 0: nothing wrong; 1: wrong labels or a wrong nonce, files missing or short, or labels of other data."""
     data = dataset.open_data(arguments.data_dir)
     files = pos.file_range(data.layout, arguments.from_file, arguments.to_file)
     findings = pos.sizes(data.storage, data.layout, files)
     seed = pos.seeds(arguments.seed)
-    total = sum(pos.sample_size(data.layout.file_labels(number), arguments.fraction) for number in files)
-    work = pos.planned(data.layout, data.storage, files, arguments.fraction, seed)
+    before = _known(data, output)
+    known = pos.by_file(data.layout, [bad.index for bad in before if bad.file in files])
+    total = pos.planned_size(data.layout, data.storage, files, arguments.fraction, seed)
+    total += sum(len(positions) for _, positions in known)
+    work = chain(pos.planned(data.layout, data.storage, files, arguments.fraction, seed), known)
     began = time.monotonic()
     scrypt_n = recompute(data, work, total, arguments, findings, output, "verifying")
     seconds = time.monotonic() - began
-    if not findings.good:
-        _keep(data, findings, output)
-    elif len(files) == data.layout.num_files and arguments.fraction == 100:
-        _forget(data)
+    findings.labels = list({bad.index: bad for bad in findings.labels}.values())
+    other = dataset.not_these_labels(data, scrypt_n, common.thread_count(arguments)) if findings.labels else ""
+    nonce = _nonce_fault(data, scrypt_n) if findings.checked else ""
+    if not other:
+        _keep(data, before, files, findings, output)
     report(data, findings, output)
+    good = findings.good and not nonce
     output.event(
         "done",
         labels=findings.checked,
@@ -68,28 +75,53 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         labels_per_second=round(findings.checked / seconds, 3) if seconds else 0.0,
         nonce=data.metadata.nonce,
         nonce_value=data.metadata.nonce_value.hex() if data.metadata.nonce_value else None,
-        valid=findings.good,
+        nonce_fault=nonce or None,
+        valid=good,
         bad_labels=len(findings.labels),
         bad_files=len(findings.short),
+        damaged=bool(findings.labels) and not other,
+        other_data=other or None,
         files=len(files),
         seed=seed,
         scrypt_n=scrypt_n,
     )
+    if other:
+        output.say(f"[bold red]other data[/]  {other}")
+        return 1
+    _say(data, findings, f"seed {seed}, {seconds:,.1f} s", len(files), output)
+    if nonce:
+        output.say(f"[bold red]nonce[/]    {nonce}")
+    return 0 if good else 1
+
+
+def _say(data: DataSet, findings: Findings, how: str, files: int, output: Output) -> None:
+    checked = f"{findings.checked:,} labels in {files} files are right ({how})"
+    missing = f"{len(findings.short)} files are missing or short"
     if findings.good:
+        output.say(f"[bold green]ok[/]  {checked}")
+    elif not findings.labels:
+        output.say(f"[bold yellow]incomplete[/]  {checked}; {missing}")
+    else:
         output.say(
-            f"[bold green]ok[/]  {findings.checked:,} labels in {len(files)} files are right (seed {seed}, "
-            f"{seconds:,.1f} s)"
+            f"[bold red]damaged[/]  {len(findings.labels):,} of {findings.checked:,} labels looked at are wrong ({how})"
+            + (f"; {missing}" if findings.short else "")
         )
-        return 0
-    output.say(
-        f"[bold red]damaged[/]  {len(findings.labels):,} of {findings.checked:,} labels looked at are wrong, "
-        f"{len(findings.short)} files are missing or short (seed {seed})"
-    )
-    if findings.labels:
         output.next("repair", data.storage.path, then="for all labels of it first: --fraction 100")
     if findings.short:
         output.say("next: run smesher init with the parameters of the directory to fill what is missing")
-    return 1
+
+
+def _nonce_fault(data: DataSet, scrypt_n: int) -> str:
+    return nonce_fault(data.metadata, lambda index: common.label32(data.commitment, index, scrypt_n))
+
+
+def _known(data: DataSet, output: Output) -> list[BadLabel]:
+    """Earlier findings that still stand; what cannot be read is of no use and is written anew."""
+    try:
+        return found.current(data.storage, data.layout)
+    except MetadataError as error:
+        output.note(f"{error.file}: {error.reason}; it is written anew.")
+        return []
 
 
 def recompute(
@@ -106,11 +138,11 @@ def recompute(
     What a GPU finds wrong is recomputed on the CPU. Raises Interrupted when told to stop, EnvironmentFault when a GPU
     is found to compute wrong labels.
     """
-    devices = common.chosen_devices(arguments)
     asked = common.asked_scrypt_n(arguments)
-    common.compile_kernels(output)
-    if not any(size >= 16 for size in data.storage.data_files().values()):
+    if not total:
         return asked or (data.record.scrypt_n if data.record else 0)  # nothing to recompute, so N plays no part
+    devices = common.chosen_devices(arguments)
+    common.compile_kernels(output)
     scrypt_n = dataset.scrypt_n_of(data, asked, output)
     found_before = len(findings.labels)
     engine = _engine(devices, scrypt_n, arguments, output)
@@ -187,25 +219,21 @@ def report(data: DataSet, findings: Findings, output: Output) -> None:
             f"{label.found.hex()}, expected {label.expected.hex()}"
         )
     if len(findings.labels) > SHOWN:
-        output.say(f"         and {len(findings.labels) - SHOWN:,} more, see {pos.FINDINGS_NAME}")
+        output.say(f"         and {len(findings.labels) - SHOWN:,} more, see {found.FILE_NAME}")
     for bad in findings.short:
         output.event("bad_file", file=file_name(bad.file), bytes=bad.size, expected=bad.expected)
         output.say(f"[red]file[/]     {file_name(bad.file)} {bad.reason}")
     for bad in findings.long:
-        output.note(f"{file_name(bad.file)} {bad.reason}: the surplus is not looked at")
+        output.note(
+            f"{file_name(bad.file)} {bad.reason}: its labels may be shifted. `smesher init --yes` cuts it "
+            "and makes all of "
+            "them again."
+        )
 
 
-def _keep(data: DataSet, findings: Findings, output: Output) -> None:
+def _keep(data: DataSet, before: Sequence[BadLabel], files: range, findings: Findings, output: Output) -> None:
+    """All that was known of these files was looked at again."""
     try:
-        data.storage.replace(pos.FINDINGS_NAME, pos.encode(findings).encode())
+        found.update(data.storage, before, lambda bad: bad.file in files, findings)
     except EnvironmentFault as error:
         output.note(f"The findings could not be kept beside the data: {error}")
-
-
-def _forget(data: DataSet) -> None:
-    """Everything was looked at and is right: findings of an earlier run are void."""
-    if data.storage.read_small(pos.FINDINGS_NAME) is not None:
-        try:
-            data.storage.remove(pos.FINDINGS_NAME)
-        except EnvironmentFault:
-            pass  # a directory that cannot be written keeps its old findings; a repair finds nothing to do

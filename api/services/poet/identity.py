@@ -15,8 +15,9 @@ from api.services.poet.config import KEY_VARIABLE, Config, ConfigError
 from kernels.signatures.ed25519_curve import SMALL_ORDER_Y, P
 from protocol.codec.xdr import XdrError
 from protocol.poet.registration import TrustedKeys
+from prover import durable
 from prover.errors import DataError
-from prover.poet.server.records import STATE_FILE, decode_server_state, encode_server_state, write_atomically
+from prover.poet.server.records import STATE_FILE, decode_server_state, encode_server_state
 from prover.poet.server.registration import Pow
 from prover.poet.server.store import POW_CHALLENGE, ProofStore
 from prover.poet.server.trusted_keys import load_trusted_keys
@@ -31,7 +32,7 @@ def load_key(config: Config) -> bytes:
     failed = "failed to create server: loading state: "
     given = config.private_key
     try:
-        key = decode_server_state(path.read_bytes(), str(path))
+        key = decode_server_state(durable.read_whole(path), str(path))
     except FileNotFoundError:
         key = given or crypto_sign_seed_keypair(os.urandom(32))[1]
     except XdrError as error:
@@ -43,7 +44,7 @@ def load_key(config: Config) -> bytes:
             f"{failed}{path if key != given else KEY_VARIABLE}: the public half of the key does not belong to its "
             "seed, so it is damaged. Restore it from a copy; moved away, it gets a new one, which no node knows."
         )
-    write_atomically(path, encode_server_state(key))
+    durable.replace(path, encode_server_state(key))
     return key
 
 

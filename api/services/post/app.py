@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from api.edge import listen
-from api.services.post.job import CheckFailed, Identity, Job, ProofJob, Say, reason_of
+from api.services.post.job import Identity, Job, ProofJob, Say, reason_of
 from api.services.post.link import KeepAlive, Link
 from api.services.post.machine import Effect, Level, PostService, Start
 from api.services.post.operator import OperatorApi
@@ -27,9 +27,12 @@ from api.services.post.options import Settings
 from api.services.post.reconnect import Reconnect
 from api.services.post.status import Board, One
 from kernels import randomx
+from kernels.errors import KernelError
 from protocol.pb.spacemesh.v1 import post_types_pb2 as pb
 from protocol.post.proof import Proof
 from prover.errors import ProofError
+from prover.post.check import BadLabel
+from prover.post.proof.job import CheckFailed
 from prover.post.proof.randomx_cache import RandomXCache
 
 log = logging.getLogger("post-service")
@@ -83,6 +86,8 @@ class App:
         self._job: tuple[int, Job, threading.Thread] | None = None
         self._incomplete: list[Sequence[str]] = [() for _ in identities]
         self._read_errors = [0 for _ in identities]
+        self._wrong_labels: list[Sequence[BadLabel]] = [() for _ in identities]
+        self._nonce_faults = ["" for _ in identities]
         self._stopping = False
         self._end: asyncio.Future[int] | None = None
         self._clocks = time.time() - time.monotonic()
@@ -93,6 +98,7 @@ class App:
         self._end = loop.create_future()
         with self._signals(loop):
             await self._listen()
+            await asyncio.to_thread(self._look_at_nonces)
             tasks = [asyncio.create_task(link.run()) for link in self.links]
             tasks.append(asyncio.create_task(self._tick()))
             if self.settings.watch_pid is not None:
@@ -184,8 +190,17 @@ class App:
             if only in (None, place):
                 try:
                     self._incomplete[place] = identity.incomplete()
+                    self._wrong_labels[place] = identity.wrong_labels()
                 except ProofError as error:
                     self._incomplete[place] = [str(error)]
+
+    def _look_at_nonces(self) -> None:
+        """Says which identity has a VRF nonce that the network would refuse: no proof of space would tell."""
+        for place, identity in enumerate(self.identities):
+            with contextlib.suppress(ProofError, KernelError):  # data that cannot be read is told when a proof needs it
+                self._nonce_faults[place] = identity.nonce_fault(self.settings)
+            if self._nonce_faults[place]:
+                self._say(place, "warning", self._nonce_faults[place])
 
     def _one(self, place: int) -> One:
         job = self._job[1] if self._job is not None and self._job[0] == place else None
@@ -195,6 +210,8 @@ class App:
             self.links[place].policy,
             job.progress if job is not None else None,
             self._incomplete[place],
+            self._wrong_labels[place],
+            self._nonce_faults[place],
             job.read_errors if job is not None else self._read_errors[place],
         )
 

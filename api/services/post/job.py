@@ -1,8 +1,8 @@
-"""One proof from the request to the checked result: k2pow, pass, self-check; blocks, so it runs in a thread.
+"""The proofs of the service: made by `prover.post.proof.job` from what is there; blocks, so each runs in a thread.
 
-It proves from what is there, by the number in a file's name, and remembers what was missing. A proof that was made
-is kept beside the saved pass until another one is made: a service or node that restarts at the wrong moment costs
-seconds instead of a pass. Specified in protocol 01-post, sections 4 to 6, and 01-post-tools, section 4.2.
+Data files are found by the number in a name, and what was missing is remembered. A proof that was made is kept beside
+the saved pass until another one is made: a service or node that restarts at the wrong moment costs seconds instead of a
+pass. Specified in protocol 01-post-tools, section 4.2.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,28 +26,21 @@ from api.services.post.machine import Level
 from api.services.post.options import Settings
 from kernels import randomx
 from protocol.errors import ProtocolError
-from protocol.post.proof import (
-    NONCES_PER_GROUP,
-    Proof,
-    ProofMetadata,
-    proof_from_json,
-    proof_to_json,
-    proving_difficulty,
-    scale_pow_difficulty,
-)
+from protocol.post.proof import Proof, proof_from_json, proof_to_json
 from protocol.post.rules import commitment
 from prover.errors import DataError, EnvironmentFault, Interrupted, ProofError
+from prover.post import dataset, findings
+from prover.post.check import BadLabel
 from prover.post.directory import Storage
 from prover.post.init import scrypt_n
-from prover.post.layout import Layout, file_name, file_number
-from prover.post.metadata import PostMetadata
-from prover.post.proof import prove, verify
-from prover.post.proof.pow import Search
-from prover.post.proof.prove import ProveParams, Prover
+from prover.post.init.scrypt_n import Label32
+from prover.post.layout import file_name, file_number
+from prover.post.proof import job, prove
+from prover.post.proof.job import Phase
+from prover.post.proof.prove import ProveParams
 from prover.post.proof.randomx_cache import RandomXCache
-from prover.post.proof.verify import Claim, Mode, Verdict, VerifyParams
+from prover.post.proof.verify import PowHash
 
-Phase = Literal["preparing", "randomx", "k2pow", "labels", "checking"]
 Say = Callable[[Level, str], None]
 """A sentence for the log; from any thread."""
 
@@ -57,19 +49,11 @@ NAMED = 3
 """Files that a sentence names; of more it gives the number."""
 
 
-class CheckFailed(DataError):
-    """A proof was found, but it is not valid."""
-
-
 @dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(job.ProofData):
     """A data directory that proofs are made over."""
 
     storage: DataFiles
-    metadata: PostMetadata
-    layout: Layout
-    state_file: Path
-    """Where a pass is saved."""
 
     @property
     def name(self) -> str:
@@ -79,6 +63,22 @@ class Identity:
     def incomplete(self) -> list[str]:
         """Sentences about files that are missing or short."""
         return prove.incomplete(self.layout, self.storage.data_files())
+
+    def wrong_labels(self) -> list[BadLabel]:
+        """Labels that a check or a proof has found wrong and nobody has mended."""
+        try:
+            return findings.current(self.storage, self.layout)
+        except ProofError:
+            return []  # what cannot be read is told by the proof that needs it
+
+    def nonce_fault(self, settings: Settings) -> str:
+        """What is wrong with the VRF nonce; empty also where the labels are not of this N, which a proof will tell."""
+        label32 = one_label(settings)
+        key = commitment(self.metadata.node_id, self.metadata.commitment_atx_id)
+        stored = scrypt_n.samples(self.storage, self.layout)
+        if not scrypt_n.matches(key, stored, settings.scrypt_n, label32):
+            return ""
+        return dataset.nonce_fault(self.metadata, lambda index: label32(key, index, settings.scrypt_n))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ class DataFiles(Storage):
 
 
 class ProofJob:
-    """Makes one proof."""
+    """Makes one proof for the node, from what is there, and keeps it for a restart."""
 
     def __init__(
         self,
@@ -172,87 +172,82 @@ class ProofJob:
     ) -> None:
         self._identity, self._challenge, self._settings = identity, challenge, settings
         self._cache, self._say, self._clock = cache, say, clock
-        self._difficulty = scale_pow_difficulty(settings.pow_difficulty, identity.metadata.num_units)
         self._stopped = threading.Event()
-        self._prover: Prover | None = None
-        self._search: Search | None = None
-        self._finder: Callable[[int], int] | None = None
-        remote = settings.remote_pow
-        self._remote: RemotePow | None = None
-        if remote is not None:
-            self._remote = RemotePow(
-                remote.urls,
-                parallelism=remote.parallelism,
-                backoff_s=remote.backoff_s,
-                pow_hash=self._pow_hash,
-                note=self._warn,
-                token=remote.token,
-            )
+        self._job: job.ProofJob | None = None
         self._missing: list[str] = []
         self.progress = Progress("preparing", 0, settings.nonces, since=clock())
 
     def stop(self) -> None:
         """Makes `run` raise Interrupted soon; the pass is saved."""
         self._stopped.set()
-        for part in (self._prover, self._search, self._remote):
-            if part is not None:
-                part.stop()
+        if self._job is not None:
+            self._job.stop()
 
     def run(self) -> Proof:
         """The proof, made or found kept, and checked.
 
         Raises CheckFailed when the data gives no valid proof, other ProofErrors, KernelError, ProtocolError.
         """
-        settings, metadata = self._settings, self._identity.metadata
+        settings = self._settings
         if settings.pinned_cores:
             os.sched_setaffinity(0, settings.pinned_cores)  # this thread and those that it starts
-        params = ProveParams(settings.k1, settings.k2, settings.nonces, settings.threads, settings.pinned_cores)
-        params.check()
-        proving_difficulty(settings.k1, metadata.num_labels)
-        kept = self._kept()
-        if kept is not None and self._verdict(kept).valid:
-            self._say("info", "The proof for this challenge was made before and is still there.")
-            return kept
-        self._look_at_data()
-        self._prover = Prover(
-            self._identity.storage,
-            metadata,
+        making = self._job = job.ProofJob(
+            self._identity,
             self._challenge,
-            params,
-            self._find_pow,
-            state_file=self._identity.state_file,
-            pow_difficulty=self._difficulty,
-            progress=self._advance,
-            note=self._warn,
+            job.Rules(settings.k1, settings.k2, settings.pow_difficulty, settings.scrypt_n),
+            ProveParams(settings.k1, settings.k2, settings.nonces, settings.threads, settings.pinned_cores),
+            self._cache,
+            self,
+            full_randomx=settings.full_randomx,
+            engine=lambda: _labels(settings),
+            remote=self._remote_pow,
         )
+        kept = self._kept()
+        if kept is not None:
+            self._compile()
+            if making.verdict(kept).valid:
+                self._say("info", "The proof for this challenge was made before and is still there.")
+                return kept
+        self._look_at_data(making)
         if self._stopped.is_set():
             raise Interrupted("Stopped.")
-        try:
-            proof = self._prover.run(keep_state=True)
-        finally:
-            if self._remote is not None:
-                self._remote.close()
-        self._check(proof)
+        proof = making.make()
         self._keep(proof)
-        self._prover.forget()
+        making.forget()
         return proof
 
-    def _warn(self, text: str) -> None:
-        self._say("warning", text)
-
-    def _enter(self, phase: Phase, done: int = 0, total: int = 0) -> None:
-        first = self._prover.first_nonce if self._prover else 0
-        self.progress = Progress(
-            phase, first, first + self._settings.nonces, done, total, since=self._clock(), done_then=done
+    def _remote_pow(self, pow_hash: PowHash) -> RemotePow | None:
+        remote = self._settings.remote_pow
+        if remote is None:
+            return None
+        return RemotePow(
+            remote.urls,
+            parallelism=remote.parallelism,
+            backoff_s=remote.backoff_s,
+            pow_hash=pow_hash,
+            note=self.note,
+            token=remote.token,
         )
 
-    def _advance(self, phase: str, done: int, total: int) -> None:
-        known: Phase = "k2pow" if phase == "k2pow" else "labels"
-        assert self._prover is not None, "it is the prover that calls"
-        if self.progress.phase != known or self.progress.first_nonce != self._prover.first_nonce:
-            self._enter(known, done, total)
-        else:
-            self.progress = replace(self.progress, done=done, total=total, hashes=0)
+    # -- what the proof tells on its way (`prover.post.proof.job.Watch`) --------------------------------------
+
+    def note(self, text: str) -> None:
+        """Something worth knowing."""
+        self._say("warning", text)
+
+    def enter(self, phase: Phase, first_nonce: int, done: int, total: int) -> None:
+        """A phase begins."""
+        self.progress = Progress(
+            phase, first_nonce, first_nonce + self._settings.nonces, done, total, since=self._clock(), done_then=done
+        )
+
+    def advance(self, phase: Phase, first_nonce: int, done: int, total: int) -> None:
+        """It goes on."""
+        self.progress = replace(self.progress, done=done, total=total, hashes=0)
+
+    def hashes(self, count: int) -> None:
+        """So many were tried for the group in work."""
+        self.progress = replace(self.progress, hashes=count)
 
     @property
     def weakened(self) -> bool:
@@ -261,37 +256,26 @@ class ProofJob:
 
     @property
     def read_errors(self) -> int:
-        """Files that could not be read to their end."""
-        return len(set(self._prover.weakened)) if self._prover is not None else 0
+        """Files that could not be used to their end."""
+        return len(set(self._job.weakened)) if self._job is not None else 0
 
     # -- before the pass ------------------------------------------------------------------------------------
 
-    def _look_at_data(self) -> None:
+    def _look_at_data(self, making: job.ProofJob) -> None:
         """Says what is missing; raises DataError where no proof can come of what is there."""
-        identity, n = self._identity, self._settings.scrypt_n
+        identity = self._identity
         if not identity.storage.data_files():
             raise DataError(f"{identity.storage.path} has no data files.")
         for name in identity.storage.renamed():
-            self._warn(f"{name} is taken for a data file as the network's prover does; give it its usual name.")
+            self.note(f"{name} is taken for a data file as the network's prover does; give it its usual name.")
         self._missing = identity.incomplete()
         if self._missing:
-            self._warn(
+            self.note(
                 f"The data is not complete: {shortened(self._missing)}. The proof is made from what is there, so it is "
                 "weaker, or there is none; complete the data with smesher init."
             )
         self._compile()
-        if (self._settings.scrypt_r, self._settings.scrypt_p) != (1, 1):
-            return
-        from kernels.labels import scalar as scrypt_scalar
-
-        key = commitment(identity.metadata.node_id, identity.metadata.commitment_atx_id)
-        found = scrypt_n.samples(identity.storage, identity.layout)
-        if found and not scrypt_n.matches(key, found, n, scrypt_scalar.label32):
-            raise CheckFailed(
-                f"None of the labels in {identity.storage.path} that were looked at is right for this identity, its "
-                f"commitment ATX and scrypt N = {n}: postdata_metadata.json or -n is wrong, or the data is damaged. "
-                "Run smesher verify."
-            )
+        making.look(one_label(self._settings))
 
     def _compile(self) -> None:
         from kernels.labels import cpu
@@ -301,76 +285,6 @@ class ProofJob:
             self._say("info", "The kernels are compiled for this processor (once, some seconds).")
             cpu.compile_kernels()
             aes.compile_kernels()
-
-    # -- k2pow ----------------------------------------------------------------------------------------------
-
-    def _find_pow(self, group: int) -> int:
-        """From the k2pow services, if there are some, else found here."""
-        metadata, settings = self._identity.metadata, self._settings
-        assert self._prover is not None, "it is the prover that asks"
-        first = self._prover.first_nonce // NONCES_PER_GROUP
-        place, groups = group - first, settings.nonces // NONCES_PER_GROUP
-        if self._remote is not None:
-            if self.progress.phase != "k2pow" or not place:
-                self._enter("k2pow", place, groups)
-            self._finder = self._finder or self._remote.finder(
-                self._challenge, metadata.node_id, self._difficulty, settings.nonces
-            )
-            return self._finder(group)
-        with self._borrow(settings.full_randomx) as memory:
-            self._enter("k2pow", place, groups)
-            search = self._search = Search(
-                memory,
-                group,
-                self._challenge,
-                metadata.node_id,
-                self._difficulty,
-                threads=settings.threads,
-                progress=self._hashed,
-            )
-            if self._stopped.is_set():
-                search.stop()
-            return search.run()
-
-    def _hashed(self, hashes: int) -> None:
-        self.progress = replace(self.progress, hashes=hashes)
-
-    def _pow_hash(self, data: bytes) -> bytes:
-        """One RandomX hash, in light mode where nothing else is there; a wrong pow would cost a pass."""
-        with self._cache.lend(False) as memory, closing(memory.machine()) as machine:
-            return machine.hash(data)
-
-    def _borrow(self, full: bool) -> Any:
-        if self._cache.state == "none" or (full and self._cache.state != "full"):
-            self._enter("randomx")
-        return self._cache.lend(full)
-
-    # -- after the pass -------------------------------------------------------------------------------------
-
-    def _check(self, proof: Proof) -> None:
-        self._enter("checking", self.progress.done, self.progress.total)
-        verdict = self._verdict(proof)
-        if verdict.valid:
-            return
-        assert self._prover is not None, "it has found the proof"
-        self._prover.forget()  # the hits of damaged labels with it
-        raise CheckFailed(verify.own_proof_fault(verdict, self._identity.layout, self._identity.storage.path))
-
-    def _verdict(self, proof: Proof) -> Verdict:
-        settings, metadata = self._settings, self._identity.metadata
-        rules = VerifyParams(
-            settings.k1,
-            settings.k2,
-            settings.pow_difficulty,
-            1,
-            2**32 - 1,
-            metadata.labels_per_unit,
-            settings.scrypt_n,
-        )
-        claimed = ProofMetadata(metadata.node_id, metadata.commitment_atx_id, self._challenge, metadata.num_units)
-        self._compile()
-        with closing(_labels(settings)) as labels:
-            return verify.check(Claim(proof, claimed, Mode.all(settings.k2)), rules, labels, self._pow_hash)
 
     # -- the kept proof -------------------------------------------------------------------------------------
 
@@ -386,7 +300,7 @@ class ProofJob:
             if document["challenge"] != base64.b64encode(self._challenge).decode():
                 return None
             return proof_from_json(document["proof"])
-        except (ValueError, KeyError, TypeError, ProtocolError, EnvironmentFault):
+        except (ValueError, KeyError, TypeError, RecursionError, ProtocolError, EnvironmentFault):
             return None
 
     def _keep(self, proof: Proof) -> None:
@@ -394,7 +308,14 @@ class ProofJob:
         try:
             Storage(self._kept_file.parent).replace(self._kept_file.name, json.dumps(document).encode())
         except EnvironmentFault as error:
-            self._warn(f"The proof is not kept for a restart: {error}")
+            self.note(f"The proof is not kept for a restart: {error}")
+
+
+def one_label(settings: Settings) -> Label32:
+    """(commitment, index, scrypt N) -> a full label, with the service's r and p."""
+    from kernels.labels import scalar as scrypt_scalar
+
+    return lambda key, index, n: scrypt_scalar.label32(key, index, n, settings.scrypt_r, settings.scrypt_p)
 
 
 class _ScalarLabels:
@@ -410,6 +331,9 @@ class _ScalarLabels:
         n, r, p = self._settings.scrypt_n, self._settings.scrypt_r, self._settings.scrypt_p
         rows = [scrypt_scalar.label32(key, index, n, r, p) for key, index in zip(commitments, indices, strict=True)]
         return np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), 32)
+
+    def stop(self) -> None:
+        """Each label is made at once."""
 
     def close(self) -> None:
         """Nothing is held."""

@@ -66,6 +66,8 @@ GAUGES: tuple[tuple[str, str, Value], ...] = (
     ("connected", "1 while the node is connected.", lambda one: int(one.link.connected_since is not None)),
     ("failed", "1 while the last thing that happened was an error.", lambda one: int(bool(one.desk.fault))),
     ("incomplete_files", "Data files that are missing or short.", lambda one: len(one.incomplete)),
+    ("wrong_labels", "Labels known to be wrong on disk.", lambda one: len(one.wrong_labels)),
+    ("nonce_invalid", "1 where the VRF nonce is none.", lambda one: int(bool(one.nonce_fault))),
     ("unreadable_files", "Files with a read error in the last proof.", lambda one: one.read_errors),
     ("nonces_start", "First nonce of the pass in work.", _of("first_nonce")),
     ("position_bytes", "Bytes of the data done in the pass in work.", _of("position")),

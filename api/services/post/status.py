@@ -16,7 +16,12 @@ from api.services.post.job import Identity, Progress
 from api.services.post.machine import Desk, Phase
 from api.services.post.options import Settings
 from api.services.post.reconnect import Reconnect
+from prover.post.check import BadLabel
+from prover.post.layout import file_name
 from prover.post.proof.randomx_cache import State
+
+NAMED = 20
+"""Wrong labels that are named; of more there is the number."""
 
 HASHES_SHOWN = {"none": "not in memory", "building": "being built", "light": "light mode", "full": "fast mode"}
 
@@ -32,6 +37,10 @@ class One:
     """Of the proof in work, if it is this identity's."""
     incomplete: Sequence[str]
     """Files that are missing or short."""
+    wrong_labels: Sequence[BadLabel]
+    """Labels that are known to be wrong on disk: they are left out of every proof."""
+    nonce_fault: str
+    """What is wrong with the VRF nonce."""
     read_errors: int
 
 
@@ -82,7 +91,7 @@ def full_json(board: Board) -> bytes:
 
 def _facts(one: One, board: Board) -> dict[str, Any]:
     metadata, desk, link, progress = one.identity.metadata, one.desk, one.link, one.progress
-    fault, problem = desk.fault, link.problem
+    fault, problem, wrong = desk.fault, link.problem, one.wrong_labels[:NAMED]
     return {
         "node_id": metadata.node_id.hex(),
         "directory": str(one.identity.storage.path),
@@ -108,6 +117,9 @@ def _facts(one: One, board: Board) -> dict[str, Any]:
         if problem is None
         else {"text": problem.text, "seconds_ago": round(board.now - problem.at, 1)},
         "missing": list(one.incomplete),
+        "wrong_labels": [{"index": bad.index, "file": file_name(bad.file), "offset": bad.offset} for bad in wrong],
+        "wrong_labels_count": len(one.wrong_labels),
+        "nonce_fault": one.nonce_fault or None,
         "read_errors": one.read_errors,
         "last_proof": None
         if desk.last_made is None
@@ -141,6 +153,12 @@ def rows(one: One, board: Board) -> list[tuple[str, str]]:
         found.append(("Last proof", f"made {board.date(when)} for challenge {challenge.hex()}"))
     if one.incomplete:
         found.append(("Missing data", "; ".join(one.incomplete)))
+    if one.wrong_labels:
+        named = ", ".join(f"{bad.index} ({file_name(bad.file)} at {bad.offset})" for bad in one.wrong_labels[:NAMED])
+        more = f" and {len(one.wrong_labels) - NAMED} more" if len(one.wrong_labels) > NAMED else ""
+        found.append(("Wrong labels", f"{named}{more}: left out of proofs; run smesher repair"))
+    if one.nonce_fault:
+        found.append(("VRF nonce", one.nonce_fault))
     if one.read_errors:
         found.append(("Read errors", f"{one.read_errors} files could not be read to their end in the last proof"))
     if link.problem is not None and link.connected_since is not None:

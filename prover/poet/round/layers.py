@@ -15,12 +15,15 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from prover import durable
 from prover.errors import DataError, UsageError
-from prover.poet.server.records import sync_directory, write_atomically
 
 NODES_FILE = "kept_layer.bin"
 LOG_FILE = "checkpoints.bin"
 NODE_SIZE = 32
+
+LOG_BYTES = 1 << 30
+"""Of the log at most: a checkpoint a second for more than three months."""
 
 KEEP_ALL_BYTES = 256 << 20
 """Every leaf is kept as long as the whole tree takes no more than this."""
@@ -121,7 +124,7 @@ class KeptLayer:
         _new_file(directory / NODES_FILE, b"")
         header = _header(statement, height)
         _new_file(directory / LOG_FILE, header)
-        sync_directory(directory)
+        durable.sync_directory(directory)
         layer._log_size = len(header)
         layer._open()
         return layer
@@ -147,7 +150,7 @@ class KeptLayer:
             if log.closed:
                 content += layer._record(Segment(count, count, layer.digest(count, b"")), log.closed)
             layer.close()
-            write_atomically(directory / LOG_FILE, content)
+            durable.replace(directory / LOG_FILE, content)
             layer._log_size = len(content)
         layer.durable = count
         return layer
@@ -172,10 +175,10 @@ class KeptLayer:
         data = bytes(self._pending)
         segment = Segment(self.durable, self.durable + len(data) // NODE_SIZE, self.digest(self.durable, data))
         if data:
-            _write_at(self._nodes, data, self.durable * NODE_SIZE)
-            _sync(self._nodes)
-        _write_at(self._log, self._record(segment, closed), self._log_size)
-        _sync(self._log)
+            durable.write_all_at(self._nodes, data, self.durable * NODE_SIZE)
+            durable.sync_data(self._nodes)
+        durable.write_all_at(self._log, self._record(segment, closed), self._log_size)
+        durable.sync_data(self._log)
         self._log_size += _RECORD.size
         self.durable = segment.last
         del self._pending[: len(data)]
@@ -197,8 +200,8 @@ class KeptLayer:
         """Puts nodes that were made again into their place on disk. Raises OSError."""
         self._open()
         assert self._nodes is not None
-        _write_at(self._nodes, nodes, first * NODE_SIZE)
-        _sync(self._nodes)
+        durable.write_all_at(self._nodes, nodes, first * NODE_SIZE)
+        durable.sync_data(self._nodes)
 
     def close(self) -> None:
         """Closes the files; what was not committed stays in memory. May be called again."""
@@ -235,7 +238,7 @@ def open_log(directory: Path, statement: bytes, height: int) -> Log:
     Raises UsageError when the round is for another statement, DamagedLog, OSError.
     """
     path = directory / LOG_FILE
-    data = path.read_bytes()
+    data = durable.read_whole(path, LOG_BYTES)
     found = _read_header(data)
     damaged = 0
     if found is not None and found[1] != statement:
@@ -319,25 +322,11 @@ def _record(key: bytes, segment: Segment, closed: int) -> bytes:
     return _RECORD.pack(segment.first, segment.last, closed, segment.digest, check)
 
 
-def _write_at(descriptor: int, data: bytes, offset: int) -> None:
-    os.lseek(descriptor, offset, os.SEEK_SET)
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-def _sync(descriptor: int) -> None:
-    if hasattr(os, "fdatasync"):
-        os.fdatasync(descriptor)
-    else:
-        os.fsync(descriptor)
-
-
 def _new_file(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor = durable.open_new(path)
     try:
-        _write_at(descriptor, content, 0)
-        os.fsync(descriptor)
+        durable.write_all(descriptor, content)
+        durable.sync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -345,11 +334,11 @@ def _new_file(path: Path, content: bytes) -> None:
 def _truncate(descriptor: int, size: int) -> None:
     if os.fstat(descriptor).st_size != size:
         os.ftruncate(descriptor, size)
-        os.fsync(descriptor)
+        durable.sync(descriptor)
 
 
 def put_aside(directory: Path) -> None:
     """Renames the files of a round that cannot be read, so that a new one can begin. Raises OSError."""
     for name in (LOG_FILE, NODES_FILE):
         if (directory / name).exists():
-            os.replace(directory / name, directory / f"{name}.damaged")
+            durable.rename(directory / name, directory / f"{name}.damaged")

@@ -20,6 +20,7 @@ import numpy as np
 
 from kernels.posw import sha256
 from protocol.poet.records import SECURITY_PARAM, MerkleProof, PoetProof
+from prover import durable
 from prover.errors import DataError, EnvironmentFault, Interrupted, UsageError
 from prover.poet.round import layers, processors, takeover
 from prover.poet.round.extract import DamagedNodes, StopFlag, extract
@@ -101,7 +102,7 @@ class RoundProver:
     def __init__(self, config: ProverConfig, statement: bytes, *, clock: Clock = time.time) -> None:
         """A new round in the directory. Raises UsageError when a round is there already, EnvironmentFault."""
         try:
-            config.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            durable.make_directory(config.directory)
             takeover.refuse_layer_files(config.directory)
             layer = layers.KeptLayer.create(config.directory, statement, config.height)
         except OSError as error:
@@ -125,7 +126,7 @@ class RoundProver:
         UsageError for a round over another statement, EnvironmentFault, Interrupted when `stopped` says so.
         """
         try:
-            config.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            durable.make_directory(config.directory)
             return cls._resume(config, statement, clock, reference_leaves, stopped)
         except OSError as error:
             raise _no_disk(config.directory, error) from error

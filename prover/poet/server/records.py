@@ -7,14 +7,17 @@ section 4.2.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from protocol.codec.xdr import ZERO_TIME, Reader, Time, Writer, XdrError
+from prover import durable
 from prover.errors import DataError
 
 STATE_FILE = "state.bin"
+STATE_BYTES = 256 << 20
+"""Of a state file at most: the reference may keep all members of a round in it."""
+
 PRIVATE_KEY_SIZE = 64
 """Seed and public key."""
 
@@ -132,40 +135,15 @@ def decode_proof(data: bytes, what: str = "the proof record") -> ProofRecord:
     return ProofRecord(nip, members, num_leaves, reader.opaque("ServicePubKey"), reader.string("RoundID"))
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replaces a file; after a loss of power it has its old or its new content. Raises OSError."""
-    temporary = path.with_name(path.name + ".tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    sync_directory(path.parent)
-
-
-def sync_directory(directory: Path) -> None:
-    """Makes created, renamed and removed names durable."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def read_round_state(directory: Path) -> RoundState:
     """The state in a round's directory. Raises DataError naming the file, FileNotFoundError if there is none."""
     path = directory / STATE_FILE
     try:
-        return decode_round_state(path.read_bytes(), str(path))
+        return decode_round_state(durable.read_whole(path, STATE_BYTES), str(path))
     except XdrError as error:
         raise DataError(f"{error} Move the directory {directory} away to go on without this round.") from None
 
 
 def write_round_state(directory: Path, state: RoundState) -> None:
     """Replaces the state in a round's directory. Raises OSError."""
-    write_atomically(directory / STATE_FILE, encode_round_state(state))
+    durable.replace(directory / STATE_FILE, encode_round_state(state))

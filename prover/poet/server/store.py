@@ -16,9 +16,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import plyvel
-
 from protocol.codec.xdr import XdrError
+from prover import leveldb
 from prover.errors import DataError, EnvironmentFault, ProofError
 from prover.poet.server.records import ProofRecord, decode_proof, encode_proof
 
@@ -33,15 +32,15 @@ REOPEN_S = 1.0
 """Between tries to open a database again that the disk did not let be written."""
 
 
-def open_database(path: Path, *, create: bool = True) -> plyvel.DB:
+def open_database(path: Path, *, create: bool = True) -> leveldb.DB:
     """Opens a LevelDB. Raises DataError where it is damaged, absent or held by another process."""
     try:
         if create:
             path.parent.mkdir(parents=True, exist_ok=True)
-        return plyvel.DB(str(path), create_if_missing=create, write_buffer_size=WRITE_BUFFER)
-    except plyvel.IOError as error:
+        return leveldb.DB(str(path), create_if_missing=create, write_buffer_size=WRITE_BUFFER)
+    except leveldb.IOError as error:
         raise _explained(path, str(error)) from None
-    except plyvel.Error as error:
+    except leveldb.Error as error:
         raise DataError(f"the database {path} cannot be opened: {error}") from None
     except OSError as error:
         raise EnvironmentFault(f"the database {path} cannot be opened: {error}") from None
@@ -66,7 +65,7 @@ class Database:
         self._create = create
         self._guard = threading.Lock()
         """Held by whoever reads, opens or closes; not by a write, which waits for the disk."""
-        self._handle: plyvel.DB | None = None
+        self._handle: leveldb.DB | None = None
         self._next_try = 0.0
         self._problem = f"the database {path} is not open."
 
@@ -75,7 +74,7 @@ class Database:
         with self._guard:
             self._opened()
 
-    def _opened(self) -> plyvel.DB:
+    def _opened(self) -> leveldb.DB:
         """The open database, opened if it is time to try again. Raises DataError, EnvironmentFault."""
         if self._handle is None:
             if time.monotonic() < self._next_try:
@@ -108,7 +107,7 @@ class Database:
     def _readable(self) -> Iterator[None]:
         try:
             yield
-        except plyvel.Error as error:
+        except leveldb.Error as error:
             raise DataError(f"the database {self.path} cannot be read: {error}") from None
 
     def write(self, rows: Mapping[bytes, bytes | None]) -> None:
@@ -122,7 +121,7 @@ class Database:
                         batch.delete(key)
                     else:
                         batch.put(key, value)
-        except plyvel.Error as error:
+        except leveldb.Error as error:
             self.close()
             hint = " Make room on the disk." if any(word in str(error) for word in NO_SPACE_WORDS) else ""
             raise EnvironmentFault(f"{self.path} could not be written: {error}.{hint}") from error

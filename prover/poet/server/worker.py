@@ -17,10 +17,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from protocol.codec.xdr import Time
+from prover import durable
 from prover.errors import DataError, EnvironmentFault, Interrupted, ProofError
 from prover.poet.round.execution import Execution, Measure, Settings
 from prover.poet.server.messages import Finished, FromWorker, Progress, Stored, ToWorker
-from prover.poet.server.records import STATE_FILE, RoundState, read_round_state, sync_directory, write_round_state
+from prover.poet.server.records import STATE_FILE, RoundState, read_round_state, write_round_state
 from prover.poet.server.rounds import Schedule
 from prover.poet.server.store import stored_rounds
 
@@ -109,7 +110,7 @@ class Worker:
 
     def run(self) -> None:
         """Works until `stop`, or until there is nothing to do. Raises nothing that one round can cause."""
-        self._config.rounds.mkdir(parents=True, exist_ok=True)
+        durable.make_directory(self._config.rounds, 0o777)
         self._recover()
         while True:
             with self._changed:
@@ -190,8 +191,7 @@ class Worker:
             # a state that is there already decides what is proved
             known = statement if state is None else state.statement
             assert known is not None, "checked above"
-            directory.mkdir(exist_ok=True)
-            sync_directory(self._config.rounds)
+            durable.make_directory(directory, 0o777)
             state = RoundState(known, SECURITY_PARAM, Time.of(self._clock()))
             write_round_state(directory, state)
             log.info("round %d begins", round_id)
@@ -294,7 +294,7 @@ class Worker:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         (directory / STATE_FILE).unlink(missing_ok=True)
         directory.rmdir()
-        sync_directory(self._config.rounds)
+        durable.sync_directory(self._config.rounds)
 
     def _directory(self, round_id: int) -> Path:
         return self._config.rounds / str(round_id)

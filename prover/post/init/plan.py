@@ -131,6 +131,12 @@ class InitPlan:
     """What the metadata has to say when work begins."""
     record: Record | None
     """smesher.json as found; None when there is none or it is void."""
+    doubtful: frozenset[int]
+    """Files that were longer than they may have been: no label of them is known to be in its place."""
+    unproven: bool
+    """There are labels but no metadata: what was asked for has to be proved by labels of every file."""
+    damaged_record: str
+    """Why smesher.json could not be read; empty: it could, or is not there."""
     covers_all: bool
     """Whether the run covers every file, so that a missing VRF nonce is searched beyond the data."""
     notes: tuple[str, ...]
@@ -140,6 +146,11 @@ class InitPlan:
     def num_labels(self) -> int:
         """Labels that are to be in this run's files at the end."""
         return self.files.num_labels
+
+    @property
+    def lacks_labels(self) -> bool:
+        """Whether labels of this run's files have to be made, as far as their sizes tell."""
+        return self.labels_there < self.num_labels
 
     @property
     def labels_there(self) -> int:
@@ -202,13 +213,16 @@ def decide(request: Request, found: Found, directory: str) -> InitPlan:
     surplus = _surplus(layout, found)
     if surplus and not request.yes:
         raise DataError(_surplus_message(request, before, surplus, directory))
-    record = _record_before(request, found, directory)
+    record, damaged = _record_before(request, found, directory)
     return InitPlan(
         layout=layout,
         files=FilePlans(layout, chosen, found.files),
         delete=tuple(number for number in found.files if number >= layout.num_files),
         metadata=_metadata_after(request, before),
         record=record,
+        doubtful=_doubtful(layout, before, found),
+        unproven=before is None and found.num_labels > 0,
+        damaged_record=damaged,
         covers_all=len(chosen) == layout.num_files,
         notes=tuple(notes),
     )
@@ -217,11 +231,6 @@ def decide(request: Request, found: Found, directory: str) -> InitPlan:
 def _metadata_before(request: Request, found: Found, directory: str) -> PostMetadata | None:
     path = f"{directory}/{metadata_file.FILE_NAME}"
     if found.metadata is None:
-        if found.num_labels:
-            raise DataError(
-                f"{directory} holds {found.num_labels} labels but no {metadata_file.FILE_NAME}, so nobody can say "
-                "whose they are. Restore that file from a copy, or choose an empty directory."
-            )
         return None
     try:
         return metadata_file.decode(found.metadata, path)
@@ -276,6 +285,16 @@ def _compare(request: Request, found: Found, before: PostMetadata | None, direct
         )
 
 
+def _doubtful(layout: Layout, before: PostMetadata | None, found: Found) -> frozenset[int]:
+    """Files with more bytes than belonged into them before: other programs append to a label that was cut in two."""
+    known = layout if before is None else Layout(before.num_labels, max(LABEL_SIZE, before.max_file_size))
+    return frozenset(
+        number
+        for number, size in found.files.items()
+        if number < layout.num_files and size > max(known.file_size(number), layout.file_size(number))
+    )
+
+
 def _surplus(layout: Layout, found: Found) -> list[tuple[int, int]]:
     """(file number, bytes) beyond what belongs into each file."""
     return [
@@ -296,24 +315,22 @@ def _surplus_message(
     )
 
 
-def _record_before(request: Request, found: Found, directory: str) -> Record | None:
+def _record_before(request: Request, found: Found, directory: str) -> tuple[Record | None, str]:
+    """smesher.json, and why it is of no use. All it says can be found out again, so a damaged one stops nobody."""
     if found.record is None:
-        return None
-    path = f"{directory}/{record_file.FILE_NAME}"
+        return None, ""
     try:
-        record = record_file.decode(found.record, path)
-    except MetadataError:
-        if found.num_labels and not request.yes:
-            raise
-        return None
+        record = record_file.decode(found.record, f"{directory}/{record_file.FILE_NAME}")
+    except MetadataError as error:
+        return None, error.reason
     if record.scrypt_n != request.scrypt_n:
         if not found.num_labels:
-            return None
+            return None, ""
         raise UsageError(
             f"scrypt N: the labels in {directory} were made with N = {record.scrypt_n} ({record_file.FILE_NAME}), "
             f"{request.scrypt_n} asked for (--network or --scrypt-n). Mixed data cannot be proved."
         )
-    return record
+    return record, ""
 
 
 def _metadata_after(request: Request, before: PostMetadata | None) -> PostMetadata:

@@ -2,14 +2,14 @@
 
 Order within a batch: a better VRF nonce is saved first, then the labels are appended; so no nonce is lost
 and every label on disk is right. What was appended is flushed to stable storage every few seconds, and
-`smesher.json` notes how far: after a power cut the labels beyond that note are checked before anything is
-appended. Specified in protocol 01-post, sections 2.2, 3 and 3.2.
+`smesher.json` notes how far: what a run that ended badly left beyond that note, by a kill, a power cut or a sync that
+failed, is made again before anything is appended. Specified in protocol 01-post, sections 2.2, 3 and 3.2.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -20,14 +20,18 @@ from protocol.post.rules import LABEL_SIZE, commitment, vrf_difficulty
 from prover.errors import DataError, Interrupted, UsageError
 from prover.post import metadata as metadata_file
 from prover.post import record as record_file
+from prover.post import whose
 from prover.post.books import Books
 from prover.post.directory import Storage
-from prover.post.init import scrypt_n, vrf_nonce
-from prover.post.init.plan import FilePlan, Found, InitPlan, Request, strangers
+from prover.post.init import scrypt_n, stored, vrf_nonce
+from prover.post.init.plan import Found, InitPlan, Request, strangers
 from prover.post.init.scrypt_n import Label32
 from prover.post.layout import file_name
 from prover.post.metadata import PostMetadata
 from prover.post.record import Record
+
+Labels32 = Callable[[bytes, Sequence[int], int], Sequence[bytes]]
+"""(commitment, indices, scrypt N) -> the full labels."""
 
 SYNC_SECONDS = 3.0
 """What was appended is on stable storage after at most this time and what one flush takes."""
@@ -38,7 +42,7 @@ class Progress:
     """Where an initialisation stands."""
 
     phase: str
-    """One of "fill", "scan", "search"."""
+    """One of "redo", "fill", "scan", "search"."""
     done: int
     """Labels of this phase that are there, those from before included."""
     total: int | None
@@ -73,23 +77,23 @@ class Initialisation:
         plan: InitPlan,
         label32: Label32,
         *,
-        boot_id: str | None = None,
+        labels32: Labels32 | None = None,
         batch_size: int = vrf_nonce.BATCH_SIZE,
         clock: Callable[[], float] = time.monotonic,
-        progress: Callable[[Progress], None] = lambda progress: None,
         note: Callable[[str], None] = lambda message: None,
         as_reference: bool = False,
     ) -> None:
+        """`labels32` computes many labels at once, and faster than `label32` one after another."""
         if batch_size < 1:
             raise UsageError(f"The batch size of the search for a VRF nonce is {batch_size}, expected at least 1.")
         self._storage = storage
         self._request = request
         self._plan = plan
         self._label32 = label32
-        self._boot_id = boot_id
+        self._labels32 = labels32 or (lambda key, indices, n: [label32(key, index, n) for index in indices])
         self._batch_size = batch_size
         self._clock = clock
-        self._progress = progress
+        self._progress: Callable[[Progress], None] = lambda progress: None
         self._note = note
         self._as_reference = as_reference
         self._commitment = commitment(request.node_id, request.commitment_atx_id)
@@ -97,7 +101,7 @@ class Initialisation:
         self._books = Books(storage, plan.metadata, plan.record or Record(request.scrypt_n))
         self.labels_written = 0
         self._keep = {one.number: one.keep for one in plan.files}
-        self._suspects: dict[int, int] = {}
+        self._doubts: dict[int, int] = {}
         self._stopped = False
 
     def stop(self) -> None:
@@ -114,92 +118,85 @@ class Initialisation:
     def prepare(self) -> None:
         """Checks that the labels on disk are ours, then deletes, cuts and writes the small files as planned."""
         self._storage.sync_directory()  # a kill may have come between a file and its name
-        self._suspects = self._settle_doubts()
-        found = scrypt_n.samples(self._storage, self._plan.layout, self._suspects)
-        scrypt_n.confirm(self._commitment, found, self._request.scrypt_n, self._label32, str(self._storage.path))
-        for one in self._plan.files:
-            self._check_last_label(one)
-        metadata = self._with_nonce_value(self.metadata)
+        if self._plan.damaged_record:
+            aside = self._storage.set_aside(record_file.FILE_NAME)
+            self._note(
+                f"{record_file.FILE_NAME} cannot be read ({self._plan.damaged_record}). It is kept as {aside} and "
+                "written anew; scrypt N is what was asked for and fits the labels."
+            )
+        self._settle_cuts()
+        self._doubts = self._find_doubts()
+        self._check_stored()
+        metadata = self._with_right_nonce(self.metadata)
         for number in self._plan.delete:
             self._storage.remove(file_name(number))
-        for one in self._plan.files:
+        self._books.note_durable(self._doubts)
+        for one in self._plan.files.there:
             if one.cut:
-                if not self._suspects:  # should this be killed before the cut is durable, the next run flushes the file
-                    self._books.note_durable(one.number, self._keep[one.number], self._boot_id)
+                if one.number not in self._doubts:  # killed before the cut is durable, the next run looks at it again
+                    self._books.note_durable({**self._doubts, one.number: self._keep[one.number]})
                 self._storage.truncate(file_name(one.number), self._keep[one.number] * LABEL_SIZE)
         self._books.save_metadata(metadata)
-        if not self._suspects:
-            self._books.note_all_durable()
+        self._books.note_durable(self._doubts)
 
-    def _settle_doubts(self) -> dict[int, int]:
-        """File number -> labels that are safe, for files whose later labels a power cut may have taken.
+    def _find_doubts(self) -> dict[int, int]:
+        """File number -> labels that are beyond doubt, for files that have more.
 
-        Files of an earlier run that was killed, whether this run needs them or not: while the machine has not
-        gone down since, what was written is there and is flushed now; otherwise it has to be recomputed.
+        What an earlier run wrote and did not see on stable storage, whether this run needs the file or not: a power
+        cut or a failing disk may have taken it, and a sync now would say nothing. And files that were too long.
         """
-        record, sizes = self._books.record, self._storage.data_files()
-        doubtful = {
+        sizes = self._storage.data_files()
+        doubts = dict(self._books.record.durable) | dict.fromkeys(self._plan.doubtful, 0)
+        return {
             number: safe
-            for number, safe in record.durable
-            if number not in self._plan.delete and min(sizes.get(number, 0) // LABEL_SIZE, self._target(number)) > safe
+            for number, safe in doubts.items()
+            if number not in self._plan.delete and self._held(number, sizes) > safe
         }
-        if record.boot_id is None or record.boot_id != self._boot_id:
-            return doubtful
-        for number, _ in record.durable:
+
+    def _settle_cuts(self) -> None:
+        """Cuts files of an earlier run again where it is not known whether the cut has reached the disk."""
+        sizes = self._storage.data_files()
+        for number, _ in self._books.record.durable:
             if number in sizes:
-                self._storage.finish(file_name(number))
-        return {}
+                self._storage.truncate(file_name(number), sizes[number])
+
+    def _held(self, number: int, sizes: Mapping[int, int]) -> int:
+        """Labels of a file that are there and stay."""
+        return min(sizes.get(number, 0) // LABEL_SIZE, self._target(number))
 
     def _target(self, number: int) -> int:
         return self._plan.layout.file_labels(number)
 
-    def _check_suspects(self, source: vrf_nonce.LabelSource) -> None:
-        """Recomputes the labels that a power cut may have taken; a file is cut before its first wrong one."""
-        sizes = self._storage.data_files()
-        for number, safe in self._suspects.items():
-            name, first = file_name(number), self._plan.layout.first_label(number)
-            there = min(sizes[number] // LABEL_SIZE, self._target(number))
-            self._note(f"The machine went down while {name} was written: checking its last {there - safe} labels.")
-            right = safe
-            with closing(source.run(self._commitment, [(first + safe, there - safe)])) as batches:
-                for batch in batches:
-                    size = len(batch.labels)
-                    stored = self._storage.read(name, right * LABEL_SIZE, size * LABEL_SIZE)
-                    differs = (batch.labels != np.frombuffer(stored, np.uint8).reshape(size, -1)).any(axis=1)
-                    wrong = np.flatnonzero(differs)
-                    right += int(wrong[0]) if len(wrong) else size
-                    if len(wrong):
-                        self._note(f"{name} is cut after {right} labels; the rest is made again.")
-                        break
-            if number in self._keep:
-                self._keep[number] = right
-            if right < there:
-                self._storage.truncate(name, right * LABEL_SIZE)
-            self._storage.finish(name)
-        if self._suspects:
-            self._suspects = {}
-            self._books.note_all_durable()
-
-    def _check_last_label(self, one: FilePlan) -> None:
-        keep = self._suspects.get(one.number, self._keep[one.number])
-        if not 0 < keep < one.target:
-            return
-        stored = self._storage.read(file_name(one.number), (keep - 1) * LABEL_SIZE, LABEL_SIZE)
-        index = self._plan.layout.first_label(one.number) + keep - 1
-        right = self._right_label(index)
-        if stored != right:
-            raise DataError(
-                f"{self._storage.path / file_name(one.number)}: the last label (index {index}, byte offset "
-                f"{(keep - 1) * LABEL_SIZE}) is {stored.hex()}, expected {right.hex()}. Nothing was appended. Run "
-                f"`smesher verify {self._storage.path}` to find all wrong labels and `smesher repair "
-                f"{self._storage.path}` to rewrite them."
+    def _check_stored(self) -> None:
+        """Raises UsageError or DataError when what is on disk is not what is asked for."""
+        layout, directory = self._plan.layout, str(self._storage.path)
+        samples = scrypt_n.samples(self._storage, layout, self._doubts)
+        try:
+            scrypt_n.confirm(self._commitment, samples, self._request.scrypt_n, self._label32, directory)
+        except DataError as error:
+            raise DataError(f"{error}{self._whose(samples)}") from None
+        if self._plan.unproven:
+            sizes = self._storage.data_files()
+            held = {number: self._doubts.get(number, self._held(number, sizes)) for number in sizes}
+            stored.check(stored.spread_labels(self._storage, layout, held), layout, self._right_labels, directory)
+            self._note(
+                f"{metadata_file.FILE_NAME} was lost. Labels of every file were recomputed and are those of node "
+                f"{self._request.node_id.hex()}: it is written anew, and the VRF nonce is searched."
             )
+        else:
+            held = {one.number: self._doubts.get(one.number, one.keep) for one in self._plan.files.there}
+            stored.check(stored.last_labels(self._storage, layout, held), layout, self._right_labels, directory)
 
-    def _right_label(self, index: int) -> bytes:
-        return self._label32(self._commitment, index, self._request.scrypt_n)[:LABEL_SIZE]
+    def _whose(self, samples: Sequence[scrypt_n.Sample]) -> str:
+        request = self._request
+        owner = whose.find(self._storage, request.node_id, request.commitment_atx_id, samples, self._label32)
+        return f" {owner}" if owner else ""
 
-    def _with_nonce_value(self, metadata: PostMetadata) -> PostMetadata:
-        """A nonce without its value gets it; after growing, a nonce that no longer suffices is dropped."""
+    def _right_labels(self, indices: Sequence[int]) -> list[bytes]:
+        return [label[:LABEL_SIZE] for label in self._labels32(self._commitment, indices, self._request.scrypt_n)]
+
+    def _with_right_nonce(self, metadata: PostMetadata) -> PostMetadata:
+        """A nonce gets its label's value; one that is none is dropped, said, and searched again."""
         if metadata.nonce is None:
             return metadata
         if metadata.nonce > vrf_nonce.MAX_INDEX:
@@ -207,19 +204,17 @@ class Initialisation:
                 f"{self._storage.path / metadata_file.FILE_NAME}, field Nonce: found {metadata.nonce}, expected a "
                 "label index up to 2^64 - 2. Remove the field; the nonce is then searched again."
             )
-        if metadata.nonce_value is None or self._request.grow:
-            label = self._label32(self._commitment, metadata.nonce, self._request.scrypt_n)
-            metadata = replace(metadata, nonce_value=label[:LABEL_SIZE])
-            if label >= self._difficulty:
-                if self._request.grow:
-                    self._note("The VRF nonce does not suffice for the larger number of units; another is searched.")
-                    metadata = replace(metadata, nonce=None, nonce_value=None)
-                else:
-                    self._note(
-                        f"The VRF nonce {metadata.nonce} is not valid for this data: run `smesher nonce "
-                        f"{self._storage.path}` to search a valid one."
-                    )
-        return metadata
+        label = self._label32(self._commitment, metadata.nonce, self._request.scrypt_n)
+        value = label[:LABEL_SIZE]
+        if metadata.nonce_value not in (None, value):
+            self._note(
+                f"The NonceValue of the metadata is not the label at {metadata.nonce}; the right one is written."
+            )
+        if label >= self._difficulty:
+            why = "does not suffice for the larger number of units" if self._request.grow else "is none of this data"
+            self._note(f"The VRF nonce {metadata.nonce} {why}; another is searched.")
+            return replace(metadata, nonce=None, nonce_value=None)
+        return replace(metadata, nonce_value=value)
 
     # -- work -------------------------------------------------------------------------------------------
 
@@ -227,13 +222,16 @@ class Initialisation:
     def has_work(self) -> bool:
         """Whether labels have to be computed, on disk or for the search of a nonce."""
         missing = any(self._keep[one.number] < one.target for one in self._plan.files)
-        return missing or bool(self._suspects) or (self.metadata.nonce is None and self._plan.covers_all)
+        return missing or bool(self._doubts) or (self.metadata.nonce is None and self._plan.covers_all)
 
-    def run(self, source: vrf_nonce.LabelSource) -> PostMetadata:
+    def run(
+        self, source: vrf_nonce.LabelSource, progress: Callable[[Progress], None] = lambda progress: None
+    ) -> PostMetadata:
         """Fills what is missing, then finds a VRF nonce if the run covers all files and none was found yet."""
+        self._progress = progress
         all_new = self._plan.covers_all and not any(self._keep.values())
         try:
-            self._check_suspects(source)
+            self._redo(source)
             self._fill(source)
             if self.metadata.nonce is None and self._plan.covers_all:
                 if not all_new:
@@ -256,6 +254,41 @@ class Initialisation:
             self._storage.close()
         return self.metadata
 
+    def _redo(self, source: vrf_nonce.LabelSource) -> None:
+        """Makes doubtful labels again and writes them over what is there, whatever that looks like.
+
+        Also where they read well: after a sync that failed the system may show what the disk has not got.
+        """
+        sizes = self._storage.data_files()
+        done, total = 0, sum(self._held(number, sizes) - safe for number, safe in self._doubts.items())
+        for number, safe in sorted(self._doubts.items()):
+            name, first = file_name(number), self._plan.layout.first_label(number)
+            at, end = safe, self._held(number, sizes)
+            if number in self._plan.doubtful:
+                self._note(f"{name} was too long, so its labels may be shifted: all {end} are made again.")
+            else:
+                self._note(f"The last {end - at} labels of {name} may not have reached the disk: they are made again.")
+            wrong, synced_at = 0, self._clock()
+            with closing(source.run(self._commitment, [(first + at, end - at)])) as batches:
+                for batch in batches:
+                    size = len(batch.labels)
+                    found = self._storage.read(name, at * LABEL_SIZE, size * LABEL_SIZE)
+                    wrong += int((batch.labels != np.frombuffer(found, np.uint8).reshape(size, -1)).any(axis=1).sum())
+                    self._consider(batch.candidate)
+                    self._storage.write_over(name, at * LABEL_SIZE, batch.labels.tobytes())
+                    at, done = at + size, done + size
+                    self._progress(Progress("redo", done, total))
+                    if self._clock() - synced_at >= SYNC_SECONDS:
+                        self._storage.sync(name)
+                        self._doubts[number] = at
+                        self._books.note_durable(self._doubts)
+                        synced_at = self._clock()
+            self._storage.finish(name)
+            del self._doubts[number]
+            self._books.note_durable(self._doubts)
+            if wrong:
+                self._note(f"{wrong} of them were wrong in {name}.")
+
     def _fill(self, source: vrf_nonce.LabelSource) -> None:
         layout = self._plan.layout
         ranges = [
@@ -265,7 +298,6 @@ class Initialisation:
         ]
         if not ranges:
             return
-        targets = {one.number: one.target for one in self._plan.files}
         there, total = sum(self._keep.values()), self._plan.num_labels
         self._progress(Progress("fill", there, total))
         writing: int | None = None
@@ -275,25 +307,25 @@ class Initialisation:
                 number, _ = layout.locate(batch.start)
                 if number != writing:
                     writing = number
-                    self._books.note_durable(number, self._keep[number], self._boot_id)
+                    self._books.note_durable({number: self._keep[number]})
                 self._consider(batch.candidate)
                 self._storage.append(file_name(number), batch.labels.tobytes())
                 self._keep[number] += len(batch.labels)
                 self.labels_written += len(batch.labels)
                 self._progress(Progress("fill", there + self.labels_written, total))
-                if self._keep[number] == targets[number]:
+                if self._keep[number] == self._target(number):
                     self._storage.finish(file_name(number))
                     writing = None
                 elif self._clock() - synced_at >= SYNC_SECONDS:
                     self._storage.sync(file_name(number))
-                    self._books.note_durable(number, self._keep[number], self._boot_id)
+                    self._books.note_durable({number: self._keep[number]})
                     synced_at = self._clock()
         except Stopped:
             if writing is not None:
                 self._storage.sync(file_name(writing))
-            self._books.note_all_durable()
+            self._books.note_durable({})
             raise
-        self._books.note_all_durable()
+        self._books.note_durable({})
 
     def _consider(self, candidate: VrfCandidate) -> None:
         if vrf_nonce.replaces(candidate.label32, self._difficulty, self.metadata.nonce_value):

@@ -25,8 +25,10 @@ Sample = tuple[int, bytes]
 """The index of a label and its 16 bytes on disk."""
 
 
-def samples(storage: Storage, layout: Layout, safe: Mapping[int, int] | None = None) -> list[Sample]:
-    """A few labels spread over what is on disk: they may include wrong ones.
+def samples(
+    storage: Storage, layout: Layout, safe: Mapping[int, int] | None = None, count: int = SAMPLES
+) -> list[Sample]:
+    """So many labels, and the last one, spread over what is on disk: they may include wrong ones.
 
     `safe`: file number -> labels that count, for files whose later ones a power cut may have taken.
     """
@@ -34,9 +36,9 @@ def samples(storage: Storage, layout: Layout, safe: Mapping[int, int] | None = N
         number: min(size // LABEL_SIZE, layout.file_labels(number), (safe or {}).get(number, size))
         for number, size in storage.data_files().items()
     }
-    there = [(layout.first_label(number), count, number) for number, count in counts.items() if count]
-    total = sum(count for _, count, _ in there)
-    wanted = sorted({total * part // SAMPLES for part in range(SAMPLES)} | {total - 1}) if total else []
+    there = [(layout.first_label(number), held, number) for number, held in counts.items() if held]
+    total = sum(held for _, held, _ in there)
+    wanted = sorted({total * part // count for part in range(count)} | {total - 1}) if total else []
     return [_read(storage, there, position) for position in wanted]
 
 
@@ -70,7 +72,9 @@ def confirm(commitment: bytes, found: Sequence[Sample], scrypt_n: int, label32: 
         )
     raise DataError(
         f"None of the stored labels in {directory} that were looked at is right for this identity, with any scrypt N "
-        "from 2 to 2^20. Run `smesher verify` to find the damage and `smesher repair` to mend it."
+        "from 2 to 2^20: the metadata or what was asked for belongs to other data, or all of it is "
+        "damaged. Nothing was "
+        "written. Run `smesher verify`, which tells the one from the other."
     )
 
 

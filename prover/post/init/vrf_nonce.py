@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from shlex import quote
 from typing import Protocol
 
 import numpy as np
@@ -165,7 +166,7 @@ def search_data(
     places = [(index, *layout.locate(index)) for index in wrong]
     return best, [
         f"{file_name(number)}: the label at byte offset {offset} (index {index}) is wrong; run `smesher verify "
-        f"{storage.path}` and `smesher repair {storage.path}`."
+        f"{quote(str(storage.path))}` and `smesher repair {quote(str(storage.path))}`."
         for index, number, offset in places
     ]
 

@@ -6,7 +6,6 @@ protocol 01-post-tools, section 3.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import os
@@ -16,8 +15,8 @@ from collections.abc import Callable, Iterable, Sequence
 from io import FileIO
 from pathlib import Path
 
+from prover import durable
 from prover.errors import DataError, UsageError
-from prover.post import directory as storage
 from prover.post import identity as identity_file
 from prover.post import metadata as metadata_file
 from prover.post import record as record_file
@@ -75,7 +74,7 @@ def read_directory(place: Storage, roots: Sequence[tuple[str, int]], into: Path)
     key = place.path / identity_file.FILE_NAME
     if key.is_symlink() and not key.exists():
         raise UsageError(f"{key} is a link that leads nowhere. Mount what it leads to, or remove it.")
-    with storage.explained(place.path, "read the directory"):
+    with durable.explained(place.path, "read the directory"):
         files = [
             _read_file(entry, number, roots, into)
             for entry in os.scandir(place.path)
@@ -115,16 +114,6 @@ def _is_inside(target: str, device: int, roots: Iterable[tuple[str, int]], into:
     return any(device == disk and Path(target).is_relative_to(root) for root, disk in roots)
 
 
-def nearest_directory(path: Path) -> Path:
-    while not path.is_dir() and path != path.parent:
-        path = path.parent
-    return path
-
-
-def free_bytes(path: Path) -> int:
-    return Storage(nearest_directory(path)).free_bytes()
-
-
 def temporary_name(number: str, place: Path, into: Path) -> str:
     if place == into:
         return f".merge.{number}.new"
@@ -159,9 +148,7 @@ def copy_some(reading: int, writing: int, count: int, inside: bool) -> tuple[int
             if error.errno not in _CANNOT_COPY_INSIDE:
                 raise
     data = os.read(reading, min(count, READ_BYTES))
-    view = memoryview(data)
-    while view:
-        view = view[os.write(writing, view) :]
+    durable.write_all(writing, data)
     return len(data), False
 
 
@@ -184,19 +171,6 @@ def first_difference(left: bytes, right: bytes) -> int:
         else:
             high = middle
     return low
-
-
-def sync(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_directory(path: str) -> None:
-    with contextlib.suppress(OSError):  # some file systems cannot sync a directory
-        sync(path)
 
 
 def unlink(path: str) -> bool:

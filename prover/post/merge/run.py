@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from protocol.post.rules import LABEL_SIZE, commitment
+from prover import durable
 from prover.errors import DataError, EnvironmentFault, Interrupted
-from prover.post import check as pos
-from prover.post import directory as storage
+from prover.post import findings
 from prover.post import identity as identity_file
 from prover.post import metadata as metadata_file
 from prover.post import record as record_file
-from prover.post.directory import Storage
+from prover.post.directory import Storage, free_bytes, nearest
 from prover.post.init import scrypt_n
 from prover.post.init.plan import strangers
 from prover.post.init.scrypt_n import Label32
@@ -144,7 +144,7 @@ class Merge:
         roots = [(str(source.path), source.path.stat().st_dev) for source in self._sources]
         sources = [on_disk.read_directory(source, roots, self._into.path) for source in self._sources]
         if not self._into.exists():
-            place = on_disk.nearest_directory(self._into.path)
+            place = nearest(self._into.path)
             return sources, Directory(str(self._into.path), place.stat().st_dev)
         into = on_disk.read_directory(self._into, [], self._into.path)
         return sources, into
@@ -153,15 +153,15 @@ class Merge:
         """Removes what an interrupted merge left: copies and links under temporary names, never the only ones."""
         places = {self._into.path, *(Path(target).parent for target in self._link_targets())}
         for place in (one for one in places if one.is_dir()):
-            with storage.explained(place, "read the directory"):
+            with durable.explained(place, "read the directory"):
                 for name in os.listdir(place):
                     match = on_disk.TEMPORARY.fullmatch(name)
                     if match and name == on_disk.temporary_name(match[1], place, self._into.path):
-                        with storage.explained(place / name, "delete"):
+                        with durable.explained(place / name, "delete"):
                             (place / name).unlink()
 
     def _link_targets(self) -> list[str]:
-        with storage.explained(self._into.path, "read the directory"):
+        with durable.explained(self._into.path, "read the directory"):
             return [
                 os.path.realpath(entry.path)
                 for entry in os.scandir(self._into.path)
@@ -185,12 +185,12 @@ class Merge:
         return {pair for pair, file in pairs.items() if self._can_join(file, pair[1])}
 
     def _can_join(self, file: DataFile, place: str) -> bool:
-        probe = on_disk.nearest_directory(Path(place)) / _PROBE
+        probe = nearest(Path(place)) / _PROBE
         try:
             probe.unlink(missing_ok=True)
             if self._mode is Mode.MOVE:
                 trial = Path(file.target).parent / _PROBE
-                os.close(os.open(trial, os.O_WRONLY | os.O_CREAT, storage.FILE_MODE))
+                os.close(os.open(trial, os.O_WRONLY | os.O_CREAT, durable.FILE_MODE))
                 try:
                     os.rename(trial, probe)
                 finally:
@@ -210,9 +210,9 @@ class Merge:
                     f"{one.path / name} looks like a data file to other programs, but is none: it was not read, "
                     "counted or changed."
                 )
-            if pos.FINDINGS_NAME in names and one is not self._into:
+            if findings.FILE_NAME in names and one is not self._into:
                 self._note(
-                    f"{one.path} has findings of an earlier verification ({pos.FINDINGS_NAME}), which are not carried "
+                    f"{one.path} has findings of an earlier verification ({findings.FILE_NAME}), which are not carried "
                     "over: run `smesher verify` on the merged data."
                 )
 
@@ -225,7 +225,7 @@ class Merge:
                 source.check_writable([])
         short = []
         for size, place in plan.needed().values():
-            free = on_disk.free_bytes(Path(place))
+            free = free_bytes(Path(place))
             if size + SPARE_BYTES > free:
                 short.append(
                     f"the disk of {place} has {free} bytes free ({free / 2**30:.2f} GiB), {size + SPARE_BYTES} are "
@@ -253,7 +253,7 @@ class Merge:
     def _compare(self, first: str, second: str, labels: int, progress: Callable[[int], None]) -> None:
         size = labels * LABEL_SIZE
         with (
-            storage.explained(Path(first), "read"),
+            durable.explained(Path(first), "read"),
             open(first, "rb", buffering=0) as one,
             open(second, "rb", buffering=0) as two,
         ):
@@ -333,7 +333,7 @@ class Merge:
                 if one.cut:
                     self._cut(one)
                 if one.remove:
-                    on_disk.sync(one.final)
+                    durable.sync_file(one.final)
                     for file in one.remove:
                         self._remove(file, one.final)
         for file in plan.discard:
@@ -344,7 +344,7 @@ class Merge:
             return
         temporary = on_disk.temporary(one, self._into.path)
         copied = one.how is How.COPY
-        with storage.explained(Path(one.final), "write"):
+        with durable.explained(Path(one.final), "write"):
             if one.how is How.SYMLINK:
                 os.symlink(one.chosen.target, temporary)
                 self._linked += 1
@@ -352,24 +352,24 @@ class Merge:
                 copied = not on_disk.tried(os.link, one.chosen.target, temporary)
                 self._linked += not copied
             elif one.how is How.RENAME:
-                on_disk.sync(one.chosen.target)
+                durable.sync_file(one.chosen.target)
                 copied = not on_disk.tried(os.rename, one.chosen.target, one.final)
                 self._moved += not copied
         if copied:
             if one.how is not How.COPY:  # links were possible a moment ago; the room was not counted
                 self._check_room(one)
             self._copy(one, temporary, progress)
-        with storage.explained(Path(one.final), "write"):
+        with durable.explained(Path(one.final), "write"):
             if copied or one.how is not How.RENAME:
                 if one.how is not How.SYMLINK:
-                    on_disk.sync(temporary)
+                    durable.sync_file(temporary)
                 os.replace(temporary, one.final)
-            on_disk.sync_directory(os.path.dirname(one.final))
+            durable.sync_directory(os.path.dirname(one.final))
             if one.how is How.RENAME and not copied:
-                on_disk.sync_directory(os.path.dirname(one.chosen.target))
+                durable.sync_directory(os.path.dirname(one.chosen.target))
 
     def _check_room(self, one: FilePlan) -> None:
-        size, free = one.chosen.labels * LABEL_SIZE + SPARE_BYTES, on_disk.free_bytes(Path(one.final).parent)
+        size, free = one.chosen.labels * LABEL_SIZE + SPARE_BYTES, free_bytes(Path(one.final).parent)
         if size > free:
             raise EnvironmentFault(
                 f"{one.chosen.target} cannot be linked to {one.final} and has to be copied: {size} bytes are needed, "
@@ -388,10 +388,10 @@ class Merge:
 
     def _copy_labels(self, source: str, temporary: str, size: int, progress: Callable[[int], None]) -> None:
         with ExitStack() as stack:
-            stack.enter_context(storage.explained(Path(temporary), f"copy {source} to"))
-            reading = os.open(source, os.O_RDONLY)
+            stack.enter_context(durable.explained(Path(temporary), f"copy {source} to"))
+            reading = durable.open_file(source, os.O_RDONLY)
             stack.callback(os.close, reading)
-            writing = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, storage.FILE_MODE)
+            writing = durable.open_new(temporary)
             stack.callback(os.close, writing)
             position, flushed, inside = 0, 0, True
             while position < size:
@@ -402,17 +402,16 @@ class Merge:
                 position += count
                 self._copied += count
                 if position - flushed >= SYNC_BYTES:
-                    os.fsync(writing)
+                    durable.sync(writing)
                     flushed = position
                 progress(position // LABEL_SIZE)
-            os.fsync(writing)
+            durable.sync(writing)
             if hasattr(os, "posix_fadvise"):  # what is compared next shall come from the disk
                 os.posix_fadvise(writing, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def _cut(self, one: FilePlan) -> None:
-        with storage.explained(Path(one.final), "shorten"):
-            os.truncate(one.final, one.chosen.labels * LABEL_SIZE)
-            on_disk.sync(one.final)
+        with durable.explained(Path(one.final), "shorten"):
+            durable.truncate(Path(one.final), one.chosen.labels * LABEL_SIZE)
 
     # -- small files, and emptying the sources ----------------------------------------------------------
 
@@ -430,7 +429,7 @@ class Merge:
         self, plan: MergePlan, directories: Sequence[Directory], metadata: PostMetadata, n: int | None
     ) -> None:
         if n is not None:
-            record = small.merged_record(n, directories, plan, metadata.last_position, storage.boot_id())
+            record = small.merged_record(n, directories, plan, metadata.last_position)
             self._replace(record_file.FILE_NAME, record_file.encode(record))
 
     def _replace(self, name: str, text: str) -> None:
@@ -451,12 +450,12 @@ class Merge:
 
     def _remove(self, file: DataFile, final: str) -> None:
         """Removes a source's name, and the content of a link that lies in a source."""
-        with storage.explained(Path(file.path), "delete"):
+        with durable.explained(Path(file.path), "delete"):
             if file.is_link and file.inside and file.target != final:
                 on_disk.unlink(file.target)
             if on_disk.unlink(file.path):
                 self._removed += 1
-            on_disk.sync_directory(os.path.dirname(file.path))
+            durable.sync_directory(os.path.dirname(file.path))
 
     def _check_stop(self) -> None:
         if self._stop():

@@ -85,7 +85,7 @@ def merged_metadata(
 
 
 def merged_record(
-    scrypt_n: int, directories: Sequence[Directory], plan: MergePlan, last_position: int | None, boot_id: str | None
+    scrypt_n: int, directories: Sequence[Directory], plan: MergePlan, last_position: int | None
 ) -> Record:
     """The destination's smesher.json. The destination itself is the first of the directories.
 
@@ -98,8 +98,7 @@ def merged_record(
         for directory, record in records:
             known = dict(record.durable)
             from_here = directory.files.get(one.number) == one.chosen
-            same_boot = record.boot_id is not None and record.boot_id == boot_id
-            if from_here and one.number in known and known[one.number] < one.chosen.labels and not same_boot:
+            if from_here and one.number in known and known[one.number] < one.chosen.labels:
                 doubtful[one.number] = known[one.number]
     searches = [record.search for _, record in records if record.search is not None]
     return Record(

@@ -14,7 +14,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +38,7 @@ from prover.post.directory import Storage
 from prover.post.layout import Layout, file_name
 from prover.post.metadata import PostMetadata
 from prover.post.proof.scan import Batch, Batches, Scan
+from prover.post.proof.verify import Unusable
 
 STATE_NAME = "smesher-proof.json"
 SAVE_SECONDS = 20.0
@@ -80,16 +81,42 @@ class Pass:
     """Nonce -> label indices in the order of discovery, at most K2."""
     skipped: set[int] = field(default_factory=set)
     """Files of which the rest is left out after a read error."""
+    left_out: set[int] = field(default_factory=set)
+    """Labels that are wrong on disk: they count for no nonce."""
+    gone: list[range] = field(default_factory=list)
+    """Labels of files that are left out whole, within the batch in which that was found; later batches are skipped."""
 
-    def add(self, labels: Sequence[tuple[int, int]], k2: int) -> int | None:
-        """Takes the (nonce, label index) hits of the next batch in order; the nonce that wins, if one does."""
+    def add(
+        self, labels: Sequence[tuple[int, int]], k2: int, holds: Callable[[int], bool] = lambda nonce: True
+    ) -> int | None:
+        """Takes the (nonce, label index) hits of the next batch in order; the nonce that wins, if one does.
+
+        `holds` is asked about a nonce with K2 labels; where it says no, it has left some of them out (`leave_out`).
+        """
         for nonce, label in labels:
+            if label in self.left_out or any(label in belong for belong in self.gone):
+                continue
             found = self.hits.setdefault(nonce, [])
             found.append(label)
-            if len(found) == k2:
+            if len(found) >= k2 and holds(nonce):
                 return nonce
         self.next_batch += 1
         return None
+
+    def leave_out(self, labels: Iterable[int]) -> None:
+        """These labels count no more."""
+        self.left_out.update(labels)
+        self._drop(self.left_out)
+
+    def leave_out_file(self, file: int, belong: range) -> None:
+        """No label of a file counts any more."""
+        self.skipped.add(file)
+        self.gone.append(belong)
+        self._drop(belong)
+
+    def _drop(self, labels: Container[int]) -> None:
+        for found in self.hits.values():
+            found[:] = [label for label in found if label not in labels]
 
 
 def incomplete(layout: Layout, sizes: Mapping[int, int], *, as_reference: bool = False) -> list[str]:
@@ -136,11 +163,17 @@ class Prover:
         *,
         state_file: Path | None = None,
         pow_difficulty: bytes = b"",
+        judge: Callable[[Proof], Unusable] = lambda proof: Unusable(),
+        left_out: Sequence[int] = (),
         progress: Callable[[str, int, int], None] = lambda phase, done, total: None,
         note: Callable[[str], None] = lambda message: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`pow_difficulty`: a saved pass whose proofs of work were found for another one begins anew."""
+        """`pow_difficulty`: a saved pass whose proofs of work were found for another one begins anew.
+
+        `judge` tells what of a winner's labels cannot be used; nothing: it is the proof. What it raises, `run` raises.
+        `left_out`: labels that are known to be wrong.
+        """
         params.check()
         self._pow_difficulty = pow_difficulty
         self._storage, self._metadata, self._challenge = storage, metadata, challenge
@@ -149,12 +182,15 @@ class Prover:
         self._difficulty: Difficulty = proving_difficulty(params.k1, metadata.num_labels)
         self._batches = Batches(self._layout, storage.data_files())
         self._state_file = state_file
+        self._judge, self._left_out = judge, left_out
         self._progress, self._note, self._clock = progress, note, clock
         self._stop = threading.Event()
         self.weakened: list[str] = []
         """Sentences about data that could not be read: the proof was made without it."""
         self.first_nonce = 0
         """Of the pass in work, for whoever watches."""
+        self.done = (0, self._batches.labels)
+        """Labels of it that are read, and all."""
 
     def stop(self) -> None:
         """Makes `run` raise Interrupted soon; the pass is saved."""
@@ -167,6 +203,7 @@ class Prover:
         Raises Interrupted after `stop`; DataError when no nonce up to 4095 has enough good labels.
         """
         current = self._load() or Pass(0, {})
+        current.leave_out(self._left_out)
         for file in sorted(current.skipped):
             self._skip_rest(current, file, f"{self._storage.path / file_name(file)} could not be read before.")
         while True:
@@ -182,11 +219,26 @@ class Prover:
             if winner is not None:
                 if not keep_state:
                     self.forget()
-                bits = required_bits(self._metadata.num_labels)
-                indices = pack_indices(current.hits[winner], bits)
-                return Proof(winner, indices, current.pows[winner // NONCES_PER_GROUP])
-            current = Pass(current.start + self._params.nonces, {})
+                return self._proof(current, winner)
+            current = Pass(current.start + self._params.nonces, {}, left_out=current.left_out)
             self._save(current)
+
+    def _proof(self, current: Pass, winner: int) -> Proof:
+        indices = pack_indices(current.hits[winner][: self._params.k2], required_bits(self._metadata.num_labels))
+        return Proof(winner, indices, current.pows[winner // NONCES_PER_GROUP])
+
+    def _holds(self, current: Pass, winner: int) -> bool:
+        """Whether a nonce with K2 labels wins; labels that cannot be used are left out, and files full of them."""
+        unusable = self._judge(self._proof(current, winner))
+        if not unusable.labels:
+            return True
+        current.leave_out(unusable.labels)
+        for file, fault in unusable.files.items():
+            first = self._layout.first_label(file)
+            belong = range(first, first + self._layout.file_labels(file))
+            current.leave_out_file(file, belong)
+            self._weaken(f"{fault} The file is left out, so the proof is weaker.")
+        return False
 
     def _groups(self, current: Pass) -> range:
         first = current.start // NONCES_PER_GROUP
@@ -219,21 +271,28 @@ class Prover:
             for batch, scanned in in_order:
                 self._check_stop(current)
                 usable = batch.file not in current.skipped
-                winner = current.add(self._decode(batch, scanned.hits, groups) if usable else [], self._params.k2)
+                known = len(current.left_out)
+                winner = current.add(
+                    self._decode(batch, scanned.hits, groups) if usable else [],
+                    self._params.k2,
+                    lambda nonce: self._holds(current, nonce),
+                )
                 if winner is not None:
                     return winner
-                if scanned.fault and usable:
+                if scanned.fault and batch.file not in current.skipped:
                     self._skip_rest(current, batch.file, scanned.fault)
-                done = self._batches.labels_before(current.next_batch)
-                self._progress("labels", done, self._batches.labels)
-                if self._clock() - saved_at >= SAVE_SECONDS:
+                self.done = self._batches.labels_before(current.next_batch), self._batches.labels
+                self._progress("labels", *self.done)
+                if len(current.left_out) > known or self._clock() - saved_at >= SAVE_SECONDS:
                     self._save(current)
                     saved_at = self._clock()
         return None
 
     def _skip_rest(self, current: Pass, file: int, fault: str) -> None:
         current.skipped.add(file)
-        sentence = f"{fault} The rest of {file_name(file)} is skipped, so the proof is weaker."
+        self._weaken(f"{fault} The rest of {file_name(file)} is skipped, so the proof is weaker.")
+
+    def _weaken(self, sentence: str) -> None:
         self.weakened.append(sentence)
         self._note(sentence)
 
@@ -287,6 +346,7 @@ class Prover:
             "NextBatch": current.next_batch,
             "Hits": {str(nonce): labels for nonce, labels in current.hits.items()},
             "Skipped": sorted(current.skipped),
+            "LeftOut": sorted(current.left_out),
         }
         try:
             Storage(self._state_file.parent).replace(self._state_file.name, json.dumps(document).encode())
@@ -309,11 +369,12 @@ class Prover:
                 int(document["NextBatch"]),
                 {int(nonce): [int(label) for label in labels] for nonce, labels in document["Hits"].items()},
                 {int(file) for file in document["Skipped"]},
+                {int(label) for label in document.get("LeftOut", ())},
             )
             if not 0 <= saved.next_batch <= len(self._batches) or saved.start < 0 or saved.start % NONCES_PER_GROUP:
                 raise ValueError("no such place in the pass")
             return saved
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             self._note(f"{self._state_file} cannot be read; the proof begins anew.")
             return None
 

@@ -8,11 +8,12 @@ Specified in protocol 01-post, section 6.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from shlex import quote
 from typing import Protocol
 
 import numpy as np
@@ -122,6 +123,16 @@ class Verdict:
         return self.failure is None
 
 
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """What of a proof's data is of no use; nothing: the proof holds."""
+
+    labels: frozenset[int] = frozenset()
+    """Indices of labels that are wrong on disk."""
+    files: Mapping[int, str] = field(default_factory=dict)
+    """Files that are left out whole, and why."""
+
+
 def own_proof_fault(verdict: Verdict, layout: Layout, directory: Path) -> str:
     """What to tell of a proof that was made from the data of a directory and does not hold: where the label lies."""
     place = ""
@@ -129,8 +140,8 @@ def own_proof_fault(verdict: Verdict, layout: Layout, directory: Path) -> str:
         number, offset = layout.locate(verdict.label_index)
         place = f" That label is in {file_name(number)} at byte offset {offset}."
     return (
-        f"The proof that was found is not valid: {verdict.diagnosis}.{place} Run smesher verify {directory} and "
-        "smesher repair."
+        f"The proof that was found is not valid: {verdict.diagnosis}.{place} Run smesher verify "
+        f"{quote(str(directory))} and smesher repair."
     )
 
 

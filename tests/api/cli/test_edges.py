@@ -31,6 +31,14 @@ def options() -> Iterator[tuple[str, str]]:
                 yield one.name, action.option_strings[-1]
 
 
+def test_no_option_takes_a_path_that_may_be_empty() -> None:
+    for one in COMMANDS:
+        sub = build_parser(one)._subparsers._group_actions[0].choices[one.name]  # type: ignore[union-attr, index]
+        inner = [action.choices.values() for action in sub._actions if isinstance(action.choices, dict)]
+        for parser in (sub, *(word for words in inner for word in words)):
+            assert all(action.type is not Path for action in parser._actions), parser.prog
+
+
 @pytest.mark.parametrize(("name", "option"), sorted(options()))
 def test_an_empty_path_is_refused_by_every_option(name: str, option: str, tmp_path: Path) -> None:
     """It would be the current directory."""
@@ -184,6 +192,11 @@ def test_what_comes_next_is_quoted_for_a_shell(tmp_path: Path) -> None:
     shown = smesher("init", "--data-dir", place, *words, "--node-id", NODE_ID).ok().out
     line = next(line for line in shown.splitlines() if "next:" in line)
     assert shlex.split(line.partition("next:")[2]) == ["smesher", "verify", str(place)]
+    with open(place / "postdata_0.bin", "r+b") as file:
+        file.write(bytes(1024))
+    shown = smesher("verify", place, "--fraction", "100", "--cpu").text
+    for line in (line for line in shown.splitlines() if "next: smesher" in line and "my disk" in line):
+        assert str(place) in shlex.split(line.partition("next:")[2])
     assert shlex.split(command("init", "--data-dir", "it's")) == ["smesher", "init", "--data-dir", "it's"]
 
 

@@ -244,7 +244,7 @@ def test_cards_of_one_name_are_told_apart() -> None:
 
     twins = [replace(CARD, pci=f"0000:0{number}:00.0", id=number) for number in range(2)]
     work = Pool([FakeEngine(Shared(0.0), one) for one in [*twins, replace(CARD, name="third")]])
-    assert list(common.device_rates(work, 1.0)) == [
+    assert list(common.DeviceRates(work).over(1.0)) == [
         "[GPU] P/card (0000:00:00.0)",
         "[GPU] P/card (0000:01:00.0)",
         "third",
@@ -252,7 +252,7 @@ def test_cards_of_one_name_are_told_apart() -> None:
 
 
 def test_what_there_is_to_say_of_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    from api.cli import common, output
+    from api.cli import common, progress
     from kernels.gpu import sensors
 
     heat = sensors.Reading(temperature_c=64.4)
@@ -267,8 +267,8 @@ def test_what_there_is_to_say_of_devices(monkeypatch: pytest.MonkeyPatch) -> Non
     work.reports[1].retired = 1
     now = states.now()
     assert now["b"] == {"errors": 2, "engines_retired": 1}
-    assert output._state(now[CARD.name]) == ", 64 °C, 1 error"
-    assert output._state(now["b"]) == ", 2 errors, given up"
+    assert progress.state_text(now[CARD.name]) == ", 64 °C, 1 error"
+    assert progress.state_text(now["b"]) == ", 2 errors, given up"
 
 
 # == any labels on several devices ===============================================================================

@@ -384,7 +384,7 @@ def test_a_kernel_that_does_not_compile_is_an_error_with_the_compilers_words(
 ) -> None:
     driver = ShimDriver(folder)
     broken = plan_gpu.source() + '\nstatic_assert(N == 3, "no such kernel here");\n'
-    monkeypatch.setattr(cuda_plan, "source", lambda: broken)
+    monkeypatch.setattr(plan_gpu, "source", lambda: broken)
     with pytest.raises(DriverError, match="no such kernel here"):
         open_engine(driver)
     assert driver.closed

@@ -43,7 +43,7 @@ class DrawnSource:
 
 def test_every_kind_of_record_is_found() -> None:
     assert len(NAMES) > 90
-    for name in ("ballots.Ballot", "activation_v2.ActivationTxV2", "rangesync.MESSAGE", "poet.PoetProofMessage"):
+    for name in ("ballots.Ballot", "activation_v2.ActivationTxV2", "rangesync.MESSAGE", "records.PoetProofMessage"):
         assert name in NAMES
 
 
@@ -157,7 +157,7 @@ def test_the_longest_lists_take_memory_in_proportion_to_their_bytes() -> None:
     )
     longest: dict[str, bytes] = {
         "ballots.Votes": Votes.codec.encode(votes),
-        "poet.PoetProof": PoetProof(MerkleProof(b"", (b"",) * 150, (b"x",) * 5_400), 0).encode(),
+        "records.PoetProof": PoetProof(MerkleProof(b"", (b"",) * 150, (b"x",) * 5_400), 0).encode(),
         "fetch.REQUESTS": b"\x02\x00\x01\x00" + bytes(33 * 16_384),
         "activation.EpochActiveSet": b"\0\x02\x00\x01\x00" + bytes(32 * 16_384),
     }

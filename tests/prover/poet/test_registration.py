@@ -152,7 +152,7 @@ def test_what_has_arrived_is_answered_when_the_server_stops(tmp_path: Path) -> N
 SERVER = """
 import sys
 from pathlib import Path
-from tests.test_poet_registration import *
+from tests.prover.poet.test_registration import *
 config = load([f"--poetdir={sys.argv[1]}", f"--pow-difficulty={DIFFICULTY}", "--phase-shift=1h"], {})
 service = PoetService(config, NoWorker(), pow_challenge=CURRENT)
 answers = answers_of(service, [member(1, PowParams(CURRENT, DIFFICULTY), works=True)])

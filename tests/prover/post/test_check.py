@@ -61,6 +61,11 @@ def checked(storage: Storage, engine: Engine, work: Any = None, findings: Findin
     return found
 
 
+def put(storage: Storage, name: str, offset: int, data: bytes) -> None:
+    storage.write_over(name, offset, data)
+    storage.finish(name)
+
+
 def test_every_label_once_and_in_order(storage: Storage) -> None:
     engine = Engine()
     found = checked(storage, engine)
@@ -72,7 +77,7 @@ def test_every_label_once_and_in_order(storage: Storage) -> None:
 
 def test_wrong_labels_are_named_with_their_places(storage: Storage) -> None:
     for number, position in ((0, 0), (0, 63), (1, 299), (3, 99)):
-        storage.write_at(file_name(number), position * 16, bytes([9]) * 16)
+        put(storage, file_name(number), position * 16, bytes([9]) * 16)
     found = checked(storage, Engine())
     assert [(bad.file, bad.offset // 16, bad.index) for bad in found.labels] == [
         (0, 0, 0),
@@ -88,7 +93,7 @@ def test_labels_are_read_while_others_are_computed(storage: Storage, monkeypatch
     """Each piece is only computed when the next one has been read: reading after computing would wait for ever."""
     read: list[int] = []
     change = threading.Condition()
-    real = pos._read
+    real = pos.read_labels
 
     def reading(*words: Any) -> Any:
         found = real(*words)
@@ -101,19 +106,19 @@ def test_labels_are_read_while_others_are_computed(storage: Storage, monkeypatch
         with change:
             assert change.wait_for(lambda: len(read) > call or sum(read) == LABELS, SOON), "read too late"
 
-    monkeypatch.setattr(pos, "_read", reading)
+    monkeypatch.setattr(pos, "read_labels", reading)
     assert checked(storage, Engine(until_the_next_is_read)).checked == LABELS
 
 
 @pytest.mark.timing
 def test_reading_costs_no_time_beside_computing(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, each = pos._read, 0.05
+    real, each = pos.read_labels, 0.05
 
     def slow(*words: Any) -> Any:
         time.sleep(each)
         return real(*words)
 
-    monkeypatch.setattr(pos, "_read", slow)
+    monkeypatch.setattr(pos, "read_labels", slow)
     monkeypatch.setattr(pos, "MAX_PIECE", pos.FIRST_PIECE)
     engine = Engine(lambda call: time.sleep(each))
     began = time.monotonic()
@@ -136,7 +141,7 @@ def test_a_stopped_check_keeps_what_was_found_and_leaves_no_thread(storage: Stor
         if call == 3:
             raise Stopped("stopped")
 
-    storage.write_at(file_name(0), 16, bytes(16))
+    put(storage, file_name(0), 16, bytes(16))
     found, before = Findings(), threading.active_count()
     with pytest.raises(Stopped):
         checked(storage, Engine(stop), findings=found)

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import pytest
 
 from protocol.pb.spacemesh.v1 import post_types_pb2 as pb
-from tests.support import post_tls
+from tests.support import archives, post_tls
 from tests.support.cli import ENTRY, finish, smesher, start
 from tests.support.post_node import Gone, Node, ServerTls, Stream, gen_proof, wait_for
 from tests.support.post_served import Service, settings_for
@@ -48,8 +47,7 @@ storage.Storage.read_into = slowly
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("data")
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(target, filter="data")
+    archives.unpack(ARCHIVE, target)
     return target / "big_n2"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import socket
-import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from api.services.post.link import KeepAlive
 from api.services.post.options import Tls
 from api.services.post.reconnect import GivingUp
 from protocol.pb.spacemesh.v1 import post_types_pb2 as pb
-from tests.support import post_tls
+from tests.support import archives, post_tls
 from tests.support.post_node import Gone, Node, ServerTls, wait_for
 from tests.support.post_served import Service, settings_for
 
@@ -31,8 +30,7 @@ SERVICE_TLS = Tls(post_tls.CA_CERT, post_tls.SERVICE_CERT, post_tls.SERVICE_KEY,
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("data")
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(target, filter="data")
+    archives.unpack(ARCHIVE, target)
     return target / "big_n2"
 
 

@@ -7,7 +7,6 @@ import itertools
 import json
 import random
 import shutil
-import tarfile
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,6 +24,7 @@ from prover.post.directory import Storage
 from prover.post.metadata import FILE_NAME, decode, encode
 from prover.post.proof.pow import Search
 from prover.post.proof.prove import Prover
+from tests.support import archives
 from tests.support.post_node import Node, gen_proof, wait_for
 from tests.support.post_served import Service, open_shared, settings_for
 from tests.vector_cases.post_verify import machines
@@ -35,8 +35,7 @@ ERROR, OK = pb.GEN_PROOF_STATUS_ERROR, pb.GEN_PROOF_STATUS_OK
 
 
 def unpack(name: str, target: Path) -> Path:
-    with tarfile.open(POS / f"{name}.tar.gz") as archive:
-        archive.extractall(target, filter="data")
+    archives.unpack(POS / f"{name}.tar.gz", target)
     return target / name
 
 

@@ -25,7 +25,8 @@ from kernels.devices.pool import Batch
 from kernels.devices.types import Stopped, VrfCandidate
 from kernels.labels import cpu
 from protocol.post.rules import vrf_difficulty
-from prover.errors import Interrupted
+from prover import durable
+from prover.errors import EnvironmentFault, Interrupted
 from prover.post import directory as storage_module
 from prover.post import metadata as metadata_file
 from prover.post import record as record_file
@@ -35,7 +36,7 @@ from prover.post.init.run import Initialisation, look
 from prover.post.record import Record
 from tests.support import cli
 from tests.support.cli import NO_NONCE_IN_64, Job
-from tests.support.crash_disk import Cut, Disk, DiskPath, Kind
+from tests.support.crash_disk import Cut, Disk, Kind
 
 # == initialisations on it =====================================================================================
 
@@ -98,7 +99,7 @@ class Scenario:
 
 def initialise(disk: Disk, scenario: Scenario, rng: random.Random, stop_after: int | None = None) -> None:
     """What `smesher init` does, with everything slow taken out."""
-    storage = Storage(DiskPath(disk.root))
+    storage = Storage(disk.root)
     request = scenario.request
     now = 0.0
 
@@ -117,7 +118,6 @@ def initialise(disk: Disk, scenario: Scenario, rng: random.Random, stop_after: i
         request,
         plan,
         label32,
-        boot_id=f"boot {disk.boot}",
         batch_size=scenario.batch_size,
         clock=clock,
     )
@@ -135,8 +135,8 @@ def disk_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Scenar
         root.mkdir()
         scenario.begin(root)
         disk = Disk(root, rng)
-        DiskPath.disk = disk
-        monkeypatch.setattr(storage_module, "os", disk)
+        for module in (durable, storage_module):
+            monkeypatch.setattr(module, "os", disk)
         return disk
 
     return make
@@ -407,6 +407,49 @@ def test_a_power_cut_that_leaves_zeros_where_nothing_was_synced(
         except Exception as error:
             raise AssertionError(f"a power cut at change {cut_at}: {type(error).__name__}: {error}") from error
         assert visible(disk.root) == expected, cut_at
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_sync_that_fails_is_not_believed_later(runner: Runner, disk_of: Callable[..., Disk], name: str) -> None:
+    """Each sync of a job fails once, in one boot: what it lost is made again, though every later sync succeeds."""
+    expected = runner.uninterrupted(name)[0]
+    disk = disk_of(SCENARIOS[name], random.Random(7))
+    initialise(disk, SCENARIOS[name], random.Random(7))
+    syncs = disk.syncs
+    assert syncs >= 3
+    for fail_at in range(1, syncs + 1, max(1, syncs // 16)):
+        rng = random.Random(f"{name} {fail_at}")
+        disk = disk_of(SCENARIOS[name], rng)
+        disk.arm(None, fail_at)
+        with pytest.raises(EnvironmentFault, match="input/output error"):
+            initialise(disk, SCENARIOS[name], random.Random(7))
+        disk.arm(None)
+        initialise(disk, SCENARIOS[name], rng)
+        assert visible(disk.root) == expected, fail_at
+        disk.after_power_cut = "what was synced"
+        disk.power_cut()
+        assert visible(disk.root) == expected, f"sync {fail_at} failed; done, and a power cut after that"
+
+
+@pytest.mark.parametrize("name", ["one file", "many files", "grow", "gaps"])
+def test_failing_syncs_kills_and_power_cuts_in_any_order(
+    runner: Runner, disk_of: Callable[..., Disk], name: str
+) -> None:
+    expected, changes = runner.uninterrupted(name)
+    for seed in range(SEEDS):
+        rng = random.Random(f"{name} syncs {seed}")
+        disk = disk_of(SCENARIOS[name], rng)
+        disk.after_power_cut = "what was synced"
+        for _ in range(4):
+            disk.arm(rng.choice([None, rng.randint(1, changes)]), rng.randint(1, changes // 2))
+            with contextlib.suppress(Cut, EnvironmentFault):
+                initialise(disk, SCENARIOS[name], rng)
+            if rng.random() < 0.3:
+                disk.power_cut()
+        disk.arm(None)
+        initialise(disk, SCENARIOS[name], rng)
+        disk.power_cut()
+        assert visible(disk.root) == expected, seed
 
 
 @pytest.mark.parametrize("name", ["one file", "many files", "search beyond the data", "search in large batches"])

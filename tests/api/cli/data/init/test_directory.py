@@ -161,9 +161,85 @@ def test_names_that_others_take_for_data_are_named_and_not_counted(half: Path, n
 def test_labels_without_metadata(half: Path) -> None:
     (half / "postdata_metadata.json").unlink()
     before = snapshot(half)
-    JOB.init(half).refused(1, "postdata_metadata.json", "138 labels")
-    JOB.init(half, "--yes").refused(1, "postdata_metadata.json")
+    unnamed = [*JOB.options(half)]
+    at = unnamed.index("--node-id")
+    smesher(*unnamed[:at], *unnamed[at + 2 :]).refused(1, "postdata_metadata.json", "138 labels", "--node-id")
+    smesher("init", "--data-dir", half, "--network", "fastnet").refused(1, "postdata_metadata.json", "138 labels")
     assert snapshot(half) == before
+
+
+@pytest.mark.parametrize("record", [True, False])
+def test_lost_metadata_is_proved_on_the_labels(half: Path, record: bool) -> None:
+    (half / "postdata_metadata.json").unlink()
+    if not record:
+        (half / "smesher.json").unlink()
+    JOB.init(half).ok().refused(0, "was lost", "Labels of every file were recomputed")
+    assert cli.data_files(half) == JOB.files()
+    assert cli.metadata_of(half) == JOB.metadata()
+
+
+def test_lost_metadata_of_complete_data_brings_the_nonce_back(tmp_path: Path) -> None:
+    directory = JOB.make(tmp_path / "post")
+    (directory / "postdata_metadata.json").unlink()
+    before = cli.data_files(directory)
+    JOB.init(directory).ok()
+    assert cli.metadata_of(directory) == JOB.metadata() and cli.data_files(directory) == before
+
+
+@pytest.mark.parametrize("name", ["postdata_0.bin", "postdata_1.bin", "postdata_2.bin", "postdata_3.bin"])
+@pytest.mark.parametrize("position", [0, 32, 63])
+def test_parameters_for_lost_metadata_that_do_not_fit(tmp_path: Path, name: str, position: int) -> None:
+    directory = JOB.make(tmp_path / "post")
+    (directory / "postdata_metadata.json").unlink()
+    cli.damage(directory, name, position)
+    before = snapshot(directory)
+    JOB.init(directory).refused(1, name, f"byte offset {position * 16}")
+    assert snapshot(directory) == before
+    replace(JOB, max_file_size=2048).init(tmp_path / "post").refused(1)
+    replace(JOB, node_id="12" * 32, scrypt_n=2).init(tmp_path / "post").refused(1, "belongs to other data")
+    assert snapshot(directory) == before
+
+
+def test_a_copy_of_another_file_is_named(tmp_path: Path) -> None:
+    directory = JOB.make(tmp_path / "post")
+    (directory / "postdata_2.bin").write_bytes((directory / "postdata_1.bin").read_bytes())
+    before = snapshot(directory)
+    JOB.init(directory).refused(1, "postdata_2.bin", "it is the label of postdata_1.bin", "copy")
+    assert snapshot(directory) == before
+
+
+def test_every_file_has_its_last_label_recomputed(tmp_path: Path) -> None:
+    directory = JOB.make(tmp_path / "post")
+    cli.damage(directory, "postdata_1.bin", 63)
+    JOB.init(directory).refused(1, "postdata_1.bin", "last label", "index 127")
+
+
+def test_an_overlong_file_is_made_again_whole(tmp_path: Path) -> None:
+    """Another program appended to a label that was cut in two: everything after it is shifted."""
+    directory, right = JOB.make(tmp_path / "post"), JOB.files()["postdata_1.bin"]
+    (directory / "postdata_1.bin").write_bytes(right[: 30 * 16 + 5] + right[30 * 16 :])
+    info = smesher("info", directory, "--json").ok().last
+    assert (info["complete"], info["status"]) == (False, "doubtful")
+    assert "shifted" in smesher("info", directory).ok().text and "doubtful" in smesher("info", directory).text
+    JOB.init(directory).refused(1, "postdata_1.bin (5 bytes too many)")
+    JOB.init(directory, "--yes").ok().refused(0, "too long", "33 of them were wrong")
+    assert cli.data_files(directory) == JOB.files() and cli.metadata_of(directory) == JOB.metadata()
+    assert smesher("info", directory, "--json").ok().last["status"] == "completed"
+
+
+def test_a_damaged_record_is_set_aside(half: Path) -> None:
+    (half / "smesher.json").write_text('{"ScryptN": ')
+    smesher("info", half).ok().refused(0, "smesher.json cannot be read", "deleted")
+    JOB.init(half).ok().refused(0, "smesher.json cannot be read", "smesher.json.damaged")
+    assert (half / "smesher.json.damaged").read_text() == '{"ScryptN": '
+    assert cli.data_files(half) == JOB.files()
+
+
+def test_a_wrong_nonce_is_searched_again(half: Path) -> None:
+    """Its forged value is smaller than any label, so that no candidate would ever take its place."""
+    cli.edit_metadata(half, lambda text: encode(JOB.metadata(nonce=5, nonce_value=bytes(16))))
+    JOB.init(half).ok().refused(0, "NonceValue", "VRF nonce 5 is none of this data")
+    assert cli.metadata_of(half) == JOB.metadata()
 
 
 @pytest.mark.parametrize("name", ["postdata_0.bin", "postdata_2.bin"])
@@ -186,7 +262,8 @@ def test_labels_of_another_identity_are_never_continued(half: Path, monkeypatch:
         if (half / name).exists():
             (half / name).write_bytes(content[: (half / name).stat().st_size])
     before = snapshot(half)
-    JOB.init(half).refused(1, "verify", "repair")
+    result = JOB.init(half).refused(1, "verify", "belongs to other data", "Nothing was written")
+    assert "repair" not in result.text, "the labels may be good labels of somebody"
     assert snapshot(half) == before
 
 

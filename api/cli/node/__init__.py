@@ -1,0 +1,1 @@
+"""Commands about a node and its data."""

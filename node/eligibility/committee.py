@@ -1,0 +1,93 @@
+"""Seats of a committee: how many a smesher has in a round, drawn by its proof.
+
+The proof is a number between 0 and 1; the seats are where it falls in the binomial distribution of the smesher's
+weight. Counts of many smeshers are computed at once. Protocol 04b, section 2, and 05-consensus, section 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from node.eligibility.errors import EligibilityError
+from protocol.numbers import fixed
+from protocol.types.ids import VrfSignature
+
+CERTIFY_ROUND = 0x7FFF_FFFF
+"""The round in which a block is certified."""
+
+MAX_UNITS = 1 << 30
+"""Of a smesher's weight, where the distribution is still defined."""
+
+COUNT_MASK = 0xFFFF
+"""A count is sent in 16 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stake:
+    """One smesher and its draw."""
+
+    weight: int
+    proof: VrfSignature
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How weights enter the distribution."""
+
+    probability: int
+    """Of one unit to have a seat, raw 72.56."""
+    factor: int
+    """What a weight is multiplied with: more than 1 where there are more seats than weight."""
+
+
+def scale(committee: int, total: int) -> Scale:
+    """The distribution of a committee over a total weight.
+
+    Raises EligibilityError: zero_committee_size, zero_total_weight.
+    """
+    if committee < 1:
+        raise EligibilityError(f"The committee has {committee} seats, expected at least 1.", "zero_committee_size")
+    if total <= 0:
+        raise EligibilityError("The active set has no weight.", "zero_total_weight")
+    factor = committee if committee > total else 1
+    return Scale(fixed.ratio(committee, total * factor), factor)
+
+
+def draw(proof: VrfSignature) -> int:
+    """A proof as a fraction, raw 72.56."""
+    return fixed.fraction_from_bytes(proof)
+
+
+def counts(committee: int, total: int, stakes: Sequence[Stake]) -> list[int]:
+    """Seats of many smeshers, 0 for one whose weight is beyond what the distribution is defined for.
+
+    Raises EligibilityError as `scale`.
+    """
+    by = scale(committee, total)
+    units = [stake.weight * by.factor for stake in stakes]
+    judged = [position for position, n in enumerate(units) if n <= MAX_UNITS]
+    found = fixed.eligibility_counts(
+        [units[position] for position in judged], by.probability, [draw(stakes[position].proof) for position in judged]
+    )
+    result = [0] * len(stakes)
+    for position, count in zip(judged, found, strict=True):
+        result[position] = count & COUNT_MASK
+    return result
+
+
+def is_count(committee: int, total: int, stake: Stake, claimed: int) -> bool:
+    """Whether a smesher has exactly so many seats.
+
+    Raises EligibilityError: as `scale`, and weight_exceeds_maximum.
+    """
+    by = scale(committee, total)
+    units = stake.weight * by.factor
+    if units > MAX_UNITS:
+        raise EligibilityError(
+            f"The weight of the smesher comes to {units} units, expected at most {MAX_UNITS}.", "weight_exceeds_maximum"
+        )
+    at = draw(stake.proof)
+    lower = fixed.binomial_cdf(units, by.probability, claimed - 1)
+    upper = fixed.binomial_cdf(units, by.probability, claimed)
+    return lower <= at < upper

@@ -1,0 +1,111 @@
+"""Parameters of Hare: committees, rounds and when they are.
+
+Protocol 05-consensus, sections 1, 3.1 and 5.6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from protocol.types.hare import HareRound, IterRound
+from protocol.types.ids import LayerId
+
+NEVER = LayerId(2**32 - 1)
+"""The last layer there can be: as the one in which a version is disabled, it is not."""
+
+MESSAGE_ROUNDS = (HareRound.PREROUND, HareRound.PROPOSE, HareRound.COMMIT, HareRound.NOTIFY)
+"""Rounds in which something is sent."""
+
+FIRST = IterRound(0, HareRound.PREROUND)
+
+
+@dataclass(frozen=True, slots=True)
+class CommitteeUpgrade:
+    """From a layer on, the committee has another size."""
+
+    layer: LayerId
+    size: int
+    """Seats."""
+
+
+@dataclass(frozen=True, slots=True)
+class HareParameters:
+    """What all nodes of a network have in common. Durations are in nanoseconds."""
+
+    is_enabled: bool
+    enable_layer: LayerId
+    disable_layer: LayerId
+    """The first layer without it."""
+    topic: str
+    """Empty on the test network, by a mistake that stays."""
+    committee: int
+    """Seats of all rounds but propose; expected, not exact."""
+    leaders: int
+    """Seats of the propose round."""
+    iterations_limit: int
+    preround_delay: int
+    """From the layer's start to the preround."""
+    round_duration: int
+    upgrade: CommitteeUpgrade | None = None
+
+    def check(self, zdist: int, layer_duration: int) -> None:
+        """Raises ValueError where a session would outlast the layers in which its result is waited for."""
+        if not self.is_enabled:
+            return
+        if self.disable_layer <= self.enable_layer:
+            raise ValueError(
+                f"hare is enabled in layer {self.enable_layer} and disabled in layer {self.disable_layer}, expected a "
+                "later one"
+            )
+        end = self.round_start(IterRound(self.iterations_limit, HareRound.HARDLOCK))
+        if end > zdist * layer_duration:
+            raise ValueError(
+                f"hare takes up to {end / 1e9:g} s (preround delay {self.preround_delay / 1e9:g} s, "
+                f"{self.iterations_limit} iterations with rounds of {self.round_duration / 1e9:g} s), expected at most "
+                f"zdist layers, {zdist * layer_duration / 1e9:g} s"
+            )
+
+    def committee_for(self, layer: LayerId) -> int:
+        """Seats in a layer, for all rounds but propose."""
+        if self.upgrade is not None and layer >= self.upgrade.layer:
+            return self.upgrade.size
+        return self.committee
+
+    def seats(self, layer: LayerId, round: int) -> int:
+        """Seats of a round of a layer."""
+        return self.leaders if round == HareRound.PROPOSE else self.committee_for(layer)
+
+    def threshold(self, layer: LayerId) -> int:
+        """Seats that decide: more than half of the committee."""
+        return self.committee_for(layer) // 2 + 1
+
+    def round_start(self, at: IterRound) -> int:
+        """Nanoseconds from the layer's start to a round's. All prerounds have the time of the first."""
+        if at.round == HareRound.PREROUND:
+            return self.preround_delay
+        return self.preround_delay + (at.absolute() - 1) * self.round_duration
+
+
+def delay(received: IterRound, since: IterRound) -> int:
+    """Rounds that a message was late. received: the round that was about to be executed when it came."""
+    late = received.absolute() - since.absolute()
+    if late <= 0:
+        return 0
+    return late - 1 if since == FIRST else late  # round 1 of the first iteration is left out
+
+
+def grade(received: IterRound, since: IterRound) -> int:
+    """6 for a message in time, less for each round that it was late.
+
+    The network counts in 8 bits: what is 7 rounds late has the grade 255. It is as good as in time.
+    """
+    return (6 - delay(received, since)) & 0xFF
+
+
+def following(at: IterRound) -> IterRound:
+    """The round after."""
+    if at == FIRST:
+        return IterRound(0, HareRound.SOFTLOCK)
+    if at.round == HareRound.NOTIFY:
+        return IterRound(at.iter + 1, HareRound.HARDLOCK)
+    return IterRound(at.iter, at.round + 1)

@@ -1,0 +1,99 @@
+"""The file beside a store that says that it existed, and that one process holds it.
+
+`DIR.store` beside the folder `DIR`. It is empty while the store is being made, so that a kill in between leaves nothing
+that cannot be begun anew; afterwards it names the store, and a store that is missing then is refused.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+
+from .errors import StoreFault, StoreRefused
+
+SUFFIX = ".store"
+_MODE = 0o600
+_HELD = (errno.EWOULDBLOCK, errno.EACCES, errno.EAGAIN)
+
+
+def marker_of(store: Path) -> Path:
+    """Where the marker of a store is."""
+    return store.with_name(store.name + SUFFIX)
+
+
+class Marker:
+    """The file, open and locked."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self._descriptor = descriptor
+
+    @classmethod
+    def take(cls, store: Path) -> Marker:
+        """Opens the marker of a store, made empty where there is none. Raises StoreRefused where another process holds
+        it, StoreFault."""
+        path = marker_of(store)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
+        except OSError as error:
+            raise StoreFault(f"{path} cannot be opened: {error.strerror}.") from None
+        try:
+            _lock(descriptor)
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno in _HELD:
+                raise StoreRefused(f"{store} is in use by another process. Stop it, then try again.") from None
+            raise StoreFault(f"{path} cannot be locked: {error.strerror}.") from None
+        return cls(path, descriptor)
+
+    @property
+    def says_it_existed(self) -> bool:
+        """Whether the store was made before."""
+        return os.fstat(self._descriptor).st_size > 0
+
+    def write(self, name: str) -> None:
+        """Notes that the store is there. On stable storage on return, with the folder's entries. Raises StoreFault."""
+        text = json.dumps({"store": name, "note": "This store exists. Without this file it may be begun anew."})
+        try:
+            os.pwrite(self._descriptor, text.encode() + b"\n", 0)
+            os.fsync(self._descriptor)
+            sync_directory(self.path.parent)
+        except OSError as error:
+            raise StoreFault(f"{self.path} cannot be written: {error.strerror}.") from None
+
+    def release(self) -> None:
+        """Lets another process have the store; the file stays."""
+        os.close(self._descriptor)
+
+
+def sync_directory(path: Path) -> None:
+    """Makes the names in a folder durable, where its file system can. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Waits until what a file holds is on stable storage; nothing where it is gone. Raises OSError."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    import fcntl
+
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,172 @@
+"""A store in memory, for simulations, tests and tools. It behaves as the one in LevelDB does.
+
+Snapshots cost nothing until something is written: then each that is still held notes what was there before. For one
+thread: nobody may read while another one writes.
+"""
+
+from __future__ import annotations
+
+import weakref
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator
+
+from .errors import StoreFault
+from .view import Pair
+
+BUCKET = 1024
+"""Keys of one bucket; twice as many are split."""
+CHUNK = 64
+"""Keys that a range reads at a time."""
+
+
+class SortedKeys:
+    """A set of bytes in order, as a list of short sorted lists."""
+
+    def __init__(self) -> None:
+        self._buckets: list[list[bytes]] = []
+        self._lasts: list[bytes] = []
+        """The last key of each bucket."""
+
+    def add(self, key: bytes) -> None:
+        """A key that is not in the set."""
+        if not self._buckets:
+            self._buckets, self._lasts = [[key]], [key]
+            return
+        at = min(bisect_left(self._lasts, key), len(self._buckets) - 1)
+        bucket = self._buckets[at]
+        insort(bucket, key)
+        if len(bucket) > 2 * BUCKET:
+            self._buckets[at : at + 1] = [bucket[:BUCKET], bucket[BUCKET:]]
+            self._lasts[at : at + 1] = [bucket[BUCKET - 1], bucket[-1]]
+        else:
+            self._lasts[at] = bucket[-1]
+
+    def remove(self, key: bytes) -> None:
+        """A key that is in the set."""
+        at = bisect_left(self._lasts, key)
+        bucket = self._buckets[at]
+        del bucket[bisect_left(bucket, key)]
+        if bucket:
+            self._lasts[at] = bucket[-1]
+        else:
+            del self._buckets[at], self._lasts[at]
+
+    def above(self, key: bytes, count: int) -> list[bytes]:
+        """The first keys from `key` on, ascending."""
+        at = bisect_left(self._lasts, key)
+        found: list[bytes] = []
+        if at < len(self._buckets):
+            found = self._buckets[at][bisect_left(self._buckets[at], key) :][:count]
+        while len(found) < count and (at := at + 1) < len(self._buckets):
+            found += self._buckets[at][: count - len(found)]
+        return found
+
+    def below(self, key: bytes | None, count: int) -> list[bytes]:
+        """The last keys below `key`, or of all, descending."""
+        at = len(self._buckets) if key is None else bisect_left(self._lasts, key)
+        found: list[bytes] = []
+        if key is not None and at < len(self._buckets):
+            end = bisect_left(self._buckets[at], key)
+            found = self._buckets[at][max(0, end - count) : end][::-1]
+        while len(found) < count and (at := at - 1) >= 0:
+            found += self._buckets[at][-(count - len(found)) :][::-1]
+        return found
+
+
+class MemoryBackend:
+    """Keys and values; `fail_next_write` lets a test see what follows from a disk that is full."""
+
+    def __init__(self) -> None:
+        self._values: dict[bytes, bytes] = {}
+        self._keys = SortedKeys()
+        self._snapshots: weakref.WeakSet[MemorySnapshot] = weakref.WeakSet()
+        self.fail_next_write: StoreFault | None = None
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a key now."""
+        return self._values.get(key)
+
+    def snapshot(self) -> MemorySnapshot:
+        """Everything as it is now."""
+        snapshot = MemorySnapshot(self._values, self._keys)
+        self._snapshots.add(snapshot)
+        return snapshot
+
+    def write(self, changes: Iterable[tuple[bytes, bytes | None]], sync: bool) -> None:
+        """All changes at once, later ones over earlier ones; None deletes."""
+        if self.fail_next_write is not None:
+            fault, self.fail_next_write = self.fail_next_write, None
+            raise fault
+        held = list(self._snapshots)
+        for key, value in changes:
+            before = self._values.get(key)
+            for snapshot in held:
+                snapshot.note(key, before)
+            if value is not None:
+                self._values[key] = value
+                if before is None:
+                    self._keys.add(key)
+            elif before is not None:
+                del self._values[key]
+                self._keys.remove(key)
+
+    def close(self) -> None:
+        """Nothing to close; what was written stays, as on a disk."""
+
+
+class MemorySnapshot:
+    """The values as they are now, but for what was noted to have been otherwise."""
+
+    def __init__(self, values: dict[bytes, bytes], keys: SortedKeys) -> None:
+        self._values = values
+        self._keys = keys
+        self._before: dict[bytes, bytes | None] = {}
+        self._gone = SortedKeys()
+        """Keys that had a value before and may have none now."""
+
+    def note(self, key: bytes, value: bytes | None) -> None:
+        """A key is about to be written; this is what it has."""
+        if key not in self._before:
+            self._before[key] = value
+            if value is not None:
+                self._gone.add(key)
+
+    def get(self, key: bytes) -> bytes | None:
+        """As Snapshot says."""
+        return self._before[key] if key in self._before else self._values.get(key)
+
+    def scan(self, start: bytes, stop: bytes | None, reverse: bool) -> Iterator[Pair]:
+        """As Snapshot says."""
+        return self._backwards(start, stop) if reverse else self._forwards(start, stop)
+
+    def _forwards(self, start: bytes, stop: bytes | None) -> Iterator[Pair]:
+        while True:
+            now, gone = self._keys.above(start, CHUNK), self._gone.above(start, CHUNK)
+            # behind the last key of a full chunk there may be others that the other list has already passed
+            ends = [chunk[-1] for chunk in (now, gone) if len(chunk) == CHUNK]
+            chunk = [key for key in sorted({*now, *gone}) if not ends or key <= min(ends)]
+            for key, value in [(key, self.get(key)) for key in chunk]:
+                if stop is not None and key >= stop:
+                    return
+                if value is not None:
+                    yield key, value
+            if not ends:
+                return
+            start = chunk[-1] + b"\0"
+
+    def _backwards(self, start: bytes, stop: bytes | None) -> Iterator[Pair]:
+        while True:
+            now, gone = self._keys.below(stop, CHUNK), self._gone.below(stop, CHUNK)
+            ends = [chunk[-1] for chunk in (now, gone) if len(chunk) == CHUNK]
+            chunk = [key for key in sorted({*now, *gone}, reverse=True) if not ends or key >= max(ends)]
+            for key, value in [(key, self.get(key)) for key in chunk]:
+                if key < start:
+                    return
+                if value is not None:
+                    yield key, value
+            if not ends:
+                return
+            stop = chunk[-1]
+
+    def close(self) -> None:
+        """As Snapshot says; it is forgotten when nobody holds it."""
