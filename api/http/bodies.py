@@ -43,7 +43,7 @@ async def read_body(request: Request, server: HttpServer, limit: int | None = No
         await request.writer.write(CONTINUE)
         request.writer.output_size = 0  # it was no answer
     content = request.content
-    first = await content.readany() if content.is_eof() else b""
+    first = content.read_nowait() if content.is_eof() else b""
     if content.at_eof() and len(first) <= min(most, SMALL_BODY):
         return first  # it came with its head, as nearly all do
     connection = server.connection_of(request)

@@ -65,10 +65,15 @@ class Connection(RequestHandler):
         """asyncio: bytes from the client."""
         if self.refuses:
             return
-        if not self.busy and not self._takes_head(len(data)):
+        if data and not self.busy and not self._takes_head(len(data)):
             self.drop()
             return
         super().data_received(data)
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """aiohttp: what was read has been taken. It says so after every piece, also where nothing had been paused."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
 
     def _takes_head(self, size: int) -> bool:
         """Counts bytes before a request is in work. The last ones may be of a body, which `bodies` counts."""

@@ -94,11 +94,13 @@ class HttpServer(web.Server):
     async def stop(self, grace_s: float = 5.0) -> None:
         """Answers what is in work, at most so long, and closes every connection."""
         self.stop_listening()
+        self.pre_shutdown()
+        await self.shutdown(grace_s)
+        for connection in list(self._open):  # those that never asked for anything
+            connection.drop()
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
-        self.pre_shutdown()
-        await self.shutdown(grace_s)
 
     # Connections
 
