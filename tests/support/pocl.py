@@ -51,6 +51,10 @@ TRIAL_SECONDS = 120
 SKIPPED = "NOT TESTED: OpenCL, and everything that runs on it"
 
 
+_kept: list[object] = []
+"""Contexts that live as long as the tests."""
+
+
 @functools.cache
 def tried() -> Device | str:
     """PoCL's device, or why there is none that works."""
@@ -76,9 +80,17 @@ def outcome(command: list[str]) -> Device | str:
     return last
 
 
+@functools.cache
 def found() -> Device | None:
     """PoCL's device; None where there is none that works."""
-    return one if isinstance(one := tried(), Device) else None
+    one = tried()
+    if isinstance(one, str):
+        return None
+    from kernels.gpu import opencl_devices
+
+    # without a context PoCL lets its threads end, and the next engine waits until they were started anew
+    _kept.append(opencl_devices.load().Context([opencl_devices.handle_of(one)]))
+    return one
 
 
 def device() -> Device:
