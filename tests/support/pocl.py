@@ -101,11 +101,5 @@ def device() -> Device:
     return one
 
 
-def in_one_line(report: pytest.TestReport) -> None:
-    """Gives all tests that were skipped for want of the device the same place, so that the summary says it once."""
-    if report.skipped and isinstance(report.longrepr, tuple) and SKIPPED in report.longrepr[2]:
-        report.longrepr = ("tests/support/pocl.py", None, report.longrepr[2])
-
-
 needed = pytest.mark.usefixtures("pocl_device")
 """Skips a test where PoCL does not work."""
