@@ -28,7 +28,7 @@ from kernels.gpu import plan as plan_gpu
 from kernels.gpu.cuda_devices import Properties
 from kernels.gpu.driver import DriverError, OutOfMemory
 from kernels.gpu.engine import Card, LabelEngine
-from kernels.gpu.layout import Layout, Tuning, source
+from kernels.gpu.layout import Layout, source
 from kernels.gpu.session import SETS
 from kernels.labels import scalar as scrypt_scalar
 from tests.support.cuda_shim.build import cache_folder, require_compiler
@@ -667,7 +667,10 @@ def test_a_device_is_never_without_work_and_the_host_sleeps(callers: int) -> Non
     for _ in range(3):
         driver = TimedDevice(0.06)
         device = cuda_devices.device_of(RTX_3090, "")
-        card = Card(device, 8192, tuning=Tuning(Layout()), opened=lambda one, driver=driver: ShimDriver(driver))
+        # a wave a launch: this device's time does not depend on their number
+        plan = plan_gpu.plan(cuda_devices.numbers_of(RTX_3090), Layout(), 8192)
+        plan = replace(plan, launch=plan.slots)
+        card = Card(device, 8192, plan=plan, opened=lambda one, driver=driver: ShimDriver(driver))
         engines = [LabelEngine(card) for _ in range(callers)]
         count = card.plan.slots
 
