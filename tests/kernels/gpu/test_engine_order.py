@@ -28,7 +28,7 @@ from kernels.gpu import plan as plan_gpu
 from kernels.gpu.cuda_devices import Properties
 from kernels.gpu.driver import DriverError, OutOfMemory
 from kernels.gpu.engine import Card, LabelEngine
-from kernels.gpu.layout import Layout, Tuning, source
+from kernels.gpu.layout import Layout, source
 from kernels.gpu.session import SETS
 from kernels.labels import scalar as scrypt_scalar
 from tests.support.cuda_shim.build import cache_folder, require_compiler
@@ -660,21 +660,25 @@ class TimedDevice(ShimDevice):
 
 
 @pytest.mark.timing
-@pytest.mark.parametrize("callers", [2, 3])
+@pytest.mark.parametrize("callers", [1, 2])
 def test_a_device_is_never_without_work_and_the_host_sleeps(callers: int) -> None:
-    """At least 97 % of the kernel's own rate, less than 5 % of a core; the best of three tries, for busy machines."""
+    """At least 97 % of the kernel's own rate, less than 5 % of a core, with launches a quarter as long as real ones."""
     share, cores = 0.0, 1.0
     for _ in range(3):
-        driver = TimedDevice(0.03)
+        driver = TimedDevice(0.06)
         device = cuda_devices.device_of(RTX_3090, "")
-        card = Card(device, 8192, tuning=Tuning(Layout()), opened=lambda one, driver=driver: ShimDriver(driver))
+        # a wave a launch: this device's time does not depend on their number
+        plan = plan_gpu.plan(cuda_devices.numbers_of(RTX_3090), Layout(), 8192)
+        plan = replace(plan, launch=plan.slots)
+        card = Card(device, 8192, plan=plan, opened=lambda one, driver=driver: ShimDriver(driver))
         engines = [LabelEngine(card) for _ in range(callers)]
         count = card.plan.slots
 
         def work(engine: LabelEngine, count: int = count) -> None:
             out = np.empty((count * 12 // callers, 16), np.uint8)
-            for at in range(0, len(out), count):
-                engine.labels(KEY, at, count, out[at : at + count])
+            step = len(out) if callers == 1 else count
+            for at in range(0, len(out), step):
+                engine.labels(KEY, at, step, out[at : at + step])
 
         threads = [threading.Thread(target=work, args=(engine,)) for engine in engines]
         began, used = time.perf_counter(), time.process_time()

@@ -385,13 +385,16 @@ def test_the_fastest_way_is_kept_for_this_machine(own_ways: Path, monkeypatch: p
 
     def rate(way: cpu.Way, threads: int) -> float:
         measured.append(way)
-        return 3000.0 if way == cpu.WAYS[1] and len(measured) > 8 else 2000.0 + len(measured)
+        return 3000.0 if way == cpu.WAYS[1] and len(measured) > 8 else 2000.0
 
     monkeypatch.setattr(cpu, "_labels_per_second", rate)
     assert cpu._remembered() is None
     cpu.choose_way()
     assert measured == list(cpu.WAYS) * cpu.MEASURED_TIMES, "in turns"
     assert cpu._remembered() == cpu.WAYS[1]
+    monkeypatch.setattr(cpu, "_labels_per_second", lambda way, threads: 2000.0 + 50 * (way == cpu.WAYS[2]))
+    cpu.choose_way()
+    assert cpu._remembered() == cpu.WAYS[0], "a little more is no reason"
     monkeypatch.setattr(cpu, "_machine", lambda: "another machine")
     assert cpu._remembered() is None
     cpu._remember(cpu.WAYS[2])
