@@ -29,6 +29,7 @@ from api.services.post.job import DataFiles, ProofJob
 from api.services.post.machine import Phase
 from protocol.pb.spacemesh.v1 import post_types_pb2 as pb
 from protocol.post.proof import Proof, ProofMetadata
+from prover import durable
 from prover.post.directory import Storage
 from prover.post.layout import file_name
 from prover.post.metadata import FILE_NAME, PostMetadata, decode, encode
@@ -374,7 +375,7 @@ def check_command(entry: dict[str, Any], context: Context) -> None:
     words = [place_of(word, context) for word in entry["args"]]
     said = io.StringIO()
     unreadable = "DIR/perm" in entry["args"]
-    reading = mock.patch.object(Path, "read_bytes", refused) if unreadable else contextlib.nullcontext()
+    reading = mock.patch.object(durable, "read_whole", refused) if unreadable else contextlib.nullcontext()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), reading:
         code = main(["post-service", *words])
     expected = 2 if entry["exit_code"] == PANIC else entry["exit_code"]
@@ -409,6 +410,6 @@ def place_of(word: str, context: Context) -> str:
     return str(path)
 
 
-def refused(file: Path) -> bytes:
+def refused(file: Path, limit: int) -> bytes:
     """What a user without the permission gets; whoever runs the tests may have it."""
     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file))
