@@ -14,7 +14,7 @@ STAMP := $(VENV)/.installed
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock platforms demo test timing kills check bench vectors fuzz interop pb clean
+.PHONY: help install lock platforms demo test timing kills check bench vectors fuzz interop pb map clean
 
 help:
 	@echo 'make install   .venv with everything (PYTHON=... chooses the interpreter, 3.11 or newer; EXTRAS=cuda adds CUDA)'
@@ -30,6 +30,7 @@ help:
 	@echo 'make pb        generates the protobuf code from protocol/pb/proto'
 	@echo 'make lock      chooses the versions in requirements/ (UPGRADE=1: the newest that the ranges allow)'
 	@echo 'make platforms whether everything installs without a compiler, on each Python and platform that we promise'
+	@echo 'make map       draws the imports between rooms into docs/architecture.md, names circles between files'
 	@echo 'make clean     removes .venv, caches and build output'
 
 install: $(STAMP)
@@ -82,6 +83,9 @@ fuzz: $(STAMP)
 
 interop: $(STAMP)
 	@$(RUN) -m tests.interop --clients .interop
+
+map: $(STAMP)
+	@$(RUN) tools/make_map.py
 
 pb: $(STAMP)
 	@$(RUN) tools/make_pb.py

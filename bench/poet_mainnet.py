@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from protocol.poet.records import NODE_SIZE, SECURITY_PARAM
+from protocol.types.poet import NODE_SIZE, SECURITY_PARAM
 from prover.poet.round import layers
 from prover.poet.round.extract import Extraction, StopFlag
 from prover.poet.round.processors import usable_cores

@@ -185,7 +185,17 @@ def start_server(directory: str, difficulty: int, extra: list[str]) -> tuple[sub
     process = subprocess.Popen([*command, *extra], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert process.stdout is not None, "asked for above"
     event = json.loads(process.stdout.readline())
+    GRPC_PORTS[process.pid] = int(event["grpc"])
     return process, int(event["http"])
+
+
+GRPC_PORTS: dict[int, int] = {}
+"""Process of a server to the port of its gRPC listener."""
+
+
+def grpc_port_of(process: subprocess.Popen[bytes]) -> int:
+    """The gRPC port of a server that `start_server` started."""
+    return GRPC_PORTS[process.pid]
 
 
 def percentile(values: list[float], share: float) -> float:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from node.checkpoint import tables as checkpoint
 from node.contract.owed import OWED
+from node.ledger import tables as ledger
+from node.mempool import tables as mempool
 from node.store.own import SIGNED
 from node.store.table import Schema
 
-STATE = Schema("state", 1, (OWED,))
+STATE = Schema("state", 1, (OWED, *ledger.TABLES, *mempool.TABLES, *checkpoint.TABLES))
 OWN = Schema("own", 1, (SIGNED,))
 
 SCHEMAS = {schema.name: schema for schema in (STATE, OWN)}

@@ -162,7 +162,7 @@ class Progress:
         left = self.seconds_left
         if self._paused_at is not None:
             parts.append("resting")
-        elif left is not None:
+        elif left:
             parts.append(f"{duration(left)} left" if left >= 1 else "about done")
         return ", ".join(parts)
 

@@ -8,22 +8,22 @@ arrives: a wrong one would cost a pass over all data. Specified in protocol 01-p
 
 from __future__ import annotations
 
-import http.client
-import ssl
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from api.clients.poet.errors import Unreachable
-from api.clients.poet.transport import Answer
+from api.edge.logging import of_peer
 from protocol.post.proof import MAX_GROUPS, NONCES_PER_GROUP, pow_input
 from prover.errors import EnvironmentFault, Interrupted, UsageError
 from prover.post.proof.verify import PowHash
+
+if TYPE_CHECKING:
+    from api.http.client import Answer
 
 PARALLELISM = 5
 BACKOFF_S = 5.0
@@ -38,7 +38,7 @@ REPEAT_NOTE_S = 60.0
 MAX_ANSWER = 64 * 1024
 MAX_POW = (1 << 64) - 1
 
-Send = Callable[[str], Answer]
+Send = Callable[[str], "Answer"]
 """url -> the answer to a GET; raises Unreachable."""
 
 
@@ -70,9 +70,11 @@ class RemotePow:
         backoff_s: float = BACKOFF_S,
         pow_hash: PowHash | None = None,
         note: Callable[[str], None] = lambda message: None,
+        token: str = "",
         send: Send | None = None,
     ) -> None:
-        """`pow_hash`: RandomX of this machine, with which each solution is checked; `note` takes sentences for people.
+        """`pow_hash`: RandomX of this machine, with which each solution is checked; `note` takes sentences for people;
+        `token`: what the services ask for, where they do.
 
         Raises UsageError for URLs and numbers that cannot be.
         """
@@ -82,7 +84,7 @@ class RemotePow:
             raise UsageError(f"The number of k2pow jobs at once is {parallelism}, expected at least 1.")
         self.urls = tuple(check_url(url, "The k2pow service") for url in urls)
         self.parallelism, self.backoff_s = parallelism, backoff_s
-        self.pow_hash, self.send = pow_hash, send or get
+        self.pow_hash, self.send = pow_hash, send or getter(token)
         self._note = note
         self._lock = threading.Lock()
         self._running: set[RemoteSearch] = set()
@@ -288,14 +290,14 @@ class RemoteSearch:
             if answer.status == 200:
                 return self._solution(answer, group)
             if answer.status != 201:
-                text = answer.body.decode(errors="replace").strip()[:300]
+                text = of_peer(answer.body.strip(), 300)
                 raise _Refused(f"answered {answer.reason}" + (f" ({text})" if text else ""))
             self._pause()
 
     def _solution(self, answer: Answer, group: int) -> int:
         text = answer.body.decode(errors="replace")
         if not (text.isascii() and text.isdigit()) or len(text) > 20 or int(text) > MAX_POW:
-            raise _Refused(f"answered {text[:100]!r}, expected a whole number below 2^64")
+            raise _Refused(f"answered {of_peer(text, 100)!r}, expected a whole number below 2^64")
         power = int(text)
         if self._remote.pow_hash is not None:
             data = pow_input(power, group, self._task.challenge, self._task.node_id)
@@ -354,25 +356,17 @@ def check_url(url: str, what: str) -> str:
     return url.rstrip("/")
 
 
-def get(url: str) -> Answer:
-    """One GET, through the proxy that the environment names, redirects followed. Raises Unreachable."""
-    try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
-            return Answer(response.status, response.read(MAX_ANSWER))
-    except urllib.error.HTTPError as error:
-        with error:
-            return Answer(error.code, error.read(MAX_ANSWER))
-    except urllib.error.URLError as error:
-        raise Unreachable(_cause(error.reason)) from None
-    except (OSError, http.client.HTTPException) as error:
-        raise Unreachable(_cause(error)) from None
+def getter(token: str = "") -> Send:
+    """GETs, through the proxy that the environment names, redirects followed; `token` is what the services ask for."""
 
+    def get(url: str) -> Answer:
+        from api.http import client  # half a second of imports, not needed where no service is asked
 
-def _cause(error: object) -> str:
-    if isinstance(error, TimeoutError):
-        return f"no answer in {TIMEOUT_S:.0f} s"
-    if isinstance(error, ssl.SSLError):
-        return str(error)
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error) or type(error).__name__
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        limits = client.ClientLimits(TIMEOUT_S, TIMEOUT_S, TIMEOUT_S, MAX_ANSWER)
+        try:
+            return client.fetch("GET", url, limits=limits, headers=headers)
+        except client.Unreachable as error:
+            raise Unreachable(str(error).removeprefix(f"{url}: ")) from None
+
+    return get

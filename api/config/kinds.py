@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import ipaddress
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -17,12 +16,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from api.edge.text import MAX_DIGITS, is_whole, shown, typed
+from api.edge.text import MAX_DIGITS, hint_of_base64, is_whole, shown, typed
 from protocol.errors import ProtocolError
 from protocol.numbers import durations
 from protocol.params.genesis import GenesisTime
 
 from .errors import BadValue
+from .multiaddr import is_multiaddr
 
 MAX_TEXT = 1 << 16
 """Characters of a value that is converted; lists of addresses are the longest that there are."""
@@ -87,55 +87,9 @@ def _texts_in_file(value: Any) -> tuple[str, ...]:
 TEXTS = Kind("a list of texts, or one text with commas", _texts, _texts_in_file, list, appends=True)
 
 
-def _port(text: str) -> None:
-    if not (is_whole(text) and int(text) < 1 << 16):
-        raise ValueError
-
-
-def _peer_id(text: str) -> None:
-    if not re.fullmatch(r"[1-9A-HJ-NP-Za-km-z]{20,}", text):
-        raise ValueError
-
-
-_ADDRESS_PARTS: Mapping[str, Callable[[str], object]] = {
-    "ip4": ipaddress.IPv4Address,
-    "ip6": ipaddress.IPv6Address,
-    "ip6zone": str,
-    "dns": str,
-    "dns4": str,
-    "dns6": str,
-    "dnsaddr": str,
-    "tcp": _port,
-    "udp": _port,
-    "p2p": _peer_id,
-    "unix": str,
-}
-"""Parts of a multiaddr that take an argument, with its check (raises ValueError)."""
-_ADDRESS_WORDS = ("quic", "quic-v1", "webtransport", "ws", "wss", "tls", "noise", "p2p-circuit")
-"""Parts that stand alone."""
-
-
-def _is_multiaddr(text: str) -> bool:
-    before, *parts = text.split("/")
-    if before or not parts:
-        return False
-    parts.reverse()
-    while parts:
-        name = parts.pop()
-        if name in _ADDRESS_WORDS:
-            continue
-        if name not in _ADDRESS_PARTS or not parts or not parts[-1]:
-            return False
-        try:
-            _ADDRESS_PARTS[name](parts.pop())
-        except ValueError:
-            return False
-    return True
-
-
 def _addresses(texts: tuple[str, ...]) -> tuple[str, ...]:
     for text in texts:
-        if not _is_multiaddr(text):
+        if not is_multiaddr(text):
             raise BadValue(f"{shown(text)} is no such address")
     return texts
 
@@ -399,18 +353,6 @@ def base64_bytes(text: str) -> bytes:
         at = next((i for i, c in enumerate(plain) if not (c.isascii() and (c.isalnum() or c in "+/="))), None)
         why = f"{plain[at]!r} at place {at + 1} is none of its characters" if at is not None else "its end is missing"
         raise BadValue(why) from None
-
-
-def hint_of_base64(text: str, size: int) -> str:
-    """Where a text that should be hex is the base64 of as many bytes: what it would be in hex."""
-    if len(text) % 4 == 0 and len(text) == -(-size // 3) * 4:
-        try:
-            data = base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
-        except (binascii.Error, ValueError):
-            return ""
-        if len(data) == size:
-            return f"in base64 it is; in hex that is {data.hex()}"
-    return ""
 
 
 KEY = Kind(

@@ -7,14 +7,13 @@ in protocol 01-post-tools, sections 5 and 6.
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import socket
-import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
 from .errors import EnvironmentFault, UsageError
+from .loop import run_loop
 from .text import is_whole, shown
 
 BACKLOG = 1024
@@ -98,15 +97,4 @@ def stop_signal() -> asyncio.Future[int]:
 
 def serve(main: Callable[[], Coroutine[None, None, int]]) -> int:
     """Runs a service whose `main` returns the signal that ended it; returns the exit code 128 + signal."""
-    return 128 + asyncio.run(main())
-
-
-def set_up_logging(name: str) -> logging.Logger:
-    """The logger of one service, to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    logger = logging.getLogger(name)
-    logger.handlers = [handler]
-    logger.propagate = False
-    logger.setLevel(logging.INFO)
-    return logger
+    return 128 + run_loop(main)

@@ -7,6 +7,8 @@ length before it is converted, a file by its kind and size before it is read.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
 import re
 import stat
@@ -101,6 +103,18 @@ def quoted(word: object) -> str:
     return text if _PLAIN.fullmatch(text) else "'" + text.replace("'", "'\"'\"'") + "'"
 
 
+def hint_of_base64(text: str, size: int) -> str:
+    """Where a text that should be hex is the base64 of as many bytes: what it would be in hex."""
+    if len(text) % 4 == 0 and len(text) == -(-size // 3) * 4:
+        try:
+            data = base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
+        except (binascii.Error, ValueError):
+            return ""
+        if len(data) == size:
+            return f"in base64 it is; in hex that is {data.hex()}"
+    return ""
+
+
 # Paths and files
 
 
@@ -165,3 +179,17 @@ def _within(data: bytes, most: int, name: str) -> bytes:
 def read_text(path: Path, what: str, most: int = MAX_SMALL_FILE) -> str:
     """The text of a small file; see `read_file` and `decoded`. Raises UsageError, EnvironmentFault."""
     return decoded(read_file(path, what, most), f"{what} {path}")
+
+
+LEAST_TOKEN, LONGEST_TOKEN = 16, 1000
+
+
+def read_token(path: Path, what: str) -> str:
+    """The secret word in a small file. Raises UsageError that names the option or field; the word is never shown."""
+    text = read_text(path, what, 4 * LONGEST_TOKEN).strip()
+    if not LEAST_TOKEN <= len(text) <= LONGEST_TOKEN or not text.isascii() or not text.isprintable() or " " in text:
+        raise UsageError(
+            f"{what} {path} holds no token, expected one word of {LEAST_TOKEN} to {LONGEST_TOKEN} letters and digits; "
+            "make one with: openssl rand -hex 32"
+        )
+    return text

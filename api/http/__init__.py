@@ -1,5 +1,6 @@
-"""What small HTTP services share: addresses, answers, how they start and how they end.
+"""HTTP for every program: one server, one client, bounds on what is read, and a JSON gateway from descriptors.
 
-`listen` takes ports and ends with a signal's exit code, `answers` builds responses. The HTTP connections themselves
-are `api.services.poet.http1`.
+`server.HttpServer` listens and keeps deadlines and bounds, `answers.Answer` is what a handler returns, `bodies` reads
+request bodies, `bounded_json` looks at JSON before it is parsed, `client` asks others, `gateway` turns the annotations
+of protobuf services into routes. All of it stands on aiohttp.
 """

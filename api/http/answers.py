@@ -1,42 +1,74 @@
-"""Responses with the headers, their order and their texts as the network's small services send them.
+"""What handlers return: a response with exactly the headers that it names.
 
-Names are in lower case and `date` comes last. An answer without a kind of content has a length only. Recorded in
-the vectors of protocol 01-post-tools, sections 4.3 and 5.
+The library adds a date, a length and `Connection` where they are missing; its own name is left out.
 """
 
 from __future__ import annotations
 
-import time
-from email.utils import formatdate
-from http import HTTPStatus
+from collections.abc import Mapping
 
-from api.services.poet.http1 import Connection, Request
+from aiohttp import hdrs, web
 
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
+HTML = "text/html; charset=utf-8"
+
+PIECE = 64 << 10
+"""Bytes of a long body that are written at once."""
 
 
-def answer(
-    request: Request, connection: Connection, status: int, body: bytes = b"", *, kind: str = "", allow: str = ""
-) -> None:
-    """Answers a request; a HEAD gets the head of what a GET would get."""
-    content = b"" if request.method == "HEAD" else body
-    connection.respond(head(status, len(body), kind=kind, allow=allow, keeps_open=connection.keeps_open) + content)
+class Answer(web.Response):
+    """A complete response. `headers` come in their order; `kind` is put before them as Content-Type."""
+
+    def __init__(
+        self,
+        status: int,
+        body: bytes = b"",
+        *,
+        kind: str = "",
+        headers: Mapping[str, str] | None = None,
+        reason: str | None = None,
+    ) -> None:
+        named: dict[str, str] = {hdrs.CONTENT_TYPE: kind} if kind else {}
+        super().__init__(status=status, body=body, headers={**named, **(headers or {})}, reason=reason)
+
+    @property
+    def content(self) -> bytes:
+        """The body."""
+        return self.body if isinstance(self.body, bytes) else b""
 
 
-def head(status: int, length: int, *, kind: str = "", allow: str = "", keeps_open: bool = True) -> bytes:
-    """Status line and headers."""
-    length_line, close = f"content-length: {length}", [] if keeps_open else ["connection: close"]
-    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
-    if kind:
-        lines += [f"content-type: {kind}", length_line, *close]
-    else:
-        lines += [*([f"allow: {allow}"] if allow else []), *close, length_line]
-    lines.append(f"date: {formatdate(time.time(), usegmt=True)}")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+class Request(web.BaseRequest):
+    """A request; what the handler gets."""
+
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        """aiohttp: the headers are complete, and not sent yet."""
+        response.headers.popall(hdrs.SERVER, None)
+
+    @property
+    def target(self) -> str:
+        """Path and query as they came, also where a client names the whole address as if to a proxy."""
+        raw = self.raw_path
+        if raw[:1] == "/" or "://" not in raw:
+            return raw
+        return "/" + raw.partition("://")[2].partition("/")[2]
+
+    @property
+    def route(self) -> str:
+        """The path as it came, percent-encoded."""
+        return self.target.partition("?")[0]
 
 
-def too_large(size: int) -> bytes:
-    """The whole answer to a body that is not read."""
-    text = b"Failed to buffer the request body: length limit exceeded"
-    return head(413, len(text), kind=TEXT, keeps_open=False) + text
+def not_found() -> Answer:
+    """An empty 404."""
+    return Answer(404)
+
+
+def wrong_method(*allowed: str) -> Answer:
+    """An empty 405 that names what is allowed."""
+    return Answer(405, headers={hdrs.ALLOW: ",".join(allowed)})
+
+
+def text(status: int, words: str) -> Answer:
+    """Plain text."""
+    return Answer(status, words.encode(), kind=TEXT)

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from node.ledger.errors import INVALID_ARGS, NOT_SPAWNED, ParseError
-from node.ledger.parse import HasCode, Parsed, malformed, parse
-from node.ledger.templates import TEMPLATES, Template
+from node.ledger.parse import Parsed, TemplateOf, malformed, parse
+from node.ledger.rules import PRECOMPILED
+from node.ledger.templates.template import Template
 from node.ledger.verify import verifier, verify
 from protocol.crypto import signing
 from protocol.numbers.issuance import SMESH, TOTAL_ISSUANCE
 from protocol.types import address
-from protocol.types.ids import Address, NodeId
+from protocol.types.ids import NodeId
 from protocol.types.templates import (
     MAX_KEYS,
     METHOD_DRAIN_VAULT,
@@ -90,23 +91,9 @@ def concerns(facts: dict[str, Any]) -> list[str]:
     return found
 
 
-class _Account:
-    """An account as the parser asks for it."""
-
-    __slots__ = ("_code",)
-
-    def __init__(self, code: Template | None) -> None:
-        self._code = code
-
-    def loaded_code(self) -> Template | None:
-        return self._code
-
-
-def _accounts_of(code: Template | None) -> Any:
-    def account(_: Address) -> HasCode:
-        return _Account(code)
-
-    return account
+def _account_of(template: Template | None) -> TemplateOf:
+    """Every account is of this template, as the parser asks for it."""
+    return lambda _: template
 
 
 def explain(raw: bytes, hrp: str, genesis_id: bytes, principal: AccountDescription | None = None) -> Explanation:
@@ -137,17 +124,17 @@ def explain(raw: bytes, hrp: str, genesis_id: bytes, principal: AccountDescripti
 def _parsed(raw: bytes, principal: AccountDescription | None) -> tuple[Parsed, bool]:
     """The parsed transaction, and whether the keys of its principal are known."""
     if principal is not None:
-        template = TEMPLATES[accounts.TEMPLATES[principal.template]]
+        template = PRECOMPILED[accounts.TEMPLATES[principal.template]]
         code = template.load(principal.state)
         try:
-            parsed = parse(raw, _accounts_of(None))
+            parsed = parse(raw, _account_of(None))
             if parsed.target == parsed.principal:  # it spawns itself, so nothing is there yet
                 return parsed, True
         except ParseError:
             pass
-        return parse(raw, _accounts_of(code)), True
+        return parse(raw, _account_of(code)), True
     try:
-        return parse(raw, _accounts_of(None)), True
+        return parse(raw, _account_of(None)), True
     except ParseError as error:
         alone = error
     try:
@@ -165,9 +152,9 @@ def _guessed(raw: bytes) -> Parsed:
         AccountDescription("vesting", MultisigSpawnArguments(required, keys)) for required in range(1, MAX_KEYS + 1)
     ]
     for guess in guesses:
-        code = TEMPLATES[accounts.TEMPLATES[guess.template]].load(guess.state)
+        code = PRECOMPILED[accounts.TEMPLATES[guess.template]].load(guess.state)
         try:
-            parsed = parse(raw, _accounts_of(code))
+            parsed = parse(raw, _account_of(code))
         except ParseError as error:
             failures.append(error)
             continue

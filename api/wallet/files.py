@@ -7,27 +7,24 @@ Protocol 11-user-tools, section 2.
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from api.edge.errors import EnvironmentFault, UsageError
+from api.edge.new_file import write_new
 from api.edge.text import read_text, same_when_typed
 
 from . import sealing
 from .secret import Secret
 from .wallet import Wallet, WalletDamaged, document, parse
 
+__all__ = ["created_text", "file_name", "lock", "parse_file", "read", "unlock", "write_new"]
+
 MAX_FILE_SIZE = 16 << 20
-_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
-"""What file systems without links answer."""
 _KNOWN_META = ("displayname", "created", "genesisid")
 
 
@@ -113,49 +110,3 @@ def lock(wallet: Wallet, password: Secret, form: sealing.Form = "gcm") -> str:
 def read(path: Path) -> str:
     """The text of a wallet file, a description or a transaction. Raises UsageError, EnvironmentFault."""
     return read_text(path, "The file", MAX_FILE_SIZE)
-
-
-def write_new(path: Path, text: str) -> None:
-    """Write a file that must not exist yet, mode 0600. Raises UsageError, EnvironmentFault."""
-    folder = path.parent
-    temporary = folder / f".{path.name}.{secrets.token_hex(4)}"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            _put(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        _flush_folder(folder)
-    except OSError as error:
-        raise EnvironmentFault(f"{path} cannot be written: {error.strerror}. Nothing is left of it.") from None
-
-
-def _put(temporary: Path, path: Path) -> None:
-    """Gives a written file its name, if nobody has it."""
-    try:
-        try:
-            os.link(temporary, path)
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            # the file system knows no links (FAT, exFAT): the name is taken first, then filled in one step
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-            os.replace(temporary, path)
-    except FileExistsError:
-        raise UsageError(f"{path} exists already and is not overwritten; choose another name with --out.") from None
-
-
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # not every file system can
-            raise
-    finally:
-        os.close(handle)

@@ -1,8 +1,7 @@
 """Checkpoint files: all accounts at one layer, and the latest ATXs of each smesher, from which a node may begin anew.
 
-The accounts become the ledger of the layer before the one that is restored; ATXs and marriages are handed on. Stricter
-than the reference, which looks at the shape of the JSON only. Protocol 03b-config-and-genesis, section 7;
-09b-node-storage-libp2p, section 3.
+Bytes to values and back; who reads and writes the file is elsewhere. Reading is stricter than in the reference, which
+looks at the shape of the JSON only. Protocol 03b-config-and-genesis, section 7; 09b-node-storage-libp2p, section 3.
 """
 
 from __future__ import annotations
@@ -17,19 +16,20 @@ from types import MappingProxyType
 from typing import Any
 
 from node.errors import NodeError
-from node.ledger.state import Store
 from protocol.numbers.layers import MAX_LAYER, EpochId, LayerId
 from protocol.types.ids import Address, AtxId, EdSignature, NodeId
 from protocol.types.transactions import MAX_STATE_SIZE, Account
 
 VERSION = "https://spacemesh.io/checkpoint.schema.json.1.0"
+ADMIN_ADDRESS = "0.0.0.0:9093"
+"""Where a node's operator interface listens unless it is told otherwise."""
 _ID = re.compile(r"snapshot-([0-9]{1,10})")
 
 
 class CheckpointError(NodeError):
     """A file that is no checkpoint, or damaged, or a layer that cannot be restored.
 
-    reason: json, version, missing, type, range, length, duplicate, layer.
+    reason: json, version, missing, type, range, length, duplicate, layer, not_empty.
     """
 
 
@@ -66,7 +66,7 @@ class CheckpointMarriage:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A file that was read."""
+    """What a file holds."""
 
     layer: LayerId
     """At which the snapshot was taken."""
@@ -78,7 +78,7 @@ class Checkpoint:
 
 
 def parse(text: str | bytes) -> Checkpoint:
-    """Read a checkpoint file. Raises CheckpointError, which names the place."""
+    """The checkpoint in a file. Raises CheckpointError, which names the place."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -105,19 +105,68 @@ def parse(text: str | bytes) -> Checkpoint:
     )
 
 
-def restore(store: Store, checkpoint: Checkpoint, layer: LayerId) -> LayerId:
-    """Write the accounts into an empty ledger, so that `layer` is the next one, and return the new effective genesis.
+def write(checkpoint: Checkpoint, num_atxs: int) -> bytes:
+    """The file of a checkpoint, byte for byte as the reference writes it.
 
-    Raises CheckpointError (layer), LayerRefused (duplicate_row) where the ledger is not empty.
+    num_atxs: how many ATXs of each smesher were asked for; it stands in a line that tells people how to get the file.
     """
-    if not 0 < layer <= MAX_LAYER:
-        raise CheckpointError(f"Layer {layer} cannot be restored, expected 1 to {MAX_LAYER}.", "layer")
-    genesis = LayerId(layer - 1)
-    store.write_accounts(
-        Account(genesis, one.address, one.next_nonce, one.balance, one.template, one.state)
-        for one in checkpoint.accounts
-    )
-    return genesis
+    request = f'{{"snapshot_layer":{checkpoint.layer},"num_atxs":{num_atxs}}}'
+    document = {
+        "command": f"grpcurl -plaintext -d '{request}' {ADMIN_ADDRESS} spacemesh.v1.AdminService.CheckpointStream",
+        "version": VERSION,
+        "data": {
+            "id": f"snapshot-{checkpoint.layer}",
+            "atxs": [_atx_entry(atx) for atx in checkpoint.atxs],
+            "accounts": [_account_entry(account) for account in checkpoint.accounts],
+            "marriages": {
+                str(number): [_marriage_entry(one) for one in marriage]
+                for number, marriage in checkpoint.marriages.items()
+            },
+        },
+    }
+    return json.dumps(document, separators=(",", ":")).encode() + b"\n"
+
+
+def _atx_entry(atx: CheckpointAtx) -> dict[str, Any]:
+    return {
+        "id": _text(atx.id),
+        "epoch": atx.epoch,
+        "commitmentAtx": _text(atx.commitment_atx),
+        "marriageAtx": None if atx.marriage_atx is None else _text(atx.marriage_atx),
+        "vrfNonce": atx.vrf_nonce,
+        "baseTickHeight": atx.base_tick_height,
+        "tickCount": atx.tick_count,
+        "publicKey": _text(atx.smesher_id),
+        "sequence": atx.sequence,
+        "coinbase": _text(atx.coinbase),
+        "numUnits": atx.num_units,
+        "units": {_text(identity): units for identity, units in atx.units.items()},
+    }
+
+
+def _account_entry(account: Account) -> dict[str, Any]:
+    template = account.template
+    return {
+        "address": _text(account.address),
+        "balance": account.balance,
+        "nonce": account.next_nonce,
+        "template": None if template is None else _text(template),
+        "state": None if template is None else _text(account.state),
+    }
+
+
+def _marriage_entry(one: CheckpointMarriage) -> dict[str, Any]:
+    return {
+        "atx": _text(one.atx),
+        "index": one.index,
+        "marriedTo": _text(one.married_to),
+        "signer": _text(one.signer),
+        "signature": _text(one.signature),
+    }
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
 
 
 def _accounts(data: _Node, layer: LayerId) -> tuple[Account, ...]:

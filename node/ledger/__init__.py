@@ -1,5 +1,6 @@
-"""The ledger: what transactions mean, what applying a layer changes, and where that is kept.
+"""The ledger: what transactions mean, what applying a layer changes, and which rows that is.
 
-Pure: bytes and accounts in, changes out; only a Store writes. From outside: `machine.Vm`, `layer` (execute, its records
-and parameters), `parse.parse`, `verify`, `state` (Store, MemoryStore), `rewards`, `checkpoint`, `events`, `errors`.
+Executing a layer is a pure function from accounts to changes (`layer`); `state` turns changes into rows of one unit and
+takes them back. From outside: `vm.Vm`, `parameters`, `rules`, `layer` (execute and its records), `state`, `tables`,
+`parse`, `verify`, `rewards`, `events`, `errors`; `host` is what templates see.
 """

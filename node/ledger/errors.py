@@ -30,5 +30,6 @@ class Failure(NodeError):
 class LayerRefused(NodeError):
     """A layer that cannot be applied; nothing was changed.
 
-    reason: before_genesis, no_weight, duplicate_row, overflow, not_in_order, missing_transaction, missing_atx.
+    reason: before_genesis, no_weight, duplicate_row, overflow, not_in_order, missing_transaction, missing_atx, internal
+    (a transaction needs an account whose stored state cannot be read).
     """

@@ -44,7 +44,7 @@ def words(price: int, size_bytes: int) -> int:
 
 def data_gas(size_bytes: int) -> int:
     """What a raw transaction of this size, signatures included, costs."""
-    return words(TXDATA, size_bytes)
+    return TXDATA * -(-size_bytes // WORD_SIZE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from node.ledger import rewards as paying
+from node.ledger.context import Context
 from node.ledger.errors import Failure, LayerRefused, ParseError
-from node.ledger.parse import HasCode, Parsed, parse
-from node.ledger.rewards import Share
-from node.ledger.staging import Call, Ledger, Load, Staged
+from node.ledger.parameters import VmParameters
+from node.ledger.parse import Parsed, parse
+from node.ledger.rewards import CoinbaseReward
+from node.ledger.rules import Rules
+from node.ledger.staging import Load, StagedAccount, StagedCache
 from node.ledger.state_hash import state_hash
-from node.ledger.templates import Template
+from node.ledger.templates.template import Template
 from node.ledger.verify import VerifyMany, verify, verify_all
 from protocol.numbers.issuance import subsidy
 from protocol.numbers.u64 import MASK
@@ -32,26 +35,6 @@ from protocol.types.transactions import (
 
 
 @dataclass(frozen=True, slots=True)
-class VmParameters:
-    """What a network's virtual machine must know of it. Protocol 07, section 3.3."""
-
-    genesis_id: bytes
-    """20 bytes before every signed message."""
-    hrp: str
-    """The prefix of addresses, which stands in one message."""
-    first_effective_genesis: LayerId
-    """Subsidies count from it; a checkpoint does not move it."""
-    block_gas_limit: int = MASK
-    effective_genesis: LayerId | None = None
-    """Where a checkpoint has moved it; no layer below is applied."""
-
-    @property
-    def first_layer(self) -> LayerId:
-        """The first layer that may be applied."""
-        return self.first_effective_genesis if self.effective_genesis is None else self.effective_genesis
-
-
-@dataclass(frozen=True, slots=True)
 class Executed:
     """A transaction that was applied, whether its call succeeded or not."""
 
@@ -59,6 +42,8 @@ class Executed:
     parsed: Parsed
     failure: str
     """Why the call failed; empty where it did not."""
+    gas_used: int
+    """Up to the header's `max_gas`, which is what it could have used."""
     fee: int
     """Smidge."""
     addresses: tuple[Address, ...]
@@ -72,7 +57,7 @@ class Executed:
     def result(self, layer: LayerId, block: BlockId) -> TransactionResult:
         """The row for the store and the interfaces."""
         status = TransactionStatus.FAILURE if self.failure else TransactionStatus.SUCCESS
-        return TransactionResult(status, self.failure, self.parsed.max_gas, self.fee, block, layer, self.addresses)
+        return TransactionResult(status, self.failure, self.gas_used, self.fee, block, layer, self.addresses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +78,8 @@ class LayerChanges:
     layer: LayerId
     accounts: tuple[Account, ...]
     """In the order of the state hash and of the events."""
+    before: tuple[Account | None, ...]
+    """The versions that these accounts had, in the same order; None: there was none."""
     executed: tuple[Executed, ...]
     ineffective: tuple[Ineffective, ...]
     rewards: tuple[Reward, ...]
@@ -126,33 +113,34 @@ def execute(
     load: Load,
     layer: LayerId,
     transactions: Sequence[Transaction],
-    shares: Sequence[Share],
+    rewards: Sequence[CoinbaseReward],
     verify_many: VerifyMany,
     block: BlockId = EMPTY_BLOCK_ID,
 ) -> LayerChanges:
     """What applying a layer changes. Nothing is written.
 
     A transaction with a header was verified before, and its signatures are not looked at again.
-    Raises LayerRefused: before_genesis, no_weight, duplicate_row, overflow.
+    Raises LayerRefused: before_genesis, no_weight, duplicate_row, overflow, internal; StoreFault as `load` does.
     """
     if layer < parameters.first_layer:
         raise LayerRefused(
             f"Layer {layer} lies before layer {parameters.first_layer}, the first one that can be applied.",
             "before_genesis",
         )
-    ledger = Ledger(load, layer)
-    executed, ineffective = _Transactions(parameters, ledger, verify_many).run(transactions)
+    cache = StagedCache(parameters.rules, parameters.hrp, load, layer)
+    executed, ineffective = _Transactions(parameters, cache, verify_many).run(transactions)
     paid_out = subsidy(layer - parameters.first_effective_genesis)
     fees = sum(one.fee for one in executed) & MASK
-    rows = paying.distribute(layer, paying.in_order(shares), paid_out, fees) if shares else []
+    rows = paying.distribute(layer, paying.in_order(rewards), paid_out, fees) if rewards else []
     for row in rows:
-        coinbase = ledger.account(row.coinbase)
+        coinbase = cache.account(row.coinbase)
         coinbase.balance = coinbase.balance + row.total_reward & MASK
-        ledger.mark(coinbase)
-    accounts = ledger.accounts()
+        cache.mark(coinbase)
+    accounts = cache.accounts()
     return LayerChanges(
         layer=layer,
         accounts=tuple(accounts),
+        before=tuple(staged.stored for staged in cache.changed),
         executed=tuple(executed),
         ineffective=tuple(ineffective),
         rewards=tuple(rows),
@@ -169,19 +157,23 @@ class _Ineffective(Exception):
 class _Transactions:
     """The transactions of one layer, one after another."""
 
-    def __init__(self, parameters: VmParameters, ledger: Ledger, verify_many: VerifyMany) -> None:
-        self._hrp = parameters.hrp
-        self._ledger = ledger
+    def __init__(self, parameters: VmParameters, cache: StagedCache, verify_many: VerifyMany) -> None:
+        self._rules = parameters.rules
+        self._cache = cache
         self._gas_left = parameters.block_gas_limit
         self._verify_many = verify_many
 
     def run(self, transactions: Sequence[Transaction]) -> tuple[list[Executed], list[Ineffective]]:
         """What was executed, and what left no trace."""
+        cache = self._cache
         executed, ineffective = [], []
         for transaction, (parsed, verdict) in zip(transactions, self._look_ahead(transactions)):
-            id, raw = transaction.raw.id, transaction.raw.raw
+            id = transaction.raw.id
             try:
-                principal, parsed, verdict = self._now(raw, parsed, verdict)
+                # what was guessed stands if the principal is what it was taken for
+                if parsed is None or cache.template_of(parsed.principal) is not parsed.principal_template:
+                    parsed, verdict = parse(transaction.raw.raw, cache.template_of, self._rules), None
+                principal = cache.account(parsed.principal)
                 self._check(principal, parsed, transaction.header is not None or verdict)
             except (ParseError, _Ineffective) as error:
                 ineffective.append(Ineffective(id, None, str(error)))
@@ -195,7 +187,7 @@ class _Transactions:
 
     def _look_ahead(self, transactions: Sequence[Transaction]) -> list[tuple[Parsed | None, bool | None]]:
         """Each transaction as it will most likely parse, and whether it is signed; all signatures in one batch."""
-        ahead = _Ahead(self._ledger)
+        ahead = _Ahead(self._rules, self._cache)
         guesses = [ahead.parse(transaction.raw.raw) for transaction in transactions]
         unknown = [
             (place, parsed)
@@ -209,16 +201,7 @@ class _Transactions:
                 verdicts[place] = verdict
         return list(zip(guesses, verdicts))
 
-    def _now(self, raw: bytes, parsed: Parsed | None, verdict: bool | None) -> tuple[Staged, Parsed, bool | None]:
-        """The transaction as it parses now; what was guessed stands if the principal is what it was taken for."""
-        if parsed is not None:
-            principal = self._ledger.account(parsed.principal)
-            if principal.loaded_code() is parsed.code:
-                return principal, parsed, verdict
-        parsed = parse(raw, self._ledger.account)
-        return self._ledger.account(parsed.principal), parsed, None
-
-    def _check(self, principal: Staged, parsed: Parsed, verdict: bool | None) -> None:
+    def _check(self, principal: StagedAccount, parsed: Parsed, verdict: bool | None) -> None:
         """All that makes a transaction ineffective, but the nonce. Raises _Ineffective."""
         if parsed.gas_price == 0:
             raise _Ineffective("The gas price is 0.")
@@ -234,61 +217,63 @@ class _Transactions:
         if not verdict:
             raise _Ineffective("A signature is missing or not valid.")
 
-    def _execute(self, id: TransactionId, principal: Staged, parsed: Parsed) -> Executed:
-        failure = ""
-        touched: Sequence[Staged] = ()
-        fee = parsed.fee
+    def _execute(self, id: TransactionId, principal: StagedAccount, parsed: Parsed) -> Executed:
+        """All gas that may be used is paid for at first; what was not used is given back."""
+        cache = self._cache
+        fee, gas_used, failure = parsed.fee, parsed.max_gas, ""
+        touched: Sequence[StagedAccount] = ()
         if fee > principal.balance:
             fee = principal.balance
+            principal.balance = 0
             failure = "out of gas"
-        principal.balance -= fee
-        if not failure:
-            call = Call(self._ledger, principal, self._hrp)
+        else:
+            principal.balance -= fee
+            host = Context(cache, principal, parsed.max_spend, parsed.gas_limit)
             try:
                 if parsed.method == METHOD_SPAWN:
                     assert parsed.spawned is not None, "a spawn makes something"
-                    call.spawn(parsed.target, parsed.spawned)
+                    host.spawn(parsed.target, parsed.spawned)
                 else:
-                    parsed.payer.run(call, parsed.method, parsed.arguments)
-                touched = call.touched
+                    parsed.payer.run(host, parsed.method, parsed.arguments)
+                touched = host.touched
+                cache.settle()
             except Failure as error:
+                cache.undo(0)
                 failure = str(error)
+            except ParseError as error:
+                raise LayerRefused(
+                    f"Transaction {id.hex()} calls an account that cannot be run: {error}", "internal"
+                ) from error
+            if host.gas_left:
+                gas_used -= host.gas_left
+                fee -= host.gas_left * parsed.gas_price
+                principal.balance += host.gas_left * parsed.gas_price
         principal.next_nonce = parsed.nonce + 1 & MASK
-        self._ledger.mark(principal)
+        cache.mark(principal)
         for account in touched:
-            self._ledger.mark(account)
-        self._gas_left -= parsed.max_gas
-        addresses = (parsed.principal, *(account.address for account in touched))
-        return Executed(id, parsed, failure, fee, addresses)
+            cache.mark(account)
+        self._gas_left -= gas_used
+        addresses = (parsed.principal, *[account.address for account in touched])
+        return Executed(id, parsed, failure, gas_used, fee, addresses)
 
 
 class _Ahead:
     """The accounts as they will most likely be when a transaction's turn comes: with what is spawned before it."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._spawned: dict[bytes, _Spawned] = {}
+    def __init__(self, rules: Rules, cache: StagedCache) -> None:
+        self._rules = rules
+        self._cache = cache
+        self._spawned: dict[bytes, Template] = {}
 
     def parse(self, raw: bytes) -> Parsed | None:
         """A guess; None where the transaction does not parse."""
         try:
-            parsed = parse(raw, self._account)
+            parsed = parse(raw, self._template_of, self._rules)
         except ParseError:
             return None
-        if parsed.spawned is not None and self._ledger.account(parsed.target).template is None:
-            self._spawned.setdefault(parsed.target, _Spawned(parsed.spawned))
+        if parsed.spawned is not None and self._cache.account(parsed.target).template is None:
+            self._spawned.setdefault(parsed.target, parsed.spawned)
         return parsed
 
-    def _account(self, address: Address) -> HasCode:
-        return self._spawned.get(address) or self._ledger.account(address)
-
-
-@dataclass(frozen=True, slots=True)
-class _Spawned:
-    """An account that will have been spawned."""
-
-    code: Template
-
-    def loaded_code(self) -> Template:
-        """The template with the state."""
-        return self.code
+    def _template_of(self, address: Address) -> Template | None:
+        return self._spawned.get(address) or self._cache.template_of(address)

@@ -7,49 +7,48 @@ at another time. Nothing looks at what follows the signatures. Protocol 07-vm-an
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from node.ledger.errors import MALFORMED, NOT_SPAWNED, TX_LIMIT, ParseError
 from node.ledger.gas import data_gas
-from node.ledger.templates import TEMPLATES, Signatures, Template
+from node.ledger.rules import NETWORK, Rules, TransactionVersion
+from node.ledger.templates.template import Signatures, Template
 from protocol.codec.compact import Fault, read_compact
 from protocol.codec.declare import LIST_NESTING, CodecError
 from protocol.numbers.u64 import MASK
 from protocol.types.ids import Address
-from protocol.types.templates import MAX_TX_SIZE, METHOD_SPAWN, principal_address
+from protocol.types.templates import METHOD_SPAWN, principal_address
 from protocol.types.transactions import LayerLimits, TxHeader
 
 ADDRESS_SIZE = 24
 _METHOD_AT = 1 + ADDRESS_SIZE
-
 _ALWAYS = LayerLimits()
 
 
-class HasCode(Protocol):
-    """An account as the parser needs it."""
+TemplateOf = Callable[[Address], Template | None]
+"""The template with the state of an account; None where nothing was spawned.
 
-    def loaded_code(self) -> Template | None:
-        """The template with the state, None where nothing was spawned. Raises ParseError (malformed, internal)."""
-
-
-Accounts = Callable[[Address], HasCode]
+Raises ParseError (malformed, internal); StoreFault, which no parser takes for a fault of the transaction.
+"""
 
 
 class Parsed:
     """A transaction whose meaning is known. Its signatures were not looked at."""
 
     __slots__ = (
-        "arguments", "base_gas", "code", "data_gas", "fixed_gas", "gas_price", "max_gas", "max_spend", "method",
-        "nonce", "payer", "principal", "raw", "signatures_at", "spawned", "target", "template",
+        "arguments", "base_gas", "data_gas", "fee", "fixed_gas", "gas_limit", "gas_price", "intrinsic_gas", "max_gas",
+        "max_spend", "method", "nonce", "payer", "principal", "principal_template", "raw", "signatures_at", "spawned",
+        "target", "template",
     )  # fmt: skip
 
     raw: bytes
     principal: Address
     """Who pays, and whose nonce counts."""
-    code: Template | None
-    """The principal's template and state when this was parsed; None where it was not spawned."""
+    principal_template: Template | None
+    """The principal's template with its state when this was parsed; None where it was not spawned."""
     payer: Template
-    """By whose rules gas is counted and signatures are checked: `code`, or in a self-spawn what comes into being."""
+    """By whose rules gas is counted and signatures are checked: `principal_template`, or in a self-spawn what comes
+    into being."""
     template: Address
     """Whose method is called."""
     method: int
@@ -63,22 +62,19 @@ class Parsed:
     """What a spawn makes of it."""
     base_gas: int
     data_gas: int
+    intrinsic_gas: int
+    """base + data: what is consumed before anything runs."""
     fixed_gas: int
+    """Of reading the principal and of the call; with base and data it is consumed whatever happens."""
+    gas_limit: int
+    """What the call may consume beyond that; 0 where all calls have a fixed price."""
     max_gas: int
-    """base + data + fixed: exactly what is consumed."""
+    """base + data + fixed + limit."""
+    fee: int
+    """Smidge for all that gas, where the balance allows; wraps around at 64 bits."""
     max_spend: int
     """Smidge beside the fee."""
     signatures_at: int
-
-    @property
-    def intrinsic_gas(self) -> int:
-        """What is consumed before anything runs."""
-        return self.base_gas + self.data_gas
-
-    @property
-    def fee(self) -> int:
-        """Smidge, where the balance allows; wraps around at 64 bits."""
-        return self.max_gas * self.gas_price & MASK
 
     @property
     def spending(self) -> int:
@@ -104,18 +100,33 @@ class Parsed:
         return self.payer.signatures(self.raw, self.signatures_at)
 
 
-def parse(raw: bytes, accounts: Accounts) -> Parsed:
-    """What the bytes mean. `accounts` gives the state of an address.
+def parse(raw: bytes, template_of: TemplateOf, rules: Rules = NETWORK) -> Parsed:
+    """What the bytes mean.
 
-    Raises ParseError: tx_limit, malformed, not_spawned, invalid_args, internal.
+    Raises ParseError: tx_limit, malformed, not_spawned, invalid_args, internal; and what `template_of` raises.
     """
     size = len(raw)
-    if size > MAX_TX_SIZE:
-        raise ParseError(
-            f"The transaction overflows tx limit: it has {size} bytes, at most {MAX_TX_SIZE} are allowed.", TX_LIMIT
-        )
+    if size > rules.max_size:
+        raise _too_big(size, rules.max_size)
     try:
-        return _parse(raw, size, accounts)
+        first = raw[0]
+        version = None if first & 3 else rules.versions.get(first >> 2)
+        if version is None:
+            raise malformed(f"its version is not known (first byte {first:02x})")
+        principal = Address(raw[1:_METHOD_AT])
+        method = raw[_METHOD_AT]
+        if method & 3:
+            method, at = read_compact(raw, _METHOD_AT, 8)
+        else:
+            method, at = method >> 2, _METHOD_AT + 1
+    except Fault as error:
+        raise malformed(str(error)) from None
+    except IndexError:
+        raise malformed(f"its {size} bytes end too early") from None
+    # the account is read outside: whatever goes wrong with the store says nothing about the transaction
+    own = template_of(principal)
+    try:
+        return _parse(raw, size, version, principal, own, method, at)
     except (CodecError, Fault) as error:
         raise malformed(str(error)) from None
     except IndexError:
@@ -127,31 +138,45 @@ def malformed(why: str) -> ParseError:
     return ParseError(f"malformed tx: {why.removesuffix('.')}.", MALFORMED)
 
 
-def _parse(raw: bytes, size: int, accounts: Accounts) -> Parsed:
-    if raw[0]:
-        raise malformed(f"its version is not 0 (first byte {raw[0]:02x})")
-    method, at = read_compact(raw, _METHOD_AT, 8)
+def _too_big(size: int, limit: int) -> ParseError:
+    return ParseError(
+        f"The transaction overflows tx limit: it has {size} bytes, at most {limit} are allowed.", TX_LIMIT
+    )
+
+
+def _parse(
+    raw: bytes,
+    size: int,
+    version: TransactionVersion,
+    principal: Address,
+    own: Template | None,
+    method: int,
+    at: int,
+) -> Parsed:
+    """All that stands behind the method. own: the principal's template."""
+    if size > version.max_size:
+        raise _too_big(size, version.max_size)
     parsed = Parsed()
     parsed.raw = raw
     parsed.method = method
-    parsed.principal = parsed.target = principal = Address(raw[1:_METHOD_AT])
-    parsed.code = code = accounts(principal).loaded_code()
-
+    parsed.principal = parsed.target = principal
+    parsed.principal_template = own
     if method == METHOD_SPAWN:
         template = Address(raw[at : at + ADDRESS_SIZE])
         at += ADDRESS_SIZE
-        called = TEMPLATES.get(template)
+        called = version.templates.get(template)
         if called is None:
             raise malformed(f"the template {template.hex()} is not known")
-        handler = called if code is None else type(code)
-    elif code is None:
+        handler = called if own is None else type(own)
+    elif own is None:
         raise ParseError("The principal is not spawned: only a spawn of itself is possible.", NOT_SPAWNED)
     else:
-        handler = called = type(code)
-        template = code.address
+        handler = called = type(own)
+        template = own.address
     parsed.template = template
 
-    parsed.nonce, parsed.gas_price, at = handler.read_payload(raw, at)
+    parsed.nonce, gas_price, gas_limit, at = handler.read_payload(raw, at)
+    parsed.gas_price = gas_price
     arguments_of = called.arguments.get(method)
     if arguments_of is None:
         raise malformed(f"a {called.name} has no method {method}")
@@ -159,25 +184,29 @@ def _parse(raw: bytes, size: int, accounts: Accounts) -> Parsed:
 
     if method == METHOD_SPAWN:
         parsed.target = principal_address(template, parsed.arguments)
-        if parsed.target != principal and code is None:
+        if parsed.target != principal and own is None:
             raise ParseError("The principal is not spawned: it cannot spawn another account.", NOT_SPAWNED)
         parsed.spawned = called.spawn(parsed.arguments)
         if parsed.target == principal:
             payer = parsed.spawned
-            parsed.fixed_gas = payer.costs.execution[METHOD_SPAWN]
+            fixed = payer.costs.execution[METHOD_SPAWN]
         else:
-            assert code is not None, "only a spawned principal spawns another account"
-            payer = code
-            parsed.fixed_gas = code.costs.load + parsed.spawned.costs.execution[METHOD_SPAWN]
+            assert own is not None, "only a spawned principal spawns another account"
+            payer = own
+            fixed = own.costs.load + parsed.spawned.costs.execution[METHOD_SPAWN]
         parsed.max_spend = 0
     else:
-        assert code is not None, "only a spawned principal calls other methods"
-        payer = code
+        assert own is not None, "only a spawned principal calls other methods"
+        payer = own
         parsed.spawned = None
-        parsed.fixed_gas = payer.costs.fixed[method]
+        fixed = payer.costs.fixed[method]
         parsed.max_spend = payer.max_spend(method, parsed.arguments)
     parsed.payer = payer
-    parsed.base_gas = payer.costs.base[method]
-    parsed.data_gas = data_gas(size)
-    parsed.max_gas = parsed.base_gas + parsed.data_gas + parsed.fixed_gas
+    parsed.fixed_gas = fixed
+    parsed.base_gas = base = payer.costs.base[method]
+    parsed.data_gas = data = data_gas(size)
+    parsed.intrinsic_gas = base + data
+    parsed.gas_limit = gas_limit
+    parsed.max_gas = max_gas = base + data + fixed + gas_limit
+    parsed.fee = max_gas * gas_price & MASK
     return parsed

@@ -1,36 +1,34 @@
 """Accounts while a layer runs: loaded once, changed in place, remembered in the order of their first change.
 
-`Staged` is one account, `Ledger` all that a layer has looked at, `Call` what a template may do on behalf of the
-principal that pays. A call checks everything before it changes anything, so a failure needs no undoing. All amounts
-are unsigned integers of 64 bits that wrap around. Protocol 07-vm-and-transactions, sections 4.2 to 4.4.
+A journal holds what every change has replaced, so that a call, or a call within a call, can be undone.
+Protocol 07-vm-and-transactions, sections 4.2 to 4.4.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from node.ledger.errors import Failure
-from node.ledger.templates import Template, code_of
-from node.ledger.templates.vault import Vault
+from node.ledger.rules import Rules
+from node.ledger.templates.template import Template
 from protocol.numbers.u64 import MASK
-from protocol.types import address as addresses
 from protocol.types.ids import Address, LayerId
-from protocol.types.templates import SpendArguments
 from protocol.types.transactions import Account
 
 Load = Callable[[Address], Account | None]
-"""The newest state of an account; None where there is none."""
+"""The newest state of an account; None where there is none. Raises StoreFault, which ends the layer."""
 
 
-class Staged:
-    """One account. Mutable."""
+class StagedAccount:
+    """One account. Mutable; what a call changes goes through the cache, which can take it back."""
 
-    __slots__ = ("address", "balance", "code", "is_changed", "next_nonce", "state", "template")
+    __slots__ = ("address", "balance", "is_changed", "loaded", "next_nonce", "state", "stored", "template")
 
     def __init__(self, address: Address, stored: Account | None) -> None:
         self.address = address
+        self.stored = stored
+        """As it was before the layer."""
         self.is_changed = False
-        self.code: Template | None = None
+        self.loaded: Template | None = None
         """The template with the state; None also while it was not needed yet."""
         if stored is None:
             self.next_nonce = 0
@@ -43,39 +41,43 @@ class Staged:
             self.template = stored.template
             self.state = stored.state
 
-    def loaded_code(self) -> Template | None:
-        """The template with the state, None where nothing was spawned. Raises ParseError (malformed, internal)."""
-        if self.code is None and self.template is not None:
-            self.code = code_of(self.template, self.state)
-        return self.code
 
-    def assign(self, code: Template) -> None:
-        """Make the account one of this template."""
-        self.code = code
-        self.template = code.address
-        self.state = code.state
+_Moved = tuple[StagedAccount, StagedAccount, int]
+"""From whom, to whom, smidge."""
+_Assigned = tuple[StagedAccount, Address | None, bytes, Template | None]
+"""Whose template was changed, and what it was before."""
 
 
-class Ledger:
+class StagedCache:
     """The accounts of one layer."""
 
-    __slots__ = ("_accounts", "_load", "changed", "layer")
+    __slots__ = ("_accounts", "_journal", "_load", "_rules", "changed", "hrp", "layer")
 
-    def __init__(self, load: Load, layer: LayerId) -> None:
+    def __init__(self, rules: Rules, hrp: str, load: Load, layer: LayerId) -> None:
+        self._rules = rules
+        self.hrp = hrp
         self._load = load
-        self._accounts: dict[bytes, Staged] = {}
+        self._accounts: dict[bytes, StagedAccount] = {}
+        self._journal: list[_Moved | _Assigned] = []
         self.layer = layer
-        self.changed: list[Staged] = []
+        self.changed: list[StagedAccount] = []
         """In the order of the first change."""
 
-    def account(self, address: Address) -> Staged:
+    def account(self, address: Address) -> StagedAccount:
         """The account as it stands now; an empty one where there is none."""
         staged = self._accounts.get(address)
         if staged is None:
-            staged = self._accounts[address] = Staged(address, self._load(address))
+            staged = self._accounts[address] = StagedAccount(address, self._load(address))
         return staged
 
-    def mark(self, account: Staged) -> None:
+    def template_of(self, address: Address) -> Template | None:
+        """The template with the state, None where nothing was spawned. Raises ParseError (malformed, internal)."""
+        account = self._accounts.get(address) or self.account(address)
+        if account.loaded is None and account.template is not None:
+            account.loaded = self._rules.load(account.template, account.state)
+        return account.loaded
+
+    def mark(self, account: StagedAccount) -> None:
         """The account has changed in this layer."""
         if not account.is_changed:
             account.is_changed = True
@@ -89,62 +91,40 @@ class Ledger:
             for staged in self.changed
         ]
 
+    # ---- what calls change ----
 
-class Call:
-    """One transaction's doings in the name of its principal."""
-
-    __slots__ = ("_hrp", "_ledger", "_transferred", "principal", "touched")
-
-    def __init__(self, ledger: Ledger, principal: Staged, hrp: str) -> None:
-        self._ledger = ledger
-        self._hrp = hrp
-        self._transferred: dict[Staged, int] = {}
-        self.principal = principal
-        self.touched: list[Staged] = []
-        """What has changed beside the principal, each once, in the order of the first change."""
-
-    @property
-    def layer(self) -> LayerId:
-        """The layer that is being applied."""
-        return self._ledger.layer
-
-    def spawn(self, target: Address, code: Template) -> None:
-        """Give an account its template; nonce and coins stay. Raises Failure."""
-        account = self._ledger.account(target)
-        if account.template is not None:
-            raise Failure("account already spawned")
-        account.assign(code)
-        self._touch(account)
-
-    def transfer(self, source: Staged, destination: Address, amount: int, most: int) -> None:
-        """Move smidge, not more than `most` from one source in all. Raises Failure."""
-        target = self._ledger.account(destination)
-        if amount > source.balance:
-            raise Failure("no balance")
-        transferred = self._transferred.get(source, 0) + amount & MASK
-        if transferred > most:
-            raise Failure(f"max spend: {most}")
-        if target is source:
-            return
-        self._transferred[source] = transferred
+    def move(self, source: StagedAccount, target: StagedAccount, amount: int) -> None:
+        """Move smidge, no more than the source has, to another account."""
+        self._journal.append((source, target, amount))
         source.balance -= amount
         target.balance = target.balance + amount & MASK
-        self._touch(target)
 
-    def relay(self, template: type[Vault], vault: Address, arguments: SpendArguments) -> None:
-        """Have a vault spend. It counts as touched after the destination. Raises Failure."""
-        account = self._ledger.account(vault)
-        if account.template is None:
-            raise Failure("account is not spawned")
-        if account.template != template.address:
-            expected, found = (addresses.to_text(it, self._hrp) for it in (template.address, account.template))
-            raise Failure(f"relay template mismatch: {expected} != {found}")
-        code = account.loaded_code()
-        assert isinstance(code, template), "the registry knows the template by this address"
-        code.spend(self, account, arguments)
-        account.assign(code)
-        self._touch(account)
+    def assign(self, account: StagedAccount, template: Template) -> None:
+        """Make the account one of this template."""
+        self._journal.append((account, account.template, account.state, account.loaded))
+        account.loaded = template
+        account.template = template.address
+        account.state = template.state
 
-    def _touch(self, account: Staged) -> None:
-        if account is not self.principal and account not in self.touched:
-            self.touched.append(account)
+    def position(self) -> int:
+        """Where the journal stands, for `undo`."""
+        return len(self._journal)
+
+    def undo(self, position: int) -> None:
+        """Take back everything since a position, the last change first."""
+        journal = self._journal
+        while len(journal) > position:
+            change = journal.pop()
+            if len(change) == 3:
+                source, target, amount = change
+                target.balance = target.balance - amount & MASK
+                source.balance += amount
+            else:
+                assigned, template, state, loaded = change
+                assigned.template = template
+                assigned.state = state
+                assigned.loaded = loaded
+
+    def settle(self) -> None:
+        """Nothing that was done so far will be undone."""
+        self._journal.clear()

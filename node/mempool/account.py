@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from node.mempool.errors import MempoolError
@@ -47,17 +47,15 @@ Tagged = tuple[PoolTransaction, LayerId]
 """A transaction and its layer tag."""
 
 
+@dataclass(slots=True)
 class AccountCache:
-    """The candidates of one account, nonces ascending. Gaps between nonces are allowed."""
+    """The candidates of one account, nonces ascending. Gaps between nonces are allowed. Mutable."""
 
-    __slots__ = ("candidates", "more_in_store", "start_balance", "start_nonce")
-
-    def __init__(self, start_nonce: int, start_balance: int) -> None:
-        self.start_nonce = start_nonce
-        self.start_balance = start_balance
-        self.candidates: list[Candidate] = []
-        self.more_in_store = False
-        """Whether the store holds transactions that may have their turn after the next layer."""
+    start_nonce: int
+    start_balance: int
+    candidates: list[Candidate] = field(default_factory=list)
+    more_in_store: bool = False
+    """Whether the store holds transactions that may have their turn after the next layer."""
 
     @property
     def next_nonce(self) -> int:
@@ -80,6 +78,11 @@ class AccountCache:
             if candidate.layer == UNTAGGED:
                 return self.candidates[place:]
         return []
+
+    def check(self, transaction: PoolTransaction) -> None:
+        """Raises MempoolError (insufficient_balance) where `add` would; nothing is changed."""
+        if len(self.candidates) < MAX_NONCES:
+            self._room_for(transaction)
 
     def add(self, transaction: PoolTransaction, layer: LayerId, seed: bytes | None = None) -> bool:
         """Whether the transaction is a candidate now; not where its nonce has a better one.

@@ -6,7 +6,7 @@ from node.errors import NodeError
 
 
 class MempoolError(NodeError):
-    """A transaction or a layer that is refused; nothing was changed.
+    """A transaction that is refused; nothing was changed.
 
-    reason: bad_nonce, insufficient_balance, layer_not_in_order.
+    reason: bad_nonce, insufficient_balance.
     """

@@ -1,31 +1,42 @@
 """The conservative state: every account's waiting transactions, kept in step with the layers that are applied.
 
-Protocol 07-vm-and-transactions, sections 7.2 to 7.5.
+What is in memory follows from rows: `start` makes it anew, and every method that changes it first puts the rows from
+which it would be made again into the unit of its caller. Protocol 07-vm-and-transactions, sections 7.2 to 7.5.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
+from node.ledger import state
+from node.mempool import transactions
 from node.mempool.account import UNTAGGED, AccountCache, Candidate, TooManyNonces
 from node.mempool.errors import MempoolError
-from node.mempool.store import Store
 from node.mempool.transaction import PoolTransaction
-from protocol.types.ids import Address, BlockId, LayerId, ProposalId, TransactionId
-
-StateOf = Callable[[Address], tuple[int, int]]
-"""Next nonce and balance of an account in the ledger."""
+from node.store.view import Rows, View
+from protocol.types.ids import NO_LAYER, Address, BlockId, LayerId, ProposalId, TransactionId
+from protocol.types.transactions import RawTx, Transaction
 
 
 class Mempool:
     """The waiting transactions of all accounts."""
 
-    def __init__(self, store: Store, state_of: StateOf) -> None:
-        """Begins empty; `rebuild` takes up what the store holds."""
-        self._store = store
-        self._state_of = state_of
+    def __init__(self) -> None:
+        """Empty; `start` takes up what the store holds."""
         self._accounts: dict[Address, AccountCache] = {}
         self._candidates: dict[TransactionId, Candidate] = {}
+        self.touches = 0
+        """Grows with every change of the memory, so that the engine knows when a unit that failed has left its mark."""
+
+    def start(self, view: View) -> None:
+        """Forget everything and take up what the store holds as pending."""
+        applied = state.last_applied(view) or NO_LAYER
+        caches = {principal: _filled(view, principal, applied) for principal in transactions.principals(view)}
+        self.touches += 1
+        self._accounts.clear()
+        self._candidates.clear()
+        for principal, account in caches.items():
+            self._keep(principal, account)
 
     def has(self, id: TransactionId) -> bool:
         """Whether the transaction is a candidate."""
@@ -35,10 +46,10 @@ class Mempool:
         """What is held of an account; not to be changed."""
         return self._accounts.get(principal)
 
-    def projection(self, principal: Address) -> tuple[int, int]:
+    def projection(self, view: View, principal: Address) -> tuple[int, int]:
         """The nonce to use next, and the smidge that are left, behind everything that waits."""
         account = self._accounts.get(principal)
-        return self._state_of(principal) if account is None else (account.next_nonce, account.balance)
+        return state.nonce_and_balance(view, principal) if account is None else (account.next_nonce, account.balance)
 
     def waiting(self) -> dict[Address, list[PoolTransaction]]:
         """What can go into a proposal: of each account in the order of nonces, none that is packed already."""
@@ -48,113 +59,87 @@ class Mempool:
                 found[principal] = [candidate.transaction for candidate in candidates]
         return found
 
-    def add(self, transaction: PoolTransaction) -> bool:
+    def add(self, rows: Rows, transaction: Transaction, received: int) -> bool:
         """Take a verified transaction; whether it is a candidate now, or only stored.
 
         Stored only are those whose nonce has a better one, and those beyond the number of nonces of an account.
-        Raises MempoolError: bad_nonce, insufficient_balance.
+        Raises MempoolError (bad_nonce, insufficient_balance), with nothing put, and StoreFault.
         """
-        principal = transaction.principal
-        account = self._accounts.get(principal) or AccountCache(*self._state_of(principal))
-        if transaction.nonce < account.start_nonce:
+        pooled = PoolTransaction.of(transaction, received)
+        principal = pooled.principal
+        account = self._accounts.get(principal) or AccountCache(*state.nonce_and_balance(rows, principal))
+        if pooled.nonce < account.start_nonce:
             raise MempoolError(
-                f"The transaction has the nonce {transaction.nonce}, but the next one of its account is "
+                f"The transaction has the nonce {pooled.nonce}, but the next one of its account is "
                 f"{account.start_nonce}.",
                 "bad_nonce",
             )
+        account.check(pooled)
+        transactions.put(rows, transaction, received)
+        self.touches += 1
         before = account.candidates[:]
         try:
-            is_candidate = account.add(transaction, UNTAGGED)
+            is_candidate = account.add(pooled, UNTAGGED)
         except TooManyNonces:
             is_candidate = False
-        self._store.add((transaction,))
         self._keep(principal, account, before)
         return is_candidate
 
-    def link_proposal(
-        self, layer: LayerId, proposal: ProposalId, ids: Sequence[TransactionId], *, as_reference: bool = False
-    ) -> None:
-        """A proposal holds these transactions. as_reference: tags stop at the first one that is no candidate."""
-        self._store.link_proposal(layer, proposal, ids)
-        self._tag(layer, ids, as_reference)
+    def link_proposal(self, rows: Rows, layer: LayerId, proposal: ProposalId, ids: Sequence[TransactionId]) -> None:
+        """A proposal holds these transactions."""
+        transactions.link_proposal(rows, layer, proposal, ids)
+        self._tag(layer, ids)
 
-    def link_block(
-        self, layer: LayerId, block: BlockId, ids: Sequence[TransactionId], *, as_reference: bool = False
-    ) -> None:
-        """A block holds these transactions. as_reference: as in `link_proposal`."""
-        self._store.link_block(layer, block, ids)
-        self._tag(layer, ids, as_reference)
+    def link_block(self, rows: Rows, layer: LayerId, block: BlockId, ids: Sequence[TransactionId]) -> None:
+        """A block holds these transactions."""
+        transactions.link_block(rows, layer, block, ids)
+        self._tag(layer, ids)
 
-    def apply_empty_layer(self, layer: LayerId) -> None:
-        """A layer without a block was applied. Raises MempoolError (layer_not_in_order)."""
-        self._check_order(layer)
-        self._store.set_applied(layer, ())
-        for candidate in self._candidates.values():
-            if candidate.layer == layer:
-                candidate.layer = self._store.next_layer(candidate.transaction.id, layer)
+    def apply_empty_layer(self, view: View, layer: LayerId) -> None:
+        """A layer without a block was applied. Nothing is put: the tags in memory follow from rows that are there."""
+        tagged = [candidate for candidate in self._candidates.values() if candidate.layer == layer]
+        later = [transactions.next_layer(view, candidate.transaction.id, layer) for candidate in tagged]
+        self.touches += 1
+        for candidate, tag in zip(tagged, later):
+            candidate.layer = tag
 
     def apply_layer(
-        self, layer: LayerId, executed: Sequence[PoolTransaction], ineffective: Sequence[PoolTransaction] = ()
+        self,
+        rows: Rows,
+        layer: LayerId,
+        executed: Sequence[PoolTransaction],
+        ineffective: Sequence[PoolTransaction] = (),
     ) -> None:
-        """A layer's block was applied, and the ledger answers its state.
+        """A layer's block was applied, and `rows` show what it has changed in the ledger.
 
         executed: transactions with a result; ineffective: those without, where they have a header: they are pending.
-        Raises MempoolError (layer_not_in_order).
+        Raises StoreFault.
         """
-        self._check_order(layer)
-        self._store.add((*executed, *ineffective))
-        self._store.set_applied(layer, [transaction.id for transaction in executed])
-        principals = {transaction.principal for transaction in executed}
-        principals |= {one.principal for one in ineffective if one.principal in self._accounts}
-        principals |= {principal for principal, account in self._accounts.items() if account.more_in_store}
-        for principal in principals:
-            self._reset(principal, layer)
+        for one in (*executed, *ineffective):
+            transactions.put(rows, Transaction(RawTx(one.id, one.raw), one.header), one.received)
+        transactions.set_applied(rows, executed)
+        principals = {one.principal: None for one in executed}
+        principals |= {one.principal: None for one in ineffective if one.principal in self._accounts}
+        principals |= {principal: None for principal, account in self._accounts.items() if account.more_in_store}
+        filled = [(principal, _filled(rows, principal, layer)) for principal in principals]
+        self.touches += 1
+        for principal, account in filled:
+            known = self._accounts.get(principal)
+            self._keep(principal, account, known.candidates if known else ())
 
-    def rebuild(self) -> None:
-        """Forget everything and take up what the store holds as pending."""
-        self._accounts.clear()
-        self._candidates.clear()
-        for principal in self._store.principals():
-            self._reset(principal, self._store.last_applied())
+    def revert(self, rows: Rows, ids: Iterable[TransactionId]) -> None:
+        """Layers were reverted that had executed these transactions, and `rows` show it. Raises StoreFault."""
+        transactions.set_pending(rows, ids)
+        self.start(rows)
 
-    def revert(self, layer: LayerId, *, as_reference: bool = False) -> None:
-        """Make `layer` the last one that was applied; the ledger answers its state already.
-
-        as_reference: tags are those after the layer that was the last one before, so those of reverted layers are lost.
-        """
-        before = self._store.last_applied()
-        self._store.revert(layer)
-        self._accounts.clear()
-        self._candidates.clear()
-        for principal in self._store.principals():
-            self._reset(principal, before if as_reference else self._store.last_applied())
-
-    def _check_order(self, layer: LayerId) -> None:
-        expected = self._store.last_applied() + 1
-        if layer != expected:
-            raise MempoolError(
-                f"Layer {layer} was applied, but layer {expected} is the next one.", "layer_not_in_order"
-            )
-
-    def _tag(self, layer: LayerId, ids: Sequence[TransactionId], as_reference: bool) -> None:
+    def _tag(self, layer: LayerId, ids: Sequence[TransactionId]) -> None:
+        self.touches += 1
         for id in ids:
             candidate = self._candidates.get(id)
-            if candidate is None:
-                if as_reference:
-                    return
-                continue
-            if candidate.layer == UNTAGGED or layer < candidate.layer:
+            if candidate is not None and (candidate.layer == UNTAGGED or layer < candidate.layer):
                 candidate.layer = layer
 
-    def _reset(self, principal: Address, applied: LayerId) -> None:
-        """Take nonce and balance from the ledger and the transactions from the store."""
-        known = self._accounts.get(principal)
-        account = AccountCache(*self._state_of(principal))
-        pending = self._store.pending(principal, account.start_nonce)
-        account.fill((one, self._store.next_layer(one.id, applied)) for one in pending)
-        self._keep(principal, account, known.candidates if known else ())
-
-    def _keep(self, principal: Address, account: AccountCache, before: Iterable[Candidate]) -> None:
+    def _keep(self, principal: Address, account: AccountCache, before: Iterable[Candidate] = ()) -> None:
         """Hold the account, or not if it is idle, and bring the index of ids up to date."""
         for candidate in before:
             self._candidates.pop(candidate.transaction.id, None)
@@ -164,3 +149,11 @@ class Mempool:
             self._accounts.pop(principal, None)
         else:
             self._accounts[principal] = account
+
+
+def _filled(view: View, principal: Address, applied: LayerId) -> AccountCache:
+    """Nonce and balance of the ledger, and the transactions of the store, tagged as they are after a layer."""
+    account = AccountCache(*state.nonce_and_balance(view, principal))
+    pending = transactions.pending(view, principal, account.start_nonce)
+    account.fill((one, transactions.next_layer(view, one.id, applied)) for one in pending)
+    return account

@@ -87,7 +87,7 @@ def shuffled(transactions: Sequence[PoolTransaction], seed: bytes) -> list[PoolT
 
 def _rank(own: Sequence[PoolTransaction], place: int) -> tuple[int, int, bytes, int, Sequence[PoolTransaction]]:
     transaction = own[place]
-    return -transaction.fee, transaction.received_ns, transaction.id, place, own
+    return -transaction.fee, transaction.received, transaction.id, place, own
 
 
 def _pruned(transactions: list[PoolTransaction], gas_limit: int) -> list[PoolTransaction]:

@@ -10,52 +10,49 @@ from dataclasses import dataclass
 from protocol.crypto.hashing import hash32
 from protocol.numbers.u64 import MASK
 from protocol.types.ids import Address, TransactionId
-from protocol.types.transactions import Transaction
+from protocol.types.transactions import Transaction, TxHeader
 
 
 @dataclass(frozen=True, slots=True)
 class PoolTransaction:
-    """The bytes, the header's figures, and the time of reception."""
+    """The bytes, the header with what follows from it, and the time of reception."""
 
     id: TransactionId
+    raw: bytes
+    header: TxHeader
+    received: int
+    """Nanoseconds since 1970."""
     principal: Address
     nonce: int
     max_gas: int
-    gas_price: int
-    """Smidge for one unit of gas."""
-    max_spend: int
-    """Smidge beside the fee."""
-    received_ns: int
-    """Nanoseconds since 1970."""
-
-    raw: bytes
+    fee: int
+    """Smidge; wraps around at 64 bits."""
+    spending: int
+    """Smidge: fee and amount; wraps around at 64 bits."""
 
     @classmethod
-    def of(cls, transaction: Transaction, received_ns: int) -> PoolTransaction:
+    def of(cls, transaction: Transaction, received: int) -> PoolTransaction:
         """A verified transaction. Raises ValueError for one without a header."""
         header = transaction.header
         if header is None:
             raise ValueError("only a transaction with a header can wait")
+        return cls.of_header(transaction.raw.id, transaction.raw.raw, header, received)
+
+    @classmethod
+    def of_header(cls, id: TransactionId, raw: bytes, header: TxHeader, received: int) -> PoolTransaction:
+        """A verified transaction by its parts."""
+        fee = header.max_gas * header.gas_price & MASK
         return cls(
-            id=transaction.raw.id,
+            id=id,
+            raw=raw,
+            header=header,
+            received=received,
             principal=header.principal,
             nonce=header.nonce,
             max_gas=header.max_gas,
-            gas_price=header.gas_price,
-            max_spend=header.max_spend,
-            received_ns=received_ns,
-            raw=transaction.raw.raw,
+            fee=fee,
+            spending=fee + header.max_spend & MASK,
         )
-
-    @property
-    def fee(self) -> int:
-        """Smidge; wraps around at 64 bits."""
-        return self.max_gas * self.gas_price & MASK
-
-    @property
-    def spending(self) -> int:
-        """Smidge: fee and amount; wraps around at 64 bits."""
-        return self.fee + self.max_spend & MASK
 
     def is_better_than(self, other: PoolTransaction, seed: bytes | None = None) -> bool:
         """Whether it is preferred to another one of the same principal and nonce.
@@ -66,4 +63,4 @@ class PoolTransaction:
             return self.fee > other.fee
         if seed is not None:
             return hash32(seed, self.id) < hash32(seed, other.id)
-        return self.received_ns < other.received_ns
+        return self.received < other.received

@@ -23,29 +23,32 @@ from google.protobuf.message import DecodeError
 from api.cli.poet import verify as poet_verify
 from api.clients.poet import messages
 from api.clients.poet.errors import PoetClientError
-from api.services.poet import config, gateway, http1
-from api.services.poet.grpc import submit_of
+from api.edge.errors import UsageError as Unusable
+from api.http import protojson
+from api.services.poet import config
+from api.services.poet.calls import proof_message, submit_of
 from api.services.poet.options import SETTINGS
 from protocol.codec.declare import CodecError
-from protocol.codec.xdr import Time, XdrError
 from protocol.errors import ProtocolError
+from protocol.numbers.time import Time
 from protocol.pb.rpc.api.v1 import api_pb2
-from protocol.poet.records import MerkleProof, PoetProof, PoetProofMessage, decode_message, decode_proof
-from protocol.poet.registration import Certificate, PowParams, decode_certificate, encode_certificate
+from protocol.poet.registration import PowParams, decode_certificate, encode_certificate
+from protocol.types.poet import MerkleProof, PoetCertificate, PoetProof, PoetProofMessage
 from prover.errors import DataError, UsageError
 from prover.poet.round import layers
 from prover.poet.server import records
-from prover.poet.server.registration import Registered
 from tests.fuzz.mutate import mutated
 
 STATEMENT = bytes(range(32))
 NODES = tuple(bytes([number]) * 32 for number in range(9))
 MESSAGE = PoetProofMessage(PoetProof(MerkleProof(NODES[0], NODES[1:4], NODES[4:]), 1234), b"service", b"7", STATEMENT)
-NIP = records.Nip(NODES[0], NODES[1:4], NODES[4:])
+NIP = MerkleProof(NODES[0], NODES[1:4], NODES[4:])
 RECORD = records.ProofRecord(NIP, NODES[:3], 1234, NODES[5], "7")
-STATE = records.RoundState(STATEMENT, 150, Time(1_795_000_000, 5, 60), 77, NIP)
+STATE = records.RoundState.new(STATEMENT, 150, Time(1_795_000_000, 5, 60)).after(77, NIP)
 PARAMS = PowParams(NODES[1], 4)
-INFO = gateway.encode_info(NODES[2], 10**9, 5, ("http://127.0.0.1:1", NODES[3]))
+INFO = api_pb2.InfoResponse(service_pubkey=NODES[2])
+INFO.phase_shift.seconds, INFO.cycle_gap.nanos = 1, 5
+INFO.certifier.url, INFO.certifier.pubkey = "http://127.0.0.1:1", NODES[3]
 INTERESTING = (
     *(
         b'""',
@@ -113,6 +116,11 @@ def submit_message() -> bytes:
     return message.SerializeToString()
 
 
+def over_http(data: bytes) -> object:
+    """What the server takes a body for."""
+    return submit_of(protojson.decode(data, api_pb2.SubmitRequest))
+
+
 def over_grpc(data: bytes) -> object:
     """What the server takes a message for."""
     message = api_pb2.SubmitRequest()
@@ -145,55 +153,6 @@ VALUES = {
     "network": "testnet",
 }
 """By flag, where its default is none and not any text will do."""
-
-REQUEST = (
-    b"POST /v1/submit?a=%20 HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\r\nabcd"
-    b"GET /v1/info HTTP/1.0\r\nConnection: keep-alive\r\nGrpc-Timeout: 5S\r\n\r\n"
-    b"POST /v1/submit HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nT: v\r\n\r\n"
-)
-
-
-class Transport:
-    """What a connection writes to."""
-
-    def __init__(self) -> None:
-        self.open = True
-
-    def write(self, data: bytes) -> None:
-        """An answer."""
-        assert data.startswith(b"HTTP/1."), data[:40]
-
-    def close(self) -> None:
-        """Nothing more is read."""
-        self.open = False
-
-    abort = close
-
-    def pause_reading(self) -> None:
-        """Ignored: all there is comes at once."""
-
-    resume_reading = pause_reading
-
-
-def converse(data: bytes) -> list[http1.Request]:
-    """What a server makes of bytes from a client that come in pieces."""
-    requests: list[http1.Request] = []
-
-    def application(request: http1.Request, connection: http1.Connection) -> None:
-        requests.append(request)
-        connection.respond(b"HTTP/1.1 200 OK\r\n\r\n")
-
-    server = http1.Server(application, lambda size: b"HTTP/1.1 429 Too Many Requests\r\n\r\n")
-    connection = http1.Connection(server)
-    transport: Any = Transport()
-    connection.transport = transport
-    server.connections.add(connection)
-    for at in range(0, len(data), 37):
-        if transport.open:
-            connection.data_received(data[at : at + 37])
-    connection.connection_lost(None)
-    assert server.buffered == 0 and not server.connections
-    return requests
 
 
 def ini(data: bytes) -> config.Config:
@@ -239,9 +198,12 @@ def trusted_key(data: bytes) -> list[bytes]:
 
 def targets() -> dict[str, Target]:
     """All readers, by name."""
-    raw = MESSAGE.encode()
-    registered = gateway.encode_registered(Registered(3, 5 * 10**9), 10**9)
-    answers = (INFO, gateway.encode_pow_params(PARAMS), registered, gateway.encode_proof(RECORD))
+    raw = PoetProofMessage.codec.encode(MESSAGE)
+    registered = api_pb2.SubmitResponse(round_id="3")
+    registered.round_end.seconds = 4
+    params = api_pb2.PowParamsResponse()
+    params.pow_params.difficulty, params.pow_params.challenge = PARAMS.difficulty, PARAMS.challenge
+    answers = tuple(map(protojson.encode, (INFO, params, registered, proof_message(RECORD))))
     values = {
         one.flag: VALUES.get(one.flag, "a:1") if one.default is None else one.kind.to_file(one.default)
         for one in SETTINGS
@@ -251,37 +213,43 @@ def targets() -> dict[str, Target]:
     server_key = records.encode_server_state(bytes(64))
     client = (PoetClientError,)
     return {
-        "gateway": Target(gateway.decode_submit, (submit_body(),), (gateway.Malformed,)),
+        "gateway": Target(over_http, (submit_body(),), (protojson.Malformed,)),
         "grpc": Target(over_grpc, (submit_message(),), (DecodeError,)),
-        "http": Target(converse, (REQUEST,), ()),
         "ini": Target(ini, (INI,), (config.ConfigError,)),
         "flags": Target(
             words,
             (flags.encode(), b"--jsonlog\n-r\nlocalhost:1"),
             (config.ConfigError, *WANTED),
         ),
-        "message": Target(decode_message, (raw,), (CodecError,), PoetProofMessage.encode),
-        "proof": Target(decode_proof, (MESSAGE.proof.encode(),), (CodecError,), PoetProof.encode),
+        "message": Target(PoetProofMessage.codec.decode, (raw,), (CodecError,), PoetProofMessage.codec.encode),
+        "proof": Target(
+            PoetProof.codec.decode,
+            (PoetProof.codec.encode(MESSAGE.proof),),
+            (CodecError,),
+            PoetProof.codec.encode,
+        ),
         "certificate": Target(
             decode_certificate,
-            (encode_certificate(Certificate(NODES[1], 5)),),
+            (encode_certificate(PoetCertificate(NODES[1], 5)),),
             (ProtocolError,),
             encode_certificate,
         ),
-        "server state": Target(records.decode_server_state, (server_key,), (XdrError,), records.encode_server_state),
+        "server state": Target(
+            records.decode_server_state, (server_key,), (records.XdrError,), records.encode_server_state
+        ),
         "round state": Target(
             records.decode_round_state,
-            (records.encode_round_state(STATE), records.encode_round_state(records.RoundState(STATEMENT, 150))),
-            (XdrError,),
+            (records.encode_round_state(STATE), records.encode_round_state(records.RoundState.new(STATEMENT, 150))),
+            (records.XdrError,),
             records.encode_round_state,
         ),
         "proof record": Target(
-            records.decode_proof, (records.encode_proof(RECORD),), (XdrError,), records.encode_proof
+            records.decode_proof, (records.encode_proof(RECORD),), (records.XdrError,), records.encode_proof
         ),
         "checkpoint log": Target(checkpoint_log, (log_file(),), (layers.DamagedLog, UsageError)),
         "trusted key": Target(trusted_key, (b64encode(NODES[1]) + b"\n",), (DataError,)),
         "poet verify": Target(
-            lambda data: poet_verify.load(data, "file"), (raw, raw.hex().encode(), answers[3]), (UsageError,)
+            lambda data: poet_verify.load(data, "file"), (raw, raw.hex().encode(), answers[3]), (Unusable,)
         ),
         "answer: info": Target(messages.read_info, (answers[0],), client),
         "answer: pow_params": Target(messages.read_pow_params, (answers[1],), client),
@@ -344,7 +312,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.poet", description="Damaged input for the PoET.")
     parser.add_argument("--cases", type=int, default=100_000, metavar="N", help="of each kind (default 10^5)")
     parser.add_argument("--seed", type=int, default=None, metavar="S", help="the same cases again (default: the time)")
-    parser.add_argument("--only", default="", metavar="WORD", help="kinds with this in their name: gateway, ini, http")
+    parser.add_argument("--only", default="", metavar="WORD", help="kinds with this in their name: gateway, ini")
     options = parser.parse_args(argv)
     seed = time.time_ns() if options.seed is None else options.seed
     print(f"seed {seed}")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import socket
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from api.services.poet.http1 import Server
+from api.http.server import HttpServer
 
 WAIT_S = 30.0
 
@@ -100,14 +101,12 @@ class Served:
 
     async def _start(self) -> None:
         self.api = self._make()
-        server: Server = self.api.server
-        self._listener = await self._loop.create_server(server.protocol, "127.0.0.1", 0)
-        self.port = self._listener.sockets[0].getsockname()[1]
+        server: HttpServer = self.api.server
+        self.port = await server.listen([socket.create_server(("127.0.0.1", 0))])
 
     async def _stop(self) -> None:
-        self._listener.close()
         self.api.close()
-        await asyncio.sleep(0)
+        await self.api.server.stop(0.5)
 
     def _end(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -7,11 +7,16 @@ from dataclasses import dataclass
 
 from nacl.bindings import crypto_sign, crypto_sign_seed_keypair
 
-from node.ledger.layer import VmParameters
-from node.ledger.machine import Vm
-from node.ledger.state import MemoryStore
+from node.ledger import state
+from node.ledger.layer import LayerChanges
+from node.ledger.parameters import VmParameters
+from node.ledger.parse import Parsed
+from node.ledger.rewards import CoinbaseReward
+from node.ledger.rules import NETWORK, Rules
+from node.ledger.vm import Vm
+from node.store.store import Backend
 from protocol.codec.compact import compact
-from protocol.types.ids import EMPTY_ADDRESS, Address, LayerId
+from protocol.types.ids import EMPTY_ADDRESS, Address, Hash32, LayerId, TransactionId
 from protocol.types.templates import (
     METHOD_DRAIN_VAULT,
     METHOD_SPAWN,
@@ -26,7 +31,16 @@ from protocol.types.templates import (
     WalletSpawnArguments,
     principal_address,
 )
-from protocol.types.transactions import Account, LayerLimits, RawTx, Transaction, TxHeader
+from protocol.types.transactions import (
+    Account,
+    LayerLimits,
+    RawTx,
+    Reward,
+    Transaction,
+    TransactionResult,
+    TxHeader,
+)
+from tests.support.node_stores import Kept
 
 GENESIS_ID = bytes.fromhex("9eebff023abb17ccb775c602daade8ed708f0a50")
 FIRST_GENESIS = LayerId(8063)
@@ -123,8 +137,58 @@ def transactions(raws: Iterable[bytes], *, is_verified: bool = False) -> list[Tr
     return [transaction(raw, is_verified=is_verified) for raw in raws]
 
 
-def machine(accounts: Iterable[Account], gas_limit: int = (1 << 64) - 1) -> tuple[Vm, MemoryStore]:
+class Machine:
+    """A virtual machine with the rows that it works on; everything that changes them is one unit."""
+
+    def __init__(self, vm: Vm, kept: Kept) -> None:
+        self.vm = vm
+        self.kept = kept
+
+    def parse(self, raw: bytes) -> Parsed:
+        return self.kept.read(lambda view: self.vm.parse(view, raw))
+
+    def verify(self, parsed: Parsed) -> bool:
+        return self.vm.verify(parsed)
+
+    def execute(
+        self, layer: LayerId, transactions: Sequence[Transaction], rewards: Sequence[CoinbaseReward] = ()
+    ) -> LayerChanges:
+        return self.kept.read(lambda view: self.vm.execute(view, layer, transactions, rewards))
+
+    def apply(
+        self, layer: LayerId, transactions: Sequence[Transaction], rewards: Sequence[CoinbaseReward] = ()
+    ) -> LayerChanges:
+        return self.kept.unit(lambda rows: self.vm.apply(rows, layer, transactions, rewards))
+
+    def revert(self, layer: LayerId) -> list[TransactionId]:
+        return self.kept.unit(lambda rows: self.vm.revert(rows, layer))
+
+    def account(self, address: Address, layer: LayerId | None = None) -> Account | None:
+        return self.kept.read(lambda view: state.account(view, address, layer))
+
+    def accounts(self, layer: LayerId | None = None) -> list[Account]:
+        return self.kept.read(lambda view: list(state.accounts(view, layer)))
+
+    def rewards(self) -> list[Reward]:
+        return self.kept.read(state.rewards)
+
+    def result(self, id: TransactionId) -> TransactionResult | None:
+        return self.kept.read(lambda view: state.result(view, id))
+
+    def state_hash(self) -> Hash32:
+        return self.kept.read(state.current_state_hash)
+
+    def last_applied(self) -> LayerId | None:
+        return self.kept.read(state.last_applied)
+
+
+def machine(
+    accounts: Iterable[Account],
+    gas_limit: int = (1 << 64) - 1,
+    backend: Backend | None = None,
+    rules: Rules = NETWORK,
+) -> Machine:
     """A machine whose ledger holds these accounts."""
-    store = MemoryStore()
-    store.write_accounts(accounts)
-    return Vm(VmParameters(GENESIS_ID, HRP, FIRST_GENESIS, gas_limit), store), store
+    kept = Kept(backend)
+    kept.unit(lambda rows: state.put_accounts(rows, accounts))
+    return Machine(Vm(VmParameters(GENESIS_ID, HRP, FIRST_GENESIS, gas_limit, rules=rules)), kept)

@@ -11,12 +11,16 @@ from typing import Any
 
 import grpc
 
-from api.services.poet.gateway import decode_submit
+from api.http import protojson
+from api.services.poet.calls import submit_of
 from protocol.pb.grpc.reflection.v1 import reflection_pb2
 from protocol.pb.rpc.api.v1 import api_pb2
 from prover.poet.server.registration import Submit
 from tests.vector_cases.harness import Case, Context, Later, unknown_sections, vectors
+from tests.vector_cases.poet_ours import answer_of_grpc, check_without_odd_members, has_odd_members, proof_as_json
 from tests.vector_cases.poet_server import GO_TEXTS, WAIT_S, PlayedServer, configuration, register_all
+
+TOO_LARGE = re.compile(r"eceived message larger than max \(\d+ vs\. \d+\)")
 
 
 @vectors("poet/api_grpc.json", variants=False)
@@ -63,7 +67,7 @@ def prepare_keys(entry: dict[str, Any], directory: Path, fields: dict[str, Any])
 
 def play_grpc(server: PlayedServer, entry: dict[str, Any], directory: Path) -> None:
     assert server.grpc is not None
-    response = entry["response"]
+    response = answer_of_grpc(entry)
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc.ports[entry['listener']]}") as channel:
         if entry["method"] == "reflection.list":
             found = listed_services(channel)
@@ -83,9 +87,17 @@ def play_grpc(server: PlayedServer, entry: dict[str, Any], directory: Path) -> N
         except grpc.RpcError as error:
             answer, code, message = b"", error.code().value[0], error.details()
     wanted = response["message"].replace("<dir>", str(directory))
+    if too_large := TOO_LARGE.search(wanted):  # the library's own limit, in its words; by the length that is announced
+        assert code == response["code"] and too_large[0] in message, f"expected {wanted!r}, got {message!r}"
+        return
     assert code == response["code"], f"expected {response['code']}, got {code} {message}"
     if not any(text in wanted for text in GO_TEXTS):
         assert message == wanted, f"expected {wanted!r}, got {message!r}"
+    if entry["method"].endswith("/Proof") and code == 0:
+        recorded = proof_as_json(bytes.fromhex(response["response_hex"]))
+        if has_odd_members(recorded):
+            check_without_odd_members(proof_as_json(answer), recorded)
+            return
     assert answer.hex() == response["response_hex"], f"expected {response['response_hex']}, got {answer.hex()}"
 
 
@@ -122,6 +134,6 @@ def submits_of_http(context: Context, fields: dict[str, Any]) -> list[Submit]:
         body, answer = entry["request"]["body"], entry["response"]["body"]
         gave_up = "Grpc-Timeout" in entry["request"]["headers"]  # stored all the same
         if '"roundId":"0"' in answer or gave_up:
-            request = decode_submit(body.encode())
+            request = submit_of(protojson.decode(body.encode(), api_pb2.SubmitRequest))
             found[request.pubkey] = request
     return list(found.values())

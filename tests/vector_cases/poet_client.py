@@ -12,7 +12,7 @@ from api.clients.poet.certifier import CertifierClient, MemoryCertificates, Proo
 from api.clients.poet.client import PoetClient
 from api.clients.poet.errors import PoetClientError
 from api.clients.poet.messages import Authorisation, Certificate, CertifierInfo
-from api.clients.poet.transport import Answer
+from api.http.client import Answer
 from protocol.poet.registration import PowParams
 from tests.vector_cases.harness import Case, Context, Later, NotUnderstood, unknown_sections, vectors
 

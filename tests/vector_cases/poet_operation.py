@@ -17,16 +17,19 @@ from typing import Any
 
 import numpy as np
 
+from api.edge.errors import EnvironmentFault, Failure
+from api.edge.rpc import Status
+from api.http import protojson
 from api.services.poet.app import App
+from api.services.poet.calls import proof_message
 from api.services.poet.config import Config, ConfigError, HelpWanted, VersionWanted, load
-from api.services.poet.gateway import encode_proof
 from api.services.poet.metrics import CONTENT_TYPE, Metrics
 from api.services.poet.options import HELP, SETTINGS
 from api.services.poet.service import PoetService
 from api.services.poet.worker_link import NoWorker
 from kernels.posw import sha256
-from protocol.codec.xdr import Time
-from prover.errors import EnvironmentFault, ProofError
+from protocol.numbers.time import Time
+from prover.errors import ProofError
 from prover.poet.round.execution import Settings
 from prover.poet.server.messages import Assignment, Finished, FromWorker
 from prover.poet.server.records import ProofRecord, RoundState, write_round_state
@@ -85,7 +88,7 @@ def check_run(entry: dict[str, Any], directory: Path) -> None:
     taken = occupied_port(entry)
     try:
         asyncio.run(start_and_stop(at_any_port(config, taken)))
-    except ProofError as error:
+    except (ProofError, Failure) as error:
         check_refusal(entry, error, directory, words)
         return
     finally:
@@ -103,7 +106,7 @@ SENSELESS = ("certifier-pubkey has", "epoch-duration is", "second half is not th
 """What ours refuses though the reference starts: it fails at the first use, or never does what it was set up for."""
 
 
-def check_refusal(entry: dict[str, Any], error: ProofError, directory: Path, words: list[str]) -> None:
+def check_refusal(entry: dict[str, Any], error: ProofError | Failure, directory: Path, words: list[str]) -> None:
     text = str(error).replace(str(directory), "<dir>")
     if "address already in use" in entry["stderr"]:
         assert isinstance(error, EnvironmentFault) and error.exit_code == 3, f"expected exit 3, got {error!r}"
@@ -178,10 +181,8 @@ def exposition(directory: Path) -> dict[str, Any]:
         service.open()
         counted = Metrics(service)
         service.progress = replace(service.progress, round_id=0, num_leaves=7)
-        from prover.poet.server.registration import Code
-
-        for code in Code:
-            counted.count("Submit", code, 0.01)
+        for status in Status:
+            counted.count("Submit", status, 0.01)
         found = counted.text().decode()
         await service.stop()
         return found
@@ -274,7 +275,7 @@ def check_take_over(entry: dict[str, Any], directory: Path) -> None:
         write_layer_files(round_directory, leaves, len(layers))
     if "state.bin" in files:
         stopped_well = entry.get("proof_status") == 200 and entry["signal"] == "SIGINT"
-        state = RoundState(STATEMENT, 150, Time(1_795_000_000), leaves if stopped_well else 0)
+        state = RoundState.new(STATEMENT, 150, Time(1_795_000_000)).after(leaves if stopped_well else 0)
         write_round_state(round_directory, state)
     expected = max(leaves + 1000, 2000)
     finished = run_worker(directory, expected, None if "state.bin" in files else STATEMENT)
@@ -332,7 +333,7 @@ def check_proof_after(entry: dict[str, Any], context: Context) -> None:
     finished = run_worker(context.temporary("crash"), leaves, bytes.fromhex(entry["statement"]))
     record = ProofRecord(finished.nip, (), leaves, b"", "0")
     assert not isinstance(record, Refused)
-    ours = json.loads(encode_proof(record))["proof"]["proof"]
+    ours = json.loads(protojson.encode(proof_message(record)))["proof"]["proof"]
     assert ours == recorded["proof"]["proof"], (
         f"expected the root {recorded['proof']['proof']['root']}, got {ours['root']}"
     )

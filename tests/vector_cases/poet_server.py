@@ -21,15 +21,18 @@ from typing import Any
 
 from nacl.bindings import crypto_sign_seed_keypair
 
+from api.http.limits import Limits
+from api.services.poet.calls import PoetCalls
 from api.services.poet.config import Config, load
 from api.services.poet.grpc import GrpcApi
 from api.services.poet.http import HttpApi
 from api.services.poet.service import PoetService
 from api.services.poet.worker_link import NoWorker, ThreadWorker, WorkerLink
 from prover.poet.round.execution import Settings
-from prover.poet.server.registration import Refused, Registered, Submit
+from prover.poet.server.registration import INVALID_CHALLENGE, Refused, Registered, Submit
 from prover.poet.server.worker import Worker, WorkerConfig
 from tests.vector_cases.harness import NotUnderstood
+from tests.vector_cases.poet_ours import check_without_odd_members, has_odd_members, is_odd
 
 GO_TEXTS = ("proto:", "invalid character", "unexpected EOF", "xdr:", "failed to deserialize")
 """Messages that begin so are compared by status and code only."""
@@ -53,8 +56,8 @@ class PlayedServer:
         now_ns: int,
         pow_challenge: bytes | None = None,
         leaves: dict[int, int] | None = None,
-        as_reference: bool = True,
         with_grpc: bool = False,
+        limits: Limits | None = None,
     ) -> None:
         self.now_ns = now_ns
         self.with_grpc = with_grpc
@@ -62,9 +65,13 @@ class PlayedServer:
         self.leaves = leaves or {}
         link: WorkerLink = NoWorker() if config.disable_worker else ThreadWorker(self._worker)
         self.service = PoetService(
-            config, link, clock=lambda: self.now_ns, pow_challenge=pow_challenge, as_reference=as_reference
+            config,
+            link,
+            wall=lambda: self.now_ns,
+            monotonic=lambda: self.now_ns,
+            pow_challenge=pow_challenge,
         )
-        self.http = HttpApi(self.service)
+        self.limits = limits or Limits()
         self.grpc: GrpcApi | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="played-server")
@@ -106,18 +113,20 @@ class PlayedServer:
 
     async def _start(self) -> None:
         self.service.open()
-        listener = await self._loop.create_server(self.http.server.protocol, "127.0.0.1", 0)
-        self.port = listener.sockets[0].getsockname()[1]
+        calls = PoetCalls(self.service)
+        self.http = HttpApi(self.service, calls, limits=self.limits)
+        self.port = await self.http.server.listen([socket.create_server(("127.0.0.1", 0))])
         await self.service.start()
         if self.with_grpc:
-            self.grpc = GrpcApi(self.service)
+            self.grpc = GrpcApi(calls)
             await self.grpc.start(("127.0.0.1", 0), ("127.0.0.1", 0))
 
     async def _stop(self) -> None:
-        self.http.server.close()
+        self.http.server.stop_listening()
         if self.grpc is not None:
             await self.grpc.stop(0)
         await self.service.stop()
+        await self.http.server.stop(0.5)
 
     def register(self, request: Submit) -> Refused | Registered:
         """A registration past both interfaces, as another client would have made it."""
@@ -287,7 +296,12 @@ def check_response(raw: bytes, response: dict[str, Any], bodies: dict[str, str])
     expected = response["body"]
     if isinstance(expected, dict):
         expected = bodies[expected["same_body_as"]]
+    if has_odd_members(expected):
+        check_without_odd_members(body, expected)
+        return
     check_body(body, expected)
+    if "headers" not in response:
+        return
     wanted = {name.lower(): value for name, value in response["headers"]}
     exempt = any(f'"message":"{text}' in expected for text in GO_TEXTS)
     for name in COMPARED_HEADERS:
@@ -307,5 +321,8 @@ def register_all(server: PlayedServer, requests: list[Submit], fields: dict[str,
     machine.trusted = replace(before, others=(*before.others, *keys))
     for request in requests:
         answer = server.register(request)
+        if is_odd(request.challenge):
+            assert answer == INVALID_CHALLENGE, f"an odd challenge is answered with {answer}"
+            continue
         assert isinstance(answer, Registered), f"a recorded registration is refused: {answer}"
     machine.trusted = before

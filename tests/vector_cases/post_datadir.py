@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from kernels.devices import pool
-from kernels.devices import types as device
+from kernels.devices import find, pool
+from kernels.devices.types import SelectionError
 from kernels.errors import KernelError
 from protocol.errors import ProtocolError
 from protocol.post.rules import LABEL_SIZE, commitment, vrf_difficulty
@@ -222,7 +222,7 @@ class Initialize:
             source = lambda n: pool.Pool([])  # noqa: E731
         elif "provider" in self.options:
             wanted = [str(self.options["provider"])]
-            source = lambda n: open_pool(n) if device.select(device.devices(), wanted) else pool.Pool([])  # noqa: E731
+            source = lambda n: open_pool(n) if find.select(find.devices(), wanted) else pool.Pool([])  # noqa: E731
         if self.options.get("cancelled"):
 
             def source(n: int) -> pool.Pool:
@@ -391,7 +391,7 @@ def _is(error: Exception, result: str) -> bool:
         "r_or_p_not_one": isinstance(error, UsageError) and "scrypt r" in text,
         "id_length": isinstance(error, UsageError) and "expected 32" in text,
         "no_provider": isinstance(error, pool.AllDevicesFailed),
-        "invalid_provider": isinstance(error, device.SelectionError),
+        "invalid_provider": isinstance(error, SelectionError),
         "cancelled": isinstance(error, Interrupted),
         "permission": isinstance(error, EnvironmentFault) and "permission" in text,
     }.get(kind, False)
@@ -480,10 +480,13 @@ def _verify(
     if text is None:
         return False, None
     metadata = metadata_file.decode(text)
+    first, last = operation.get("from_file"), operation.get("to_file")
     try:
-        files = pos.file_range(layout, operation.get("from_file"), operation.get("to_file"), as_reference=True)
+        files = layout.files(first, last)
     except UsageError:
-        return False, None
+        # the reference finds nothing to check in an empty range, and so nothing wrong
+        is_empty = first is not None and last is not None and 0 <= last < first
+        return is_empty, [] if is_empty else None
     findings = pos.sizes(storage, layout, files)
     work = pos.planned(layout, storage, files, operation["fraction"], seed=7)
     key = commitment(metadata.node_id, metadata.commitment_atx_id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -15,7 +16,7 @@ from typing import Any
 
 from api.cli.main import main
 from api.services.k2pow.app import HttpApi
-from api.services.k2pow.jobs import Failed, Job, Outcome, parse_job
+from api.services.k2pow.jobs import LEAST_DIFFICULTY, Failed, Job, Outcome, parse_job
 from prover.errors import Interrupted
 from prover.post.proof.pow import Search
 from tests.support.served import WAIT_S, Reply, Served
@@ -78,14 +79,30 @@ def k2pow_service(document: Any, context: Context) -> Iterator[Case | Later]:
 
 def replay(requests: list[dict[str, Any]]) -> Iterator[Reply]:
     """The answers of ours to all requests in their order."""
-    with Served(lambda: HttpApi(HeldSearcher, as_reference=True)) as served:
+    with Served(lambda: HttpApi(HeldSearcher)) as served:
         for entry in requests:
-            path = entry["path"].split("/")
+            asked = hardest(entry["path"])
+            if asked != entry["path"]:
+                found = served.ask(entry["method"], entry["path"])
+                assert found.status == 400 and "asks for more than" in found.text, f"ours refuses it: {found}"
+            path = asked.split("/")
             if entry["status"] == 200 and len(path) == 6:
                 job = parse_job(path[2:])
                 if served.call(lambda: served.api.jobs.running) == job:
                     served.api.searcher.finish(job)
-            yield served.ask(entry["method"], entry["path"])
+            yield served.ask(entry["method"], asked)
+
+
+def hardest(path: str) -> str:
+    """The same job, with the hardest difficulty that ours takes where it refuses the recorded one as impossible.
+
+    The recorded service works on such a job until it is restarted.
+    """
+    *before, difficulty = path.split("/")
+    is_one = len(before) == 5 and re.fullmatch("[0-9a-fA-F]{64}", difficulty)
+    if not is_one or int(difficulty, 16) >= LEAST_DIFFICULTY:
+        return path
+    return "/".join([*before, f"{LEAST_DIFFICULTY:064x}"])
 
 
 def check_request(entry: dict[str, Any], reply: Callable[[], Reply]) -> None:

@@ -12,7 +12,7 @@ from protocol.numbers import issuance
 from protocol.numbers.u64 import MASK
 from protocol.types.ids import LayerId
 from tests.vector_cases.harness import Case, Context, Later, NotUnderstood, unknown_sections, vectors
-from tests.vector_cases.vm_support import share
+from tests.vector_cases.vm_support import reward
 
 CHUNK = 64
 """Rows of a long table in one case."""
@@ -35,12 +35,12 @@ def rewards(document: Any, context: Context) -> Iterator[Any]:
     for position, case in enumerate(document["distributions"]):
 
         def check(case: dict[str, Any] = case) -> None:
-            layer, shares = LayerId(case["layer"]), [share(one) for one in case["rewards"]]
+            layer, given = LayerId(case["layer"]), [reward(one) for one in case["rewards"]]
             paid_out = issuance.subsidy(layer - (2 * case["layers_per_epoch"] - 1))
             assert paid_out == int(case["subsidy"]), f"subsidy {paid_out}"
-            assert in_order(shares) == shares, "the vectors' shares are in the order of their coinbases"
+            assert in_order(given) == given, "the vectors' rewards are in the order of their coinbases"
             try:
-                rows = distribute(layer, shares, paid_out, int(case["fees"]))
+                rows = distribute(layer, given, paid_out, int(case["fees"]))
             except LayerRefused as error:
                 assert case.get("error_class") == "panic" and error.reason == "no_weight", f"refused: {error}"
                 return

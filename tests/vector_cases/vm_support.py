@@ -1,17 +1,20 @@
-"""What the checks on the virtual machine share: accounts, headers and shares of the vectors, whole machines."""
+"""What the checks on the virtual machine share: accounts, headers and rewards of the vectors, whole machines."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from node.ledger.layer import VmParameters
-from node.ledger.machine import Vm
-from node.ledger.rewards import Share
-from node.ledger.state import MemoryStore
+from node.ledger import state
+from node.ledger.parameters import VmParameters
+from node.ledger.rewards import CoinbaseReward
+from node.ledger.vm import Vm
 from protocol.numbers.u64 import MASK
+from protocol.types.blocks import RatNum
 from protocol.types.ids import EMPTY_ADDRESS, Address, LayerId, NodeId
 from protocol.types.transactions import Account, LayerLimits, RawTx, Transaction, TxHeader
+from tests.support.node_stores import Kept
+from tests.support.vm_world import Machine
 
 
 def account(case: dict[str, Any]) -> Account:
@@ -32,13 +35,12 @@ def accounts(cases: Sequence[dict[str, Any]] | None) -> list[Account]:
     return [account(case) for case in cases or ()]
 
 
-def share(case: dict[str, Any]) -> Share:
+def reward(case: dict[str, Any]) -> CoinbaseReward:
     """A reward before it is paid."""
-    return Share(
-        Address(bytes.fromhex(case["coinbase"])),
+    return CoinbaseReward(
         NodeId(bytes.fromhex(case["smesher"])),
-        int(case["num"]),
-        int(case["denom"]),
+        Address(bytes.fromhex(case["coinbase"])),
+        RatNum(int(case["num"]), int(case["denom"])),
     )
 
 
@@ -61,10 +63,10 @@ def header_case(header: TxHeader) -> dict[str, Any]:
     }
 
 
-def machine(params: dict[str, Any], genesis: Sequence[Account]) -> tuple[Vm, MemoryStore]:
+def machine(params: dict[str, Any], genesis: Sequence[Account]) -> Machine:
     """A machine with these parameters of the vectors over the given accounts."""
-    store = MemoryStore()
-    store.write_accounts(genesis)
+    kept = Kept()
+    kept.unit(lambda rows: state.put_accounts(rows, genesis))
     parameters = VmParameters(
         genesis_id=bytes.fromhex(params["genesis_id"]),
         hrp=params["hrp"],
@@ -72,7 +74,7 @@ def machine(params: dict[str, Any], genesis: Sequence[Account]) -> tuple[Vm, Mem
         block_gas_limit=int(params["block_gas_limit"]),
         effective_genesis=LayerId(params["effective_genesis"]),
     )
-    return Vm(parameters, store), store
+    return Machine(Vm(parameters), kept)
 
 
 def transaction(raw: bytes, *, is_verified: bool) -> Transaction:

@@ -7,11 +7,11 @@ from typing import Any
 
 from node.ledger.errors import ParseError
 from node.ledger.parse import parse
-from node.ledger.staging import Ledger
+from node.ledger.rules import NETWORK
+from node.ledger.staging import StagedCache
 from node.ledger.verify import verifier, verify
 from protocol.types import address
 from protocol.types.ids import LayerId
-from protocol.types.templates import MAX_TX_SIZE
 from protocol.types.transactions import transaction_id
 from tests.vector_cases.harness import Case, Context, unknown_sections, vectors
 from tests.vector_cases.vm_support import accounts, header_case
@@ -26,7 +26,7 @@ def transactions(document: Any, context: Context) -> Iterator[Any]:
     stored = {account.address: account for account in accounts(document["state"])}
 
     def parameters() -> None:
-        assert params["tx_size_limit"] == MAX_TX_SIZE
+        assert params["tx_size_limit"] == NETWORK.max_size
         for principal in document["principals"]:
             if "bech32" in principal:
                 assert address.to_text(bytes.fromhex(principal["address"]), params["hrp"]) == principal["bech32"]
@@ -38,9 +38,9 @@ def transactions(document: Any, context: Context) -> Iterator[Any]:
         def check(case: dict[str, Any] = case) -> None:
             raw = bytes.fromhex(case["raw"])
             assert transaction_id(raw).hex() == case["id"]
-            ledger = Ledger(stored.get, LayerId(0))
+            cache = StagedCache(NETWORK, params["hrp"], stored.get, LayerId(0))
             try:
-                parsed = parse(raw, ledger.account)
+                parsed = parse(raw, cache.template_of)
             except ParseError as error:
                 assert case["parse"] == "error", f"refused: {error}"
                 assert error.reason == case["error_class"], f"{error.reason}, expected {case['error_class']}: {error}"

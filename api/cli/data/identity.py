@@ -6,13 +6,14 @@ The file is the one that `init` makes and that nodes read. Its secret part is ne
 from __future__ import annotations
 
 import argparse
-import stat
 from pathlib import Path
 
-from api.cli.output import Output
+from api.cli import common
+from api.cli.output import Output, command
 from api.cli.words import Word, add_words
-from prover import durable
-from prover.errors import EnvironmentFault, UsageError
+from api.edge.errors import EnvironmentFault, UsageError
+from api.edge.new_file import write_new
+from api.edge.text import read_file
 from prover.post import identity
 from prover.post.identity import Identity
 
@@ -32,19 +33,21 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
 def _add_new_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "file", nargs="?", type=Path, default=Path(identity.FILE_NAME), metavar="FILE",
+        "file", nargs="?", type=common.path, default=Path(identity.FILE_NAME), metavar="FILE",
         help=f"the file to write, which must not be there yet (default: {identity.FILE_NAME})",
     )  # fmt: skip
 
 
 def _add_show_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help=f"a key file, such as {identity.FILE_NAME}")
+    parser.add_argument("file", type=common.path, metavar="FILE", help=f"a key file, such as {identity.FILE_NAME}")
 
 
 def new(arguments: argparse.Namespace, output: Output) -> int:
     """Makes a key and writes it, mode 0600, over no other file."""
     made, path = identity.generate(), arguments.file
-    _write_new(path, made.encode())
+    if not path.parent.is_dir():
+        raise EnvironmentFault(f"{path} cannot be written: there is no directory {path.parent}.")
+    write_new(path, made.encode().decode("ascii"), "a lost key is lost data; name another file")
     output.note(
         f"A new identity was made: {path}. Keep it secret, keep a copy, and copy it to the node's data/identities."
     )
@@ -53,38 +56,16 @@ def new(arguments: argparse.Namespace, output: Output) -> int:
 
 def show(arguments: argparse.Namespace, output: Output) -> int:
     """Tells whose key a file holds."""
-    return _told(identity.decode(_read(arguments.file), str(arguments.file)), arguments.file, output)
+    path: Path = arguments.file
+    if not path.exists():
+        raise UsageError(f"There is no file {path}. A new key is made by: {command('identity', 'new', path)}")
+    return _told(identity.decode(read_file(path, "The key file", MOST_BYTES), str(path)), path, output)
 
 
 def _told(one: Identity, path: Path, output: Output) -> int:
     output.event("done", node_id=one.node_id.hex(), file=str(path))
     output.say(f"node id  {one.node_id.hex()}")
     return 0
-
-
-def _write_new(path: Path, data: bytes) -> None:
-    try:
-        durable.create(path, data)
-    except FileExistsError:
-        raise UsageError(
-            f"{path} is there already and is not overwritten: a lost key is lost data. Name another."
-        ) from None
-    except OSError as error:
-        raise EnvironmentFault(f"{path} cannot be written: {error.strerror}.") from None
-
-
-def _read(path: Path) -> bytes:
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise UsageError(f"{path} is no file, expected a key file such as {path / identity.FILE_NAME}.")
-        if status.st_size > MOST_BYTES:
-            raise UsageError(f"{path} has {status.st_size} bytes, expected a key file of 128 hex digits.")
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise UsageError(f"There is no file {path}. A new key is made by: smesher identity new FILE") from None
-    except OSError as error:
-        raise EnvironmentFault(f"{path} cannot be read: {error.strerror}.") from None
 
 
 WORDS = {

@@ -290,7 +290,7 @@ class _Shown:
         self._bar: Progress | None = None
         self._rates = common.DeviceRates(pool)
         self._errors = 0
-        self._states = common.DeviceStates(pool)
+        self._states = common.device_states(pool)
 
     def pause(self) -> None:
         """Lets the devices rest, and shows it."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.cli.output import Output
-from api.edge import logs
+from api.edge import logging as logs
 from api.edge.version import program_version
 
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-import urllib.request
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -73,16 +71,18 @@ def address(url: str) -> str:
 
 def ask(url: str) -> dict[str, Any]:
     """The status of a running server. Raises EnvironmentFault, DataError."""
+    from api.http import bounded_json, client
+
+    limits = client.ClientLimits(TIMEOUT_S, TIMEOUT_S, TIMEOUT_S, MOST_BYTES)
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
-            body = answer.read(MOST_BYTES + 1)
-    except (OSError, HTTPException) as error:
-        reason = getattr(error, "reason", error)
+        body = client.fetch("GET", url, limits=limits).body
+    except client.Unreachable as error:
         raise EnvironmentFault(
-            f"No PoET server of ours answers at {url}: {reason}. Start it, or name its address with --url."
+            f"No PoET server of ours answers at {error!s}. Start it, or name its address with --url."
         ) from None
     try:
-        found: dict[str, Any] = json.loads(body[:MOST_BYTES])
+        bounded_json.check(body)
+        found: dict[str, Any] = json.loads(body)
         rows(found)
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(f"{url} answers with something else than a status: {error!r}.") from None
@@ -126,6 +126,11 @@ def rows(state: dict[str, Any]) -> list[tuple[str, str]]:
         ]
     proofs = [int(one) for one in state["proofs"]]
     shown.append(("Last proofs", newest(proofs, state.get("proof_count", len(proofs)))))
+    conflicts = state.get("conflicts", {})
+    if conflicts.get("total"):
+        shown.append(("Conflicts", f"{conflicts['total']:,} registrations, {conflicts['per_minute']:.1f} a minute"))
+    if state.get("clock"):
+        shown.append(("Clock", escaped(str(state["clock"]), 1000)))
     if state["fault"]:
         shown.append(("Fault", escaped(str(state["fault"]), 1000)))
     return shown
@@ -157,9 +162,9 @@ def _show_directory(poetdir: Path, output: Output) -> int:
             {
                 "round_id": round_id,
                 "started": str(state.started),
-                "statement": state.statement.hex(),
-                "saved_leaves": saved_leaves(directory, state.num_leaves, state.statement),
-                "has_proof": state.nip is not None,
+                "statement": state.execution.statement.hex(),
+                "saved_leaves": saved_leaves(directory, state.execution.num_leaves, state.execution.statement),
+                "has_proof": state.execution.nip is not None,
                 "disk_bytes": sum(path.stat().st_size for path in directory.iterdir() if path.is_file()),
             }
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from api.cli import common
 from api.cli.output import Output
-from api.edge import logs
+from api.edge import logging as logs
 
 GENERATE_KEYS = "generate-keys"
 EPILOG = """\

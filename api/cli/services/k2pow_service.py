@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import logging
+from pathlib import Path
 
 from api.cli import common, proofs
 from api.cli.output import Output
-from api.edge import logs
+from api.edge import logging as logs
 from api.edge.errors import UsageError
 
-DEFAULT_ADDRESS = "0.0.0.0:3000"
+DEFAULT_ADDRESS = "127.0.0.1:3000"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--bind-address",
         default=DEFAULT_ADDRESS,
         metavar="ADDRESS",
-        help=f"where to listen (default {DEFAULT_ADDRESS}: all interfaces; give it to your own machines only)",
+        help=f"where to listen (default {DEFAULT_ADDRESS}: this machine alone; or its address in your network)",
+    )
+    parser.add_argument(
+        "--token-file", type=Path, metavar="FILE", help="let those in who send the word in this file as a bearer token"
     )
     parser.add_argument(
         "--cores",
@@ -37,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Serves until told to stop. Exit code 143 after SIGTERM, 130 after SIGINT."""
     from api.edge.listen import parse_address
+    from api.edge.text import read_token
     from api.edge.threads import limited_threads
     from api.services.k2pow import app
 
@@ -44,12 +49,14 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     threads = limited_threads(arguments.cores, "--cores")
     if arguments.cores > 255:
         raise UsageError(f"--cores is {arguments.cores}, expected 0 (all processors) to 255.")
-    config = app.Config(address, threads, arguments.randomx_mode, arguments.randomx_large_pages)
+    token = "" if arguments.token_file is None else read_token(arguments.token_file, "--token-file")
+    config = app.Config(address, threads, arguments.randomx_mode, arguments.randomx_large_pages, token)
 
     log = logging.getLogger("k2pow-service")
     settings = {
         "bind-address": address,
         "threads": threads,
+        "token": "asked for" if token else "none",
         "randomx-mode": arguments.randomx_mode or "fast",
         "randomx-large-pages": arguments.randomx_large_pages,
     }

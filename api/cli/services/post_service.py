@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Never
 
 from api.cli.output import Output
 from api.cli.settings import add_settings, given, told
-from api.edge import logs
+from api.edge import logging as logs
 from api.edge.errors import Failure
 from api.services.post.flags import METAVARS, SETTINGS
 from prover.errors import DataError, ProofError, UsageError

@@ -23,4 +23,11 @@ def chosen(arguments: argparse.Namespace, pow_hash: PowHash, note: Callable[[str
     found = read_remote(given(arguments, REMOTE_SETTINGS))
     if found is None:
         return None
-    return RemotePow(found.urls, parallelism=found.parallelism, backoff_s=found.backoff_s, pow_hash=pow_hash, note=note)
+    return RemotePow(
+        found.urls,
+        parallelism=found.parallelism,
+        backoff_s=found.backoff_s,
+        pow_hash=pow_hash,
+        note=note,
+        token=found.token,
+    )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from api.cli import common, prompts
 from api.cli.output import Output
+from api.cli.wallet import review
 from api.cli.wallet.keys import add_network_argument, hrp_of, open_wallet
 from api.cli.words import Word, add_words
 from api.edge.errors import DataError, UsageError
@@ -209,70 +210,11 @@ def _key(keys: object, arguments: argparse.Namespace) -> KeyPair:
 def _sign_and_write(
     partial: Partial, key: KeyPair, concerns: list[str], arguments: argparse.Namespace, output: Output
 ) -> int:
-    """Shows what would be signed, asks, and only then signs. Raises UsageError, DataError."""
-    assert key.secret is not None
-    hrp = hrp_of(arguments)
-    reviewed = _explained(partial, hrp)
-    if reviewed.problem is not None:
-        raise DataError(f"This is not signed, since no node would take it: {reviewed.problem}")
-    concerns = [*concerns, *explain.concerns(reviewed.facts)]
-    _review(reviewed, partial, concerns, arguments, output)
-    if not _agreed(concerns, arguments):
+    result = review.signed(partial, key, concerns, arguments, output)
+    if result is None:
         output.error(1, "not signed")
         return 1
-    signed = partial.sign(key.secret)
-    explanation = _explained(signed, hrp)
-    if explanation.problem is not None:
-        raise DataError(f"The signed transaction would not be taken by any node: {explanation.problem}")
-    return _write(signed, explanation, arguments, output)
-
-
-def _review(
-    explanation: Explanation, partial: Partial, concerns: list[str], arguments: argparse.Namespace, output: Output
-) -> None:
-    """What is about to be signed, read back from its bytes; beside the output, which is the transaction alone."""
-    genesis_id = partial.unsigned.genesis_id.hex()
-    output.event(
-        "review",
-        network=arguments.network,
-        genesis_id=genesis_id,
-        transaction=explanation.facts,
-        concerns=concerns,
-    )
-    rows = [("network", arguments.network), ("genesis id", genesis_id), *explanation.lines]
-    if output.json and not arguments.yes:  # a person is asked, who sees the terminal and not the events
-        Output(json=False).facts(rows, aside=True)
-    output.facts(rows, aside=True)
-    for concern in concerns:
-        output.note(f"Look again: {concern}")
-
-
-def _agreed(concerns: list[str], arguments: argparse.Namespace) -> bool:
-    """Whether the person agrees to sign, asked once more for what hardly anybody can mean. Raises UsageError."""
-    if not prompts.confirmed(f"Sign this for {arguments.network}?", yes=arguments.yes):
-        return False
-    return all(prompts.confirmed(f"{concern} Is that meant?", yes=arguments.yes) for concern in concerns)
-
-
-def _explained(partial: Partial, hrp: str) -> Explanation:
-    """What is about to be signed, from its bytes; signatures that are missing are filled up with zeros.
-
-    `problem` is what is wrong with the transaction itself as long as signatures are missing.
-    """
-    unsigned = partial.unsigned
-    missing = [ref for ref in range(len(unsigned.account.public_keys)) if ref not in partial.signatures]
-    filled = {**partial.signatures, **{ref: bytes(64) for ref in missing[: partial.missing]}}
-    raw = Partial(unsigned, filled).raw()
-    found = explain.explain(raw, hrp, unsigned.genesis_id, unsigned.account)
-    if partial.missing:  # the zeros are no signatures
-        lines = [(word, value) for word, value in found.lines if word not in ("id", "signatures")]
-        of = f"{len(partial.signatures)} of {unsigned.account.required}"
-        facts = {name: value for name, value in found.facts.items() if name not in ("id", "signatures_valid")}
-        problem = None if found.problem == explain.BAD_SIGNATURES else found.problem
-        if problem is None and found.signatures_at != len(unsigned.data):
-            problem = "There is something between the transaction and its signatures."
-        return Explanation(facts, [*lines, ("signatures", of)], problem)
-    return found
+    return _write(*result, arguments, output)
 
 
 def _show(explanation: Explanation, network: str, output: Output) -> None:
@@ -348,7 +290,7 @@ def _add_combine_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _combine(arguments: argparse.Namespace, output: Output) -> int:
     partial = transactions.combined([_read_partial(path, arguments) for path in arguments.partials])
-    return _write(partial, _explained(partial, hrp_of(arguments)), arguments, output)
+    return _write(partial, review.explained(partial, hrp_of(arguments)), arguments, output)
 
 
 def _add_decode_arguments(parser: argparse.ArgumentParser) -> None:

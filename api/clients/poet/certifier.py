@@ -14,10 +14,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 from api.clients.poet.errors import BadBody, PoetClientError
 from api.clients.poet.messages import Certificate, CertifierInfo
 from api.clients.poet.transport import Send, exponential_policy, request, send_http
+from api.edge.logging import of_peer
+from api.http import bounded_json
 from protocol.poet.registration import InvalidCertificate, verify_certificate
 
 
@@ -99,7 +102,7 @@ class CertifierClient:
         self._policy = exponential_policy(retry_delay_s, max_retry_delay_s, max_retries)
         self._send = send
         self._now_s = now_s
-        self._locks: dict[tuple[bytes, bytes], asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[tuple[bytes, bytes], asyncio.Lock] = WeakValueDictionary()
 
     async def certificate(self, node_id: bytes, certifier: CertifierInfo) -> Certificate:
         """The stored certificate, whether expired or not, else a new one. Raises PoetClientError."""
@@ -125,8 +128,7 @@ class CertifierClient:
         url = certifier.url.rstrip("/") + "/certify"
         answer = await request(self._send, self._policy, "POST", url, post.body(), honour_retry_after=True)
         if answer.status != 200:
-            text = answer.body.decode(errors="replace")[:1000]
-            raise PoetClientError(f"request failed with code {answer.status} (message: {text})")
+            raise PoetClientError(f"request failed with code {answer.status} (message: {of_peer(answer.body, 1000)})")
         certificate, pubkey = _read(answer.body)
         if pubkey != certifier.pubkey:
             raise PoetClientError("pubkey is invalid")
@@ -140,6 +142,7 @@ class CertifierClient:
 def _read(body: bytes) -> tuple[Certificate, bytes]:
     """Certificate and signer's key; unknown fields and text after the object are ignored."""
     try:
+        bounded_json.check(body)
         fields, _ = json.JSONDecoder().raw_decode(body.decode().lstrip())
     except (ValueError, RecursionError) as error:
         raise BadBody(f"decoding JSON response: {error}") from None

@@ -20,6 +20,8 @@ from api.clients.poet.messages import (
     submit_body,
 )
 from api.clients.poet.transport import RetryPolicy, Send, general_policy, request, send_http, submit_policy
+from api.edge.logging import of_peer
+from api.http import bounded_json
 from protocol.poet.registration import PowParams
 
 
@@ -45,7 +47,8 @@ class PoetClient:
 
     async def proof(self, round_id: str) -> RoundProof:
         """The proof of a round, not verified. Raises PoetClientError; GivingUp while there is none."""
-        return read_proof(await self._get(f"/v1/proofs/{round_id}", "getting proof"), round_id)
+        body = await self._get(f"/v1/proofs/{round_id}", "getting proof")
+        return await bounded_json.parsed(lambda text: read_proof(text, round_id), body)
 
     async def submit(
         self,
@@ -73,7 +76,7 @@ class PoetClient:
             if not answer.body:
                 raise BadBody(f"{doing}: the answer is empty")
             return answer.body
-        text = f"status code: {answer.reason}, body: {answer.body.decode(errors='replace')[:1000]}"
+        text = f"status code: {answer.reason}, body: {of_peer(answer.body, 1000)}"
         errors: dict[int, type[PoetClientError]] = {400: InvalidRequest, 401: Unauthorized}
         kinds = {400: "invalid request: response ", 401: "unauthorized: response "}
         kind = errors.get(answer.status, UnrecognizedStatus)

@@ -14,12 +14,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from api.clients.poet.errors import BadBody, PoetClientError
-from protocol.codec.xdr import Time
+from api.edge.logging import of_peer
+from api.http import bounded_json
+from api.http.bounded_json import JsonLimits
 from protocol.crypto.merkle import root_of
-from protocol.poet.records import MerkleProof, PoetProof, PoetProofMessage
+from protocol.numbers.time import Time
 from protocol.poet.registration import PowParams
+from protocol.types.ids import Hash32
+from protocol.types.poet import MerkleProof, PoetProof, PoetProofMessage
 
 STATEMENT_SIZE = 32
+LIMITS = JsonLimits(members=4_000_000)
+"""A proof names every member of its round."""
 DURATION = re.compile(r"(-?)(\d{1,12})(?:\.(\d{1,9}))?s", re.ASCII)
 
 
@@ -166,8 +172,8 @@ class _Fields:
         value = self.get(name)
         if value is None:
             return 0
-        text = str(value)
-        if isinstance(value, bool) or not (text.isascii() and text.isdigit()) or int(text) >= 1 << 64:
+        text = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else repr(value)
+        if not (text.isascii() and text.isdigit() and len(text) <= 20) or int(text) >= 1 << 64:
             raise BadBody(f"{self._where}.{name} is {text[:40]!r}, expected an unsigned integer")
         return int(text)
 
@@ -184,6 +190,7 @@ class _Fields:
 
 def _object(body: bytes) -> _Fields:
     try:
+        bounded_json.check(body, LIMITS)
         value = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise BadBody(f"the answer is not JSON: {error}") from None
@@ -200,7 +207,7 @@ def read_info(body: bytes) -> Info:
         try:
             urlsplit(certifier.url)
         except ValueError as error:
-            raise PoetClientError(f"the certifier's url {certifier.url!r} cannot be used: {error}") from None
+            raise PoetClientError(f"the certifier's url {of_peer(certifier.url)!r} cannot be used: {error}") from None
     return Info(
         fields.octets("service_pubkey"), fields.duration("phase_shift"), fields.duration("cycle_gap"), certifier
     )
@@ -231,6 +238,6 @@ def read_proof(body: bytes, round_id: str) -> RoundProof:
     statement = root_of(members).rjust(STATEMENT_SIZE, b"\x00")
     merkle = MerkleProof(inner.octets("root"), inner.octet_list("proven_leaves"), inner.octet_list("proof_nodes"))
     message = PoetProofMessage(
-        PoetProof(merkle, proof.unsigned("leaves")), fields.octets("pubkey"), round_id.encode(), statement
+        PoetProof(merkle, proof.unsigned("leaves")), fields.octets("pubkey"), round_id.encode(), Hash32(statement)
     )
     return RoundProof(message, members)

@@ -15,11 +15,12 @@ from typing import Generic, TypeVar
 
 from api.clients.poet.certifier import CertifierClient
 from api.clients.poet.client import PoetClient
-from api.clients.poet.errors import InvalidProof, PhaseShiftMismatch, PoetClientError, Unauthorized
+from api.clients.poet.errors import GivingUp, InvalidProof, PhaseShiftMismatch, PoetClientError, Unauthorized
 from api.clients.poet.messages import Authorisation, Info, Registration, RoundProof
 from protocol.crypto.merkle import membership_nodes
-from protocol.poet.records import MembershipProof
 from protocol.poet.registration import search_pow
+from protocol.types.ids import Hash32
+from protocol.types.poet import MembershipProof
 from prover.errors import DataError
 
 log = logging.getLogger("poet.client")
@@ -50,19 +51,24 @@ class Registered:
 class _Cached(Generic[T]):
     """A value with an expiry; callers wait for each other, only successes are kept."""
 
-    def __init__(self, fetch: Callable[[], Awaitable[T]], ttl_s: float) -> None:
+    def __init__(self, fetch: Callable[[], Awaitable[T]], ttl_s: float, limit_s: float) -> None:
         self._fetch = fetch
         self._ttl_s = ttl_s
+        self._limit_s = limit_s or None
         self._lock = asyncio.Lock()
         self._value: tuple[float, T] | None = None
 
     async def get(self) -> T:
-        async with self._lock:
-            if self._value is not None and time.monotonic() < self._value[0]:
-                return self._value[1]
-            value = await self._fetch()
-            self._value = (time.monotonic() + self._ttl_s, value)
-            return value
+        """The value. The limit begins before the wait for others: a silent server costs all of them together one."""
+        try:
+            async with asyncio.timeout(self._limit_s), self._lock:
+                if self._value is not None and time.monotonic() < self._value[0]:
+                    return self._value[1]
+                value = await self._fetch()
+                self._value = (time.monotonic() + self._ttl_s, value)
+                return value
+        except TimeoutError:
+            raise GivingUp(f"no answer in {self._limit_s} s") from None
 
 
 class RemotePoet:
@@ -80,8 +86,8 @@ class RemotePoet:
         self._config = config
         self._certifier = certifier
         self._clock = clock
-        self._info = _Cached(client.info, config.info_ttl_s)
-        self._pow_params = _Cached(client.pow_params, config.pow_params_ttl_s)
+        self._info = _Cached(client.info, config.info_ttl_s, config.request_timeout_s)
+        self._pow_params = _Cached(client.pow_params, config.pow_params_ttl_s, config.request_timeout_s)
         self._proof_lock = asyncio.Lock()
         self._last_proof: tuple[str, RoundProof] | None = None
 
@@ -135,8 +141,7 @@ class RemotePoet:
                 return Authorisation(await self._certifier.certificate(node_id, certifier))
         except PoetClientError as error:
             log.warning("no certificate for %s, searching a proof of work: %s", self.address, error)
-        async with asyncio.timeout(self._config.request_timeout_s or None):
-            params = await self._pow_params.get()
+        params = await self._pow_params.get()
         stopped = False
         search = asyncio.to_thread(search_pow, params, node_id, challenge, lambda: stopped)
         try:
@@ -185,4 +190,4 @@ def membership(found: RoundProof, challenge: bytes) -> MembershipProof | None:
     if challenge not in found.members:
         return None
     index = found.members.index(challenge)
-    return MembershipProof(membership_nodes(found.members, index), index)
+    return MembershipProof(tuple(map(Hash32, membership_nodes(found.members, index))), index)

@@ -1,4 +1,4 @@
-"""One HTTP request at a time on asyncio streams, and when a failed one is tried again.
+"""When a request that failed is tried again, and how it is sent.
 
 The two retry policies of the network are data. Specified in protocol 02-poet-client, section 3.
 """
@@ -7,37 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-import ssl
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from http import HTTPStatus
-from urllib.parse import urljoin, urlsplit
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
-from api.clients.poet.errors import GivingUp, PoetClientError, Unreachable
+from api.clients.poet.errors import GivingUp, Unreachable
+from api.http import client as http_client
+from api.http.client import Answer, HttpClient
 
-MAX_REDIRECTS = 10
-MAX_ANSWER = 64 << 20
-"""Bytes of one answer; a proof with a million members has 45 MB."""
-REDIRECTS = (301, 302, 303, 307, 308)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A response."""
-
-    status: int
-    body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    """Lower-case names."""
-
-    @property
-    def reason(self) -> str:
-        """The status with its usual words."""
-        try:
-            return f"{self.status} {HTTPStatus(self.status).phrase}"
-        except ValueError:
-            return f"{self.status} status code {self.status}"
-
+CLIENT = HttpClient()
+MOST_RETRY_AFTER_S = 3600.0
+"""What a server may ask us to wait."""
 
 Send = Callable[[str, str, bytes], Awaitable[Answer]]
 """(method, url, body) -> response; raises Unreachable."""
@@ -102,90 +81,14 @@ async def request(
 
 def _retry_after(answer: Answer, otherwise: float) -> float:
     text = answer.headers.get("retry-after", "")
-    return float(text) if text.isascii() and text.isdigit() else otherwise
+    if text.isascii() and text.isdigit() and len(text) <= 9:
+        return min(float(text), MOST_RETRY_AFTER_S)
+    return otherwise
 
 
 async def send_http(method: str, url: str, body: bytes) -> Answer:
-    """Sends one request on a connection of its own and follows redirects. Raises Unreachable."""
-    for _ in range(MAX_REDIRECTS + 1):
-        answer = await _send_once(method, url, body)
-        location = answer.headers.get("location")
-        if answer.status not in REDIRECTS or not location:
-            return answer
-        url = urljoin(url, location)
-        if answer.status in (301, 302, 303) and method != "GET":
-            method, body = "GET", b""
-    raise Unreachable(f"{url}: stopped after {MAX_REDIRECTS} redirects", retryable=False)
-
-
-async def _send_once(method: str, url: str, body: bytes) -> Answer:
+    """Sends one request and follows redirects. Raises Unreachable."""
     try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise Unreachable(f"{url}: {error}", retryable=False) from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise Unreachable(f"{url}: unsupported protocol scheme {parts.scheme!r}", retryable=False)
-    secure = ssl.create_default_context() if parts.scheme == "https" else None
-    try:
-        reader, writer = await asyncio.open_connection(
-            parts.hostname, port or (443 if secure else 80), ssl=secure, limit=MAX_ANSWER
-        )
-    except ssl.SSLCertVerificationError as error:
-        raise Unreachable(f"{url}: {error}", retryable=False) from None
-    except OSError as error:
-        raise Unreachable(f"{url}: {error.strerror or error}") from None
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    head = (
-        f"{method} {target} HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    )
-    try:
-        writer.write(head.encode() + body)
-        await writer.drain()
-        return await _read_answer(reader, url)
-    except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
-        raise Unreachable(f"{url}: {error}") from None
-    finally:
-        writer.close()
-
-
-async def _read_answer(reader: asyncio.StreamReader, url: str) -> Answer:
-    while True:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        first, *lines = head[:-4].split("\r\n")
-        words = first.split(" ", 2)
-        if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdigit():
-            raise Unreachable(f"{url}: the answer {first[:100]!r} is not HTTP")
-        status = int(words[1])
-        if status >= 200:
-            break
-    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    if headers.get("transfer-encoding", "").lower() == "chunked":
-        return Answer(status, await _read_chunks(reader), headers)
-    length = headers.get("content-length", "")
-    if length.isascii() and length.isdigit():
-        if int(length) > MAX_ANSWER:
-            raise Unreachable(f"{url}: an answer of {length} bytes is above {MAX_ANSWER}", retryable=False)
-        return Answer(status, await reader.readexactly(int(length)), headers)
-    return Answer(status, await reader.read(MAX_ANSWER), headers)
-
-
-async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
-    parts: list[bytes] = []
-    total = 0
-    while True:
-        line = (await reader.readuntil(b"\r\n")).split(b";")[0].strip()
-        try:
-            size = int(line, 16)
-        except ValueError:
-            raise PoetClientError(f"the size of a chunk is {line!r}", "bad_body") from None
-        total += size
-        if size < 0 or total > MAX_ANSWER:
-            raise PoetClientError(f"the answer is above {MAX_ANSWER} bytes", "bad_body")
-        if size == 0:
-            while (await reader.readuntil(b"\r\n")) != b"\r\n":
-                pass
-            return b"".join(parts)
-        parts.append(await reader.readexactly(size))
-        await reader.readexactly(2)
+        return await CLIENT.send(method, url, body)
+    except http_client.Unreachable as error:
+        raise Unreachable(str(error), retryable=error.retryable) from None

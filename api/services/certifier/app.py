@@ -18,15 +18,21 @@ from functools import partial
 from typing import Any, Protocol
 
 from api.edge import listen
-from api.http.answers import JSON, TEXT, answer, too_large
+from api.edge import logging as edge_logging
+from api.edge.errors import EnvironmentFault
+from api.edge.metrics import PLAIN
+from api.http.answers import JSON, Answer, Request, not_found, text, wrong_method
+from api.http.bodies import TooLarge
+from api.http.bounded_json import parsed
+from api.http.connection import Connection
+from api.http.limits import Limits as HttpLimits
+from api.http.server import HttpServer
 from api.services.certifier.certify import Certifier, NotARequest, NotJson, Verifier, read_request
 from api.services.certifier.config import Config, Limits
-from api.services.certifier.metrics import CONTENT_TYPE, Metrics
-from api.services.poet.http1 import Connection, Request, Server
+from api.services.certifier.metrics import Metrics
 from kernels.devices.types import Stopped
 from kernels.errors import KernelError, MemoryShortage
 from protocol.post.proof import Proof, ProofMetadata
-from prover.errors import EnvironmentFault
 
 log = logging.getLogger("certifier")
 
@@ -35,6 +41,8 @@ TAKEN_BODY = 64 * 1024
 """Bytes of a body that are read before it is refused, where the limit is below: a client that is cut off while it
 sends does not see why."""
 
+BUFFERED = 16 << 20
+TOO_LARGE = "Failed to buffer the request body: length limit exceeded"
 DRAIN_S = 1.0
 
 
@@ -49,18 +57,18 @@ class Checks(Protocol):
 class _Waiting:
     """A request with a proof to check."""
 
-    request: Request
     connection: Connection
+    answered: asyncio.Future[Answer]
     proof: Proof
     metadata: ProofMetadata
-    since: float
 
 
 class HttpApi:
-    """The application behind a `Server`. Nothing is checked before `open`."""
+    """The application. Nothing is checked before `open`. Made inside a running loop."""
 
     def __init__(self, certifier: Certifier, verifier: Checks, limits: Limits) -> None:
-        self.server = Server(self.handle, too_large, max_body=max(limits.max_body_size, TAKEN_BODY))
+        bounds = HttpLimits(body_bytes=max(limits.max_body_size, TAKEN_BODY), buffered_bytes=BUFFERED)
+        self.server = HttpServer(self.handle, bounds, log=log, too_large=lambda size: text(413, TOO_LARGE))
         self.metrics = Metrics()
         self._certifier, self._verifier, self._limits = certifier, verifier, limits
         self._loop = asyncio.get_running_loop()
@@ -77,54 +85,69 @@ class HttpApi:
     async def drain(self) -> None:
         """Drops what waits; what is being checked has a second to be answered."""
         self._open = False
-        self._queue.clear()
+        self._drop_queue()
         until = time.monotonic() + DRAIN_S
         while self._running and time.monotonic() < until:
             await asyncio.sleep(0.01)
 
-    def close(self) -> None:
-        """Ends threads and connections."""
-        self._open = False
+    def _drop_queue(self) -> None:
+        for one in self._queue:
+            one.connection.drop()
+            one.answered.cancel()
         self._queue.clear()
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self._open = False
+        self._drop_queue()
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self.server.close()
 
-    def handle(self, request: Request, connection: Connection) -> None:
-        """Answers one request, or puts it into the queue."""
+    async def handle(self, request: Request) -> Answer:
+        """Answers one request, where it has a proof to check once that is done."""
         began = time.monotonic()
-        if request.target.partition("?")[0] != PATH:
-            self._answer(request, connection, began, 404)
-        elif request.method != "POST":
-            self._answer(request, connection, began, 405, allow="POST")
-        elif len(self._queue) >= self._limits.max_pending_requests:
-            self._answer(request, connection, began, 429)
-        elif not _is_json(request.headers.get("content-type", "")):
-            self._refuse(request, connection, began, 415, "Expected request with `Content-Type: application/json`")
-        elif len(request.body) > self._limits.max_body_size:
-            self._refuse(request, connection, began, 413, "Failed to buffer the request body: length limit exceeded")
-        else:
-            self._certify(request, connection, began)
+        endpoint = PATH if request.route == PATH else ""
+        answer = await self._answer(request)
+        self.metrics.count(request.method, endpoint, answer.status, time.monotonic() - began)
+        return answer
 
-    def _certify(self, request: Request, connection: Connection, began: float) -> None:
+    async def _answer(self, request: Request) -> Answer:
+        if request.route != PATH:
+            return not_found()
+        if request.method != "POST":
+            return wrong_method("POST")
+        if len(self._queue) >= self._limits.max_pending_requests:
+            return Answer(429)
+        if not _is_json(request.headers.get("content-type", "")):
+            return text(415, "Expected request with `Content-Type: application/json`")
         try:
-            proof, metadata = read_request(request.body)
+            body = await self.server.body(request)
+        except TooLarge:
+            answer = text(413, TOO_LARGE)
+            answer.force_close()
+            return answer
+        if len(body) > self._limits.max_body_size:
+            return text(413, TOO_LARGE)
+        try:
+            proof, metadata = await parsed(read_request, body)
         except NotJson as error:
-            self._refuse(request, connection, began, 400, f"Failed to parse the request body as JSON: {error}")
-            return
+            return text(400, f"Failed to parse the request body as JSON: {error}")
         except NotARequest as error:
-            text = f"Failed to deserialize the JSON body into the target type: {error}"
-            self._refuse(request, connection, began, 422, text)
-            return
-        self.metrics.pending += 1
-        self._queue.append(_Waiting(request, connection, proof, metadata, began))
+            return text(422, f"Failed to deserialize the JSON body into the target type: {error}")
+        if len(self._queue) >= self._limits.max_pending_requests:  # others came while the body did
+            return Answer(429)
+        waiting = _Waiting(self.server.connection_of(request), self._loop.create_future(), proof, metadata)
+        self.metrics.pending.inc()
+        self._queue.append(waiting)
         self._pump()
+        return await waiting.answered
 
     def _pump(self) -> None:
         """Gives the threads what they can take."""
         while self._open and self._queue and self._running < self._limits.max_concurrent_requests:
             one = self._queue.popleft()
             if one.connection.transport is None:
-                self.metrics.pending -= 1  # the client has gone
+                self.metrics.pending.dec()  # the client has gone
+                one.answered.cancel()
                 continue
             self._running += 1
             checked = self._loop.run_in_executor(self._threads, self._verifier.refusal, one.proof, one.metadata)
@@ -132,40 +155,23 @@ class HttpApi:
 
     def _checked(self, one: _Waiting, future: asyncio.Future[str | None]) -> None:
         self._running -= 1
-        self.metrics.pending -= 1
-        node = one.metadata.node_id.hex()
-        error = None if future.cancelled() else future.exception()
-        if future.cancelled() or isinstance(error, Stopped):
-            self._answer(one.request, one.connection, one.since, 500)
-        elif error is not None:
-            log.error("the proof of %s could not be checked: %s", node, error, exc_info=not _known(error))
-            self._refuse(one.request, one.connection, one.since, 500, "error verifying proof")
-        elif (refusal := future.result()) is not None:
-            log.info("refused %s: %s", node, refusal)
-            self._refuse(one.request, one.connection, one.since, 403, f"invalid proof: {refusal}")
-        else:
-            log.info("certified %s", node)
-            body = self._certifier.certify(one.metadata.node_id).to_json()
-            self._answer(one.request, one.connection, one.since, 200, body, kind=JSON)
+        self.metrics.pending.dec()
+        if not one.answered.done():
+            one.answered.set_result(self._verdict(one.metadata.node_id, future))
         self._pump()
 
-    def _refuse(self, request: Request, connection: Connection, began: float, status: int, text: str) -> None:
-        self._answer(request, connection, began, status, text.encode(), kind=TEXT)
-
-    def _answer(
-        self,
-        request: Request,
-        connection: Connection,
-        began: float,
-        status: int,
-        body: bytes = b"",
-        *,
-        kind: str = "",
-        allow: str = "",
-    ) -> None:
-        endpoint = PATH if request.target.partition("?")[0] == PATH else ""
-        self.metrics.count(request.method, endpoint, status, time.monotonic() - began)
-        answer(request, connection, status, body, kind=kind, allow=allow)
+    def _verdict(self, node_id: bytes, future: asyncio.Future[str | None]) -> Answer:
+        error = None if future.cancelled() else future.exception()
+        if future.cancelled() or isinstance(error, Stopped):
+            return Answer(500)
+        if error is not None:
+            log.error("the proof of %s could not be checked: %s", node_id.hex(), error, exc_info=not _known(error))
+            return text(500, "error verifying proof")
+        if (refusal := future.result()) is not None:
+            log.info("refused %s: %s", node_id.hex(), refusal)
+            return text(403, f"invalid proof: {refusal}")
+        log.info("certified %s", node_id.hex())
+        return Answer(200, self._certifier.certify(node_id).to_json(), kind=JSON)
 
 
 def _is_json(kind: str) -> bool:
@@ -178,18 +184,17 @@ def _known(error: BaseException) -> bool:
     return isinstance(error, (KernelError, OSError, MemoryError))
 
 
-def exposition(metrics: Metrics) -> Server:
-    """The listener for Prometheus."""
+def exposition(metrics: Metrics) -> HttpServer:
+    """The listener for Prometheus. Made inside a running loop."""
 
-    def handle(request: Request, connection: Connection) -> None:
-        if request.target.partition("?")[0] != "/metrics":
-            answer(request, connection, 404)
-        elif request.method not in ("GET", "HEAD"):
-            answer(request, connection, 405, allow="GET,HEAD")
-        else:
-            answer(request, connection, 200, metrics.text(), kind=CONTENT_TYPE)
+    async def handle(request: Request) -> Answer:
+        if request.route != "/metrics":
+            return not_found()
+        if request.method not in ("GET", "HEAD"):
+            return wrong_method("GET", "HEAD")
+        return Answer(200, metrics.text(), kind=PLAIN)
 
-    return Server(handle, too_large, max_body=TAKEN_BODY)
+    return HttpServer(handle, log=log)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,11 +215,7 @@ async def serve(
     certifier = Certifier(config.signing_key, config.expiration_s)
     api = HttpApi(certifier, verifier, config.limits)
     servers = [api.server, exposition(api.metrics)][: len(listeners)]
-    listening = [
-        await loop.create_server(server.protocol, sock=one, backlog=listen.BACKLOG)
-        for server, one in zip(servers, listeners)
-    ]
-    ports = [listen.port_of(one) for one in listeners]
+    ports = [await server.listen([one]) for server, one in zip(servers, listeners)]
     log.info("serving on port %d%s", ports[0], f", metrics on {ports[1]}" if ports[1:] else "")
     ready(Ready(ports[0], ports[1] if ports[1:] else None, certifier.public_key))
     opening = loop.run_in_executor(None, verifier.open)
@@ -231,14 +232,15 @@ async def serve(
     except MemoryShortage as error:
         raise EnvironmentFault(f"{error}. Set randomx_mode to Light where it is Fast.") from None
     finally:
-        for one in listening:
-            one.close()
+        for server in servers:
+            server.stop_listening()
         await api.drain()
         verifier.close()
         await asyncio.gather(opening, return_exceptions=True)
         await api.drain()
         api.close()
-        await asyncio.sleep(0)
+        for server in servers:
+            await server.stop(DRAIN_S)
 
 
 def run(config: Config, ready: Callable[[Ready], None] = lambda ready: None) -> int:
@@ -246,7 +248,7 @@ def run(config: Config, ready: Callable[[Ready], None] = lambda ready: None) -> 
 
     `ready` is called once clients are let in.
     """
-    listen.set_up_logging("certifier")
+    edge_logging.set_up("certifier")
     for note in config.notes:
         log.warning("%s", note)
     listeners = [listen.bind(config.listen, "listen")]

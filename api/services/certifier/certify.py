@@ -10,18 +10,29 @@ import base64
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from nacl.bindings import crypto_sign, crypto_sign_BYTES, crypto_sign_seed_keypair
 
+from api.edge.errors import EnvironmentFault
+from api.http import bounded_json
 from kernels import randomx
 from kernels.labels import cpu
 from kernels.labels.memory import available_memory
 from protocol.errors import ProtocolError
-from protocol.poet.registration import Certificate, encode_certificate
-from protocol.post.proof import RANDOMX_KEY, Proof, ProofMetadata, metadata_from_json, proof_from_json
-from prover.errors import EnvironmentFault
+from protocol.poet.registration import encode_certificate
+from protocol.post.proof import (
+    RANDOMX_KEY,
+    Proof,
+    ProofMetadata,
+    metadata_from_json,
+    proof_from_json,
+    required_bits,
+    unpack_indices,
+)
+from protocol.types.poet import PoetCertificate
 from prover.post.proof import verify
 from prover.post.proof.verify import Claim, Mode, VerifyParams
 
@@ -54,7 +65,7 @@ class Certifier:
     def certify(self, node_id: bytes) -> Certified:
         """The certificate of a node whose proof is valid."""
         expiration = None if self._expiration_s is None else self._now_s() + self._expiration_s
-        data = encode_certificate(Certificate(node_id, expiration))
+        data = encode_certificate(PoetCertificate(node_id, expiration))
         return Certified(data, crypto_sign(data, self._secret)[:crypto_sign_BYTES], self.public_key)
 
 
@@ -96,7 +107,7 @@ class Verifier:
         except ProtocolError as error:
             return str(error)
         if verdict.failure is None:
-            return None
+            return shows_too_little(proof, metadata, self._params)
         return f"{verdict.failure.value}: {verdict.diagnosis}"
 
     def close(self) -> None:
@@ -106,6 +117,23 @@ class Verifier:
             self._labels.close()
         if self._machines is not None:
             self._machines.close()
+
+
+def shows_too_little(proof: Proof, metadata: ProofMetadata, params: VerifyParams) -> str | None:
+    """Why a proof that the network must accept is not certified: an index twice, or one beyond the data. None for
+    others.
+
+    One good label counted many times shows little storage. The network's verdict takes no notice of it (01-post,
+    section 6); what a certificate vouches for does.
+    """
+    num_labels = metadata.num_units * params.labels_per_unit
+    indices = unpack_indices(proof.indices, required_bits(num_labels), params.k2)
+    index, times = Counter(indices).most_common(1)[0]
+    if times > 1:
+        return f"the index {index} is named {times} times, so the proof shows less storage than it is for"
+    if max(indices) >= num_labels:
+        return f"the index {max(indices)} is beyond the {num_labels} labels that the proof is for"
+    return None
 
 
 class NotJson(ValueError):
@@ -119,6 +147,7 @@ class NotARequest(ValueError):
 def read_request(body: bytes) -> tuple[Proof, ProofMetadata]:
     """The proof in a request. Raises NotJson, NotARequest."""
     try:
+        bounded_json.check(body)
         document = json.loads(body.decode())
     except (ValueError, RecursionError) as error:
         raise NotJson(str(error)) from None

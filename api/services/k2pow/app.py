@@ -1,80 +1,96 @@
 """The k2pow service over HTTP: paths, statuses, headers and bodies of the reference's.
 
-`GET /` says that it lives; `GET /job/{miner}/{group}/{challenge}/{difficulty}` starts a search or tells how it
-stands. Specified in protocol 01-post-tools, section 5.
+`GET /` says that it lives; `GET /job/{miner}/{group}/{challenge}/{difficulty}` starts a search or tells how it stands.
+A GET that costs hours is no matter for web pages: what a browser sends on their behalf is refused. Where the service
+listens for other machines, a token says who may ask. Specified in protocol 01-post-tools, section 5.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hmac
+import ipaddress
 import logging
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from api.edge import listen
+from api.edge import logging as edge_logging
 from api.edge.listen import Address
-from api.http.answers import TEXT, answer, too_large
+from api.http import answers
+from api.http.answers import TEXT, Answer, Request
+from api.http.limits import Limits
+from api.http.server import HttpServer
 from api.services.k2pow.jobs import BadJob, Job, JobManager, Outcome, Start, parse_job
 from api.services.k2pow.worker import RandomX, Searcher, Worker
-from api.services.poet.http1 import Connection, Request, Server
 
 log = logging.getLogger("k2pow-service")
 
 ROOT_BODY = b"{ 'message': 'ok' }"
-METHODS = "GET,HEAD"
+METHODS = ("GET", "HEAD")
+BROWSER_HEADERS = ("origin", "sec-fetch-site")
+"""What a browser adds when a page asks."""
+LIMITS = Limits(body_bytes=4096, buffered_bytes=8 << 20, connections=512)
 
 
 class HttpApi:
-    """The application behind a `Server`. `worker` makes the searcher from the function that takes outcomes."""
+    """The application. `worker` makes the searcher from the function that takes outcomes. Made inside a running
+    loop."""
 
     def __init__(
         self,
         worker: Callable[[Callable[[Job, Outcome], None]], Searcher],
         *,
+        token: str = "",
         clock: Callable[[], float] = time.monotonic,
-        as_reference: bool = False,
     ) -> None:
-        self.jobs = JobManager(as_reference=as_reference)
-        self.server = Server(self.handle, too_large)
+        """token: what clients have to know; empty for none."""
+        self.jobs = JobManager()
+        self.server = HttpServer(self.handle, LIMITS, log=log)
+        self._token = token.encode()
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self.searcher = worker(self._emit)
 
-    def handle(self, request: Request, connection: Connection) -> None:
+    async def handle(self, request: Request) -> Answer:
         """Answers one request, at once."""
-        path = request.target.partition("?")[0]
+        path = request.route
         segments = path.split("/")
         is_job = len(segments) == 6 and segments[1] == "job" and all(segments[2:])
         if path != "/" and not is_job:
-            answer(request, connection, 404)
-        elif request.method not in ("GET", "HEAD"):
-            answer(request, connection, 405, allow=METHODS)
-        elif not is_job:
-            answer(request, connection, 200, ROOT_BODY, kind=TEXT)
-        else:
-            self._job(request, connection, segments[2:])
+            return answers.not_found()
+        if request.method not in METHODS:
+            return answers.wrong_method(*METHODS)
+        if not is_job:
+            return Answer(200, ROOT_BODY, kind=TEXT)
+        return self._refusal(request) or self._job(segments[2:], self.server.connection_of(request).peer)
+
+    def _refusal(self, request: Request) -> Answer | None:
+        if any(header in request.headers for header in BROWSER_HEADERS):
+            return answers.text(403, "A web page may not ask for proofs of work.")
+        if self._token and not hmac.compare_digest(_bearer(request), self._token):
+            return answers.text(401, "The token is missing or wrong: send Authorization: Bearer TOKEN.")
+        return None
 
     def close(self) -> None:
-        """Ends the search and the connections soon."""
+        """Ends the search soon."""
         self.searcher.close()
-        self.server.close()
 
-    def _job(self, request: Request, connection: Connection, segments: list[str]) -> None:
+    def _job(self, segments: list[str], client: str) -> Answer:
         try:
             job = parse_job(segments)
         except BadJob as error:
-            answer(request, connection, 400, str(error).encode(), kind=TEXT)
-            return
-        reply = self.jobs.ask(job, self._clock())
+            return answers.text(400, str(error))
+        reply = self.jobs.ask(job, self._clock(), client)
         for effect in reply.effects:
             if isinstance(effect, Start):
                 self.searcher.start(effect.job)
             else:
-                log.info("nobody asks any more for: %s", effect.job)
+                log.info("rests, for others wait or nobody asks any more: %s", effect.job)
                 self.searcher.stop(effect.job)
-        answer(request, connection, reply.status, reply.body.encode(), kind=TEXT)
+        return Answer(reply.status, reply.body.encode(), kind=TEXT)
 
     def _emit(self, job: Job, outcome: Outcome) -> None:
         """From the worker's thread."""
@@ -87,6 +103,11 @@ class HttpApi:
         self.jobs.finished(job, outcome, self._clock())
 
 
+def _bearer(request: Request) -> bytes:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip().encode("utf-8", "surrogateescape") if scheme.lower() == "bearer" else b""
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """How a service is run."""
@@ -96,34 +117,46 @@ class Config:
     mode: str | None
     """fast, light, or None: fast where it fits."""
     large_pages: bool = False
+    token: str = field(default="", repr=False)
+    """What clients have to know; empty for none."""
 
 
 async def serve(config: Config, listener: socket.socket, ready: Callable[[int], None]) -> int:
     """Serves until SIGINT or SIGTERM; returns the signal."""
     stopping = listen.stop_signal()
     source = RandomX(config.mode, config.threads, large_pages=config.large_pages)
-    api = HttpApi(lambda emit: Worker(source, config.threads, emit))
+    api = HttpApi(lambda emit: Worker(source, config.threads, emit), token=config.token)
     try:
-        server = await asyncio.get_running_loop().create_server(
-            api.server.protocol, sock=listener, backlog=listen.BACKLOG
-        )
-        log.info("serving on port %d with %d threads", listen.port_of(listener), config.threads)
-        ready(listen.port_of(listener))
+        port = await api.server.listen([listener])
+        log.info("serving on %s, port %d, with %d threads", config.address.host, port, config.threads)
+        if not config.token and not is_loopback(config.address.host):
+            log.warning(
+                "whoever reaches %s can have proofs of work searched here; --token-file keeps others out",
+                config.address,
+            )
+        ready(port)
         number = await stopping
         log.info("stopping")
-        server.close()
     finally:
         api.close()
-    await asyncio.sleep(0)
+        await api.server.stop(1.0)
     return number
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def run(config: Config, ready: Callable[[int], None] = lambda port: None) -> int:
-    """Serves until told to stop; returns the exit code. Raises ProofError, KernelError for what keeps it from starting.
+    """Serves until told to stop; returns the exit code. Raises Failure, KernelError for what keeps it from starting.
 
     `ready` is called with the port once clients are let in.
     """
-    listen.set_up_logging("k2pow-service")
+    edge_logging.set_up("k2pow-service")
     listener = listen.bind(config.address, "--bind-address")
     try:
         RandomX(config.mode, config.threads).check()

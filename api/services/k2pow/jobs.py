@@ -3,7 +3,9 @@
 A job is named by all four values of its path, so the same group with another difficulty is another job. There
 is no queue: whoever asks for another job while one runs is told to come again. Beyond the reference: a search that
 nobody has asked for in ten minutes gives way to another job, and a failure is forgotten after a minute, so that
-neither blocks the service until it is restarted. Specified in protocol 01-post-tools, section 5.
+neither blocks the service until it is restarted; work that no machine finishes is refused; and clients share: who waits
+longest comes next, and after five minutes of another's search it rests while his is done. Specified in protocol
+01-post-tools, section 5.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 from protocol.post.proof import MAX_GROUPS
-from protocol.post.rules import ID_SIZE
+from protocol.types.ids import ID_SIZE
 
 CHALLENGE_SIZE = 8
 """Bytes of the challenge that the proof of work is over."""
@@ -25,6 +27,15 @@ FAILURE_KEPT_S = 60.0
 """How long a failure is told before the job may be tried again."""
 RESULTS_KEPT = 100_000
 """The oldest result is forgotten above this number."""
+SHARE_S = 300.0
+"""A search that has run so long rests where another client waits."""
+PATIENCE_S = 60.0
+"""Who has not asked for so long does not wait any more."""
+CLIENTS_KEPT = 1000
+MOST_HASHES = 1 << 38
+"""Hashes that a job may be expected to need: those of 58 million units at mainnet's difficulty, a year of one
+machine."""
+LEAST_DIFFICULTY = (1 << 256) // MOST_HASHES
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +98,15 @@ class Reply:
 class JobManager:
     """Which search runs and what came out of the others. `now` is in seconds of a clock that only goes on."""
 
-    def __init__(self, *, as_reference: bool = False) -> None:
-        self._as_reference = as_reference
+    def __init__(self) -> None:
         self.running: Job | None = None
-        self._asked_at = 0.0
+        self._client = ""
+        self._began = self._asked_at = 0.0
+        self._waiting: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        """Clients that were told to come again: since when, and when they asked last."""
         self._done: OrderedDict[Job, tuple[Outcome, float]] = OrderedDict()
 
-    def ask(self, job: Job, now: float) -> Reply:
+    def ask(self, job: Job, now: float, client: str = "") -> Reply:
         """200 with the solution, 201 while it is searched, 429 while another is, 500 with the reason."""
         if job == self.running:
             self._asked_at = now
@@ -103,13 +116,34 @@ class JobManager:
             return Reply(500, outcome.reason)
         if outcome is not None:
             return Reply(200, str(outcome))
-        stopped: tuple[Effect, ...] = ()
-        if self.running is not None:
-            if self._as_reference or now - self._asked_at < ABANDONED_S:
-                return Reply(429)
-            stopped = (Stop(self.running),)
-        self.running, self._asked_at = job, now
+        if not self._is_turn_of(client, now):
+            self._wait(client, now)
+            return Reply(429)
+        stopped: tuple[Effect, ...] = () if self.running is None else (Stop(self.running),)
+        if self.running is not None and self._client != client and now - self._asked_at < ABANDONED_S:
+            self._wait(self._client, now)  # its search rests, and it comes next
+        self._waiting.pop(client, None)
+        self.running, self._client, self._began, self._asked_at = job, client, now, now
         return Reply(201, effects=(*stopped, Start(job)))
+
+    def _is_turn_of(self, client: str, now: float) -> bool:
+        """Whether a job of this client may begin now."""
+        while self._waiting and now - next(iter(self._waiting.values()))[1] >= PATIENCE_S:
+            self._waiting.popitem(last=False)
+        away = (client, self._client) if self.running is not None else (client,)
+        others = [one for one in self._waiting if one not in away and now - self._waiting[one][1] < PATIENCE_S]
+        first = client in self._waiting and all(self._waiting[one][0] >= self._waiting[client][0] for one in others)
+        if self.running is None:
+            return first or not others
+        if now - self._asked_at >= ABANDONED_S:
+            return True
+        return first and client != self._client and now - self._began >= SHARE_S
+
+    def _wait(self, client: str, now: float) -> None:
+        since = self._waiting.get(client, (now, now))[0]
+        self._waiting[client] = (since, now)
+        if len(self._waiting) > CLIENTS_KEPT:
+            self._waiting.popitem(last=False)
 
     def finished(self, job: Job, outcome: Outcome, now: float) -> None:
         """A search ended by itself. One that was stopped before is not remembered."""
@@ -125,7 +159,7 @@ class JobManager:
         if found is None:
             return None
         outcome, since = found
-        if isinstance(outcome, Failed) and not self._as_reference and now - since >= FAILURE_KEPT_S:
+        if isinstance(outcome, Failed) and now - since >= FAILURE_KEPT_S:
             del self._done[job]
             return None
         return outcome
@@ -135,7 +169,10 @@ def parse_job(segments: Sequence[str]) -> Job:
     """The job that four segments of a path name, percent-encoded as they came. Raises BadJob."""
     names = ("miner", "nonce_group", "challenge", "difficulty")
     miner, group, challenge, difficulty = (_text(one, name) for one, name in zip(segments, names, strict=True))
-    return Job(_hex(miner, ID_SIZE), _group(group), _hex(challenge, CHALLENGE_SIZE), _hex(difficulty, DIFFICULTY_SIZE))
+    job = Job(_hex(miner, ID_SIZE), _group(group), _hex(challenge, CHALLENGE_SIZE), _hex(difficulty, DIFFICULTY_SIZE))
+    if int.from_bytes(job.difficulty, "big") < LEAST_DIFFICULTY:
+        raise BadJob(f"Invalid URL: difficulty {difficulty} asks for more than 2^{MOST_HASHES.bit_length() - 1} hashes")
+    return job
 
 
 def _text(segment: str, name: str) -> str:
@@ -159,6 +196,6 @@ def _hex(text: str, size: int) -> bytes:
 
 def _group(text: str) -> int:
     digits = text.removeprefix("+")
-    if not (digits.isascii() and digits.isdigit()) or len(digits) > 1000 or int(digits) >= MAX_GROUPS:
-        raise BadJob(f"Invalid URL: Cannot parse value at index 1 with value `{text}` to a `u8`")
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 100 or int(digits) >= MAX_GROUPS:
+        raise BadJob(f"Invalid URL: Cannot parse value at index 1 with value `{text[:100]}` to a `u8`")
     return int(digits)

@@ -9,21 +9,24 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 
+from api.edge.errors import EnvironmentFault
 from api.services.k2pow.jobs import Failed, Job, Outcome
 from kernels import randomx
 from kernels.devices.types import Stopped
 from kernels.errors import KernelError, MemoryShortage
 from kernels.labels.memory import available_memory
 from protocol.post.proof import RANDOMX_KEY
-from prover.errors import EnvironmentFault, Interrupted, ProofError
+from prover.errors import Interrupted, ProofError
 from prover.post.proof.pow import Search
 from prover.post.proof.randomx_cache import RandomXCache
 
 log = logging.getLogger("k2pow-service")
 
+RESTING_KEPT = 1000
 IDLE_S = 600.0
 """After this time without a job the RandomX memory is given back."""
 
@@ -73,7 +76,7 @@ class RandomX:
             log.warning("%s; using light mode, which is about ten times slower", error)
             return self.open(False, stop)
         if self._large_pages and not memory.large_pages:
-            log.warning("the system has no large pages left for RandomX; it uses ordinary ones")
+            log.warning(randomx.NO_LARGE_PAGES)
         log.info("RandomX is ready after %.1f s", time.monotonic() - began)
         return memory
 
@@ -94,6 +97,8 @@ class Worker:
         self._next: Job | None = None
         self._current: Job | None = None
         self._search: Search | None = None
+        self._reached: OrderedDict[Job, int] = OrderedDict()
+        """Where searches rested that were stopped, so that they go on there."""
         self._stop = threading.Event()
         """Ends the current job."""
         self._closed = False
@@ -154,19 +159,30 @@ class Worker:
                     log.info("the memory of RandomX is given back")
             return None
 
+    def _remember(self, job: Job) -> None:
+        """How far a stopped search came."""
+        if self._search is not None:
+            self._reached[job] = self._search.reached
+            if len(self._reached) > RESTING_KEPT:
+                self._reached.popitem(last=False)
+
     def _work(self, job: Job) -> Outcome | None:
         """What came out; None where the job was stopped."""
         log.info("took k2pow job: %s", job)
         began = time.monotonic()
         try:
             with self.memory.lend(self._source.full) as memory:
-                search = Search(memory, job.group, job.challenge, job.miner, job.difficulty, threads=self._threads)
+                first = self._reached.pop(job, 0)
+                search = Search(
+                    memory, job.group, job.challenge, job.miner, job.difficulty, threads=self._threads, first=first
+                )
                 with self._condition:
                     self._search = search
                     if self._stop.is_set():
                         search.stop()
                 found = search.run()
         except (Interrupted, Stopped):
+            self._remember(job)
             log.info("stopped k2pow job: %s", job)
             return None
         except (ProofError, KernelError, OSError) as error:

@@ -8,36 +8,35 @@ sections 7 to 9.
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
-import logging.handlers
+import os
 import resource
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
+from logging import DEBUG, INFO, getLogger
 
+from api.edge import logging
+from api.edge.errors import EnvironmentFault
+from api.edge.loop import run_loop
+from api.http.answers import TEXT, Answer, Request
+from api.http.server import HttpServer
+from api.services.poet.calls import PoetCalls
+from api.services.poet.clock import Now, SteadyClock, settling_ns, since_boot
 from api.services.poet.config import Config, ConfigError, split_address
 from api.services.poet.http import HttpApi
-from api.services.poet.http1 import Connection, Request, Server
 from api.services.poet.metrics import CONTENT_TYPE, Metrics
-from api.services.poet.service import Clock, PoetService
+from api.services.poet.service import PoetService
 from api.services.poet.worker_link import NoWorker, ThreadWorker, WorkerLink
 from api.services.poet.worker_process import ProcessWorker
-from prover.errors import EnvironmentFault
 from prover.poet.round import processors
 from prover.poet.round.execution import Settings
 from prover.poet.server.worker import Worker, WorkerConfig
 
-log = logging.getLogger("poet")
+log = getLogger("poet")
 
-BACKLOG = 4096
 WANTED_FILES = 65_536
 """Open files asked of the system; every waiting client is one."""
-STOP_TIMEOUT_S = 10.0
-LOG_FILE_BYTES = 500 << 20
-LOG_FILES = 3
 
 
 def worker_config(config: Config) -> WorkerConfig:
@@ -50,7 +49,8 @@ def worker_link(config: Config) -> WorkerLink:
     if config.disable_worker:
         return NoWorker()
     if config.one_process:
-        return ThreadWorker(lambda emit: Worker(worker_config(config), emit))
+        clock = SteadyClock(settling_ns(config.schedule.cycle_gap_ns))
+        return ThreadWorker(lambda emit: Worker(worker_config(config), emit, clock=clock))
     return ProcessWorker(worker_config(config))
 
 
@@ -61,21 +61,21 @@ class App:
         self,
         config: Config,
         *,
-        clock: Clock = time.time_ns,
+        wall: Now = time.time_ns,
+        monotonic: Now = since_boot,
         worker: WorkerLink | None = None,
-        as_reference: bool = False,
     ) -> None:
         """worker: another one than the configuration asks for."""
         self.config = config
-        self.service = PoetService(config, worker or worker_link(config), clock=clock, as_reference=as_reference)
+        self.service = PoetService(config, worker or worker_link(config), wall=wall, monotonic=monotonic)
         self.rest_port = 0
         self.metrics_port = 0
         self.grpc_ports: dict[str, int] = {}
-        self._listeners: list[asyncio.Server] = []
+        self._servers: list[HttpServer] = []
         self._sockets: list[socket.socket] = []
 
     async def start(self) -> None:
-        """Takes ports, directories and databases and lets clients in. Raises ProofError."""
+        """Takes ports, directories and databases and lets clients in. Raises ProofError, Failure."""
         config = self.config
         addresses = [split_address(one) for one in (config.rpclisten, config.config_rpclisten, config.restlisten)]
         rest = bind(addresses[2], "restlisten")
@@ -83,20 +83,20 @@ class App:
         try:
             self.service.open()
             self.metrics = Metrics(self.service)
-            self.http = HttpApi(self.service, self.metrics.count)
+            calls = PoetCalls(self.service)
             from api.services.poet.grpc import (
                 GrpcApi,  # half of the start's time and memory; not needed for a usage error
             )
 
-            self.grpc = GrpcApi(self.service, self.metrics)
+            self.grpc = GrpcApi(calls, self.metrics.count)
             await self.grpc.start(addresses[0], addresses[1])
             self.grpc_ports = self.grpc.ports
             await self.service.start()
+            self.http = HttpApi(self.service, calls, self.metrics.count)
             self.rest_port = await self._listen(rest, self.http.server)
             if config.metrics_port is not None:
-                exposition = Server(self._expose, lambda size: b"")
                 sockets = bind(("", config.metrics_port), "metrics-port")
-                self.metrics_port = await self._listen(sockets, exposition)
+                self.metrics_port = await self._listen(sockets, HttpServer(self._expose, log=log))
         except BaseException:
             await self.stop()
             raise
@@ -107,36 +107,29 @@ class App:
             self.grpc_ports["config"],
         )
 
-    async def _listen(self, sockets: list[socket.socket], server: Server) -> int:
-        loop = asyncio.get_running_loop()
-        for one in sockets:
-            self._listeners.append(await loop.create_server(server.protocol, sock=one, backlog=BACKLOG))
-        port: int = sockets[0].getsockname()[1]
-        return port
+    async def _listen(self, sockets: list[socket.socket], server: HttpServer) -> int:
+        self._servers.append(server)
+        return await server.listen(sockets)
 
-    def _expose(self, request: Request, connection: Connection) -> None:
-        found = request.method == "GET" and request.target.partition("?")[0] == "/metrics"
-        body = self.metrics.text() if found else b"404 page not found\n"
-        status, kind = ("200 OK", CONTENT_TYPE) if found else ("404 Not Found", "text/plain; charset=utf-8")
-        close = "" if connection.keeps_open else "Connection: close\r\n"
-        head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n{close}\r\n"
-        connection.respond(head.encode() + body)
+    async def _expose(self, request: Request) -> Answer:
+        if request.method != "GET" or request.route != "/metrics":
+            return Answer(404, b"404 page not found\n", kind=TEXT)
+        return Answer(200, self.metrics.text(), kind=CONTENT_TYPE)
 
     async def stop(self) -> None:
         """Lets nobody in any more, answers those who wait, saves the round in work."""
-        for listener in self._listeners:
-            listener.close()
+        for server in self._servers:
+            server.stop_listening()
         for one in self._sockets:
             one.close()
         if hasattr(self, "grpc"):
             await self.grpc.stop()
         await self.service.stop()
-        if hasattr(self, "http"):
-            self.http.server.close()
-        await asyncio.sleep(0)
+        for server in self._servers:
+            await server.stop()
 
     async def serve(self, ready: Callable[[App], None] = lambda app: None) -> None:
-        """Serves until SIGINT or SIGTERM. Raises ProofError for what keeps it from starting."""
+        """Serves until SIGINT or SIGTERM. Raises ProofError, Failure for what keeps it from starting."""
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -197,53 +190,27 @@ def raise_file_limit() -> int:
     return max(soft, wanted)
 
 
-class JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """logging: the text of a record."""
-        return json.dumps(
-            {
-                "T": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
-                "L": record.levelname,
-                "N": record.name,
-                "M": record.getMessage(),
-            }
-        )
-
-
-class LogFile(logging.handlers.RotatingFileHandler):
-    """The log in a file. What the disk does not take is left out: standard error has it too."""
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        """logging: the record could not be written."""
-
-
 def set_up_logging(config: Config) -> None:
-    """Log to standard error and to poet.log. Raises EnvironmentFault where the folder cannot be used."""
-    formatter: logging.Formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")
-    if config.jsonlog:
-        formatter = JsonFormatter()
+    """Log to standard error and to poet.log. Raises ConfigError where the folder cannot be used."""
     try:
         config.logdir.mkdir(parents=True, exist_ok=True)
-        file: logging.Handler = LogFile(config.logdir / "poet.log", maxBytes=LOG_FILE_BYTES, backupCount=LOG_FILES)
+        logging.set_up(
+            "poet",
+            level=DEBUG if config.debuglog else INFO,
+            as_json=config.jsonlog,
+            file=config.logdir / "poet.log",
+        )
     except OSError as error:
         raise ConfigError(f"{error.filename} cannot be used for logs: {error.strerror}") from None
-    handlers = [logging.StreamHandler(sys.stderr), file]
-    for handler in handlers:
-        handler.setFormatter(formatter)
-    root = logging.getLogger("poet")
-    root.handlers = handlers
-    root.propagate = False
-    root.setLevel(logging.DEBUG if config.debuglog else logging.INFO)
 
 
 def run(config: Config, ready: Callable[[App], None] = lambda app: None) -> int:
     """Serves until told to stop; returns the exit code. Raises ProofError."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what matters of it is in the log in our words
     set_up_logging(config)
     files = raise_file_limit()
     if files < WANTED_FILES:
         log.warning("only %d files may be open, so only about %d clients are served at once", files, files - 100)
     with processors.without(config.cpu):
-        asyncio.run(App(config).serve(ready))
+        run_loop(lambda: App(config).serve(ready))
     return 0

@@ -1,33 +1,33 @@
-"""The metrics of a PoET server, with the names, labels and buckets of the reference, as Prometheus reads them.
+"""The metrics of a PoET server, with the names, labels and buckets of the reference.
 
-Calls over HTTP count as calls of the gRPC methods behind them, as the reference's gateway makes them. What only
-a Go program has (`go_*`) is left out; what is ours begins with `smesher_poet_`. Specified in protocol 02-poet,
-section 9.2.
+Calls over HTTP count as calls of the gRPC methods behind them, as the reference's gateway makes them. What only a Go
+program has (`go_*`) is left out; what is ours begins with `smesher_poet_`. Specified in protocol 02-poet, section 9.2.
 """
 
 from __future__ import annotations
 
-import os
 import resource
-import time
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from prometheus_client import Histogram, ProcessCollector
+from prometheus_client.metrics_core import Metric
+
+from api.edge import metrics
+from api.edge.metrics import counter, gauge, one
+from api.edge.rpc import Status
+from api.services.poet.calls import CONFIGURATION_SERVICE, POET_SERVICE
 from api.services.poet.service import PoetService
-from prover.poet.server.registration import Code
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8; escaping=values"
-POET_SERVICE = "rpc.api.v1.PoetService"
-CONFIGURATION_SERVICE = "rpc.api.v1.ConfigurationService"
-
-METHODS = (
-    (POET_SERVICE, "Info"),
-    (POET_SERVICE, "PowParams"),
-    (POET_SERVICE, "Proof"),
-    (POET_SERVICE, "Submit"),
-    (CONFIGURATION_SERVICE, "ReloadTrustedKeys"),
+METHODS = tuple(
+    (service.full_name, name)
+    for service in (POET_SERVICE, CONFIGURATION_SERVICE)
+    for name in sorted(service.methods_by_name)
 )
 SERVICE_OF = {method: service for service, method in METHODS}
+METHOD_LABELS = ("grpc_method", "grpc_service", "grpc_type")
 
 
 def _bounds(first: float, factor: float, count: int) -> tuple[float, ...]:
@@ -41,50 +41,12 @@ def _bounds(first: float, factor: float, count: int) -> tuple[float, ...]:
 BATCH_BUCKETS = _bounds(0.001, 1.5, 20)
 HANDLING_BUCKETS = _bounds(0.001, 2, 16)
 
-CODE_NAMES = {
-    Code.OK: "OK",
-    Code.CANCELED: "Canceled",
-    Code.UNKNOWN: "Unknown",
-    Code.INVALID_ARGUMENT: "InvalidArgument",
-    Code.DEADLINE_EXCEEDED: "DeadlineExceeded",
-    Code.NOT_FOUND: "NotFound",
-    Code.ALREADY_EXISTS: "AlreadyExists",
-    Code.RESOURCE_EXHAUSTED: "ResourceExhausted",
-    Code.FAILED_PRECONDITION: "FailedPrecondition",
-    Code.UNIMPLEMENTED: "Unimplemented",
-    Code.INTERNAL: "Internal",
-    Code.UNAVAILABLE: "Unavailable",
-    Code.UNAUTHENTICATED: "Unauthenticated",
-}
 
-
-class Histogram:
-    """Counts of values up to each bound."""
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * len(bounds)
-        self.total = 0
-        self.sum = 0.0
-
-    def observe(self, value: float) -> None:
-        """One more value."""
-        self.total += 1
-        self.sum += value
-        for index, bound in enumerate(self.bounds):
-            if value <= bound:
-                self.counts[index] += 1
-                break
-
-    def lines(self, name: str, labels: Mapping[str, str]) -> Iterable[str]:
-        """The samples of this histogram."""
-        running = 0
-        for bound, count in zip(self.bounds, self.counts, strict=True):
-            running += count
-            yield sample(f"{name}_bucket", {**labels, "le": number(bound)}, running)
-        yield sample(f"{name}_bucket", {**labels, "le": "+Inf"}, self.total)
-        yield sample(f"{name}_sum", labels, self.sum)
-        yield sample(f"{name}_count", labels, self.total)
+def code_name(status: Status) -> str:
+    """As gRPC's metrics name a code: `InvalidArgument`."""
+    if status is Status.OK:
+        return "OK"
+    return "Canceled" if status is Status.CANCELLED else status.name.title().replace("_", "")
 
 
 class Metrics:
@@ -92,158 +54,132 @@ class Metrics:
 
     def __init__(self, service: PoetService) -> None:
         self._service = service
-        self._handled: dict[tuple[str, Code], int] = {}
-        self._handling = {method: Histogram(HANDLING_BUCKETS) for _, method in METHODS}
-        self._batches = Histogram(BATCH_BUCKETS)
         self._scrapes = 0
-        self._started = _process_start()
-        service.on_batch = self._batches.observe
+        self._registry = registry = metrics.registry(self._collect)
+        self._counts: Counter[tuple[str, Status]] = Counter()
+        handling = Histogram(
+            "grpc_server_handling_seconds",
+            "Histogram of response latency (seconds) of gRPC that had been application-level handled by the server.",
+            METHOD_LABELS,
+            buckets=HANDLING_BUCKETS,
+            registry=registry,
+        )
+        self._observe = {method: handling.labels(*_labels(method).values()).observe for _, method in METHODS}
+        batches = Histogram(
+            "poet_round_batch_write_latency_seconds",
+            "Latency of batch write operations",
+            buckets=BATCH_BUCKETS,
+            registry=registry,
+        )
+        service.on_batch = batches.observe
+        ProcessCollector(registry=registry)
 
-    def count(self, method: str, code: Code, seconds: float) -> None:
+    def count(self, method: str, status: Status, seconds: float) -> None:
         """A call was answered."""
-        key = (method, code)
-        self._handled[key] = self._handled.get(key, 0) + 1
-        self._handling[method].observe(seconds)
+        self._counts[method, status] += 1
+        self._observe[method](seconds)
 
     def text(self) -> bytes:
         """The exposition."""
-        lines: list[str] = []
-        self._grpc(lines)
-        self._poet(lines)
-        self._process(lines)
+        text = metrics.exposition(self._registry)
         self._scrapes += 1
-        return ("\n".join(lines) + "\n").encode()
+        return text
 
-    def _grpc(self, lines: list[str]) -> None:
-        totals = {
-            method: sum(count for (one, _), count in self._handled.items() if one == method) for _, method in METHODS
-        }
-        family(
-            lines,
+    def _calls(self) -> Iterable[Metric]:
+        handled = [
+            ({"grpc_code": code_name(code), **_labels(method)}, count) for (method, code), count in self._counts.items()
+        ]
+        yield counter(
             "grpc_server_handled_total",
-            "counter",
             "Total number of RPCs completed on the server, regardless of success or failure.",
+            handled,
         )
-        for (method, code), count in sorted(self._handled.items()):
-            lines.append(sample("grpc_server_handled_total", {"grpc_code": CODE_NAMES[code], **_method(method)}, count))
-        family(
-            lines,
-            "grpc_server_handling_seconds",
-            "histogram",
-            "Histogram of response latency (seconds) of gRPC that had been application-level handled by the server.",
-        )
-        for _, method in METHODS:
-            lines += self._handling[method].lines("grpc_server_handling_seconds", _method(method))
-        for name, help in (
-            ("grpc_server_msg_received_total", "Total number of RPC stream messages received on the server."),
-            ("grpc_server_msg_sent_total", "Total number of gRPC stream messages sent by the server."),
-            ("grpc_server_started_total", "Total number of RPCs started on the server."),
+        all_of: Counter[str] = Counter()
+        for (method, _), count in self._counts.items():
+            all_of[method] += count
+        answered = {method: self._counts[method, Status.OK] for _, method in METHODS}
+        for name, counts, help in (
+            ("msg_received", all_of, "Total number of RPC stream messages received on the server."),
+            ("msg_sent", answered, "Total number of gRPC stream messages sent by the server."),
+            ("started", all_of, "Total number of RPCs started on the server."),
         ):
-            family(lines, name, "counter", help)
-            for _, method in METHODS:
-                count = totals[method]
-                if name == "grpc_server_msg_sent_total":
-                    count = self._handled.get((method, Code.OK), 0)
-                lines.append(sample(name, _method(method), count))
+            yield counter(
+                f"grpc_server_{name}_total", help, [(_labels(method), counts[method]) for _, method in METHODS]
+            )
 
-    def _poet(self, lines: list[str]) -> None:
+    def _collect(self) -> Iterator[Metric]:
+        yield from self._calls()
+        yield from self._poet()
+        yield from self._ours()
+        yield from self._process()
+
+    def _poet(self) -> Iterable[Metric]:
         machine, progress = self._service.machine, self._service.progress
         for name, counts, what in (
             ("poet_registration_with_cert_total", machine.counts.cert, "a certificate"),
             ("poet_registration_with_pow_total", machine.counts.pow, "a PoW"),
         ):
-            family(lines, name, "counter", f"Number of registrations with {what}")
-            lines += [sample(name, {"result": result}, count) for result, count in sorted(counts.items())]
-        family(lines, "poet_round_batch_write_latency_seconds", "histogram", "Latency of batch write operations")
-        lines += self._batches.lines("poet_round_batch_write_latency_seconds", {})
+            results = [({"result": result}, count) for result, count in sorted(counts.items())]
+            yield counter(name, f"Number of registrations with {what}", results)
         if progress.round_id is not None:
-            family(lines, "poet_round_leaves_total", "counter", "Number of generated leaves in a round")
-            lines.append(sample("poet_round_leaves_total", {"id": str(progress.round_id)}, progress.num_leaves))
-        family(lines, "poet_round_members_total", "counter", "Number of members in a round")
-        for round_id, members in sorted(self._service.members_without_proof().items()):
-            lines.append(sample("poet_round_members_total", {"id": str(round_id)}, members))
-        family(lines, "smesher_poet_leaves_per_second", "gauge", "Leaves a second of the round in work")
-        lines.append(sample("smesher_poet_leaves_per_second", {}, progress.leaves_per_second))
-        family(lines, "smesher_poet_fault", "gauge", "1 while something keeps proofs or registrations from disk")
-        fault = bool(self._service.fault or progress.problem)
-        lines.append(sample("smesher_poet_fault", {}, int(fault)))
+            leaves = [({"id": str(progress.round_id)}, progress.num_leaves)]
+            yield counter("poet_round_leaves_total", "Number of generated leaves in a round", leaves)
+        members = [({"id": str(key)}, count) for key, count in sorted(self._service.members_without_proof().items())]
+        yield counter("poet_round_members_total", "Number of members in a round", members)
 
-    def _process(self, lines: list[str]) -> None:
-        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        address_space = resource.getrlimit(resource.RLIMIT_AS)[0]
-        virtual, resident = _memory()
+    def _ours(self) -> Iterable[Metric]:
+        service = self._service
+        yield gauge(
+            "smesher_poet_leaves_per_second",
+            "Leaves a second of the round in work",
+            one(service.progress.leaves_per_second),
+        )
+        fault = bool(service.fault or service.progress.problem)
+        yield gauge("smesher_poet_fault", "1 while something keeps proofs or registrations from disk", one(int(fault)))
+        conflicts = service.conflicts
+        yield counter(
+            "smesher_poet_conflicting_registrations_total",
+            "Submits of a key that has registered another challenge",
+            one(conflicts.total),
+        )
+        yield gauge(
+            "smesher_poet_conflicts_per_minute",
+            "Conflicting registrations a minute, over the last ten",
+            one(conflicts.per_minute(service.clock())),
+        )
+        yield counter(
+            "smesher_poet_clock_jumps_total", "Jumps of the wall clock by more than 2 s", one(service.time.jumps)
+        )
+        yield gauge(
+            "smesher_poet_clock_unsteady", "1 while rounds wait for the clock", one(int(bool(service.clock_problem)))
+        )
+
+    def _process(self) -> Iterable[Metric]:
         received, sent = _network()
-        values: tuple[tuple[str, str, float, str], ...] = (
-            ("cpu_seconds_total", "counter", time.process_time(), "Total user and system CPU time spent in seconds."),
-            ("max_fds", "gauge", limit, "Maximum number of open file descriptors."),
-            (
-                "network_receive_bytes_total",
-                "counter",
-                received,
-                "Number of bytes received by the process over the network.",
-            ),
-            ("network_transmit_bytes_total", "counter", sent, "Number of bytes sent by the process over the network."),
-            ("open_fds", "gauge", _open_files(), "Number of open file descriptors."),
-            ("resident_memory_bytes", "gauge", resident, "Resident memory size in bytes."),
-            ("start_time_seconds", "gauge", self._started, "Start time of the process since unix epoch in seconds."),
-            ("virtual_memory_bytes", "gauge", virtual, "Virtual memory size in bytes."),
-            (
-                "virtual_memory_max_bytes",
-                "gauge",
-                address_space if address_space >= 0 else 2.0**64,
-                "Maximum amount of virtual memory available in bytes.",
-            ),
+        address_space = resource.getrlimit(resource.RLIMIT_AS)[0]
+        yield counter(
+            "process_network_receive_bytes_total",
+            "Number of bytes received by the process over the network.",
+            one(received),
         )
-        for name, kind, value, help in values:
-            family(lines, f"process_{name}", kind, help)
-            lines.append(sample(f"process_{name}", {}, value))
-        family(lines, "promhttp_metric_handler_requests_in_flight", "gauge", "Current number of scrapes being served.")
-        lines.append(sample("promhttp_metric_handler_requests_in_flight", {}, 1))
-        family(
-            lines, "promhttp_metric_handler_requests_total", "counter", "Total number of scrapes by HTTP status code."
+        yield counter(
+            "process_network_transmit_bytes_total", "Number of bytes sent by the process over the network.", one(sent)
         )
-        for code in ("200", "500", "503"):
-            count = self._scrapes if code == "200" else 0
-            lines.append(sample("promhttp_metric_handler_requests_total", {"code": code}, count))
+        yield gauge(
+            "process_virtual_memory_max_bytes",
+            "Maximum amount of virtual memory available in bytes.",
+            one(address_space if address_space >= 0 else 2.0**64),
+        )
+        yield gauge("promhttp_metric_handler_requests_in_flight", "Current number of scrapes being served.", one(1))
+        yield counter(
+            "promhttp_metric_handler_requests_total",
+            "Total number of scrapes by HTTP status code.",
+            [({"code": code}, self._scrapes if code == "200" else 0) for code in ("200", "500", "503")],
+        )
 
 
-def _method(method: str) -> dict[str, str]:
+def _labels(method: str) -> dict[str, str]:
     return {"grpc_method": method, "grpc_service": SERVICE_OF[method], "grpc_type": "unary"}
-
-
-def family(lines: list[str], name: str, kind: str, help: str) -> None:
-    """The two lines before the samples of a name."""
-    lines += [f"# HELP {name} {help}", f"# TYPE {name} {kind}"]
-
-
-def sample(name: str, labels: Mapping[str, str], value: float) -> str:
-    """One line."""
-    inside = ",".join(f'{key}="{text}"' for key, text in labels.items())
-    return f"{name}{{{inside}}} {number(value)}" if labels else f"{name} {number(value)}"
-
-
-def number(value: float) -> str:
-    """Whole numbers without a point, others as short as they are exact."""
-    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
-
-
-PAGE = resource.getpagesize()
-
-
-def _memory() -> tuple[int, int]:
-    """Virtual and resident bytes of this process; zeros where the system does not tell."""
-    try:
-        virtual, resident = Path("/proc/self/statm").read_text().split()[:2]
-    except OSError:
-        return 0, 0
-    return int(virtual) * PAGE, int(resident) * PAGE
-
-
-def _open_files() -> int:
-    try:
-        return len(os.listdir("/proc/self/fd"))
-    except OSError:
-        return 0
 
 
 def _network() -> tuple[int, int]:
@@ -257,15 +193,3 @@ def _network() -> tuple[int, int]:
             found = dict(zip(names.split()[1:], values.split()[1:], strict=True))
             return int(found.get("InOctets", 0)), int(found.get("OutOctets", 0))
     return 0, 0
-
-
-def _process_start() -> float:
-    return time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) + _start_since_boot()
-
-
-def _start_since_boot() -> float:
-    try:
-        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-        return int(fields[19]) / os.sysconf("SC_CLK_TCK")
-    except (OSError, IndexError, ValueError):
-        return time.clock_gettime(time.CLOCK_MONOTONIC)

@@ -58,6 +58,12 @@ def snapshot(service: PoetService) -> dict[str, Any]:
         "proofs": proofs[-LISTED:],
         "proof_count": len(proofs),
         "fault": service.fault or progress.problem,
+        "clock": service.clock_problem,
+        "conflicts": {
+            "total": service.conflicts.total,
+            "per_minute": service.conflicts.per_minute(now),
+            "latest": [{"pubkey": key.hex(), "times": count} for key, count in service.conflicts.latest()],
+        },
     }
 
 
@@ -95,6 +101,17 @@ def as_html(service: PoetService) -> bytes:
             ("On disk", f"{worker['disk_bytes'] / 2**20:,.1f} MiB"),
         ]
     rows.append(("Last proofs", ", ".join(str(one) for one in state["proofs"]) or "none"))
+    conflicts = state["conflicts"]
+    if conflicts["total"]:
+        latest = ", ".join(f"{one['pubkey']} ({one['times']})" for one in conflicts["latest"])
+        rows.append(
+            (
+                "Conflicting registrations",
+                f"{conflicts['total']:,}, {conflicts['per_minute']:.1f} a minute over the last ten; last of {latest}",
+            )
+        )
+    if state["clock"]:
+        rows.append(("Clock", state["clock"]))
     if state["fault"]:
         rows.append(("Fault", state["fault"]))
     table = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(str(value))}</td></tr>" for name, value in rows)

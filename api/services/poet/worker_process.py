@@ -15,7 +15,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any
 
 from api.edge.errors import Failure
 from api.edge.lock import DirectoryLock
+from api.services.poet.clock import SteadyClock, settling_ns
 from api.services.poet.worker_link import Receive
 from prover.poet.round.execution import Settings
 from prover.poet.server.messages import Assignment, FromWorker, Progress, Stored, ToWorker, from_line, to_line
@@ -153,12 +153,12 @@ def config_of(line: bytes) -> WorkerConfig:
     return WorkerConfig(Path(fields["datadir"]), Schedule(**fields["schedule"]), Settings(**fields["settings"]))
 
 
-def main(clock: Callable[[], int] = time.time_ns, leaves: Callable[[int], int | None] = lambda round_id: None) -> int:
+def main(clock: Callable[[], int] | None = None, leaves: Callable[[int], int | None] = lambda round_id: None) -> int:
     """The child: works until its input ends, or a round is done with.
 
     Exit codes: 0 told to stop, 1 directory in use, 3 environment, 10 to be started afresh.
 
-    clock, leaves: as `Worker` takes them.
+    clock, leaves: as `Worker` takes them; without a clock it is the machine's, but for its jumps.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     # a copy of standard input: the interpreter cannot end while a thread waits inside its own
@@ -182,7 +182,8 @@ def main(clock: Callable[[], int] = time.time_ns, leaves: Callable[[int], int | 
             except BrokenPipeError:
                 pass  # the server has gone; the end of the input follows
 
-    worker = Worker(config, emit, clock=clock, leaves=leaves, until_idle=True)
+    now = clock or SteadyClock(settling_ns(config.schedule.cycle_gap_ns))
+    worker = Worker(config, emit, clock=now, leaves=leaves, until_idle=True)
     told_to_stop = threading.Event()
 
     def stop() -> None:

@@ -54,6 +54,8 @@ REMOTE_SETTINGS = (
          group=REMOTE, default_text=str(PARALLELISM)),
     _one("remote-k2pow-backoff", SECONDS, "seconds before a service is asked again", group=REMOTE,
          default_text=f"{BACKOFF_S:.0f}"),
+    _one("remote-k2pow-token-file", kinds.PATH, "the word that the services ask for (their --token-file)",
+         group=REMOTE),
 )  # fmt: skip
 """Shared by all commands that may have their proofs of work found elsewhere."""
 
@@ -109,6 +111,7 @@ METAVARS = {
     "remote-k2pow": "URL",
     "remote-k2pow-parallelism": "N",
     "remote-k2pow-backoff": "SECONDS",
+    "remote-k2pow-token-file": "FILE",
     "ca-cert": "FILE",
     "cert": "FILE",
     "key": "FILE",

@@ -226,6 +226,7 @@ class ProofJob:
             backoff_s=remote.backoff_s,
             pow_hash=pow_hash,
             note=self.note,
+            token=remote.token,
         )
 
     # -- what the proof tells on its way (`prover.post.proof.job.Watch`) --------------------------------------

@@ -17,10 +17,13 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
+from api.edge.logging import of_peer
 from api.services.post.options import Address, Tls
 from api.services.post.reconnect import Reconnect, Wait
 from protocol.pb.spacemesh.v1 import post_types_pb2 as pb
 
+LARGEST_REQUEST = 64 << 10
+"""Bytes of a message of the node: a challenge of 32 bytes, and room for what may come."""
 REGISTER = "/spacemesh.v1.PostService/Register"
 
 Answer = Callable[[pb.NodeRequest], pb.ServiceResponse]
@@ -109,6 +112,8 @@ class Link:
         keep_alive = self._keep_alive
         options: list[tuple[str, object]] = [
             ("grpc.primary_user_agent", "smesher"),
+            ("grpc.max_receive_message_length", LARGEST_REQUEST),
+            ("grpc.max_metadata_size", 16 << 10),
             ("grpc.enable_http_proxy", 0),
             # every attempt is one of its own: the pool would make them wait for each other
             ("grpc.use_local_subchannel_pool", 1),
@@ -154,7 +159,7 @@ def described(code: Any, details: str | None) -> str:
     """The end of a call in words: the node's own text where it gave one."""
     if code is grpc.StatusCode.OK:
         return "the node closed the stream"
-    text = (details or "").rpartition("last error: ")[2].strip()
+    text = of_peer((details or "").rpartition("last error: ")[2].strip())
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return f"what listens there is no node with a PoST service ({text or code.name})"
     if code is not grpc.StatusCode.UNAVAILABLE:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from api.clients.k2pow import BACKOFF_S, PARALLELISM, check_url
 from api.edge import listen
 from api.edge.errors import DataError, Failure, UsageError
-from api.edge.text import is_whole, read_file, shown
+from api.edge.text import is_whole, read_file, read_token, shown
 from api.edge.threads import limited_threads, refused_processors
 from protocol.params.post import MAINNET
 from protocol.post.proof import MAX_GROUPS, NONCES_PER_GROUP
@@ -60,6 +60,8 @@ class PowServices:
     urls: tuple[str, ...]
     parallelism: int = PARALLELISM
     backoff_s: float = BACKOFF_S
+    token: str = field(default="", repr=False)
+    """What they ask for, where they do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +146,18 @@ def read(found: Mapping[str, Any]) -> Settings:
 def read_remote(found: Mapping[str, Any]) -> PowServices | None:
     """The k2pow services that are to be asked; None without one. Raises UsageError."""
     if not found["remote-k2pow"]:
-        for name in ("remote-k2pow-parallelism", "remote-k2pow-backoff"):
+        for name in ("remote-k2pow-parallelism", "remote-k2pow-backoff", "remote-k2pow-token-file"):
             if found[name] is not None:
                 raise UsageError(f"--{name} is given without --remote-k2pow; they belong together.")
         return None
     urls = tuple(check_url(url, "--remote-k2pow") for url in found["remote-k2pow"])
     parallelism, backoff = found["remote-k2pow-parallelism"], found["remote-k2pow-backoff"]
+    token = found["remote-k2pow-token-file"]
     return PowServices(
-        urls, PARALLELISM if parallelism is None else parallelism, float(BACKOFF_S if backoff is None else backoff)
+        urls,
+        PARALLELISM if parallelism is None else parallelism,
+        float(BACKOFF_S if backoff is None else backoff),
+        "" if token is None else read_token(token, "--remote-k2pow-token-file"),
     )
 
 

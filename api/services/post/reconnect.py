@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from prover.errors import DataError
+from api.edge.errors import DataError
 
 SPEAK_S = 60.0
 """The same sentence is said once in this time."""

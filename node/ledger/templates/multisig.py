@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from node.ledger import gas
 from node.ledger.errors import INVALID_ARGS, ParseError
+from node.ledger.host import Host
 from node.ledger.templates.template import ArgumentCodecs, Signatures, Template
 from protocol.codec.compact import Fault, read_compact
 from protocol.types.templates import (
@@ -16,9 +17,6 @@ from protocol.types.templates import (
     MultisigState,
     SpendArguments,
 )
-
-if TYPE_CHECKING:
-    from node.ledger.staging import Call
 
 SIGNATURE_SIZE = 64
 
@@ -93,6 +91,6 @@ class Multisig(Template):
             return None
         return Signatures(at - start, tuple(keys), tuple(signatures))
 
-    def run(self, call: Call, method: int, arguments: Any) -> None:
+    def run(self, host: Host, method: int, arguments: Any) -> None:
         """Spend."""
-        call.transfer(call.principal, arguments.destination, arguments.amount, arguments.amount)
+        host.transfer(arguments.destination, arguments.amount)

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from node.ledger.gas import Costs
+from node.ledger.host import Host
 from protocol.codec.compact import read_compact
 from protocol.codec.declare import Codec
 from protocol.types.ids import Address
-
-if TYPE_CHECKING:
-    from node.ledger.staging import Call
-
 
 ArgumentCodecs = Mapping[int, Codec[Any]]
 """How the arguments of each method are read."""
@@ -31,6 +28,11 @@ class Signatures(NamedTuple):
     """Bytes at the end of the transaction that are not signed."""
     public_keys: tuple[bytes, ...]
     signatures: tuple[bytes, ...]
+
+
+Payload = tuple[int, int, int, int]
+"""What stands before the arguments: nonce, gas price in smidge, the gas that the call may consume beyond its fixed
+price, and the offset behind all that."""
 
 
 class Template(ABC):
@@ -58,8 +60,8 @@ class Template(ABC):
         """The template with a stored state; what follows it is ignored. Raises CodecError."""
 
     @classmethod
-    def read_payload(cls, raw: bytes, at: int) -> tuple[int, int, int]:
-        """Nonce, gas price in smidge, and the offset after them."""
+    def read_payload(cls, raw: bytes, at: int) -> Payload:
+        """The payload at an offset: nonce and gas price; calls have a fixed price."""
         first = raw[at]
         if first & 3:
             nonce, at = read_compact(raw, at, 64)
@@ -72,7 +74,7 @@ class Template(ABC):
         else:
             gas_price = first >> 2
             at += 1
-        return nonce, gas_price, at
+        return nonce, gas_price, 0, at
 
     @abstractmethod
     def max_spend(self, method: int, arguments: Any) -> int:
@@ -83,5 +85,5 @@ class Template(ABC):
         """The signatures of a transaction, which begin at an offset; None where none could ever be valid."""
 
     @abstractmethod
-    def run(self, call: Call, method: int, arguments: Any) -> None:
-        """Run any method but spawn. Raises Failure before it changed anything."""
+    def run(self, host: Host, method: int, arguments: Any) -> None:
+        """Run any method but spawn. Raises Failure; what was changed before is undone then."""

@@ -5,11 +5,12 @@ It signs nothing; what it does, a vesting account relays to it. Protocol 07-vm-a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from node.ledger import gas
 from node.ledger.errors import INVALID_ARGS, Failure, ParseError
-from node.ledger.templates.template import ArgumentCodecs, Signatures, Template
+from node.ledger.host import Host
+from node.ledger.templates.template import ArgumentCodecs, Payload, Signatures, Template
 from protocol.numbers.issuance import vested
 from protocol.types.templates import (
     METHOD_SPAWN,
@@ -19,9 +20,6 @@ from protocol.types.templates import (
     VaultSpawnArguments,
     VaultState,
 )
-
-if TYPE_CHECKING:
-    from node.ledger.staging import Call, Staged
 
 
 class Vault(Template):
@@ -59,9 +57,9 @@ class Vault(Template):
         return cls(VaultState.codec.read(state)[0])
 
     @classmethod
-    def read_payload(cls, raw: bytes, at: int) -> tuple[int, int, int]:
+    def read_payload(cls, raw: bytes, at: int) -> Payload:
         """Nothing is read; nonce and price are 0."""
-        return 0, 0, at
+        return 0, 0, 0, at
 
     def max_spend(self, method: int, arguments: Any) -> int:
         """Nothing: it never pays by itself."""
@@ -71,18 +69,18 @@ class Vault(Template):
         """None: a vault cannot sign."""
         return None
 
-    def run(self, call: Call, method: int, arguments: SpendArguments) -> None:
+    def run(self, host: Host, method: int, arguments: SpendArguments) -> None:
         """A vault that is a principal never gets so far: it has no signature."""
         raise Failure("vault: not an owner")
 
-    def spend(self, call: Call, vault: Staged, arguments: SpendArguments) -> None:
-        """What an owner relays. Raises Failure."""
+    def spend(self, host: Host, arguments: SpendArguments) -> None:
+        """What an owner relays; `host` acts for the vault. Raises Failure."""
         terms = self.terms
-        if call.principal.address != terms.owner:
+        if host.principal != terms.owner:
             raise Failure("vault: not an owner")
-        held_back = terms.total_amount - vested(call.layer, terms.total_amount, terms.vesting_start, terms.vesting_end)
-        if vault.balance < held_back:
+        held_back = terms.total_amount - vested(host.layer, terms.total_amount, terms.vesting_start, terms.vesting_end)
+        if host.balance < held_back:
             raise Failure("vault: account is misconfigured")
-        if arguments.amount > vault.balance - held_back:
+        if arguments.amount > host.balance - held_back:
             raise Failure("vault: amount not available")
-        call.transfer(vault, arguments.destination, arguments.amount, arguments.amount)
+        host.transfer(arguments.destination, arguments.amount)

@@ -5,23 +5,21 @@ Protocol 07-vm-and-transactions, sections 2 and 4.3.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+from node.ledger.host import Host
 from node.ledger.templates.multisig import Multisig
 from node.ledger.templates.template import ArgumentCodecs
-from node.ledger.templates.vault import Vault
 from protocol.types.templates import (
     METHOD_DRAIN_VAULT,
     METHOD_SPAWN,
     METHOD_SPEND,
+    VAULT,
     VESTING,
     DrainVaultArguments,
     MultisigSpawnArguments,
     SpendArguments,
 )
-
-if TYPE_CHECKING:
-    from node.ledger.staging import Call
 
 
 class Vesting(Multisig):
@@ -37,9 +35,10 @@ class Vesting(Multisig):
         METHOD_DRAIN_VAULT: DrainVaultArguments.codec,
     }
 
-    def run(self, call: Call, method: int, arguments: Any) -> None:
+    def run(self, host: Host, method: int, arguments: Any) -> None:
         """Spend, or have a vault spend."""
         if method == METHOD_DRAIN_VAULT:
-            call.relay(Vault, arguments.vault, arguments.spend)
+            spend: SpendArguments = arguments.spend
+            host.relay(VAULT, arguments.vault, spend.amount, lambda vault, remote: vault.spend(remote, spend))
         else:
-            super().run(call, method, arguments)
+            super().run(host, method, arguments)

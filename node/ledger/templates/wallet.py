@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from node.ledger import gas
+from node.ledger.host import Host
 from node.ledger.templates.template import ArgumentCodecs, Signatures, Template
 from protocol.types.templates import (
     METHOD_SPAWN,
@@ -14,9 +15,6 @@ from protocol.types.templates import (
     WalletSpawnArguments,
     WalletState,
 )
-
-if TYPE_CHECKING:
-    from node.ledger.staging import Call
 
 SIGNATURE_SIZE = 64
 
@@ -55,6 +53,6 @@ class Wallet(Template):
             return None
         return Signatures(SIGNATURE_SIZE, (self.public_key,), (signature,))
 
-    def run(self, call: Call, method: int, arguments: SpendArguments) -> None:
+    def run(self, host: Host, method: int, arguments: SpendArguments) -> None:
         """Spend."""
-        call.transfer(call.principal, arguments.destination, arguments.amount, arguments.amount)
+        host.transfer(arguments.destination, arguments.amount)

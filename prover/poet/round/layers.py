@@ -15,7 +15,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from protocol.poet.records import NODE_SIZE
+from protocol.types.poet import NODE_SIZE
 from prover import durable
 from prover.errors import DataError, UsageError
 

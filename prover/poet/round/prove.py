@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from kernels.posw import sha256
-from protocol.poet.records import NODE_SIZE, SECURITY_PARAM, MerkleProof, PoetProof
+from protocol.types.poet import NODE_SIZE, SECURITY_PARAM, MerkleProof, PoetProof
 from prover import durable
 from prover.errors import DataError, EnvironmentFault, Interrupted, UsageError
 from prover.poet.round import layers, processors, takeover

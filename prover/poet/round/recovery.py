@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from kernels.posw import sha256
-from protocol.poet.records import NODE_SIZE
+from protocol.types.poet import NODE_SIZE
 from prover.errors import Interrupted
 from prover.poet.round.layers import KeptLayer, Log, Segment, whole_nodes
 

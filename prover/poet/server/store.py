@@ -16,10 +16,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from protocol.codec.xdr import XdrError
 from prover import durable, leveldb
 from prover.errors import DataError, EnvironmentFault, ProofError
-from prover.poet.server.records import ProofRecord, decode_proof, encode_proof
+from prover.poet.server.records import ProofRecord, XdrError, decode_proof, encode_proof
 from prover.poet.server.salvage import DamagedDatabase, require_whole, salvage
 
 POW_CHALLENGE = b"pow_challenge"

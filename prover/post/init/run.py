@@ -81,7 +81,6 @@ class Initialisation:
         batch_size: int = vrf_nonce.BATCH_SIZE,
         clock: Callable[[], float] = time.monotonic,
         note: Callable[[str], None] = lambda message: None,
-        as_reference: bool = False,
     ) -> None:
         """`labels32` computes many labels at once, and faster than `label32` one after another."""
         if batch_size < 1:
@@ -95,7 +94,6 @@ class Initialisation:
         self._clock = clock
         self._progress: Callable[[Progress], None] = lambda progress: None
         self._note = note
-        self._as_reference = as_reference
         self._commitment = commitment(request.node_id, request.commitment_atx_id)
         self._difficulty = vrf_difficulty(request.num_labels)
         self._books = Books(storage, plan.metadata, plan.record or Record(request.scrypt_n))
@@ -256,7 +254,6 @@ class Initialisation:
                         self._batch_size,
                         clock=self._clock,
                         progress=lambda done: self._progress(Progress("search", done, None)),
-                        as_reference=self._as_reference,
                     )
         except Stopped:
             raise Interrupted("Stopped; run the same command again to go on.") from None

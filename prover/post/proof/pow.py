@@ -31,15 +31,17 @@ class Search:
         difficulty: bytes,
         *,
         threads: int = 1,
+        first: int = 0,
         progress: Callable[[int], None] = lambda hashes: None,
     ) -> None:
+        """first: where to begin, the `reached` of an earlier search of the same that was stopped."""
         self._memory = memory
         self._group, self._challenge, self._node_id = group, challenge, node_id
         self._difficulty = difficulty
         self._threads = threads
         self._progress = progress
         self._lock = threading.Lock()
-        self._next = 0
+        self._first = self._next = first
         self._found: int | None = None
         self._hashes = [0] * threads
         self._stopped = False
@@ -48,6 +50,11 @@ class Search:
     def hashes(self) -> int:
         """Hashes computed so far by all threads."""
         return sum(self._hashes)
+
+    @property
+    def reached(self) -> int:
+        """No candidate below is a solution; what threads had begun above it is not counted."""
+        return max(self._first, self._next - self._threads * RANGE)
 
     def stop(self) -> None:
         """Makes `run` raise Interrupted within a hash or two."""

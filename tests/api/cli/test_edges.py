@@ -15,7 +15,8 @@ import pytest
 from api.cli import common
 from api.cli.main import COMMANDS, build_parser
 from api.cli.output import command
-from api.edge import errors, logs
+from api.edge import errors
+from api.edge import logging as logs
 from kernels.labels.cpu import usable_cores
 from tests.support.cli import ATX_ID, ENTRY, NODE_ID, Job, environment, smesher
 
@@ -28,6 +29,14 @@ def options() -> Iterator[tuple[str, str]]:
         for action in sub._actions:
             if action.type is common.path and action.option_strings:
                 yield one.name, action.option_strings[-1]
+
+
+def test_no_option_takes_a_path_that_may_be_empty() -> None:
+    for one in COMMANDS:
+        sub = build_parser(one)._subparsers._group_actions[0].choices[one.name]  # type: ignore[union-attr, index]
+        inner = [action.choices.values() for action in sub._actions if isinstance(action.choices, dict)]
+        for parser in (sub, *(word for words in inner for word in words)):
+            assert all(action.type is not Path for action in parser._actions), parser.prog
 
 
 @pytest.mark.parametrize(("name", "option"), sorted(options()))
@@ -183,6 +192,11 @@ def test_what_comes_next_is_quoted_for_a_shell(tmp_path: Path) -> None:
     shown = smesher("init", "--data-dir", place, *words, "--node-id", NODE_ID).ok().out
     line = next(line for line in shown.splitlines() if "next:" in line)
     assert shlex.split(line.partition("next:")[2]) == ["smesher", "verify", str(place)]
+    with open(place / "postdata_0.bin", "r+b") as file:
+        file.write(bytes(1024))
+    shown = smesher("verify", place, "--fraction", "100", "--cpu").text
+    for line in (line for line in shown.splitlines() if "next: smesher" in line and "my disk" in line):
+        assert str(place) in shlex.split(line.partition("next:")[2])
     assert shlex.split(command("init", "--data-dir", "it's")) == ["smesher", "init", "--data-dir", "it's"]
 
 

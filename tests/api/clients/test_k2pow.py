@@ -13,7 +13,7 @@ import pytest
 
 from api.clients.k2pow import RemotePow, check_url
 from api.clients.poet.errors import Unreachable
-from api.clients.poet.transport import Answer
+from api.http.client import Answer
 from api.services.k2pow.app import HttpApi
 from api.services.k2pow.worker import RandomX, Worker
 from kernels.randomx import Memory

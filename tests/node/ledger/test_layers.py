@@ -6,17 +6,16 @@ import pytest
 
 from node.ledger import events
 from node.ledger.errors import LayerRefused
-from node.ledger.executor import Earner, Executor
-from node.ledger.layer import LayerChanges, VmParameters
-from node.ledger.machine import Vm
-from node.ledger.rewards import Share
-from node.ledger.state import MemoryStore
+from node.ledger.layer import LayerChanges
+from node.ledger.parameters import VmParameters
+from node.ledger.rewards import CoinbaseReward
 from node.ledger.state_hash import EMPTY, NO_LAYER, state_hash
+from node.ledger.vm import Vm
 from protocol.crypto.hashing import hash32
 from protocol.numbers.issuance import subsidy
 from protocol.types import address
-from protocol.types.blocks import AnyReward, InnerBlock, RatNum
-from protocol.types.ids import Address, AtxId, LayerId, NodeId
+from protocol.types.blocks import RatNum
+from protocol.types.ids import Address, LayerId, NodeId
 from protocol.types.transactions import Account
 from tests.support import vm_world as world
 from tests.support.vm_world import FIRST, machine, transactions
@@ -24,7 +23,7 @@ from tests.support.vm_world import FIRST, machine, transactions
 W1, W2, W3 = world.wallet(1), world.wallet(2), world.wallet(3)
 V = world.vesting((1, 2, 3), (0, 1))
 COINBASE = Address(bytes(4) + b"\x77" * 20)
-SHARE = Share(COINBASE, NodeId(b"\x11" * 32), 1, 1)
+REWARD = CoinbaseReward(NodeId(b"\x11" * 32), COINBASE, RatNum(1, 1))
 
 
 def reasons(changes: LayerChanges) -> list[str]:
@@ -36,11 +35,11 @@ def failures(changes: LayerChanges) -> list[str]:
 
 
 def test_the_state_hash_of_the_specification() -> None:
-    vm, store = machine([W1.unspawned(10**17)])
+    vm = machine([W1.unspawned(10**17)])
     changes = vm.apply(FIRST, transactions([W1.spawn(), W1.spend(W2.address, 100, 1)]))
     assert changes.state_hash.hex() == "5f31c2d4c36b5032b998f38c242677c6d1d5568fd775614491aa7db80e3bb601"
     assert vm.state_hash() == changes.state_hash
-    assert store.account(W1.address) == W1.spawned(10**17 - 100_432 - 36_090 - 100, 2, FIRST)
+    assert vm.account(W1.address) == W1.spawned(10**17 - 100_432 - 36_090 - 100, 2, FIRST)
 
 
 def test_the_state_hash_written_by_hand_is_the_codecs() -> None:
@@ -65,7 +64,7 @@ def test_the_state_hash_written_by_hand_is_the_codecs() -> None:
 
 
 def test_an_empty_layer_has_the_hash_of_nothing() -> None:
-    vm, _ = machine([])
+    vm = machine([])
     assert vm.state_hash() == NO_LAYER
     changes = vm.apply(FIRST, ())
     assert changes.state_hash == EMPTY == vm.state_hash()
@@ -73,19 +72,20 @@ def test_an_empty_layer_has_the_hash_of_nothing() -> None:
 
 
 def test_a_layer_before_the_genesis_is_refused() -> None:
-    vm, store = machine([W1.unspawned(10**9)])
+    vm = machine([W1.unspawned(10**9)])
     with pytest.raises(LayerRefused) as caught:
         vm.apply(LayerId(8062), transactions([W1.spawn()]))
     assert caught.value.reason == "before_genesis"
-    assert store.last_applied() is None
-    moved = Vm(VmParameters(world.GENESIS_ID, "sm", world.FIRST_GENESIS, effective_genesis=LayerId(9000)), store)
+    assert vm.last_applied() is None
+    parameters = VmParameters(world.GENESIS_ID, "sm", world.FIRST_GENESIS, effective_genesis=LayerId(9000))
+    moved = world.Machine(Vm(parameters), vm.kept)
     with pytest.raises(LayerRefused):
         moved.apply(LayerId(8999), ())
     assert moved.apply(LayerId(9001), ()).subsidy == subsidy(9001 - 8063)
 
 
 def test_receiving_spawning_and_spending_in_one_layer() -> None:
-    vm, store = machine([W1.spawned(10**9)])
+    vm = machine([W1.spawned(10**9)])
     changes = vm.apply(
         FIRST,
         transactions([W1.spend(W2.address, 10**8, 0), W2.spawn(), W2.spend(W3.address, 5, 1), W3.spawn()]),
@@ -93,11 +93,11 @@ def test_receiving_spawning_and_spending_in_one_layer() -> None:
     assert failures(changes) == ["", "", ""]
     assert reasons(changes) == ["The principal has 5 smidge, fewer than the intrinsic gas of 55432."]
     assert [one.address for one in changes.accounts] == [W1.address, W2.address, W3.address]
-    assert store.account(W2.address) == W2.spawned(10**8 - 100_432 - 36_090 - 5, 2, FIRST)
+    assert vm.account(W2.address) == W2.spawned(10**8 - 100_432 - 36_090 - 5, 2, FIRST)
 
 
 def test_what_leaves_no_trace() -> None:
-    vm, _ = machine([W1.spawned(10**9, 5), W2.unspawned(10**9)], gas_limit=100_000)
+    vm = machine([W1.spawned(10**9, 5), W2.unspawned(10**9)], gas_limit=100_000)
     other = world.wallet(8)
     changes = vm.execute(
         FIRST,
@@ -126,19 +126,19 @@ def test_what_leaves_no_trace() -> None:
 
 
 def test_out_of_gas_takes_the_whole_balance_and_the_nonce() -> None:
-    vm, store = machine([W1.unspawned(100_431)])
-    changes = vm.apply(FIRST, transactions([W1.spawn(nonce=3)]), [SHARE])
+    vm = machine([W1.unspawned(100_431)])
+    changes = vm.apply(FIRST, transactions([W1.spawn(nonce=3)]), [REWARD])
     assert failures(changes) == ["out of gas"]
     assert (changes.executed[0].fee, changes.results()[0][1].gas) == (100_431, 100_432)
-    assert store.account(W1.address) == Account(FIRST, W1.address, 4, 0)
+    assert vm.account(W1.address) == Account(FIRST, W1.address, 4, 0)
     assert changes.rewards[0].total_reward == subsidy(1) + 100_431
 
 
 def test_gaps_between_nonces_are_taken_and_lower_ones_are_not() -> None:
-    vm, store = machine([W1.spawned(10**9)])
+    vm = machine([W1.spawned(10**9)])
     changes = vm.apply(FIRST, transactions([W1.spend(W2.address, 1, nonce) for nonce in (3, 6, 2)]))
     assert (len(changes.executed), len(changes.ineffective)) == (2, 1)
-    account = store.account(W1.address)
+    account = vm.account(W1.address)
     assert account is not None and account.next_nonce == 7
 
 
@@ -149,26 +149,26 @@ def test_ineffective_transactions_leave_gas_and_failed_ones_do_not() -> None:
         W1.spend(W2.address, 1, 1),
         W1.spend(W2.address, 1, 2),
     ]
-    all_of_them, _ = machine([W1.spawned(10**9)])
+    all_of_them = machine([W1.spawned(10**9)])
     gas_limit = sum(all_of_them.parse(raw).max_gas for raw in raws[1:3])
-    vm, _ = machine([W1.spawned(10**9)], gas_limit)
+    vm = machine([W1.spawned(10**9)], gas_limit)
     changes = vm.execute(FIRST, transactions(raws))
     assert failures(changes) == ["no balance", ""]
     assert [one.id for one in changes.ineffective] == [one.raw.id for one in transactions((raws[0], raws[3]))]
 
 
 def test_spawning_twice_costs_and_does_nothing() -> None:
-    vm, store = machine([W1.unspawned(10**9)])
+    vm = machine([W1.unspawned(10**9)])
     changes = vm.apply(FIRST, transactions([W1.spawn(), W1.spawn(nonce=1)]))
     assert failures(changes) == ["", "account already spawned"]
-    assert store.account(W1.address) == W1.spawned(10**9 - 2 * 100_432, 2, FIRST)
+    assert vm.account(W1.address) == W1.spawned(10**9 - 2 * 100_432, 2, FIRST)
 
 
 def test_coins_stay_where_another_account_spawns_their_holder() -> None:
-    vm, store = machine([W1.spawned(10**9), W2.unspawned(77)])
+    vm = machine([W1.spawned(10**9), W2.unspawned(77)])
     changes = vm.apply(FIRST, transactions([W1.spawn(W2, 0)]))
     assert changes.executed[0].addresses == (W1.address, W2.address)
-    assert store.account(W2.address) == W2.spawned(77, 0, FIRST)
+    assert vm.account(W2.address) == W2.spawned(77, 0, FIRST)
 
 
 def drained(
@@ -176,10 +176,10 @@ def drained(
 ) -> str:
     """How a drain at a layer ends; empty where it succeeds."""
     held = world.vault(V if owner else W1, total, start, end)
-    vm, store = machine([V.spawned(10**9), held.spawned(balance)])
+    vm = machine([V.spawned(10**9), held.spawned(balance)])
     changes = vm.apply(LayerId(layer), transactions([V.drain(held.address, W2.address, amount, 0)]))
     (executed,) = changes.executed
-    received = store.account(W2.address)
+    received = vm.account(W2.address)
     if executed.failure:
         assert received is None and executed.addresses == (V.address,)
     else:
@@ -201,7 +201,7 @@ def test_a_vault_releases_layer_by_layer() -> None:
 
 
 def test_only_vaults_are_drained() -> None:
-    vm, _ = machine([V.spawned(10**9), W1.spawned(10**9)])
+    vm = machine([V.spawned(10**9), W1.spawned(10**9)])
     raws = [V.drain(W1.address, W2.address, 1, 0), V.drain(W2.address, W2.address, 1, 1)]
     assert failures(vm.execute(FIRST, transactions(raws))) == [
         f"relay template mismatch: {address.to_text(world.VAULT, 'sm')} != {address.to_text(world.WALLET, 'sm')}",
@@ -213,61 +213,61 @@ def test_only_vaults_are_drained() -> None:
 
 
 def test_a_smesher_is_paid_once_in_a_layer() -> None:
-    vm, store = machine([])
+    vm = machine([])
     with pytest.raises(LayerRefused) as caught:
-        vm.apply(FIRST, (), [SHARE, SHARE])
+        vm.apply(FIRST, (), [REWARD, REWARD])
     assert caught.value.reason == "duplicate_row"
-    assert store.last_applied() is None
+    assert vm.last_applied() is None
 
 
 @pytest.mark.parametrize(("numerator", "denominator"), [(1, 0), (0, 5)])
 def test_weights_that_are_none_are_refused_before_anything_runs(numerator: int, denominator: int) -> None:
-    vm, store = machine([W1.spawned(10**9)])
+    vm = machine([W1.spawned(10**9)])
     with pytest.raises(LayerRefused) as caught:
         vm.apply(
             FIRST,
             transactions([W1.spend(W2.address, 1, 0)]),
-            [Share(COINBASE, NodeId(bytes(32)), numerator, denominator)],
+            [CoinbaseReward(NodeId(bytes(32)), COINBASE, RatNum(numerator, denominator))],
         )
     assert caught.value.reason == "no_weight"
-    assert store.account(W1.address) == W1.spawned(10**9)
+    assert vm.account(W1.address) == W1.spawned(10**9)
 
 
 def test_a_layer_is_applied_once() -> None:
-    vm, store = machine([W1.spawned(10**9)])
+    vm = machine([W1.spawned(10**9)])
     vm.apply(FIRST, transactions([W1.spend(W2.address, 1, 0)]))
-    before = list(store.accounts()), vm.state_hash()
+    before = vm.accounts(), vm.state_hash()
     with pytest.raises(LayerRefused) as caught:
         vm.apply(FIRST, transactions([W1.spend(W2.address, 1, 1)]))
     assert caught.value.reason == "duplicate_row"
-    assert (list(store.accounts()), vm.state_hash()) == before
+    assert (vm.accounts(), vm.state_hash()) == before
 
 
 def test_accounts_of_genesis_survive_every_revert() -> None:
-    vm, store = machine([])
-    assert vm.begin({W1.address: 10**9, W2.address: 5})
-    assert not vm.begin({W1.address: 1})
-    vm.apply(FIRST, transactions([W1.spawn()]), [SHARE])
+    vm = machine([])
+    assert vm.kept.unit(lambda rows: vm.vm.apply_genesis(rows, {W1.address: 10**9, W2.address: 5}))
+    assert not vm.kept.unit(lambda rows: vm.vm.apply_genesis(rows, {W1.address: 1}))
+    vm.apply(FIRST, transactions([W1.spawn()]), [REWARD])
     vm.revert(LayerId(0))
-    assert [(one.address, one.balance) for one in store.accounts()] == sorted(((W1.address, 10**9), (W2.address, 5)))
+    assert [(one.address, one.balance) for one in vm.accounts()] == sorted(((W1.address, 10**9), (W2.address, 5)))
     assert vm.state_hash() == NO_LAYER
-    assert store.rewards() == []
-    assert store.result(transactions([W1.spawn()])[0].raw.id) is None
+    assert vm.rewards() == []
+    assert vm.result(transactions([W1.spawn()])[0].raw.id) is None
 
 
 def test_accounts_as_they_were() -> None:
-    vm, store = machine([W1.spawned(10**9)])
+    vm = machine([W1.spawned(10**9)])
     for place in range(3):
         vm.apply(LayerId(FIRST + 2 * place), transactions([W1.spend(W2.address, 1, place)]))
-    nonces = [store.account(W1.address, LayerId(FIRST + at)) for at in range(-1, 6)]
+    nonces = [vm.account(W1.address, LayerId(FIRST + at)) for at in range(-1, 6)]
     assert [None if one is None else one.next_nonce for one in nonces] == [0, 1, 1, 2, 2, 3, 3]
-    assert store.account(W2.address, LayerId(FIRST - 1)) is None
+    assert vm.account(W2.address, LayerId(FIRST - 1)) is None
 
 
 def test_events_tell_accounts_rewards_and_results() -> None:
-    vm, _ = machine([W1.spawned(10**9)])
+    vm = machine([W1.spawned(10**9)])
     changes = vm.apply(
-        FIRST, transactions([W1.spend(W2.address, 1, 0), W1.spend(W2.address, 1, 0)]), [SHARE]
+        FIRST, transactions([W1.spend(W2.address, 1, 0), W1.spend(W2.address, 1, 0)]), [REWARD]
     )  # fmt: skip
     found = list(events.of(changes))
     assert [type(event) for event in found] == [
@@ -282,65 +282,3 @@ def test_events_tell_accounts_rewards_and_results() -> None:
     ]
     (applied,) = (event for event in found if isinstance(event, events.TransactionApplied))
     assert applied.header.max_spend == 1 and applied.result.layer == FIRST
-
-
-# ---- blocks ----
-
-ATX = AtxId(b"\x22" * 32)
-REWARDS = (AnyReward(ATX, RatNum(7, 3)),)
-
-
-def executor(vm: Vm, raws: list[bytes]) -> Executor:
-    known = {one.raw.id: one for one in transactions(raws)}
-    return Executor(vm, known.get, lambda atx, layer: Earner(NodeId(b"\x11" * 32), COINBASE) if atx == ATX else None)
-
-
-def test_blocks_are_applied_in_the_order_of_layers() -> None:
-    vm, store = machine([W1.spawned(10**9)])
-    raws = [W1.spend(W2.address, 1, 0)]
-    apply = executor(vm, raws).apply
-    block = InnerBlock(FIRST, 9, REWARDS, tuple(one.raw.id for one in transactions(raws)))
-    for layer, text in ((FIRST - 1, "applied already"), (FIRST + 1, f"before layer {FIRST}")):
-        with pytest.raises(LayerRefused) as caught:
-            apply(LayerId(layer), None)
-        assert caught.value.reason == "not_in_order" and text in str(caught.value)
-    changes = apply(FIRST, block)
-    result = store.result(changes.executed[0].id)
-    assert result is not None and result.block == block.id()
-    assert apply(LayerId(FIRST + 1), InnerBlock(LayerId(FIRST + 1), 9, REWARDS, block.tx_ids)).executed == ()
-
-
-def test_a_block_with_something_unknown_is_not_applied() -> None:
-    vm, store = machine([W1.spawned(10**9)])
-    raws = [W1.spend(W2.address, 1, 0)]
-    ids = tuple(one.raw.id for one in transactions(raws))
-    for known, rewards, reason in (
-        ([], REWARDS, "missing_transaction"),
-        (raws, (AnyReward(AtxId(bytes(32)), RatNum(1, 1)),), "missing_atx"),
-    ):
-        with pytest.raises(LayerRefused) as caught:
-            executor(vm, known).apply(FIRST, InnerBlock(FIRST, 9, rewards, ids))
-        assert caught.value.reason == reason
-    assert store.last_applied() is None
-
-
-def test_an_optimistic_block_holds_what_was_executed() -> None:
-    raws = [
-        W1.spend(W2.address, 1, 0),
-        W1.spend(W2.address, 1, 0),
-        W1.spend(W2.address, 10**12, 1),
-    ]
-    ids = [one.raw.id for one in transactions(raws)]
-    vm, store = machine([W1.spawned(10**9)])
-    block, changes = executor(vm, raws).apply_optimistically(FIRST, 9, REWARDS, ids)
-    assert block.tx_ids == (ids[0], ids[2])
-    again, other = machine([W1.spawned(10**9)])
-    assert executor(again, raws).apply(FIRST, block).state_hash == changes.state_hash
-    assert list(store.accounts()) == list(other.accounts())
-    assert store.result(ids[2]) == other.result(ids[2])
-
-
-def test_memory_store_is_empty_at_first() -> None:
-    store = MemoryStore()
-    assert store.account(W1.address) is None
-    assert store.state_hash(FIRST) is None

@@ -23,7 +23,7 @@ M = world.multisig((1, 2, 3), (0, 1))
 V = world.vesting((1, 2, 3), (0, 1))
 T = world.vault(V, 10**13, 105_120, 420_480)
 EVERYBODY = [owner.spawned(10**17) for owner in (W1, W2, M, V)]
-VM, _ = world.machine(EVERYBODY)
+VM = world.machine(EVERYBODY)
 
 
 def with_refs(owner: world.Owner, *refs: int) -> world.Owner:
@@ -116,7 +116,7 @@ def refused(raw: bytes) -> ParseError:
     ("raw", "reason", "text"),
     [
         (b"", "malformed", "its 0 bytes end too early"),
-        (b"\x04" + W1.spawn()[1:], "malformed", "version is not 0"),
+        (b"\x04" + W1.spawn()[1:], "malformed", "its version is not known (first byte 04)"),
         (bytes(1025), "tx_limit", "1025 bytes, at most 1024"),
         (W1.head(17) + bytes(80), "malformed", "a wallet has no method 17"),
         (W1.head(METHOD_SPAWN) + bytes(24), "malformed", "template 000000"),
@@ -136,7 +136,7 @@ def test_what_is_refused_says_why(raw: bytes, reason: str, text: str) -> None:
 
 def test_a_stored_state_that_cannot_be_read_is_internal() -> None:
     broken = W1.spawned(1)
-    vm, _ = world.machine([broken.__class__(broken.layer, broken.address, 0, 1, WALLET, b"short")])
+    vm = world.machine([broken.__class__(broken.layer, broken.address, 0, 1, WALLET, b"short")])
     with pytest.raises(ParseError) as caught:
         vm.parse(W1.spend(W2.address, 1, 0))
     assert caught.value.reason == "internal"
@@ -152,8 +152,8 @@ def test_gas_of_keys() -> None:
 
 
 def test_a_transaction_means_another_thing_once_its_principal_is_spawned() -> None:
-    unspawned, _ = world.machine([W1.unspawned(10**9)])
-    assert unspawned.parse(W1.spawn()).code is None
+    unspawned = world.machine([W1.unspawned(10**9)])
+    assert unspawned.parse(W1.spawn()).principal_template is None
     with pytest.raises(ParseError):
         unspawned.parse(W1.spend(W2.address, 1, 0))
     assert VM.parse(W1.spend(W2.address, 1, 0)).max_spend == 1
@@ -202,7 +202,7 @@ def test_a_reference_beyond_the_keys_is_refused() -> None:
 
 
 def test_a_vault_cannot_sign() -> None:
-    vm, _ = world.machine([T.spawned(10**12)])
+    vm = world.machine([T.spawned(10**12)])
     parsed = vm.parse(T.head(METHOD_SPEND) + W2.address + compact(5) + bytes(64))
     assert (parsed.nonce, parsed.gas_price, parsed.max_gas) == (0, 0, 128 * 15)
     assert not vm.verify(parsed)
@@ -212,7 +212,7 @@ def test_one_batch_gives_the_same_verdicts_as_one_by_one() -> None:
     raws = [row[1] for row in KNOWN]
     raws += [flipped(raw, 8 * len(raw) - 300) for raw in raws]
     raws.append(T.head(METHOD_SPEND) + W2.address + compact(5))
-    vm, _ = world.machine([*EVERYBODY, T.spawned(1)])
+    vm = world.machine([*EVERYBODY, T.spawned(1)])
     parsed = [vm.parse(raw) for raw in raws]
     judge = verifier(world.GENESIS_ID)
     batch = verify_all(parsed, judge)

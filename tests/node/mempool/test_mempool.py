@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
@@ -9,15 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from node.ledger import state, tables
+from node.ledger.state_hash import EMPTY
 from node.mempool import selection
+from node.mempool import transactions as stored
 from node.mempool.account import MAX_NONCES, UNTAGGED, AccountCache
 from node.mempool.errors import MempoolError
 from node.mempool.pool import Mempool
 from node.mempool.shuffle import MersenneTwister, shuffle
-from node.mempool.store import MemoryStore
 from node.mempool.transaction import PoolTransaction
-from protocol.types.ids import Address, BlockId, LayerId, ProposalId, TransactionId
-from protocol.types.transactions import LayerLimits, RawTx, Transaction, TxHeader
+from node.store.view import Rows
+from protocol.types.ids import EMPTY_ADDRESS, Address, BlockId, LayerId, ProposalId, TransactionId
+from protocol.types.transactions import Account, LayerLimits, RawTx, Transaction, TransactionResult, TxHeader
+from tests.support.node_stores import BACKENDS, Kept, OpenBackend
 
 ADDRESSES = [Address(bytes((number,)) * 24) for number in range(3)]
 NOBODY = ProposalId(bytes(20))
@@ -33,14 +39,64 @@ def pooled(
     spend: int = 0,
     received: int | None = None,
 ) -> PoolTransaction:
+    header = TxHeader(ADDRESSES[who], EMPTY_ADDRESS, 16, nonce, LayerLimits(), gas, price, spend)
     id = TransactionId(number.to_bytes(32))
-    return PoolTransaction(id, ADDRESSES[who], nonce, gas, price, spend, number if received is None else received, b"")
+    return PoolTransaction.of(Transaction(RawTx(id, b""), header), number if received is None else received)
 
 
-def pool(*states: tuple[int, int]) -> tuple[Mempool, MemoryStore]:
-    store = MemoryStore()
-    ledger = dict(zip(ADDRESSES, states))
-    return Mempool(store, lambda address: ledger.get(address, (0, 0))), store
+class Pool:
+    """A pool with its rows; the ledger says what `states` say of the first accounts."""
+
+    def __init__(self, *states: tuple[int, int], backend: Any = None) -> None:
+        self.kept = Kept(backend)
+        self.pool = Mempool()
+        for address, (nonce, balance) in zip(ADDRESSES, states):
+            self.kept.unit(
+                lambda rows, address=address, nonce=nonce, balance=balance: rows.put(  # type: ignore[misc]
+                    tables.ACCOUNTS, address, Account(LayerId(0), address, nonce, balance)
+                )
+            )
+
+    def add(self, one: PoolTransaction) -> bool:
+        transaction = Transaction(RawTx(one.id, one.raw), one.header)
+        return self.kept.unit(lambda rows: self.pool.add(rows, transaction, one.received))
+
+    def is_stored(self, one: PoolTransaction) -> bool:
+        return self.kept.read(lambda view: stored.has(view, one.id))
+
+    def link_proposal(self, layer: int, some: Sequence[PoolTransaction]) -> None:
+        ids = [one.id for one in some]
+        self.kept.unit(lambda rows: self.pool.link_proposal(rows, LayerId(layer), NOBODY, ids))
+
+    def link_block(self, layer: int, some: Sequence[PoolTransaction]) -> None:
+        ids = [one.id for one in some]
+        self.kept.unit(lambda rows: self.pool.link_block(rows, LayerId(layer), BLOCK, ids))
+
+    def apply_layer(self, layer: int, some: Sequence[PoolTransaction]) -> None:
+        """The rows that the ledger would put, then the pool's."""
+
+        def apply(rows: Rows) -> None:
+            for one in some:
+                rows.put(tables.RESULTS, one.id, TransactionResult(0, "", 0, 0, BLOCK, LayerId(layer)))
+            ids = tuple(one.id for one in some)
+            rows.put(tables.LAYERS, LayerId(layer), tables.AppliedLayer(EMPTY, BLOCK, (), ids))
+            rows.put(tables.LAST_APPLIED, tables.ONLY, LayerId(layer))
+            self.pool.apply_layer(rows, LayerId(layer), some)
+
+        self.kept.unit(apply)
+
+    def revert(self, layer: int) -> None:
+        self.kept.unit(lambda rows: self.pool.revert(rows, state.revert(rows, LayerId(layer))))
+
+    def waiting(self) -> dict[Address, list[PoolTransaction]]:
+        return self.pool.waiting()
+
+    def projection(self, address: Address) -> tuple[int, int]:
+        return self.kept.read(lambda view: self.pool.projection(view, address))
+
+    def restart(self) -> None:
+        self.pool = Mempool()
+        self.kept.read(self.pool.start)
 
 
 def ids(transactions: Any) -> list[int]:
@@ -51,7 +107,7 @@ def test_a_transaction_is_taken_from_its_header() -> None:
     header = TxHeader(ADDRESSES[1], ADDRESSES[2], 16, 5, LayerLimits(), 100, 3, 7)
     raw = RawTx.of(b"raw")
     found = PoolTransaction.of(Transaction(raw, header), 9)
-    assert (found.id, found.raw, found.fee, found.spending, found.received_ns) == (raw.id, b"raw", 300, 307, 9)
+    assert (found.id, found.raw, found.fee, found.spending, found.received) == (raw.id, b"raw", 300, 307, 9)
     with pytest.raises(ValueError, match="header"):
         PoolTransaction.of(Transaction(raw), 9)
 
@@ -64,7 +120,7 @@ def test_the_better_of_two() -> None:
 
 
 def test_what_is_refused_is_not_stored() -> None:
-    waiting, store = pool((5, 100))
+    waiting = Pool((5, 100))
     for transaction, reason, said in (
         (pooled(1, nonce=4), "bad_nonce", "nonce 4"),
         (pooled(2, nonce=5, spend=91), "insufficient_balance", "101 smidge"),
@@ -72,61 +128,67 @@ def test_what_is_refused_is_not_stored() -> None:
         with pytest.raises(MempoolError) as caught:
             waiting.add(transaction)
         assert caught.value.reason == reason and said in str(caught.value)
-        assert not store.has(transaction.id) and waiting.account(ADDRESSES[0]) is None
+        assert not waiting.is_stored(transaction) and waiting.pool.account(ADDRESSES[0]) is None
     assert waiting.projection(ADDRESSES[0]) == (5, 100)
 
 
 def test_a_better_transaction_takes_the_place_and_evicts_what_no_longer_fits() -> None:
-    waiting, store = pool((0, 100))
+    waiting = Pool((0, 100))
     assert waiting.add(pooled(1, nonce=0, spend=20))
     assert waiting.add(pooled(2, nonce=1, spend=50))
     assert not waiting.add(pooled(3, nonce=0, price=1, spend=5)), "kept, but not better"
     assert waiting.add(pooled(4, nonce=0, price=2, spend=30))
     assert ids(waiting.waiting()[ADDRESSES[0]]) == [4]
     assert waiting.projection(ADDRESSES[0]) == (1, 50)
-    account = waiting.account(ADDRESSES[0])
+    account = waiting.pool.account(ADDRESSES[0])
     assert account is not None and account.more_in_store
-    assert [store.has(pooled(number).id) for number in (1, 2, 3, 4)] == [True] * 4
-    assert [waiting.has(pooled(number).id) for number in (1, 2, 3, 4)] == [False, False, False, True]
+    assert [waiting.is_stored(pooled(number)) for number in (1, 2, 3, 4)] == [True] * 4
+    assert [waiting.pool.has(pooled(number).id) for number in (1, 2, 3, 4)] == [False, False, False, True]
 
 
 def test_the_101st_nonce_waits_in_the_store() -> None:
-    waiting, store = pool((0, 10**6))
+    waiting = Pool((0, 10**6))
     for number in range(MAX_NONCES):
         assert waiting.add(pooled(number + 1, nonce=number))
     last = pooled(200, nonce=MAX_NONCES)
     assert not waiting.add(last)
-    assert store.has(last.id)
+    assert waiting.is_stored(last)
     assert waiting.projection(ADDRESSES[0]) == (MAX_NONCES, 10**6 - 10 * MAX_NONCES)
 
 
 def test_linking_skips_what_is_no_candidate() -> None:
-    for as_reference, left in ((False, []), (True, [3])):
-        waiting, _ = pool((0, 1000))
-        for number, nonce, price in ((1, 0, 2), (2, 0, 1), (3, 1, 1)):
-            waiting.add(pooled(number, nonce=nonce, price=price))
-        linked = [pooled(number).id for number in (1, 2, 3)]
-        waiting.link_proposal(LayerId(1), NOBODY, linked, as_reference=as_reference)
-        assert ids(waiting.waiting().get(ADDRESSES[0], ())) == left
-
-
-def test_layers_are_applied_in_order() -> None:
-    waiting, _ = pool((0, 1000))
-    for apply in (waiting.apply_empty_layer, lambda layer: waiting.apply_layer(layer, [])):
-        with pytest.raises(MempoolError) as caught:
-            apply(LayerId(2))
-        assert caught.value.reason == "layer_not_in_order"
+    waiting = Pool((0, 1000))
+    for number, nonce, price in ((1, 0, 2), (2, 0, 1), (3, 1, 1)):
+        waiting.add(pooled(number, nonce=nonce, price=price))
+    waiting.link_proposal(1, [pooled(number) for number in (1, 2, 3)])
+    assert waiting.waiting() == {}
 
 
 def test_tags_of_reverted_layers_are_found_again() -> None:
     """The reference looks only beyond the layer that was the last before, and would propose the transaction again."""
-    for as_reference, left in ((False, []), (True, [1])):
-        waiting, _ = pool((0, 1000))
-        waiting.add(pooled(1))
-        waiting.link_block(LayerId(1), BLOCK, [pooled(1).id])
-        waiting.apply_layer(LayerId(1), [pooled(1)])
-        waiting.revert(LayerId(0), as_reference=as_reference)
-        assert ids(waiting.waiting().get(ADDRESSES[0], ())) == left
+    waiting = Pool((0, 1000))
+    waiting.add(pooled(1))
+    waiting.link_block(1, [pooled(1)])
+    waiting.apply_layer(1, [pooled(1)])
+    waiting.revert(0)
+    assert waiting.pool.has(pooled(1).id) and waiting.waiting() == {}
+
+
+def test_the_next_layer_is_one_with_a_block_else_one_with_a_proposal() -> None:
+    waiting = Pool((0, 1000))
+    one, other = pooled(1), pooled(2)
+    for layer in (9, 7):
+        waiting.link_proposal(layer, [one])
+    for layer in (12, 8, 300):
+        waiting.link_block(layer, [one])
+    waiting.link_block(5, [other])
+
+    def after(layer: int) -> int:
+        return waiting.kept.read(lambda view: stored.next_layer(view, one.id, LayerId(layer)))
+
+    assert [after(layer) for layer in (0, 7, 8, 11, 12, 255, 300)] == [8, 8, 12, 12, 300, 300, 0]
+    waiting.link_proposal(400, [one])
+    assert after(300) == 400
 
 
 # ---- laws ----
@@ -145,43 +207,77 @@ transactions = st.builds(
 @given(st.lists(transactions, max_size=25, unique_by=lambda one: one.id), st.data())
 @settings(max_examples=100, deadline=None)
 def test_candidates_are_always_affordable_in_the_order_of_nonces(drawn: list[PoolTransaction], data: Any) -> None:
-    waiting, store = pool((0, 500), (2, 300), (1, 10**6))
+    waiting = Pool((0, 500), (2, 300), (1, 10**6))
     for transaction in drawn:
         try:
             waiting.add(transaction)
         except MempoolError:
-            assert not store.has(transaction.id)
-        if data.draw(st.booleans()) and store.has(transaction.id):
-            waiting.link_proposal(LayerId(data.draw(st.integers(1, 3))), NOBODY, [transaction.id])
+            assert not waiting.is_stored(transaction)
+        if data.draw(st.booleans()) and waiting.is_stored(transaction):
+            waiting.link_proposal(data.draw(st.integers(1, 3)), [transaction])
     for address, (nonce, balance) in zip(ADDRESSES, ((0, 500), (2, 300), (1, 10**6))):
-        account = waiting.account(address)
+        account = waiting.pool.account(address)
         if account is None:
             continue
         left = balance
         for candidate in account.candidates:
             left -= candidate.transaction.spending
             assert left >= 0 and candidate.post_balance == left
-            assert waiting.has(candidate.transaction.id)
+            assert waiting.pool.has(candidate.transaction.id)
         nonces = [candidate.nonce for candidate in account.candidates]
         assert nonces == sorted(set(nonces)) and all(one >= nonce for one in nonces)
         assert waiting.projection(address) == (account.next_nonce, left)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @given(st.lists(transactions, max_size=25, unique_by=lambda one: one.id))
-@settings(max_examples=100, deadline=None)
-def test_a_restart_finds_candidates_for_every_nonce_that_fits(drawn: list[PoolTransaction]) -> None:
-    waiting, _ = pool((0, 10**6), (0, 10**6), (0, 10**6))
-    for transaction in drawn:
-        waiting.add(transaction)
-    before = {address: ids(one) for address, one in waiting.waiting().items()}
-    waiting.rebuild()
-    assert {address: ids(one) for address, one in waiting.waiting().items()} == before
+@settings(max_examples=40, deadline=None)
+def test_a_restart_finds_candidates_for_every_nonce_that_fits(
+    backend: OpenBackend, drawn: list[PoolTransaction]
+) -> None:
+    with backend() as one:
+        waiting = Pool((0, 10**6), (0, 10**6), (0, 10**6), backend=one)
+        for transaction in drawn:
+            waiting.add(transaction)
+        before = {address: ids(one) for address, one in waiting.waiting().items()}
+        waiting.restart()
+        assert {address: ids(one) for address, one in waiting.waiting().items()} == before
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@given(st.lists(transactions, max_size=20, unique_by=lambda one: one.id), st.data())
+@settings(max_examples=40, deadline=None)
+def test_a_restart_after_any_layers_finds_what_memory_had(
+    backend: OpenBackend, drawn: list[PoolTransaction], data: Any
+) -> None:
+    """Every account that a layer or a revert has touched is in memory as its rows would make it again."""
+    with backend() as one:
+        waiting = Pool((0, 500), (2, 300), (1, 10**6), backend=one)
+        last = 0
+        for place, transaction in enumerate(drawn):
+            with suppress(MempoolError):
+                waiting.add(transaction)
+            match data.draw(st.integers(0, 5)):
+                case 0:
+                    waiting.link_proposal(last + data.draw(st.integers(1, 3)), drawn[: place + 1])
+                case 1:
+                    waiting.link_block(last + data.draw(st.integers(1, 3)), drawn[: place + 1])
+                case 2:
+                    last += 1
+                    candidates = [one for own in waiting.waiting().values() for one in own]
+                    waiting.apply_layer(last, [one for one in candidates if data.draw(st.booleans())])
+                case 3:
+                    last = data.draw(st.integers(0, last))
+                    waiting.revert(last)
+                    before = {address: waiting.pool.account(address) for address in ADDRESSES}
+                    waiting.restart()
+                    assert {address: waiting.pool.account(address) for address in ADDRESSES} == before
 
 
 @given(st.lists(transactions, max_size=30, unique_by=lambda one: one.id), st.integers(0, 300), st.integers(0, 10))
 @settings(max_examples=100, deadline=None)
 def test_a_proposal_keeps_gas_count_and_nonces(drawn: list[PoolTransaction], gas: int, count: int) -> None:
-    waiting, _ = pool((0, 10**6), (0, 10**6), (0, 10**6))
+    waiting = Pool((0, 10**6), (0, 10**6), (0, 10**6))
     for transaction in drawn:
         waiting.add(transaction)
     chosen = selection.for_proposal(waiting.waiting(), gas, count, bytes(range(32)))
@@ -246,7 +342,12 @@ def test_the_block_of_the_reference() -> None:
     )
     given_ids = sorted(expected, reverse=True)
     waiting = [
-        PoolTransaction(TransactionId(bytes.fromhex(id)), Address(bytes((place,)) * 24), 0, 1, 1, 0, 0, b"")
+        PoolTransaction.of_header(
+            TransactionId(bytes.fromhex(id)),
+            b"",
+            TxHeader(Address(bytes((place,)) * 24), EMPTY_ADDRESS, 16, 0, LayerLimits(), 1, 1, 0),
+            0,
+        )
         for place, id in enumerate(given_ids)
     ]
     seed = b"block seed " + b"101".rjust(21)

@@ -17,7 +17,7 @@ import pytest
 
 from api.clients.poet.messages import read_proof
 from api.clients.poet.service import membership
-from protocol.poet.records import NODE_SIZE, PoetProof
+from protocol.types.poet import NODE_SIZE, PoetProof
 from prover import durable
 from prover.errors import DataError, EnvironmentFault
 from prover.poet.round import layers
@@ -104,7 +104,7 @@ def test_a_proof_that_cannot_be_saved_is_published_and_saved_later(
     full.set()
 
     def write(directory: Path, state: RoundState) -> None:
-        if state.nip is not None and full.is_set():
+        if state.execution.nip is not None and full.is_set():
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         write_round_state(directory, state)
 
@@ -116,12 +116,12 @@ def test_a_proof_that_cannot_be_saved_is_published_and_saved_later(
     assert finished.nip.root == expected.merkle_proof.root
     told = running.wait_for(lambda message: isinstance(message, Progress) and message.state == "waiting")
     assert isinstance(told, Progress) and "not saved" in told.problem and "No space left" in told.problem
-    assert read_round_state(running.directory).nip is None
+    assert read_round_state(running.directory).execution.nip is None
     full.clear()
     running.wait_for(
         lambda message: isinstance(message, Progress) and message.state == "waiting" and not message.problem
     )
-    assert read_round_state(running.directory).nip == finished.nip
+    assert read_round_state(running.directory).execution.nip == finished.nip
     running.worker.tell(Stored(0))
     assert not running.directory.exists()
     running.stop()

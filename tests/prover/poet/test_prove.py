@@ -21,7 +21,7 @@ import pytest
 from protocol.crypto import merkle
 from prover import durable
 from prover.errors import DataError, EnvironmentFault, Interrupted, UsageError
-from prover.poet.round import labels, layers, recovery, takeover
+from prover.poet.round import labels, layers, recovery
 from prover.poet.round.extract import DamagedNodes, extract
 from prover.poet.round.prove import Proof, ProverConfig, RoundProver
 from prover.poet.round.verify import verify
@@ -457,7 +457,6 @@ def test_files_of_no_layer_are_refused(tmp_path: Path) -> None:
     (tmp_path / "layercache_x.bin").write_bytes(b"")
     with pytest.raises(DataError):
         RoundProver.resume(config(tmp_path), STATEMENT)
-    assert takeover.reference_refusal({}, 10) == "layer 0 cache file is missing"
 
 
 def test_a_check_of_the_files_can_be_interrupted(stopped_round: Path) -> None:

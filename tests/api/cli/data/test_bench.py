@@ -9,10 +9,10 @@ import pytest
 
 from api.cli.data import bench as measuring
 from api.cli.main import main
+from api.edge.errors import Interrupted
 from bench import __main__ as benches
 from bench import init, labels
 from bench.settings import Settings, smesher
-from prover.errors import Interrupted
 
 PAIR = {"threads", "engine", "hashlib", "ratio", "engine_rounds", "hashlib_rounds"}
 

@@ -50,13 +50,13 @@ def test_nothing_is_overwritten(tmp_path: Path, there: str) -> None:
         path.mkdir()
     else:
         path.symlink_to(tmp_path / "elsewhere")
-    smesher("identity", "new", path).refused(2, str(path), "is there already")
+    smesher("identity", "new", path).refused(2, str(path), "exists already")
     assert not (tmp_path / "elsewhere").exists()
     assert there != "file" or path.read_text() == "mine"
 
 
 def test_a_key_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
-    smesher("identity", "new", tmp_path / "absent" / "identity.key").refused(3, "cannot be written", "No such file")
+    smesher("identity", "new", tmp_path / "absent" / "identity.key").refused(3, "cannot be written", "no directory")
 
 
 def test_half_a_key_does_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,11 +70,11 @@ def test_half_a_key_does_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_what_is_no_key_is_named(tmp_path: Path) -> None:
     smesher("identity", "show", tmp_path / "absent").refused(2, "There is no file", "smesher identity new")
-    smesher("identity", "show", tmp_path).refused(2, "is no file")
+    smesher("identity", "show", tmp_path).refused(2, "is a directory")
     os.mkfifo(tmp_path / "fifo")
-    smesher("identity", "show", tmp_path / "fifo").refused(2, "is no file")
+    smesher("identity", "show", tmp_path / "fifo").refused(2, "is a FIFO")
     (tmp_path / "large").write_bytes(bytes(5000))
-    smesher("identity", "show", tmp_path / "large").refused(2, "5000 bytes")
+    smesher("identity", "show", tmp_path / "large").refused(2, "more than 4096 bytes")
     (tmp_path / "damaged").write_text("00" * 64)
     smesher("identity", "show", tmp_path / "damaged").refused(2, "does not belong to the seed")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kernels.devices import types as device
+from kernels.devices import find
 from kernels.labels import cpu
 from protocol.post.rules import vrf_difficulty
 from prover.post.init import scrypt_n
@@ -248,7 +248,7 @@ def test_a_broken_record_stops_nobody(filled: Path, text: str, writing: str) -> 
 def test_providers_json_is_one_object_a_line_for_each_provider() -> None:
     result = smesher("providers", "--json").ok()
     found = result.named("provider")
-    assert [one["id"] for one in found] == [one.id for one in device.devices()]
+    assert [one["id"] for one in found] == [one.id for one in find.devices()]
     for one in found:
         assert {"name", "class", "memory_bytes", "driver"} <= one.keys()
         assert one["name"].startswith(f"[{one['class']}] ")
@@ -263,7 +263,7 @@ def test_providers_json_is_one_object_a_line_for_each_provider() -> None:
 def test_providers_for_people() -> None:
     text = smesher("providers").ok().text
     assert "4294967295" in text and "CPU" in text
-    for missing in device.passed_over():
+    for missing in find.passed_over():
         assert missing.what in text
 
 

@@ -177,11 +177,11 @@ def test_files_that_are_no_json(folder: Path, name: str) -> None:
         file.write_text(text)
         verify_proof(folder).refused(2, fact)
     file.write_bytes(b"\xff\xfe\x00")
-    verify_proof(folder).refused(2, "not JSON", file)
+    verify_proof(folder).refused(2, "no UTF-8 text", file)
     file.unlink()
     verify_proof(folder).refused(2, f"--{name}", file, "cannot be read")
     file.mkdir()
-    verify_proof(folder).refused(2, f"--{name}", file, "cannot be read")
+    verify_proof(folder).refused(2, f"--{name}", file, "is a directory")
     smesher("verify-proof").refused(2, "--proof", "--metadata")
 
 

@@ -22,15 +22,26 @@ from api.clients.poet.certifier import CertifierClient, MemoryCertificates, Proo
 from api.clients.poet.errors import PoetClientError
 from api.clients.poet.messages import CertifierInfo
 from api.services.certifier.app import HttpApi, exposition
-from api.services.certifier.certify import Certifier, Verifier
+from api.services.certifier.certify import Certifier, Verifier, shows_too_little
 from api.services.certifier.config import Limits
 from api.services.poet.config import load
 from kernels.errors import MemoryShortage
+from kernels.labels import cpu
 from protocol.poet.registration import InvalidCertificate, decode_certificate, verify_certificate
-from protocol.post.proof import Proof, ProofMetadata, metadata_to_json, proof_to_json, scale_pow_difficulty
+from protocol.post.proof import (
+    Proof,
+    ProofMetadata,
+    metadata_to_json,
+    pack_indices,
+    proof_to_json,
+    required_bits,
+    scale_pow_difficulty,
+    unpack_indices,
+)
 from prover.poet.server.registration import Code, PowParams, Refused, Registered, Submit
 from prover.post.directory import Storage
 from prover.post.metadata import PostMetadata
+from prover.post.proof import verify
 from prover.post.proof.pow import search
 from prover.post.proof.prove import ProveParams, Prover
 from prover.post.proof.verify import VerifyParams
@@ -147,6 +158,38 @@ def test_every_tampered_proof_is_refused(served: Served, proven: tuple[Proof, Pr
         assert answer.header("content-type") == "text/plain; charset=utf-8"
 
 
+def repeated(proof: Proof, metadata: ProofMetadata) -> Proof:
+    """The same proof of work and nonce, with one good label named K2 times: valid on the network."""
+    bits = required_bits(metadata.num_units * PARAMS.labels_per_unit)
+    index = unpack_indices(proof.indices, bits, PARAMS.k2)[0]
+    return replace(proof, indices=pack_indices([index] * PARAMS.k2, bits))
+
+
+def test_a_proof_that_names_an_index_twice_is_valid_and_yet_not_certified(
+    served: Served, verifier: Verifier, proven: tuple[Proof, ProofMetadata]
+) -> None:
+    proof, metadata = proven
+    poor = repeated(proof, metadata)
+    machine = machines()
+    labels = cpu.LabelEngine(cpu.devices()[0], PARAMS.scrypt_n)
+    verdict = verify.check(verify.Claim(poor, metadata, verify.Mode.all(PARAMS.k2)), PARAMS, labels, machine.hash)
+    labels.close()
+    assert verdict.failure is None, "the network's verdict is as it was"
+    answer = post(served, body(poor, metadata))
+    assert answer.status == 403 and f"is named {PARAMS.k2} times" in answer.text
+    assert post(served, body(proof, metadata)).status == 200
+
+
+def test_an_index_beyond_the_data_is_not_certified(proven: tuple[Proof, ProofMetadata]) -> None:
+    proof, metadata = proven
+    count = metadata.num_units * PARAMS.labels_per_unit
+    bits = required_bits(count)
+    indices = [*range(PARAMS.k2 - 1), count]
+    beyond = replace(proof, indices=pack_indices(indices, bits))
+    assert "beyond" in (shows_too_little(beyond, metadata, PARAMS) or "")
+    assert shows_too_little(replace(proof, indices=pack_indices(range(PARAMS.k2), bits)), metadata, PARAMS) is None
+
+
 def test_no_units_where_none_are_asked_for(proven: tuple[Proof, ProofMetadata]) -> None:
     """The reference's process ends there with a division by zero."""
     one = Verifier(replace(PARAMS, min_num_units=0), full=False, threads=1)
@@ -248,12 +291,12 @@ def test_a_full_queue(proven: tuple[Proof, ProofMetadata]) -> None:
         refused = post(served, content)
         assert (refused.status, refused.body, refused.header("content-type")) == (429, b"", None)
         assert post(served, b"{").status == 429, "what it is does not matter then"
-        assert b'certifier_http_requests_pending{method="POST",endpoint="/certify"} 5' in served.api.metrics.text()
+        assert b'certifier_http_requests_pending{endpoint="/certify",method="POST"} 5.0' in served.api.metrics.text()
         slow.go.set()
         assert [one.result().status for one in waiting] == [200] * 5
         assert slow.most == 2
         assert post(served, content).status == 200
-        assert b'pending{method="POST",endpoint="/certify"} 0' in served.api.metrics.text()
+        assert b'pending{endpoint="/certify",method="POST"} 0.0' in served.api.metrics.text()
 
 
 def test_requests_wait_until_the_verifier_is_open(proven: tuple[Proof, ProofMetadata]) -> None:
@@ -277,9 +320,10 @@ def test_nothing_is_checked_for_a_client_that_has_gone(proven: tuple[Proof, Proo
             client.sendall(head.encode() + content)
             wait_for(lambda: len(served.api._queue) == 1)
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # ends with a reset
-        wait_for(lambda: not served.api.server.connections)
+        wait_for(lambda: not served.api.server.clients)
         served.call(served.api.open)
-        assert not served.api._queue and slow.checking == 0 and served.api.metrics.pending == 0
+        assert not served.api._queue and slow.checking == 0
+        assert b'pending{endpoint="/certify",method="POST"} 0.0' in served.api.metrics.text()
 
 
 @pytest.mark.parametrize("error", [MemoryShortage(2, 1, "labels"), RuntimeError("a fault")])
@@ -311,24 +355,25 @@ def test_many_at_once_are_judged_right(served: Served, proven: tuple[Proof, Proo
 def test_metrics(served: Served, proven: tuple[Proof, ProofMetadata]) -> None:
     post(served, body(*proven))
     post(served, b"{")
-    served.ask("BREW", "/tea")
+    served.ask("PURGE", "/tea")
 
     class Exposition:
-        server = exposition(served.api.metrics)
+        def __init__(self) -> None:
+            self.server = exposition(served.api.metrics)
 
         def close(self) -> None:
-            self.server.close()
+            pass
 
     with Served(Exposition) as metrics:
         answer = metrics.ask("GET", "/metrics")
         assert metrics.ask("GET", "/").status == 404 and metrics.ask("POST", "/metrics").status == 405
     lines = answer.text.splitlines()
-    assert 'certifier_http_requests_total{method="POST",status="200",endpoint="/certify"} 1' in lines
-    assert 'certifier_http_requests_total{method="POST",status="400",endpoint="/certify"} 1' in lines
-    assert 'certifier_http_requests_total{method="other",status="404",endpoint=""} 1' in lines
+    assert 'certifier_http_requests_total{endpoint="/certify",method="POST",status="200"} 1.0' in lines
+    assert 'certifier_http_requests_total{endpoint="/certify",method="POST",status="400"} 1.0' in lines
+    assert 'certifier_http_requests_total{endpoint="",method="other",status="404"} 1.0' in lines
     name = "certifier_http_requests_duration_seconds"
-    assert f'{name}_bucket{{method="POST",status="200",endpoint="/certify",le="+Inf"}} 1' in lines
-    assert f'{name}_count{{method="POST",status="200",endpoint="/certify"}} 1' in lines
+    assert f'{name}_bucket{{endpoint="/certify",le="+Inf",method="POST",status="200"}} 1.0' in lines
+    assert f'{name}_count{{endpoint="/certify",method="POST",status="200"}} 1.0' in lines
 
 
 # -- with the PoET -------------------------------------------------------------------------------------------
@@ -370,7 +415,7 @@ def test_our_poet_lets_a_certified_node_in(
         PowParams(b"", 0),
         certificate=(certificate.data, certificate.signature),
     )
-    with PlayedServer(load(flags, {}), now_ns=GENESIS_NS, as_reference=False) as poet:
+    with PlayedServer(load(flags, {}), now_ns=GENESIS_NS) as poet:
         assert isinstance(poet.register(submit), Registered)
         stranger, secret = crypto_sign_seed_keypair(bytes(32))
         signature = crypto_sign(b"prefix" + CHALLENGE, secret)[:64]

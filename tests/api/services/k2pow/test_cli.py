@@ -15,7 +15,7 @@ import pytest
 
 from api.cli.main import main
 from prover.post.proof.prove import STATE_NAME
-from tests.api.services.k2pow.test_service import NONE, path
+from tests.api.services.k2pow.test_service import HARD, path
 from tests.support.cli import Job, finish, smesher, start, wait_for
 from tests.support.served import ask
 
@@ -50,7 +50,7 @@ def test_a_signal_ends_it_soon(
 ) -> None:
     child, port = service("--cores", 1)
     if busy:
-        assert ask(port, "GET", path(difficulty=NONE)).status == 201
+        assert ask(port, "GET", path(difficulty=HARD)).status == 201
         time.sleep(0.2)  # within the preparation of RandomX, mostly
     began = time.monotonic()
     child.send_signal(number)
@@ -65,7 +65,7 @@ def test_a_search_ends_at_a_signal(service: Callable[..., tuple[subprocess.Popen
     assert ask(port, "GET", path()).status == 201
     wait_for(lambda: ask(port, "GET", path()).status == 200, child)
     assert ask(port, "GET", path()).text == "0"
-    assert ask(port, "GET", path(difficulty=NONE)).status == 201
+    assert ask(port, "GET", path(difficulty=HARD)).status == 201
     began = time.monotonic()
     child.terminate()
     assert finish(child, timeout=30).code == 143

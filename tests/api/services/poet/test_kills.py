@@ -16,7 +16,7 @@ import pytest
 from api.clients.poet.messages import RoundProof, read_proof
 from api.clients.poet.service import membership, verify_round
 from protocol.crypto.merkle import root_of
-from protocol.poet.records import PoetProof
+from protocol.types.poet import PoetProof
 from prover.poet.round import layers
 from prover.poet.round.prove import ProverConfig, RoundProver
 from tests.support.poet_child import KEPT_HEIGHT, SCHEDULE, Server, set_clock

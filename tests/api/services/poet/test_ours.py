@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,9 @@ from typing import Any
 import pytest
 from nacl.bindings import crypto_sign, crypto_sign_seed_keypair
 
-from api.services.poet import http1
+from api.edge.errors import DataError
+from api.http.limits import Limits
 from api.services.poet.config import load
-from prover.errors import DataError
 from prover.poet.server.registration import Code, PowParams, Refused, Registered, Submit
 from tests.vector_cases.poet_server import PlayedServer, request_bytes, split
 
@@ -34,9 +33,14 @@ FLAGS = (
 def make(tmp_path: Path) -> Callable[..., PlayedServer]:
     """A server on an empty directory; a second one on the same goes on where the first stopped."""
 
-    def server(*flags: str, leaves: dict[int, int] | None = None, now_ns: int = GENESIS_NS) -> PlayedServer:
+    def server(
+        *flags: str,
+        leaves: dict[int, int] | None = None,
+        now_ns: int = GENESIS_NS,
+        limits: Limits | None = None,
+    ) -> PlayedServer:
         config = load([f"--poetdir={tmp_path}", *FLAGS, *flags], {})
-        return PlayedServer(config, now_ns=now_ns, leaves=leaves, as_reference=False)
+        return PlayedServer(config, now_ns=now_ns, leaves=leaves, limits=limits)
 
     return server
 
@@ -145,22 +149,6 @@ def test_two_servers_on_one_directory(make: Callable[..., PlayedServer]) -> None
         pass
 
 
-def test_clients_that_send_nothing_or_little_are_closed(
-    make: Callable[..., PlayedServer], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(http1, "HEAD_TIMEOUT_S", 0.5)
-    with make() as server:
-        clients = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(200)]
-        for one in clients[100:]:
-            one.sendall(b"G")
-        assert server.exchange(body_of(member(server, 1))).startswith(b"HTTP/1.1 200 ")
-        began = time.monotonic()
-        assert all(one.recv(1) == b"" for one in clients)
-        assert time.monotonic() - began < 5
-        for one in clients:
-            one.close()
-
-
 def test_requests_behind_each_other_on_one_connection(make: Callable[..., PlayedServer]) -> None:
     with make() as server:
         both = body_of(member(server, 1)) + body_of(member(server, 2))
@@ -178,8 +166,6 @@ def test_requests_behind_each_other_on_one_connection(make: Callable[..., Played
     ("raw", "status"),
     [
         (b"POST /v1/submit HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n", b"429"),
-        (b"POST /v1/submit HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfffffff\r\n", b"429"),
-        (b"POST /v1/submit HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", b"501"),
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 70_000, b"431"),
         (b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", b"400"),
         (b"POST /v1/submit HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n", b"400"),
@@ -187,27 +173,16 @@ def test_requests_behind_each_other_on_one_connection(make: Callable[..., Played
 )
 def test_broken_requests(make: Callable[..., PlayedServer], raw: bytes, status: bytes) -> None:
     with make() as server:
-        assert server.exchange(raw, until_close=True).startswith(b"HTTP/1.1 " + status)
+        assert server.exchange(raw, until_close=True).split(b" ")[1] == status
         assert get(server, "/v1/info")[0] == "HTTP/1.1 200 OK"
 
 
-def test_thousands_of_requests_in_one_go_and_a_client_that_does_not_read(make: Callable[..., PlayedServer]) -> None:
+def test_thousands_of_requests_in_one_go(make: Callable[..., PlayedServer]) -> None:
     one = request_bytes({"method": "GET", "path": "/v1/info", "headers": {}, "body": None})
-    with make() as server:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
-            connection.sendall(one * 3000)
-            received = 0
-            while received < 3000:
-                piece = connection.recv(1 << 20)
-                assert piece
-                received += piece.count(b"servicePubkey")
-        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
-            connection.setblocking(False)
-            sent = 0
-            for _ in range(200):
-                try:
-                    sent += connection.send(one * 1000)
-                except BlockingIOError:
-                    time.sleep(0.01)
-            kept = sum(one.transport.get_write_buffer_size() for one in server.http.server.connections if one.transport)
-            assert kept < 1 << 20, f"{kept} bytes wait for a client that does not read"
+    with make() as server, socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(one * 3000)
+        received = 0
+        while received < 3000:
+            piece = connection.recv(1 << 20)
+            assert piece
+            received += piece.count(b"servicePubkey")

@@ -22,45 +22,54 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14rpc/api/v1/api.proto\x12\nrpc.api.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n\x10PowParamsRequest\">\n\x11PowParamsResponse\x12)\n\npow_params\x18\x01 \x01(\x0b\x32\x15.rpc.api.v1.PowParams\"2\n\tPowParams\x12\x12\n\ndifficulty\x18\x01 \x01(\r\x12\x11\n\tchallenge\x18\x02 \x01(\x0c\"\xca\x02\n\rSubmitRequest\x12\r\n\x05nonce\x18\x01 \x01(\x04\x12)\n\npow_params\x18\x02 \x01(\x0b\x32\x15.rpc.api.v1.PowParams\x12\x0e\n\x06prefix\x18\x03 \x01(\x0c\x12\x11\n\tchallenge\x18\x04 \x01(\x0c\x12\x0e\n\x06pubkey\x18\x05 \x01(\x0c\x12\x11\n\tsignature\x18\x06 \x01(\x0c\x12,\n\x08\x64\x65\x61\x64line\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\x0b\x63\x65rtificate\x18\x08 \x01(\x0b\x32%.rpc.api.v1.SubmitRequest.Certificate\x12\x1f\n\x17\x63\x65rtificate_pubkey_hint\x18\t \x01(\x0c\x1a.\n\x0b\x43\x65rtificate\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"V\n\x0eSubmitResponse\x12\x10\n\x08round_id\x18\x01 \x01(\t\x12,\n\tround_end\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationJ\x04\x08\x02\x10\x03\"\r\n\x0bInfoRequest\"\xef\x01\n\x0cInfoResponse\x12\x16\n\x0eservice_pubkey\x18\x03 \x01(\x0c\x12.\n\x0bphase_shift\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tcycle_gap\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x34\n\tcertifier\x18\x06 \x01(\x0b\x32!.rpc.api.v1.InfoResponse.Cerifier\x1a\'\n\x08\x43\x65rifier\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0e\n\x06pubkey\x18\x02 \x01(\x0cJ\x04\x08\x01\x10\x02J\x04\x08\x02\x10\x03\"=\n\x0fMembershipProof\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x0c\n\x04root\x18\x02 \x01(\x0c\x12\r\n\x05proof\x18\x03 \x03(\x0c\"G\n\x0bMerkleProof\x12\x0c\n\x04root\x18\x01 \x01(\x0c\x12\x15\n\rproven_leaves\x18\x02 \x03(\x0c\x12\x13\n\x0bproof_nodes\x18\x03 \x03(\x0c\"T\n\tPoetProof\x12&\n\x05proof\x18\x01 \x01(\x0b\x32\x17.rpc.api.v1.MerkleProof\x12\x0f\n\x07members\x18\x02 \x03(\x0c\x12\x0e\n\x06leaves\x18\x03 \x01(\x04\" \n\x0cProofRequest\x12\x10\n\x08round_id\x18\x01 \x01(\t\"E\n\rProofResponse\x12$\n\x05proof\x18\x01 \x01(\x0b\x32\x15.rpc.api.v1.PoetProof\x12\x0e\n\x06pubkey\x18\x02 \x01(\x0c\x32\x91\x02\n\x0bPoetService\x12H\n\tPowParams\x12\x1c.rpc.api.v1.PowParamsRequest\x1a\x1d.rpc.api.v1.PowParamsResponse\x12?\n\x06Submit\x12\x19.rpc.api.v1.SubmitRequest\x1a\x1a.rpc.api.v1.SubmitResponse\x12\x39\n\x04Info\x12\x17.rpc.api.v1.InfoRequest\x1a\x18.rpc.api.v1.InfoResponse\x12<\n\x05Proof\x12\x18.rpc.api.v1.ProofRequest\x1a\x19.rpc.api.v1.ProofResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14rpc/api/v1/api.proto\x12\nrpc.api.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n\x10PowParamsRequest\">\n\x11PowParamsResponse\x12)\n\npow_params\x18\x01 \x01(\x0b\x32\x15.rpc.api.v1.PowParams\"2\n\tPowParams\x12\x12\n\ndifficulty\x18\x01 \x01(\r\x12\x11\n\tchallenge\x18\x02 \x01(\x0c\"\xca\x02\n\rSubmitRequest\x12\r\n\x05nonce\x18\x01 \x01(\x04\x12)\n\npow_params\x18\x02 \x01(\x0b\x32\x15.rpc.api.v1.PowParams\x12\x0e\n\x06prefix\x18\x03 \x01(\x0c\x12\x11\n\tchallenge\x18\x04 \x01(\x0c\x12\x0e\n\x06pubkey\x18\x05 \x01(\x0c\x12\x11\n\tsignature\x18\x06 \x01(\x0c\x12,\n\x08\x64\x65\x61\x64line\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\x0b\x63\x65rtificate\x18\x08 \x01(\x0b\x32%.rpc.api.v1.SubmitRequest.Certificate\x12\x1f\n\x17\x63\x65rtificate_pubkey_hint\x18\t \x01(\x0c\x1a.\n\x0b\x43\x65rtificate\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"V\n\x0eSubmitResponse\x12\x10\n\x08round_id\x18\x01 \x01(\t\x12,\n\tround_end\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationJ\x04\x08\x02\x10\x03\"\r\n\x0bInfoRequest\"\xef\x01\n\x0cInfoResponse\x12\x16\n\x0eservice_pubkey\x18\x03 \x01(\x0c\x12.\n\x0bphase_shift\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tcycle_gap\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x34\n\tcertifier\x18\x06 \x01(\x0b\x32!.rpc.api.v1.InfoResponse.Cerifier\x1a\'\n\x08\x43\x65rifier\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0e\n\x06pubkey\x18\x02 \x01(\x0cJ\x04\x08\x01\x10\x02J\x04\x08\x02\x10\x03\"=\n\x0fMembershipProof\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x0c\n\x04root\x18\x02 \x01(\x0c\x12\r\n\x05proof\x18\x03 \x03(\x0c\"G\n\x0bMerkleProof\x12\x0c\n\x04root\x18\x01 \x01(\x0c\x12\x15\n\rproven_leaves\x18\x02 \x03(\x0c\x12\x13\n\x0bproof_nodes\x18\x03 \x03(\x0c\"T\n\tPoetProof\x12&\n\x05proof\x18\x01 \x01(\x0b\x32\x17.rpc.api.v1.MerkleProof\x12\x0f\n\x07members\x18\x02 \x03(\x0c\x12\x0e\n\x06leaves\x18\x03 \x01(\x04\" \n\x0cProofRequest\x12\x10\n\x08round_id\x18\x01 \x01(\t\"E\n\rProofResponse\x12$\n\x05proof\x18\x01 \x01(\x0b\x32\x15.rpc.api.v1.PoetProof\x12\x0e\n\x06pubkey\x18\x02 \x01(\x0c\x32\xf1\x02\n\x0bPoetService\x12`\n\tPowParams\x12\x1c.rpc.api.v1.PowParamsRequest\x1a\x1d.rpc.api.v1.PowParamsResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/pow_params\x12V\n\x06Submit\x12\x19.rpc.api.v1.SubmitRequest\x1a\x1a.rpc.api.v1.SubmitResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\"\n/v1/submit:\x01*\x12K\n\x04Info\x12\x17.rpc.api.v1.InfoRequest\x1a\x18.rpc.api.v1.InfoResponse\"\x10\x82\xd3\xe4\x93\x02\n\x12\x08/v1/info\x12[\n\x05Proof\x12\x18.rpc.api.v1.ProofRequest\x1a\x19.rpc.api.v1.ProofResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/proofs/{round_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rpc.api.v1.api_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_POWPARAMSREQUEST']._serialized_start=101
-  _globals['_POWPARAMSREQUEST']._serialized_end=119
-  _globals['_POWPARAMSRESPONSE']._serialized_start=121
-  _globals['_POWPARAMSRESPONSE']._serialized_end=183
-  _globals['_POWPARAMS']._serialized_start=185
-  _globals['_POWPARAMS']._serialized_end=235
-  _globals['_SUBMITREQUEST']._serialized_start=238
-  _globals['_SUBMITREQUEST']._serialized_end=568
-  _globals['_SUBMITREQUEST_CERTIFICATE']._serialized_start=522
-  _globals['_SUBMITREQUEST_CERTIFICATE']._serialized_end=568
-  _globals['_SUBMITRESPONSE']._serialized_start=570
-  _globals['_SUBMITRESPONSE']._serialized_end=656
-  _globals['_INFOREQUEST']._serialized_start=658
-  _globals['_INFOREQUEST']._serialized_end=671
-  _globals['_INFORESPONSE']._serialized_start=674
-  _globals['_INFORESPONSE']._serialized_end=913
-  _globals['_INFORESPONSE_CERIFIER']._serialized_start=862
-  _globals['_INFORESPONSE_CERIFIER']._serialized_end=901
-  _globals['_MEMBERSHIPPROOF']._serialized_start=915
-  _globals['_MEMBERSHIPPROOF']._serialized_end=976
-  _globals['_MERKLEPROOF']._serialized_start=978
-  _globals['_MERKLEPROOF']._serialized_end=1049
-  _globals['_POETPROOF']._serialized_start=1051
-  _globals['_POETPROOF']._serialized_end=1135
-  _globals['_PROOFREQUEST']._serialized_start=1137
-  _globals['_PROOFREQUEST']._serialized_end=1169
-  _globals['_PROOFRESPONSE']._serialized_start=1171
-  _globals['_PROOFRESPONSE']._serialized_end=1240
-  _globals['_POETSERVICE']._serialized_start=1243
-  _globals['_POETSERVICE']._serialized_end=1516
+  _globals['_POETSERVICE'].methods_by_name['PowParams']._loaded_options = None
+  _globals['_POETSERVICE'].methods_by_name['PowParams']._serialized_options = b'\202\323\344\223\002\020\022\016/v1/pow_params'
+  _globals['_POETSERVICE'].methods_by_name['Submit']._loaded_options = None
+  _globals['_POETSERVICE'].methods_by_name['Submit']._serialized_options = b'\202\323\344\223\002\017\"\n/v1/submit:\001*'
+  _globals['_POETSERVICE'].methods_by_name['Info']._loaded_options = None
+  _globals['_POETSERVICE'].methods_by_name['Info']._serialized_options = b'\202\323\344\223\002\n\022\010/v1/info'
+  _globals['_POETSERVICE'].methods_by_name['Proof']._loaded_options = None
+  _globals['_POETSERVICE'].methods_by_name['Proof']._serialized_options = b'\202\323\344\223\002\027\022\025/v1/proofs/{round_id}'
+  _globals['_POWPARAMSREQUEST']._serialized_start=131
+  _globals['_POWPARAMSREQUEST']._serialized_end=149
+  _globals['_POWPARAMSRESPONSE']._serialized_start=151
+  _globals['_POWPARAMSRESPONSE']._serialized_end=213
+  _globals['_POWPARAMS']._serialized_start=215
+  _globals['_POWPARAMS']._serialized_end=265
+  _globals['_SUBMITREQUEST']._serialized_start=268
+  _globals['_SUBMITREQUEST']._serialized_end=598
+  _globals['_SUBMITREQUEST_CERTIFICATE']._serialized_start=552
+  _globals['_SUBMITREQUEST_CERTIFICATE']._serialized_end=598
+  _globals['_SUBMITRESPONSE']._serialized_start=600
+  _globals['_SUBMITRESPONSE']._serialized_end=686
+  _globals['_INFOREQUEST']._serialized_start=688
+  _globals['_INFOREQUEST']._serialized_end=701
+  _globals['_INFORESPONSE']._serialized_start=704
+  _globals['_INFORESPONSE']._serialized_end=943
+  _globals['_INFORESPONSE_CERIFIER']._serialized_start=892
+  _globals['_INFORESPONSE_CERIFIER']._serialized_end=931
+  _globals['_MEMBERSHIPPROOF']._serialized_start=945
+  _globals['_MEMBERSHIPPROOF']._serialized_end=1006
+  _globals['_MERKLEPROOF']._serialized_start=1008
+  _globals['_MERKLEPROOF']._serialized_end=1079
+  _globals['_POETPROOF']._serialized_start=1081
+  _globals['_POETPROOF']._serialized_end=1165
+  _globals['_PROOFREQUEST']._serialized_start=1167
+  _globals['_PROOFREQUEST']._serialized_end=1199
+  _globals['_PROOFRESPONSE']._serialized_start=1201
+  _globals['_PROOFRESPONSE']._serialized_end=1270
+  _globals['_POETSERVICE']._serialized_start=1273
+  _globals['_POETSERVICE']._serialized_end=1642
 # @@protoc_insertion_point(module_scope)

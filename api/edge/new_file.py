@@ -1,0 +1,63 @@
+"""Files that must not be there yet and that nobody else may read: wallets, keys, descriptions.
+
+A file is written under another name first, so that a cut leaves no half of it, and put in place by a link, which
+refuses where a file is already.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from pathlib import Path
+
+from .errors import EnvironmentFault, UsageError
+
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""What file systems without links answer."""
+
+
+def write_new(path: Path, text: str, advice: str = "choose another name with --out") -> None:
+    """Write a file that must not exist yet, mode 0600. Raises UsageError with the advice, EnvironmentFault."""
+    folder = path.parent
+    temporary = folder / f".{path.name}.{secrets.token_hex(4)}"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            _put(temporary, path, advice)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _flush_folder(folder)
+    except OSError as error:
+        raise EnvironmentFault(f"{path} cannot be written: {error.strerror}. Nothing is left of it.") from None
+
+
+def _put(temporary: Path, path: Path, advice: str) -> None:
+    """Gives a written file its name, if nobody has it."""
+    try:
+        try:
+            os.link(temporary, path)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            # the file system knows no links (FAT, exFAT): the name is taken first, then filled in one step
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            os.replace(temporary, path)
+    except FileExistsError:
+        raise UsageError(f"{path} exists already and is not overwritten; {advice}.") from None
+
+
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # not every file system can
+            raise
+    finally:
+        os.close(handle)
