@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from api.cli.data import places
-from kernels.devices import types as device
+from kernels.devices import find
 from prover.errors import UsageError
 from prover.post import identity as identity_file
 from prover.post.metadata import encode
@@ -311,7 +311,7 @@ def test_the_file_system_of_this_machine(tmp_path: Path) -> None:
 
 
 def test_complete_data_needs_no_device(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "devices", lambda: [])
+    monkeypatch.setattr(find, "devices", lambda: [])
     words = [word for word in JOB.options(filled) if word != "--cpu"]
     smesher(*words, "--gpu").ok().refused(0, "complete: 800 labels")
 
@@ -321,7 +321,7 @@ def test_nothing_to_recompute_needs_no_device(tmp_path: Path, monkeypatch: pytes
     directory = JOB.make(tmp_path / "post")
     for path in directory.glob("postdata_*.bin"):
         path.unlink()
-    monkeypatch.setattr(device, "devices", lambda: [])
+    monkeypatch.setattr(find, "devices", lambda: [])
     smesher(command, directory, "--gpu").refused(1, "missing")
 
 
