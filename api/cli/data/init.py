@@ -29,6 +29,7 @@ from prover.post.layout import file_name
 
 if TYPE_CHECKING:
     from kernels.devices.pool import DeviceReport, Pool
+    from kernels.devices.types import Device
 
 SPARE_BYTES = 1 << 20
 """Room that is asked for beside the labels: metadata and what the file system needs for itself."""
@@ -92,13 +93,15 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
 def _fill(job: Job, output: Output) -> None:
     storage = job.storage
+    devices: list[Device] = []
     if not storage.exists():  # refuse before a directory is made
         _, plan, _ = _decide(job, Found())
+        devices = common.chosen_devices(job.options)
         _check_room(storage, plan)
     made = storage.create()
     try:
         with storage.lock():
-            _fill_locked(job, output)
+            _fill_locked(job, devices, output)
     except Exception:
         for place in reversed(made):
             with contextlib.suppress(OSError):  # something was written into it: then it stays
@@ -106,14 +109,16 @@ def _fill(job: Job, output: Output) -> None:
         raise
 
 
-def _fill_locked(job: Job, output: Output) -> None:
+def _fill_locked(job: Job, devices: list[Device], output: Output) -> None:
+    """`devices`: those that the options name, where they are known already."""
     storage, options = job.storage, job.options
     request, plan, new_identity = _decide(job, look(storage))
     for note in plan.notes:
         output.note(note)
     _check_room(storage, plan)
     _check_writable(storage, plan)
-    devices = common.chosen_devices(options) if plan.lacks_labels else []
+    if plan.lacks_labels and not devices:
+        devices = common.chosen_devices(options)
     common.compile_kernels(output)
     if new_identity is not None:
         storage.create_secret(identity_file.FILE_NAME, new_identity.encode())

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Check the databases of a stopped PoET server: every byte of them; or repair them: what can be read of a "
         "damaged one goes into a new one, and its files are kept beside it."
     )
-    parser.add_argument("deed", choices=("check", "repair"), metavar="check|repair")
+    parser.add_argument("deed", choices=("check", "repair"), metavar="check|repair", help="what to do")
     parser.add_argument("--poetdir", type=common.path, metavar="D", help="the server's directory (default: as its own)")
     parser.add_argument("--datadir", type=common.path, metavar="D", help="where its rounds are (default: data in it)")
     parser.add_argument("--dbdir", type=common.path, metavar="D", help="where its databases are (default: db in it)")

@@ -325,7 +325,7 @@ def _record(key: bytes, segment: Segment, closed: int) -> bytes:
 def _new_file(path: Path, content: bytes) -> None:
     descriptor = durable.open_new(path)
     try:
-        durable.write_all(descriptor, content)
+        durable.write_all_at(descriptor, content, 0)
         durable.sync(descriptor)
     finally:
         os.close(descriptor)

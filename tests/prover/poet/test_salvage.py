@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from protocol.types.poet import MerkleProof
 from prover.errors import DataError, ProofError
-from prover.poet.server.records import Nip, ProofRecord
+from prover.poet.server.records import ProofRecord
 from prover.poet.server.salvage import DamagedDatabase, check_all, salvage
 from prover.poet.server.store import ProofStore, RoundStore, is_member_row, open_database
 
@@ -20,7 +21,9 @@ MEMBERS = 300
 
 def proof(number: int) -> ProofRecord:
     source = random.Random(number)
-    nip = Nip(source.randbytes(32), tuple(source.randbytes(32) for _ in range(150)), (source.randbytes(32),) * 300)
+    nip = MerkleProof(
+        source.randbytes(32), tuple(source.randbytes(32) for _ in range(150)), (source.randbytes(32),) * 300
+    )
     return ProofRecord(nip, tuple(source.randbytes(32) for _ in range(20)), 5000 + number, bytes(32), str(number))
 
 

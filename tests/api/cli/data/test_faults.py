@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from api.cli.data import places
-from kernels.devices import types as device
+from kernels.devices import find
 from prover.errors import UsageError
 from prover.post import identity as identity_file
 from prover.post.metadata import encode
@@ -248,10 +248,10 @@ def test_a_key_under_a_former_name_is_not_overlooked(tmp_path: Path, name: str) 
 
 def test_a_misspelt_list_becomes_no_directory(tmp_path: Path) -> None:
     (tmp_path / "rigs.toml").write_text(entries(f'"{tmp_path}/a"'))
-    for name in ("rig.toml", "rigs.tml", "rigs.tomll"):
+    for name in ("rigs.tml", "rigs.tomll"):
         JOB.init(tmp_path / name).refused(2, tmp_path / name, "Did you mean", "rigs.toml")
         assert not (tmp_path / name).exists()
-    JOB.init(tmp_path / "nothing.toml").refused(2, "no such list")
+    JOB.init(tmp_path / "rig.toml").refused(2, "name is that of a list of directories")
 
 
 def test_what_is_no_directory_is_called_by_its_kind(tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_what_is_no_directory_is_called_by_its_kind(tmp_path: Path) -> None:
 def test_a_fifo_in_place_of_a_file_is_not_waited_for(filled: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "key")
     words = [word for word in JOB.options(tmp_path / "new") if word not in ("--node-id", JOB.node_id)]
-    smesher(*words, "--identity", tmp_path / "key").refused(2, "it is a FIFO, expected a file")
+    smesher(*words, "--identity", tmp_path / "key").refused(2, "a FIFO", "expected a file")
     (filled / "postdata_metadata.json").unlink()
     os.mkfifo(filled / "postdata_metadata.json")
     for command in ("info", "verify", "repair", "nonce"):
@@ -311,7 +311,7 @@ def test_the_file_system_of_this_machine(tmp_path: Path) -> None:
 
 
 def test_complete_data_needs_no_device(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "devices", lambda: [])
+    monkeypatch.setattr(find, "devices", lambda: [])
     words = [word for word in JOB.options(filled) if word != "--cpu"]
     smesher(*words, "--gpu").ok().refused(0, "complete: 800 labels")
 
@@ -321,7 +321,7 @@ def test_nothing_to_recompute_needs_no_device(tmp_path: Path, monkeypatch: pytes
     directory = JOB.make(tmp_path / "post")
     for path in directory.glob("postdata_*.bin"):
         path.unlink()
-    monkeypatch.setattr(device, "devices", lambda: [])
+    monkeypatch.setattr(find, "devices", lambda: [])
     smesher(command, directory, "--gpu").refused(1, "missing")
 
 

@@ -125,7 +125,9 @@ def one_bad_beside_the_winner(data: tuple[Storage, PostMetadata], good: list[int
 
 def test_a_wrong_label_beside_a_winner_costs_a_label_and_not_the_proof(data: tuple[Storage, PostMetadata]) -> None:
     storage, metadata = data
-    good = indices_of(new_job(data).make())
+    whole = new_job(data)
+    good = indices_of(whole.make())
+    whole.forget()
     bad = one_bad_beside_the_winner(data, good)
     told = Told()
     first = new_job(data, told)
