@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from node.contract.demands import Demand, Failed, Fetch, Fetched, PostVerdict, Result
 from node.contract.messages import Message
-from node.contract.verdicts import Judgement
+from node.contract.verdicts import Judgement, Verdict
 from node.store.view import View
 from protocol.crypto.hashing import left_aligned, right_aligned
 from protocol.crypto.merkle import InvalidPartialTree, validate
@@ -23,6 +23,8 @@ from .parameters import ActivationParameters
 from .tables import ATXS, POETS, PoetFacts, StoredAtx
 
 MAX_U32 = 0xFFFF_FFFF
+FAULTS_OF_PEERS = ("malformed", "wrong_hash", "bad_signature")
+"""For what an activation that was asked for is rejected when a peer sends something else under its id."""
 
 
 def check_publish_epoch(publish: EpochId, current: EpochId) -> None:
@@ -135,15 +137,23 @@ def missing(
 
 
 def check_fetched(demands: Sequence[Demand], results: Sequence[Result]) -> None:
-    """What was asked for came and was accepted. Raises AtxIgnored, and AtxRefused where a part was rejected."""
+    """What was asked for came and was accepted.
+
+    Raises AtxIgnored; AtxRefused where an activation was rejected for what it says, not for what a peer made of it.
+    """
     for demand, result in zip(demands, results, strict=True):
         if isinstance(result, Fetched) and result.verdict.is_accepted:
             continue
         assert isinstance(demand, Fetch)
-        if isinstance(result, Fetched) and result.verdict.judgement is Judgement.REJECT:
+        if demand.hint == Hint.POET:
+            raise AtxIgnored(f"The PoET proof {demand.id.hex()} did not come.", "poet_unavailable")
+        if isinstance(result, Fetched) and _is_its_own_fault(result.verdict):
             raise AtxRefused(f"It builds on {demand.id.hex()}, which was rejected.", "dependency_rejected")
-        reason = "poet_unavailable" if demand.hint == Hint.POET else "atxs_unavailable"
-        raise AtxIgnored(f"It builds on {demand.id.hex()}, which did not come.", reason)
+        raise AtxIgnored(f"It builds on {demand.id.hex()}, which did not come.", "atxs_unavailable")
+
+
+def _is_its_own_fault(verdict: Verdict) -> bool:
+    return verdict.judgement is Judgement.REJECT and verdict.reason not in FAULTS_OF_PEERS
 
 
 def require_nonce(result: Result) -> None:
