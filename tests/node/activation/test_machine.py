@@ -469,6 +469,7 @@ def test_no_forged_field_stops_the_node_or_leaves_anything_behind(open_stores: O
     marriage, _ = _married(node)
     node.judge(first)
     samples = [v1(B, 3), v1(A, 3, first), v2(Key(9), 5), marriage]
+    node.knows(*samples)
     before = len(node.seen)
     taken = 0
     for sample in samples:
@@ -482,5 +483,8 @@ def test_no_forged_field_stops_the_node_or_leaves_anything_behind(open_stores: O
             node.world.log.clear()
             taken += verdict.is_accepted or verdict.reason == "malicious_atx"
     assert len(node.seen) - before <= taken
-    assert ("ax1", "ignore", "fault") not in node.world.engine.counts
+    counts = node.world.engine.counts
+    assert ("ax1", "ignore", "fault") not in counts
+    reasons = {reason for channel, _, reason in counts if channel == TOPIC}
+    assert {"malformed", "membership_invalid", "poet_unavailable", "atxs_unavailable"} <= reasons
     assert node.world.engine.waiting == node.world.engine.open_calls == 0
