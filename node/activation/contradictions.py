@@ -115,7 +115,7 @@ class Contradiction:
     atx: AtxId
     other: AtxId
     proof: bytes = b""
-    """A ProofDoubleMarry, where it is one."""
+    """A ProofDoubleMarry, where it is one and both activations are stored whole."""
 
 
 def find_v2(atx: ActivationTxV2, id: AtxId, posts: Mapping[NodeId, StoredPost], view: View) -> Contradiction | None:
@@ -139,11 +139,11 @@ def _double_marry(atx: ActivationTxV2, id: AtxId, view: View) -> Contradiction |
         assert row is not None, "marriages are stored"
         if row.atx == id:
             continue
-        data = view.get(BLOBS, row.atx)
-        assert data is not None, "an activation with marriages is stored whole"
-        other = ActivationTxV2.codec.decode(data)
-        proof = ProofDoubleMarry(identity, (marriage_proof(atx, index), marriage_proof(other, row.index)))
-        return Contradiction(Kind.DOUBLE_MARRY, identity, id, row.atx, ProofDoubleMarry.codec.encode(proof))
+        data, proof = view.get(BLOBS, row.atx), b""
+        if data is not None:  # not restored from a checkpoint
+            other = marriage_proof(ActivationTxV2.codec.decode(data), row.index)
+            proof = ProofDoubleMarry.codec.encode(ProofDoubleMarry(identity, (marriage_proof(atx, index), other)))
+        return Contradiction(Kind.DOUBLE_MARRY, identity, id, row.atx, proof)
     return None
 
 

@@ -23,7 +23,7 @@ from node.contract.instants import Instant
 from node.contract.messages import Message, Origin
 from node.contract.steps import Found, Judged, Needs
 from node.contract.verdicts import ACCEPT, ignore, reject
-from node.malfeasance.tables import has_proof
+from node.malfeasance.tables import has_proof, is_malicious
 from node.store.view import Rows, View
 from protocol.crypto.signing import Domain
 from protocol.types.activation import ActivationTxV1
@@ -146,9 +146,9 @@ class JudgeV1:
         rows = Rows(view)
         put_atx(rows, stage.id, stored, message.data)
         rows.put(POSTS, (stage.id, smesher), post)
-        is_malicious = proof is not None or self._around.is_malicious(view, smesher)
-        self._around.memory.add(stage.id, stored, is_malicious=is_malicious)
-        effects: list[Effect] = [Emit(AtxStored(stage.id, smesher, atx.publish_epoch, is_malicious))]
+        is_flagged = proof is not None or is_malicious(view, smesher)
+        self._around.memory.add(stage.id, stored, is_malicious=is_flagged)
+        effects: list[Effect] = [Emit(AtxStored(stage.id, smesher, atx.publish_epoch, is_flagged))]
         if proof is None:
             return Judged(ACCEPT, rows, effects)
         effects.append(_report(proof, atx))

@@ -24,6 +24,7 @@ from node.contract.instants import Instant
 from node.contract.messages import Message
 from node.contract.steps import Found, Judged, Needs
 from node.contract.verdicts import ACCEPT, reject
+from node.malfeasance.tables import is_malicious
 from node.store.view import Rows, View
 from protocol.crypto.signing import Domain
 from protocol.types.activation_v2 import ActivationTxV2
@@ -160,12 +161,12 @@ class JudgeV2:
         found = contradictions.find_v2(atx, id, plan.posts, rows)
         if found is not None:
             marked.append(smesher)
-        is_malicious = smesher in marked or self._around.is_malicious(view, smesher)
-        effects: list[Effect] = [Emit(AtxStored(id, smesher, atx.publish_epoch, is_malicious))]
+        is_flagged = smesher in marked or is_malicious(view, smesher)
+        effects: list[Effect] = [Emit(AtxStored(id, smesher, atx.publish_epoch, is_flagged))]
         if found is not None:
             effects.append(Emit(found))
         effects += [ReportMalfeasance(identity, b"") for identity in dict.fromkeys(marked)]
-        self._around.memory.add(id, stored, is_malicious=is_malicious)
+        self._around.memory.add(id, stored, is_malicious=is_flagged)
         return Judged(ACCEPT, rows, effects)
 
 

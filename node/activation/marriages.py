@@ -75,7 +75,8 @@ def equivocation_set(atx: ActivationTxV2, view: View) -> list[NodeId]:
             f"The marriage ATX is {atx.marriage_atx.hex()}, expected {row.atx.hex()}.", "marriage_atx_mismatch"
         )
     marriage = view.get(ATXS, row.atx)
-    assert marriage is not None, "a marriage is stored with its activation"
+    if marriage is None:
+        raise AtxRefused(f"The marriage ATX {row.atx.hex()} is not known.", "marriage_atx_unknown")
     if marriage.publish_epoch + MERGED_EPOCHS_AFTER > atx.publish_epoch:
         raise AtxRefused(
             f"The marriage is of epoch {marriage.publish_epoch}, expected one {MERGED_EPOCHS_AFTER} before "

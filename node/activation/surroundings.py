@@ -9,8 +9,6 @@ from node.contract.instants import Instant
 from node.contract.ports import Keys
 from node.contract.steps import Judged
 from node.contract.verdicts import ignore, reject
-from node.malfeasance.tables import is_malicious
-from node.store.view import View
 from protocol.numbers.layers import NetworkTime
 from protocol.types.ids import AtxId, EpochId, NodeId
 
@@ -43,10 +41,6 @@ class Surroundings:
     def is_own(self, identity: NodeId) -> bool:
         """Whether we sign for an identity."""
         return any(signer.identity == identity for signer in self.keys.signers())
-
-    def is_malicious(self, view: View, identity: NodeId) -> bool:
-        """Whether an identity is known to have broken the rules."""
-        return is_malicious(view, identity)
 
 
 @dataclass(frozen=True, slots=True)

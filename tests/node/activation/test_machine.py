@@ -14,7 +14,9 @@ import pytest
 from node.activation import tables
 from node.activation.columns import AtxColumns, AtxRow
 from node.activation.contradictions import Contradiction, Kind
+from node.activation.errors import AtxRefused
 from node.activation.machine import TOPIC, ActivationMachine
+from node.activation.marriages import equivocation_set, members
 from node.activation.parameters import ActivationParameters
 from node.activation.poets import PoetMachine
 from node.activation.tables import ATXS, MARRIAGES
@@ -40,12 +42,12 @@ from node.store.own import SIGNED, OwnStore
 from node.store.store import Store
 from node.store.stores import Stores
 from node.store.table import Schema
-from node.store.view import Rows, View
+from node.store.view import Rows
 from protocol.numbers.layers import NetworkTime
 from protocol.types.activation import ActivationTxV1, PostV1
-from protocol.types.activation_v2 import SubPostV2
+from protocol.types.activation_v2 import ActivationTxV2, SubPostV2
 from protocol.types.fetch import Hint
-from protocol.types.ids import EMPTY_ATX_ID, AtxId, EpochId, NodeId
+from protocol.types.ids import EMPTY_ATX_ID, EpochId, NodeId
 from protocol.types.malfeasance import MalfeasanceGossip
 from tests.node.contract.world import ALICE, GENESIS, LAYER, Key, KeyRing, World, at, stores_on
 
@@ -95,7 +97,7 @@ class Node:
             lambda: self.is_synced,
             lambda view: EpochId(first_epoch),
         )
-        keeper = MalfeasanceMachine(keys, self, self, lambda: self.is_synced)
+        keeper = MalfeasanceMachine(keys, tables, self, lambda: self.is_synced)
         self.world = World(stores, [machine, PoetMachine(), keeper], derived=(self.columns,), now=at(6 * EPOCH))
 
     # ---- for the machines ----
@@ -105,12 +107,6 @@ class Node:
 
     def on_malicious(self, node: NodeId) -> None:
         self.columns.mark_malicious(node)
-
-    def exists(self, view: View, identity: NodeId) -> bool:
-        return tables.exists(view, identity)
-
-    def commitment_of(self, view: View, identity: NodeId) -> AtxId | None:
-        return tables.commitment_of(view, identity)
 
     # ---- for the tests ----
 
@@ -440,6 +436,36 @@ def test_what_a_merged_one_builds_on_is_read_again_after_the_wait(open_stores: O
     assert told(node.verdict(waiting)) == ("accept", "")
     assert [row.units for key, row in node.world.view().scan(rows) if row.publish_epoch == 8] == [10]
     assert [atx.units for _, atx in node.world.view().scan(ATXS) if atx.publish_epoch == 8] == [4]
+
+
+def test_a_second_marriage_is_found_also_where_the_first_was_restored(open_stores: OpenStores) -> None:
+    node = Node(open_stores())
+    marriage, firsts = _married(node)
+    second = v2(C, 6, firsts[2].id, marries=[(C, EMPTY_ATX_ID), (B, firsts[1].id)])
+    changes = Rows(node.world.view())
+    changes.delete(tables.BLOBS, marriage.id)  # as a checkpoint leaves it
+    node.world.stores.state.write(changes)
+    assert told(node.judge(second)) == ("accept", "")
+    assert node.events(Contradiction) == [Contradiction(Kind.DOUBLE_MARRY, B.identity, second.id, marriage.id)]
+    # who published it is marked; both sets are one, and the first marriage stays
+    view = node.world.view()
+    assert list(view.keys(MARKS)) == [C.identity]
+    rows = dict(view.scan(MARRIAGES))
+    assert {row.set for row in rows.values()} == {1} and rows[B.identity].atx == marriage.id
+    assert members(view, 1) == [A.identity, B.identity, C.identity]
+
+
+def test_a_merged_one_needs_its_marriage_on_record(open_stores: OpenStores) -> None:
+    node = Node(open_stores())
+    marriage, _ = _married(node)
+    both = merged(A, 8, marriage.id, [marriage.id], [([SubPostV2(0, 0, 0, POST, 10)], 10)])
+    assert isinstance(both.atx, ActivationTxV2)
+    changes = Rows(node.world.view())
+    assert equivocation_set(both.atx, changes) == [A.identity, B.identity]
+    changes.delete(ATXS, marriage.id)
+    with pytest.raises(AtxRefused) as refused:
+        equivocation_set(both.atx, changes)
+    assert refused.value.reason == "marriage_atx_unknown"
 
 
 def test_who_marries_a_marked_identity_is_marked_too(open_stores: OpenStores) -> None:
