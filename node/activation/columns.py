@@ -1,6 +1,6 @@
 """The ATXs of the epochs in memory: numbers in columns, identifiers in one array, all in the order of the ids.
 
-A million ATXs take about 150 bytes each. New ones stand at the end, in a dictionary; when those have grown to a part of
+A million ATXs take about 135 bytes each. New ones stand at the end, in a dictionary; when those have grown to a part of
 all, everything is put into order anew. So adding stays cheap, and the many ids of an active set, in order like these,
 are found in one pass. Epochs are those in which an ATX is active, one after its publication.
 Protocol 04-activation-beacon-eligibility, section 6, and 06-tortoise, section 9.
