@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from node.activation.tables import TABLES as ACTIVATION
+from node.beacon.machine import BEACONS
 from node.checkpoint import tables as checkpoint
 from node.contract.owed import OWED
 from node.ledger import tables as ledger
+from node.malfeasance.tables import TABLES as MALFEASANCE
 from node.mempool import tables as mempool
 from node.store.own import SIGNED
 from node.store.table import Schema
 
-STATE = Schema("state", 1, (OWED, *ledger.TABLES, *mempool.TABLES, *checkpoint.TABLES))
+STATE = Schema(
+    "state",
+    1,
+    (OWED, *ledger.TABLES, *mempool.TABLES, *checkpoint.TABLES, *ACTIVATION, *MALFEASANCE, BEACONS),
+)
 OWN = Schema("own", 1, (SIGNED,))
 
 SCHEMAS = {schema.name: schema for schema in (STATE, OWN)}
