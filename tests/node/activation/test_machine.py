@@ -114,7 +114,7 @@ class Node:
         """Peers have these."""
         for one in forged:
             self.objects[one.id] = one.data
-            self.objects |= {round.ref(): round.encode() for round in one.poets}
+            self.objects |= {round.ref(): round.codec.encode(round) for round in one.poets}
 
     def begin(self, forged: Forged) -> Message:
         """A peer sends it; nothing that it waits for comes."""

@@ -46,15 +46,15 @@ class Node:
 
 def test_a_new_proof_is_verified_and_kept_and_a_known_one_is_not_looked_at() -> None:
     node = Node()
-    assert node.judge(PROOF.encode()) == ("accept", "")
+    assert node.judge(PROOF.codec.encode(PROOF)) == ("accept", "")
     assert node.asked == [VerifyPoet(PROOF, REF)]
     view = node.store.view()
     assert view.get(POETS, REF) == PoetFacts(10 * TICK, PROOF.statement)
-    assert view.get(POET_BLOBS, REF) == PROOF.encode()
+    assert view.get(POET_BLOBS, REF) == PROOF.codec.encode(PROOF)
     # its reference does not cover the statement: the first one stays
     other = replace(PROOF, statement=b"s" * 32)
     assert other.ref() == REF
-    assert node.judge(other.encode()) == ("accept", "")
+    assert node.judge(other.codec.encode(other)) == ("accept", "")
     assert len(node.asked) == 1 and node.store.view().get(POETS, REF) == PoetFacts(10 * TICK, PROOF.statement)
 
 
@@ -62,14 +62,14 @@ def test_a_new_proof_is_verified_and_kept_and_a_known_one_is_not_looked_at() -> 
     ("data", "answer", "expected", "reason"),
     [
         (b"", True, REF, "malformed"),
-        (PROOF.encode() + b"\0", True, REF, "malformed"),
-        (PROOF.encode(), True, b"x" * 32, "wrong_hash"),
-        (PROOF.encode(), False, REF, "poet_invalid"),
-        (PROOF.encode(), Failed("stopped"), REF, "poet_invalid"),
+        (PROOF.codec.encode(PROOF) + b"\0", True, REF, "malformed"),
+        (PROOF.codec.encode(PROOF), True, b"x" * 32, "wrong_hash"),
+        (PROOF.codec.encode(PROOF), False, REF, "poet_invalid"),
+        (PROOF.codec.encode(PROOF), Failed("stopped"), REF, "poet_invalid"),
     ],
 )
 def test_a_bad_one_is_dropped_and_nobody_is_blamed(data: bytes, answer: Result, expected: bytes, reason: str) -> None:
     node = Node()
     assert node.judge(data, answer, expected) == ("ignore", reason)
     assert list(node.store.view().keys(POETS)) == []
-    assert node.judge(PROOF.encode()) == ("accept", "")  # and the right one is taken afterwards
+    assert node.judge(PROOF.codec.encode(PROOF)) == ("accept", "")  # and the right one is taken afterwards
