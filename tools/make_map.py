@@ -1,4 +1,6 @@
-"""The picture of imports by room in docs/architecture.md, and circles between files. Run by `make map`.
+"""The picture of imports by room and the table of rooms in docs/architecture.md, and circles between files.
+
+Run by `make map`. The line of a room in the table is the first paragraph of its docstring.
 
 A room is a package below a floor (`protocol.types`); a module that stands in a floor itself belongs to no room. An
 arrow is left out where other arrows lead from its start to its end anyway, so that the picture can be read.
@@ -6,6 +8,7 @@ arrow is left out where other arrows lead from its start to its end anyway, so t
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +20,8 @@ FLOORS = ("api", "node", "prover", "protocol", "kernels")
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "architecture.md"
 BEGIN, END = "<!-- map: made by `make map` -->", "<!-- end of map -->"
+TABLE_BEGIN, TABLE_END = "<!-- rooms: made by `make map` -->", "<!-- end of rooms -->"
+ROOT = DOCUMENT.parents[1]
 
 Graph = Mapping[str, set[str]]
 """What each node points at."""
@@ -115,22 +120,53 @@ def section(imports: Graph) -> str:
     return f"{BEGIN}\n{mermaid(reduced(rooms(imports)))}\n{END}"
 
 
+def table() -> str:
+    """Every package with what it is for and the modules in it, a table a floor."""
+    lines = [TABLE_BEGIN]
+    for floor in reversed(FLOORS):
+        lines += ["", f"**`{floor}/`** {_first_words(ROOT / floor / '__init__.py')}", "", "| Room | Holds | Modules |"]
+        lines.append("|---|---|---|")
+        alone = _modules(ROOT / floor)
+        if alone:
+            lines.append(f"| – | what all rooms of this floor stand on | {alone} |")
+        for package in sorted(ROOT.glob(f"{floor}/**/__init__.py")):
+            room = package.parent.relative_to(ROOT)
+            if len(room.parts) > 1 and room.parts[:2] != ("protocol", "pb"):
+                lines.append(f"| `{room.as_posix()}` | {_first_words(package)} | {_modules(package.parent)} |")
+    return "\n".join([*lines, "", TABLE_END])
+
+
+def _modules(package: Path) -> str:
+    return ", ".join(f"`{one.stem}`" for one in sorted(package.glob("*.py")) if one.stem != "__init__")
+
+
+def _first_words(package: Path) -> str:
+    text = ast.get_docstring(ast.parse(package.read_text(encoding="utf-8"))) or ""
+    return " ".join(text.partition("\n\n")[0].split())
+
+
 def with_section(document: str, made: str) -> str:
-    """The document with the picture in its place. Raises ValueError where the markers are missing."""
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    """The document with what was made between its first and last line. Raises ValueError where those are missing."""
+    begin_line, end_line = made.splitlines()[0], made.splitlines()[-1]
+    before, begin, rest = document.partition(begin_line)
+    _, end, after = rest.partition(end_line)
     if not begin or not end:
-        raise ValueError(f"the lines {BEGIN!r} and {END!r} have to be in the document")
+        raise ValueError(f"the lines {begin_line!r} and {end_line!r} have to be in the document")
     return before + made + after
 
 
+def renewed(document: str, imports: Graph) -> str:
+    """The document with both in their places."""
+    return with_section(with_section(document, section(imports)), table())
+
+
 def main(words: Iterable[str]) -> int:
-    """Writes the picture; tells circles between files, which make the exit code 1."""
+    """Writes the picture and the table; tells circles between files, which make the exit code 1."""
     if list(words):
         print("usage: python tools/make_map.py", file=sys.stderr)
         return 2
     imports = files()
-    DOCUMENT.write_text(with_section(DOCUMENT.read_text(encoding="utf-8"), section(imports)), encoding="utf-8")
+    DOCUMENT.write_text(renewed(DOCUMENT.read_text(encoding="utf-8"), imports), encoding="utf-8")
     found = circles(imports)
     for group in found:
         print("circle: " + ", ".join(group))

@@ -15,7 +15,7 @@ def imports() -> Graph:
 
 def test_the_picture_is_that_of_the_code(imports: Graph) -> None:
     document = make_map.DOCUMENT.read_text(encoding="utf-8")
-    assert with_section(document, make_map.section(imports)) == document, "run `make map`"
+    assert make_map.renewed(document, imports) == document, "run `make map`"
 
 
 def test_no_files_import_each_other_in_a_circle(imports: Graph) -> None:
@@ -49,4 +49,4 @@ def test_modules_are_drawn_by_their_room() -> None:
 
 def test_a_document_without_a_place_for_the_picture_is_refused() -> None:
     with pytest.raises(ValueError, match="have to be in the document"):
-        with_section("nothing", "picture")
+        with_section("nothing", "begin\nend")
