@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     seconds: Counter[str] = Counter()
     code, until = 0, time.monotonic() + options.seconds
     try:
-        for turn, name in itertools.product(itertools.count(), chosen):
+        for turn, name in ((turn, name) for turn in itertools.count() for name in chosen):
             if time.monotonic() > until:
                 break
             began = time.monotonic()
