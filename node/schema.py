@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from node.certificates import tables as certificates
 from node.checkpoint import tables as checkpoint
 from node.contract.owed import OWED
 from node.ledger import tables as ledger
@@ -9,7 +10,7 @@ from node.mempool import tables as mempool
 from node.store.own import SIGNED
 from node.store.table import Schema
 
-STATE = Schema("state", 1, (OWED, *ledger.TABLES, *mempool.TABLES, *checkpoint.TABLES))
+STATE = Schema("state", 1, (OWED, *ledger.TABLES, *mempool.TABLES, *checkpoint.TABLES, *certificates.TABLES))
 OWN = Schema("own", 1, (SIGNED,))
 
 SCHEMAS = {schema.name: schema for schema in (STATE, OWN)}

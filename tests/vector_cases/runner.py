@@ -95,6 +95,7 @@ FINISHED = (
     "consensus/beacon_runs.json",
     "consensus/weakcoin.json",
     "consensus/block_tx_order.json",
+    "consensus/certifier.json",
     "consensus/eligibility.json",
     "consensus/proposal_slots.json",
     "consensus/hare3_core.json",
