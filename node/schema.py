@@ -7,10 +7,22 @@ from node.checkpoint import tables as checkpoint
 from node.contract.owed import OWED
 from node.ledger import tables as ledger
 from node.mempool import tables as mempool
+from node.mesh import tables as mesh
 from node.store.own import SIGNED
 from node.store.table import Schema
 
-STATE = Schema("state", 1, (OWED, *ledger.TABLES, *mempool.TABLES, *checkpoint.TABLES, *certificates.TABLES))
+STATE = Schema(
+    "state",
+    1,
+    (
+        OWED,
+        *ledger.TABLES,
+        *mempool.TABLES,
+        *checkpoint.TABLES,
+        *certificates.TABLES,
+        *mesh.TABLES,
+    ),
+)
 OWN = Schema("own", 1, (SIGNED,))
 
 SCHEMAS = {schema.name: schema for schema in (STATE, OWN)}

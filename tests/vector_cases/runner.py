@@ -96,6 +96,7 @@ FINISHED = (
     "consensus/weakcoin.json",
     "consensus/block_tx_order.json",
     "consensus/certifier.json",
+    "consensus/mesh.json",
     "consensus/eligibility.json",
     "consensus/proposal_slots.json",
     "consensus/hare3_core.json",
