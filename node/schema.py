@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from node.blocks import tables as blocks
 from node.certificates import tables as certificates
 from node.checkpoint import tables as checkpoint
 from node.contract.owed import OWED
@@ -21,6 +22,7 @@ STATE = Schema(
         *checkpoint.TABLES,
         *certificates.TABLES,
         *mesh.TABLES,
+        *blocks.TABLES,
     ),
 )
 OWN = Schema("own", 1, (SIGNED,))
