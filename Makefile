@@ -14,13 +14,14 @@ STAMP := $(VENV)/.installed
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock platforms demo test timing kills check bench vectors fuzz interop pb clean
+.PHONY: help install lock platforms demo test timing kills soak-faults check bench vectors fuzz interop pb map clean
 
 help:
 	@echo 'make install   .venv with everything (PYTHON=... chooses the interpreter, 3.11 or newer; EXTRAS=cuda adds CUDA)'
 	@echo 'make demo      a small but real data set: made, verified, explained'
 	@echo 'make test      check, then every test'
 	@echo 'make kills     a PoET server killed 120 times at random moments; every round ends as if it had not been'
+	@echo 'make soak-faults  ten minutes of kills, failing disks, hostile clients, damaged messages (SOAK="--seed N")'
 	@echo 'make check     lint, formatting, types, import contracts'
 	@echo 'make timing    tests that hold on a quiet machine only (overlap of devices and host)'
 	@echo 'make bench     labels per second against hashlib.scrypt'
@@ -30,6 +31,7 @@ help:
 	@echo 'make pb        generates the protobuf code from protocol/pb/proto'
 	@echo 'make lock      chooses the versions in requirements/ (UPGRADE=1: the newest that the ranges allow)'
 	@echo 'make platforms whether everything installs without a compiler, on each Python and platform that we promise'
+	@echo 'make map       draws the imports between rooms into docs/architecture.md, names circles between files'
 	@echo 'make clean     removes .venv, caches and build output'
 
 install: $(STAMP)
@@ -70,6 +72,9 @@ timing: $(STAMP)
 kills: $(STAMP)
 	POET_KILLS=120 $(RUN) -m pytest -n 0 -s tests/api/services/poet/test_kills.py
 
+soak-faults: $(STAMP)
+	@$(RUN) -m tests.soak $(SOAK)
+
 bench: $(STAMP)
 	@$(RUN) -m bench
 
@@ -82,6 +87,9 @@ fuzz: $(STAMP)
 
 interop: $(STAMP)
 	@$(RUN) -m tests.interop --clients .interop
+
+map: $(STAMP)
+	@$(RUN) tools/make_map.py
 
 pb: $(STAMP)
 	@$(RUN) tools/make_pb.py

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from statistics import median
 
 from bench.settings import Settings
-from protocol.numbers import fixed
+from protocol.numbers import binomial, fixed
 
 SMESHERS, DISTINCT = 1000, 50
 COMMITTEE, TOTAL_UNITS = 50, 10**6
@@ -26,16 +26,16 @@ def run(settings: Settings, show: Callable[[object], None]) -> dict[str, object]
     units = dice.choices(counts, k=SMESHERS)
     draws = [dice.randrange(fixed.ONE) for _ in units]
     probability = fixed.ratio(COMMITTEE, TOTAL_UNITS)
-    fixed.eligibility_counts(units, probability, draws)
+    binomial.eligibility_counts(units, probability, draws)
     compiled, plain = [], []
     for _ in range(settings.rounds * 2):
         start = time.thread_time()
-        fixed.eligibility_counts(units, probability, draws)
+        binomial.eligibility_counts(units, probability, draws)
         compiled.append((time.thread_time() - start) / SMESHERS * 1e6)
         start = time.thread_time()
         for n, draw in list(zip(units, draws, strict=True))[:PLAIN]:
             seats = 0
-            while not fixed.binomial_cdf(n, probability, seats) > draw:
+            while not binomial.binomial_cdf(n, probability, seats) > draw:
                 seats += 1
         plain.append((time.thread_time() - start) / PLAIN * 1e6)
     ours, baseline = median(compiled), median(plain)

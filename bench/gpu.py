@@ -29,13 +29,14 @@ from api.cli import common
 from api.cli.output import Output
 from bench import gpu_model
 from bench.settings import Show, smesher
-from kernels.devices import backends
-from kernels.devices import types as device
+from kernels.devices import find, opening
 from kernels.devices.types import Device
 from kernels.errors import KernelError
+from kernels.gpu import driver as drivers
+from kernels.gpu import engine as gpu_engine
 from kernels.gpu import plan as plan_gpu
 from kernels.gpu import tune
-from kernels.gpu.plan import Layout, Tuning
+from kernels.gpu.layout import Layout, Tuning
 from kernels.labels import cpu
 
 SECONDS = 270.0
@@ -113,8 +114,7 @@ def measure(one: Device, limits: Limits, show: Show) -> Report:
 
 def _layouts(report: Report, limits: Limits, show: Show) -> None:
     """Labels of every layout that the autotune may choose, and their smallest, against the CPU's."""
-    backend = backends.of(report.device.backend)
-    numbers = backend.numbers(report.device)
+    numbers = drivers.backend(report.device.backend).Driver(report.device).numbers
     layouts = plan_gpu.candidates(numbers)
     layouts += [one.layout for one in plan_gpu.refinements(numbers, layouts[0])]
     layouts += [plan_gpu.simplest(numbers)]
@@ -134,7 +134,7 @@ def _layouts(report: Report, limits: Limits, show: Show) -> None:
 
 def _wrong(one: Device, layout: Layout, right: Any) -> str:
     try:
-        engine = backends.of(one.backend).engines(one, CHECK_N, SMALL_CARD_BYTES, Tuning(layout), lambda message: None)
+        engine = gpu_engine.engines(one, CHECK_N, SMALL_CARD_BYTES, Tuning(layout))
     except KernelError as error:
         return str(error)
     try:
@@ -155,7 +155,7 @@ def _wrong(one: Device, layout: Layout, right: Any) -> str:
 
 
 def _tune(report: Report, limits: Limits, show: Show) -> None:
-    report.best, report.trials = tune.tuned(report.device, limits.scrypt_n, limits.tune_seconds)
+    report.best, report.trials = opening.tuned(report.device, limits.scrypt_n, limits.tune_seconds)
     table = Table("layout", "labels in flight", "labels/s", title="autotune", title_justify="left")
     for trial in report.trials:
         chosen = (trial.layout, trial.share) == (report.best.layout, report.best.share)
@@ -255,9 +255,7 @@ def _last_event(text: str) -> dict[str, Any]:
 
 def selector_of(one: Device) -> str:
     """What --provider takes for exactly this device."""
-    if one.id is not None:
-        return str(one.id)
-    return one.pci or one.aliases[-1]
+    return str(one.id) if one.id is not None else one.place
 
 
 # -- what is written -------------------------------------------------------------------------------------------------
@@ -316,13 +314,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--seconds is {options.seconds}, expected more than 0")
     console = Console()
     cpu.compile_kernels()
-    available = device.devices()
-    found = device.select(available, options.provider) if options.provider else available
+    available = find.devices()
+    found = find.select(available, options.provider) if options.provider else available
     found = [one for one in found if one.backend != "cpu"]
     if not options.provider and any(one.device_class == "GPU" for one in found):
         found = [one for one in found if one.device_class == "GPU"]
     if not found:
-        for reason in device.passed_over():
+        for reason in find.passed_over():
             console.print(f"{reason.what}: {reason.reason}")
         console.print("no device to measure")
         return 3

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from bench.gpu_static import Analysis, Counts, N
 from bench.settings import Show
-from kernels.gpu.cuda_plan import REGISTER_UNIT, SUB_PARTITIONS, WARP
+from kernels.gpu.plan import REGISTER_UNIT, SUB_PARTITIONS, WARP
 
 CALIBRATION = 0.82
 MEMORY_PART = 0.9

@@ -16,9 +16,9 @@ from rich.table import Table
 
 from api.cli.data import bench as measuring
 from bench.settings import Settings, Show
-from kernels.devices import types as device
+from kernels.devices import find, opening
 from kernels.devices.types import Device
-from kernels.gpu import opencl, tune
+from kernels.gpu import engine as gpu_engine
 
 COMMITMENT = bytes(32)
 TUNE_SECONDS = 20.0
@@ -26,15 +26,15 @@ TUNE_SECONDS = 20.0
 
 def run(settings: Settings, show: Show) -> dict[str, object]:
     """Tunes the device, measures, and prints one line."""
-    one = next((one for one in device.devices() if "pocl" in one.aliases), None)
+    one = next((one for one in find.devices() if "pocl" in one.aliases), None)
     if one is None:
         show("[yellow]not measured: no PoCL (make install brings it); smesher providers says why[/]")
         return {"skipped": "no PoCL"}
     if not measuring.hashlib_accepts(settings.scrypt_n):
         show(f"[yellow]not measured: this Python's hashlib has no scrypt with N = {settings.scrypt_n}[/]")
         return {"skipped": "hashlib.scrypt refuses"}
-    best, trials = tune.tuned(one, settings.scrypt_n, TUNE_SECONDS)
-    engine = opencl.LabelEngine(one, settings.scrypt_n, tuning=best)
+    best, trials = opening.tuned(one, settings.scrypt_n, TUNE_SECONDS)
+    engine = gpu_engine.LabelEngine(gpu_engine.Card(one, settings.scrypt_n, tuning=best))
     theirs = measuring.hashlib_work(settings.scrypt_n)
     count = max(engine.granularity, min(1 << 14, int(best.labels_per_second * settings.seconds / 2)))
     count -= count % engine.granularity

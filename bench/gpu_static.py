@@ -24,9 +24,10 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.settings import Settings, Show
-from kernels.gpu import cuda_plan
+from kernels.gpu import cuda
+from kernels.gpu import layout as layouts
 from kernels.gpu import plan as plan_gpu
-from kernels.gpu.plan import Layout
+from kernels.gpu.layout import DeviceNumbers, Layout
 
 N = 8192
 JOBS = 2
@@ -51,7 +52,7 @@ LAYOUTS: Mapping[str, Layout] = {
 
 MAY_BE_CHOSEN = frozenset(
     replace(layout, tile=1)
-    for layout in plan_gpu.candidates(plan_gpu.DeviceNumbers("nvidia", 1 << 30, None, 1 << 28, 1, 1024, lane_op=2))
+    for layout in plan_gpu.candidates(DeviceNumbers("nvidia", 1 << 30, None, 1 << 28, 1, 1024, lane_op=2))
 )
 """What planner and autotune try on an NVIDIA card; tiles only change addresses. The others are counted to compare."""
 
@@ -63,6 +64,11 @@ CHACHA_OPERATIONS = 4 * 8 * 4 * 3
 
 MIX_OPERATIONS = 2 * (CHACHA_OPERATIONS + 16 + 16)
 """One block mix: two cores, with 16 exclusive-ors before and 16 additions after each."""
+
+
+def options(layout: Layout) -> tuple[str, ...]:
+    """The compiler's options for all kernels in one program."""
+    return (cuda.STANDARD, *(f"-D{name}={value}" for name, value in layout.options(N).items()))
 
 
 def minimum_operations(gap: int, scrypt_n: int = N) -> float:
@@ -127,7 +133,7 @@ class Nvrtc:
             *options,
         ]
         program = ctypes.c_void_p()
-        text = (source if source is not None else plan_gpu.source()).encode()
+        text = (source if source is not None else layouts.source()).encode()
         self._library.nvrtcCreateProgram(ctypes.byref(program), text, b"labels.cu", 0, None, None)
         try:
             array = (ctypes.c_char_p * len(words))(*(word.encode() for word in words))
@@ -363,7 +369,7 @@ def everything(architectures: Sequence[str], layouts: Mapping[str, Layout]) -> d
     """All combinations, `JOBS` at a time."""
 
     def one(architecture: str, layout: Layout) -> Analysis:
-        return analyse(compiler(architecture).compile(architecture, cuda_plan.options(layout, N)), layout)
+        return analyse(compiler(architecture).compile(architecture, options(layout)), layout)
 
     with ThreadPoolExecutor(JOBS) as pool:
         jobs = {

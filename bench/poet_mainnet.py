@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from protocol.poet.records import SECURITY_PARAM
+from protocol.types.poet import NODE_SIZE, SECURITY_PARAM
 from prover.poet.round import layers
 from prover.poet.round.extract import Extraction, StopFlag
 from prover.poet.round.processors import usable_cores
@@ -30,7 +30,7 @@ LEAVES_PER_SECOND = 78_000
 STATEMENT = bytes(range(32))
 COMMITS = 1024
 """In which the full layer is written; a real round has one a second."""
-ALL_KEPT = layers.KEEP_ALL_BYTES // (2 * layers.NODE_SIZE)
+ALL_KEPT = layers.KEEP_ALL_BYTES // (2 * NODE_SIZE)
 """The most leaves that are all kept."""
 
 
@@ -72,7 +72,7 @@ def filled(directory: Path, leaves: int, height: int) -> layers.KeptLayer:
     count = leaves >> height
     step = max(1, -(-count // COMMITS))
     for first in range(0, count, step):
-        store.append(noise.bytes(layers.NODE_SIZE * min(step, count - first)))
+        store.append(noise.bytes(NODE_SIZE * min(step, count - first)))
         store.commit()
     return store
 

@@ -152,7 +152,7 @@ class Server:
         made = seen[1] + rate * (time.monotonic() - seen[0])
         self.kill()
         directory = self._data / "rounds" / "0"
-        log = layers.open_log(directory, read_round_state(directory).statement, KEPT_HEIGHT)
+        log = layers.open_log(directory, read_round_state(directory).execution.statement, KEPT_HEIGHT)
         return float((made - (log.recorded << log.height)) / rate)
 
 

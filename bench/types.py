@@ -19,7 +19,6 @@ from rich.table import Table
 
 from bench.settings import Settings, Show
 from protocol.codec.declare import Codec, Elements, IdList, Option, Struct
-from protocol.poet.records import MembershipProof
 from protocol.types.activation import (
     ActivationTxV1,
     EpochActiveSet,
@@ -33,6 +32,7 @@ from protocol.types.activation_v2 import ActivationTxV2, MarriageCertificate, Me
 from protocol.types.ballots import Ballot, InnerBallot, Vote, Votes, VotingEligibility
 from protocol.types.blocks import AnyReward, InnerBlock, RatNum
 from protocol.types.hare import Hare3Body, Hare3Message, Hare3Value, HareEligibility, IterRound
+from protocol.types.poet import MembershipProof
 
 TURNS = 15
 """Measurements of each figure, of which the median is taken."""

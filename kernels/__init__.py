@@ -1,6 +1,7 @@
-"""Arrays in, arrays out: the algorithms that need the silicon, on a CPU (and, later, a GPU).
+"""Arrays in, arrays out: the algorithms that need the silicon, on processors and graphics cards.
 
-The room knows nothing of networks, files or sockets. From outside, import `kernels.labels.cpu` and
-`kernels.devices.types` (devices and label engines), `kernels.devices.pool` (several devices on one range),
-`kernels.vectors.target` (which instruction set is used) and `kernels.errors`.
+The floor knows nothing of networks, files of labels or sockets. Its rooms, from below to above: `vectors` (what the
+processor has), `labels` (PoST labels on the processor), `gpu` (on graphics cards), `devices` (all of them together),
+`posw` (the chain of hashes of a PoET), `scan` (the proving pass), `signatures`; beside them `randomx` and `seats`.
+From outside, import the modules that a room's own text names, and `kernels.errors`.
 """

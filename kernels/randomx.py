@@ -5,6 +5,8 @@ works without it. Before a library is used it has to give hashes that are known.
 cache, full mode a data set of 2,080 MiB that gives the same hashes about ten times faster; either is shared by
 one virtual machine a thread. All classes may be used from any thread; memory that was closed is given back when
 its last machine is. Specified in protocol 01-post, section 4.
+
+More than 400 lines, because memory, its building and the machines over it share one rule of who frees what.
 """
 
 from __future__ import annotations
@@ -44,10 +46,18 @@ SYSTEM_NAMES = ("librandomx.so.0", "librandomx.so", "librandomx.dylib", "/opt/ho
 PIECE_ITEMS = 1 << 15
 """Items of the data set that a thread makes at once: less than a tenth of a second, so that a stop is quick."""
 
-_TO_NEAREST = 0
-"""FE_TONEAREST of <fenv.h>, the same number on all processors that RandomX runs on."""
+_FENV_BYTES = 64
+"""At least the size of fenv_t of <fenv.h>: 32 on x86-64 Linux, less elsewhere."""
+
 _LOOK_SECONDS = 0.05
 """How often a builder that waits looks whether it shall stop."""
+
+
+NO_LARGE_PAGES = (
+    "the system has no large pages left for RandomX, so it uses ordinary ones and is slower; set some aside "
+    "(sysctl -w vm.nr_hugepages=1280 for the fast mode, 160 for the light one)"
+)
+"""For those who asked for large pages, where `Memory.large_pages` is false."""
 
 
 class RandomXUnavailable(KernelError):
@@ -345,16 +355,23 @@ class _Work:
             raise
 
 
-def _round_to_nearest() -> None:
-    """Ends the rounding mode that a program of RandomX chose: a chained hash leaves it to the calling thread.
+@contextmanager
+def _own_float_environment() -> Iterator[None]:
+    """Gives the thread its floating-point environment back: programs of RandomX leave theirs to it.
 
-    Every float that Python reads or computes afterwards in this thread would be a bit off.
+    They choose rounding modes, and flush numbers near zero to zero; every float that Python reads or computes
+    afterwards in this thread would be a bit off.
     """
-    _float_environment().fesetround(_TO_NEAREST)
+    libm, kept = _libm(), ctypes.create_string_buffer(_FENV_BYTES)
+    libm.fegetenv(kept)
+    try:
+        yield
+    finally:
+        libm.fesetenv(kept)
 
 
 @functools.cache
-def _float_environment() -> Any:
+def _libm() -> Any:
     return ctypes.CDLL(ctypes.util.find_library("m"))
 
 
@@ -369,19 +386,20 @@ class Machine:
     def hash(self, data: bytes) -> bytes:
         """The 32-byte RandomX hash."""
         out = ctypes.create_string_buffer(HASH_SIZE)
-        self._lib.randomx_calculate_hash(self._vm, data, len(data), out)
+        with _own_float_environment():
+            self._lib.randomx_calculate_hash(self._vm, data, len(data), out)
         return out.raw
 
     def first(self, data: bytes) -> None:
         """Begins a chain of hashes: the next input is prepared while the last one is finished."""
-        self._lib.randomx_calculate_hash_first(self._vm, data, len(data))
-        _round_to_nearest()
+        with _own_float_environment():
+            self._lib.randomx_calculate_hash_first(self._vm, data, len(data))
 
     def next(self, data: bytes) -> bytes:
         """The hash of the input before, and begins with the next one."""
         out = ctypes.create_string_buffer(HASH_SIZE)
-        self._lib.randomx_calculate_hash_next(self._vm, data, len(data), out)
-        _round_to_nearest()
+        with _own_float_environment():
+            self._lib.randomx_calculate_hash_next(self._vm, data, len(data), out)
         return out.raw
 
     def close(self) -> None:

@@ -4,6 +4,8 @@ The same steps as `protocol.numbers.fixed`, where each of them is explained; her
 and a flag says that a value did not fit, so that the caller can let the plain code name the reason. A layer asks for a
 thousand smeshers at once, most of them with one of a few unit counts, and each count needs one table.
 Protocol 04b-beacon-eligibility-proposals, section 3.
+
+More than 400 lines, because it repeats another file step by step, to be read beside it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from numba.extending import intrinsic
 
 from kernels.vectors import target
 
-target.variant()  # the target is set before anything is compiled
+target.keep_code_of(__name__)
 binding.initialize_native_asmparser()  # for the one instruction that has no name in LLVM
 
 _I128 = ir.IntType(128)

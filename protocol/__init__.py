@@ -1,7 +1,7 @@
 """The words that everyone speaks: what the network demands, as plain values and pure functions.
 
-Nothing here opens a file, a socket or a device. May be imported from outside: `codec` and `types` (messages and
-records), `signing`, `vrf`, `hashing`, `merkle` and `malfeasance` (what counts), `address`, `genesis`, `layers`,
-`issuance` and `fixed` (arithmetic of the network), `params` (the networks' parameters), `post*` and `poet*` (the rules
-of the two proofs), `pb` (protobuf) and `errors`.
+Nothing here opens a file, a socket or a device. Rooms, each of which may use those before it: `numbers` (arithmetic on
+which all nodes agree), `codec` (how values become bytes), `crypto` (hashes, trees, signatures, VRF), `types` (every
+record and every id), `post` and `poet` (the rules of the two proofs), `params` (the networks' parameters); beside them
+`pb` (generated protobuf) and `errors`.
 """

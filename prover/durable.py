@@ -126,6 +126,25 @@ def replace(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
     sync_directory(path.parent)
 
 
+def create(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
+    """Writes a file that must not be there, durably; what could not be written whole is taken away again.
+
+    Raises FileExistsError for whatever stands there, a link too.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _NO_WAIT, mode)
+    try:
+        try:
+            write_all(descriptor, data)
+            sync(descriptor)
+        finally:
+            os.close(descriptor)
+        sync_directory(path.parent)
+    except OSError:
+        with contextlib.suppress(OSError):  # what kept it from being written is what is told
+            os.unlink(path)
+        raise
+
+
 def _write_new(path: Path, data: bytes, mode: int) -> None:
     descriptor = open_new(path, mode)
     try:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from api.edge.errors import EnvironmentFault, UsageError
+from api.edge.errors import UsageError
 from api.edge.text import hint_of_base64, is_whole, shown, typed
 from api.edge.threads import limited_threads
 from protocol.params.post import NETWORKS, PostParams, network
@@ -22,17 +20,11 @@ from .output import Output
 
 if TYPE_CHECKING:
     from kernels.devices.pool import Pool
-    from kernels.devices.spot_check import Sample
-    from kernels.devices.types import Device, Engine
+    from kernels.devices.rig import States, Use
+    from kernels.devices.types import Device
 
 UNITS_WITHOUT_LIMIT = 2**32 - 1
 NOTHING: Mapping[str, int] = MappingProxyType({})
-
-CHECK_ONE_IN = 1 << 16
-"""Labels of a GPU of which one is recomputed on the CPU."""
-
-SENSOR_SECONDS = 2.0
-"""How often the drivers are asked for temperatures."""
 
 
 def hex_bytes(text: str, option: str, size: int = 32) -> bytes:
@@ -151,38 +143,16 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--check",
         type=whole_number,
-        default=CHECK_ONE_IN,
         metavar="N",
         help="recompute one in N labels of a GPU on the CPU, and the last of each batch (default 65536; 0: only that)",
     )
 
 
 def chosen_devices(arguments: argparse.Namespace) -> list[Device]:
-    """The devices that the options name. Raises SelectionError, or EnvironmentFault when no GPU is there."""
-    from kernels.devices import types as device
-    from kernels.labels import cpu
+    """The devices that the options name. Raises `SelectionError`, or `NoGpu` when no GPU is there."""
+    from kernels.devices import find
 
-    named = [selector.strip().lower() for selector in arguments.provider]
-    if not arguments.gpu and all(name == "cpu" for name in named) and (named or arguments.cpu):
-        return cpu.devices()  # no driver of a GPU is asked when none is wanted
-    available = device.devices()
-    if any(name in ("opencl", "cuda") for name in named):
-        available += device.alternatives()  # a card that both drive is listed once, unless one of them is named
-    chosen = device.select(available, arguments.provider) if arguments.provider else []
-    gpus = [one for one in available if one.device_class == "GPU"]
-    if arguments.gpu:
-        if not gpus:
-            looked_for = "; ".join(f"{one.what}: {one.reason}" for one in device.passed_over())
-            found = ", ".join(one.name for one in available)
-            raise EnvironmentFault(
-                f"No GPU can be used. Looked for {looked_for}. Found {found}. Use --cpu to compute on the "
-                "processor, or install a GPU's driver; without a GPU the extra `pocl` "
-                "(in smesher's folder: pip install '.[pocl]') brings an OpenCL device on the CPU."
-            )
-        chosen += [one for one in gpus if one not in chosen]
-    if arguments.cpu:
-        chosen += [one for one in available if one.backend == "cpu" and one not in chosen]
-    return chosen or gpus or [one for one in available if one.backend == "cpu"]
+    return find.chosen(arguments.provider, gpus=arguments.gpu, cpus=arguments.cpu)
 
 
 def thread_count(arguments: argparse.Namespace) -> int:
@@ -203,112 +173,25 @@ def compile_kernels(output: Output) -> None:
 
 def label32(commitment: bytes, index: int, scrypt_n: int) -> bytes:
     """One full label in plain integers (see `kernels.labels.scalar`)."""
-    from kernels.labels import scalar as scrypt_scalar
+    from kernels.devices import rig
 
-    return scrypt_scalar.label32(commitment, index, scrypt_n)
-
-
-@dataclass(frozen=True, slots=True)
-class EngineOptions:
-    """What the options say about how devices are used."""
-
-    share: float = 1.0
-    """Of the time that a device works."""
-    gpu_memory: int | None = None
-    """Bytes."""
-    check_one_in: int = CHECK_ONE_IN
+    return rig.label32(commitment, index, scrypt_n)
 
 
-def engine_options(arguments: argparse.Namespace, share: float = 1.0) -> EngineOptions:
-    """The options --gpu-memory and --check of a command."""
-    return EngineOptions(share, arguments.gpu_memory, arguments.check)
+def engine_options(arguments: argparse.Namespace, share: float = 1.0) -> Use:
+    """How devices are used, by the options --gpu-memory and --check of a command."""
+    from kernels.devices.rig import Use
+
+    return Use(share, arguments.gpu_memory, arguments.check)
 
 
-def open_engines(
-    devices: Sequence[Device], scrypt_n: int, threads: int, output: Output, options: EngineOptions
-) -> list[Engine]:
-    """Engines of all the devices that can be opened; says why others are passed over, and where memory is short.
-
-    Raises the `KernelError` of the last one when none can be opened.
-    """
-    from kernels.devices import types as device
-    from kernels.errors import KernelError
-    from kernels.labels import cpu
-
-    opened: list[Engine] = []
-    for place, one in enumerate(devices):
-        try:
-            if one.backend == "cpu":
-                own = cpu.engines(one, scrypt_n, threads)
-                if len(own) < threads or own[0].plan.runs < cpu.RUNS:
-                    output.note(
-                        f"Memory is short: {len(own)} of {threads} threads are used, each with {own[0].granularity} "
-                        "labels in flight."
-                    )
-                opened.extend(own)
-                continue
-            with output.busy(f"opening {one.name} …"):
-                found = device.engines(one, scrypt_n, threads, options.gpu_memory, note=output.note)
-        except KernelError as error:
-            if not opened and place == len(devices) - 1:
-                raise
-            output.note(f"{one.name} is passed over: {error}")
-            continue
-        if options.share < 1:
-            # one that rests after its launch is enough: a second one would use the time of the rest
-            kept = found[:1]
-            for surplus in found[1:]:
-                if surplus is not kept[0]:
-                    surplus.close()
-            found = kept
-        opened.extend(found)
-    return opened
-
-
-def sample_for(devices: Sequence[Device], scrypt_n: int, check_one_in: int) -> Sample | None:
-    """How labels of GPUs are checked on the CPU; None when there is no GPU among the devices."""
-    from kernels.devices import spot_check as sample
-    from kernels.labels import cpu
-
-    if all(one.backend == "cpu" for one in devices):
-        return None
-    reference = cpu.LabelEngine(cpu.devices()[0], scrypt_n)
-    return sample.Sample(lambda key, indices: reference.labels32([key], indices), check_one_in)
-
-
-@contextmanager
 def open_pool(
-    devices: Sequence[Device],
-    scrypt_n: int,
-    threads: int,
-    output: Output,
-    share: float = 1.0,
-    options: EngineOptions | None = None,
-) -> Iterator[Pool]:
-    """A pool over the devices that can be opened (see `open_engines`); `share` is that of `options` where given."""
-    from kernels.devices import pool
+    devices: Sequence[Device], scrypt_n: int, threads: int, output: Output, *, options: Use | None = None
+) -> AbstractContextManager[Pool]:
+    """A pool over the devices that can be opened; says why others are passed over, and where memory is short."""
+    from kernels.devices import rig
 
-    chosen = options or EngineOptions(share)
-    engines = open_engines(devices, scrypt_n, threads, output, chosen)
-    opened = pool.Pool(
-        engines,
-        share=chosen.share,
-        check=lambda key, index: label32(key, index, scrypt_n),
-        sample=sample_for([engine.device for engine in engines], scrypt_n, chosen.check_one_in),
-    )
-    try:
-        yield opened
-    finally:
-        opened.close()
-
-
-def _titles(pool: Pool) -> list[str]:
-    """A name for each device of a pool; cards of the same name are told apart."""
-    devices = [report.device for report in pool.reports]
-    names = [one.name for one in devices]
-    return [
-        one.name if names.count(one.name) == 1 else f"{one.name} ({one.pci or one.id or one.handle})" for one in devices
-    ]
+    return rig.open_pool(devices, scrypt_n, threads, options or rig.Use(), output.note, output.busy)
 
 
 class DeviceRates:
@@ -320,39 +203,17 @@ class DeviceRates:
 
     def over(self, worked_s: float) -> dict[str, float]:
         """By device; worked_s: time since this object was made, pauses left out."""
-        reports = self._pool.reports
-        done = [report.labels - before for report, before in zip(reports, self._before)]
-        return {title: labels / max(worked_s, 1e-9) for title, labels in zip(_titles(self._pool), done)}
+        from kernels.devices import rig
+
+        done = [report.labels - before for report, before in zip(self._pool.reports, self._before)]
+        return {title: labels / max(worked_s, 1e-9) for title, labels in zip(rig.titles(self._pool), done)}
 
 
-class DeviceStates:
-    """What there is to say of a pool's devices beside their rates: temperature, errors, given up."""
+def device_states(pool: Pool) -> States:
+    """What there is to say of a pool's devices beside their rates."""
+    from kernels.devices import rig
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-        self._heat: dict[str, float | None] = {}
-        self._asked_at = float("-inf")
-
-    def now(self) -> dict[str, dict[str, object]]:
-        """Facts by device; nothing for one that works and has no sensor."""
-        from kernels.gpu import sensors
-
-        titles = _titles(self._pool)
-        if time.monotonic() - self._asked_at >= SENSOR_SECONDS:
-            self._asked_at = time.monotonic()
-            for title, report in zip(titles, self._pool.reports):
-                self._heat[title] = sensors.read(report.device.pci).temperature_c
-        states: dict[str, dict[str, object]] = {}
-        for title, report in zip(titles, self._pool.reports):
-            facts: dict[str, object] = {
-                "temperature_c": self._heat.get(title),
-                "errors": len(report.errors) or None,
-                "engines_retired": report.retired or None,
-            }
-            known = {name: fact for name, fact in facts.items() if fact is not None}
-            if known:
-                states[title] = known
-        return states
+    return rig.States(pool)
 
 
 def existing_directory(path: Path) -> Path:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .units import byte_size, duration
 
 if TYPE_CHECKING:
-    from .output import Output
+    from rich.console import Console
 
 LABEL_BYTES = 16
 JSON_INTERVAL_S = 1.0
@@ -23,12 +23,25 @@ MOVES_IN_S = 10.0
 MOST_DECIMALS = 6
 
 
+class Speaker(Protocol):
+    """What a bar needs of a command's output."""
+
+    json: bool
+
+    @property
+    def errors(self) -> Console:
+        """Standard error for people."""
+
+    def event(self, name: str, /, **fields: object) -> None:
+        """One JSON line."""
+
+
 class Progress:
     """The progress of one job. `update` may be called as often as one likes."""
 
     def __init__(
         self,
-        output: Output,
+        output: Speaker,
         what: str,
         total: int | None,
         done: int = 0,

@@ -77,14 +77,17 @@ class RandomX:
     """How a command comes by RandomX's memory: what is asked for is judged at once, made it is when it is needed."""
 
     def __init__(
-        self, mode: str | None, default: str, threads: int, output: Output, *, large_pages: bool = True
+        self, mode: str | None, default: str, threads: int, output: Output, *, large_pages: bool | None = None
     ) -> None:
-        """`mode` is what --randomx-mode says, None: what `default` says where it fits; `large_pages`: if there are any.
+        """`mode` is what --randomx-mode says, None: what `default` says where it fits.
+
+        `large_pages` are used where they are asked for, which is told if there are none, or (None) where there are any.
 
         Raises EnvironmentFault when `fast` was asked for and memory is short; RandomXUnavailable without a library.
         """
         randomx.library()
-        self._asked, self._threads, self._output, self._large_pages = mode, threads, output, large_pages
+        self._asked, self._threads, self._output = mode, threads, output
+        self._large_pages, self._pages_asked = large_pages is not False, bool(large_pages)
         self.stop = threading.Event()
         """Set from anywhere, it makes `open` raise Interrupted at once."""
         self.full = (mode or default) == "fast" and self._fits()
@@ -106,9 +109,12 @@ class RandomX:
         """
         self._output.note(f"preparing RandomX ({'fast' if full else 'light'} mode) …")
         try:
-            return randomx.Memory(
+            memory = randomx.Memory(
                 RANDOMX_KEY, full=full, large_pages=self._large_pages, threads=self._threads, stop=self.stop
             )
+            if self._pages_asked and not memory.large_pages:
+                self._output.note(f"{randomx.NO_LARGE_PAGES[0].upper()}{randomx.NO_LARGE_PAGES[1:]}.")
+            return memory
         except Stopped:
             raise Interrupted("Stopped.") from None
         except MemoryShortage as error:

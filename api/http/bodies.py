@@ -9,7 +9,7 @@ from api.http.answers import Request
 from api.http.limits import SMALL_BODY
 
 if TYPE_CHECKING:
-    from api.http.server import HttpServer
+    from api.http.owner import Owner
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -27,7 +27,7 @@ class Crowded(Exception):
     """All clients together send more than the server holds at once."""
 
 
-async def read_body(request: Request, server: HttpServer, limit: int | None = None) -> bytes:
+async def read_body(request: Request, server: Owner, limit: int | None = None) -> bytes:
     """The body of a request, of at most `limit` bytes (None: the server's).
 
     Raises TooLarge, Crowded, and aiohttp's RequestPayloadError for a body that is cut off or malformed. A client that
@@ -43,7 +43,7 @@ async def read_body(request: Request, server: HttpServer, limit: int | None = No
         await request.writer.write(CONTINUE)
         request.writer.output_size = 0  # it was no answer
     content = request.content
-    first = await content.readany() if content.is_eof() else b""
+    first = content.read_nowait() if content.is_eof() else b""
     if content.at_eof() and len(first) <= min(most, SMALL_BODY):
         return first  # it came with its head, as nearly all do
     connection = server.connection_of(request)

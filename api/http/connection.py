@@ -20,7 +20,9 @@ from api.http.answers import TEXT, Answer
 from api.http.limits import SMALL_BODY
 
 if TYPE_CHECKING:
-    from api.http.server import HttpServer
+    from aiohttp import web
+
+    from api.http.owner import Owner
 
 LINGER_S = 2.0
 """For what a client still sends after it was refused: cut off at once, it would not see why."""
@@ -31,8 +33,9 @@ class Connection(RequestHandler):
 
     __slots__ = ("_head_bytes", "_held", "_owner", "busy", "deadline", "gone", "refuses")
 
-    def __init__(self, owner: HttpServer, deadline: float | None, **options: Any) -> None:
-        super().__init__(owner, **options)
+    def __init__(self, owner: Owner, manager: web.Server, deadline: float | None, **options: Any) -> None:
+        """manager: what aiohttp keeps its connections in; the same object."""
+        super().__init__(manager, **options)
         self._owner = owner
         self._held = 0
         """Bytes of a head, or of the body in work, that count in the server's budget."""
@@ -65,10 +68,15 @@ class Connection(RequestHandler):
         """asyncio: bytes from the client."""
         if self.refuses:
             return
-        if not self.busy and not self._takes_head(len(data)):
+        if data and not self.busy and not self._takes_head(len(data)):
             self.drop()
             return
         super().data_received(data)
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """aiohttp: what was read has been taken. It says so after every piece, also where nothing had been paused."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
 
     def _takes_head(self, size: int) -> bool:
         """Counts bytes before a request is in work. The last ones may be of a body, which `bodies` counts."""

@@ -188,12 +188,13 @@ class Gateway:
 
     async def handle(self, request: Request, server: HttpServer) -> Answer:
         """The answer to one request. Raises what reading its body raises."""
-        escaped, _, query = request.target.partition("?")
-        if _BAD_ESCAPE.search(escaped):
-            answer = Answer(400, b"400 Bad Request", kind=TEXT)
-            answer.force_close()
-            return answer
-        path = unquote_to_bytes(escaped.encode("utf-8", "surrogateescape")).decode(errors="replace")
+        path, _, query = request.target.partition("?")
+        if "%" in path:
+            if _BAD_ESCAPE.search(path):
+                answer = Answer(400, b"400 Bad Request", kind=TEXT)
+                answer.force_close()
+                return answer
+            path = unquote_to_bytes(path.encode("utf-8", "surrogateescape")).decode(errors="replace")
         found = self._fixed.get(path) or [one for one in self._variable if one[0].pattern.fullmatch(path)]
         verb, form = request.method, False
         if verb == "POST" and self._style.forms and request.headers.get("content-type") == FORM:
@@ -215,8 +216,8 @@ class Gateway:
             counted = False  # what is refused from here on reaches no method
             message, seconds = await self._message(route, path, query, request, server), timeout_of(request)
             counted = True
-            if message.ByteSize() > MAX_MESSAGE:
-                raise too_large(message.ByteSize(), MAX_MESSAGE)
+            if (size := message.ByteSize()) > MAX_MESSAGE:
+                raise too_large(size, MAX_MESSAGE)
             answered = await self._within(seconds, call, message)
             status, seen = Status.OK, True
             return await self._accept(answered)
@@ -232,6 +233,8 @@ class Gateway:
         try:
             if route.has_body:
                 body = await server.body(request)
+                if len(body) <= bounded_json.LOOKED_AT_ONCE:
+                    return protojson.decode(body, route.request, self._limits)
                 return await bounded_json.parsed(lambda text: protojson.decode(text, route.request, self._limits), body)
             message = route.request()
             if query:

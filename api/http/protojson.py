@@ -19,13 +19,12 @@ from decimal import Decimal
 from functools import cache
 from typing import Any, NoReturn, TypeVar
 
-from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from api.http import bounded_json
 from api.http.bounded_json import JsonLimits
-from protocol.codec.xdr import ZERO_SECONDS, Time
+from protocol.numbers.time import ZERO_SECONDS, Time
 
 WHITE_SPACE = b" \t\r\n"
 SECOND_NS = 1_000_000_000
@@ -163,8 +162,19 @@ def _fill(message: Message, pairs: Pairs) -> None:
             inner = getattr(message, field.name)
             inner.SetInParent()
             _fill(inner, _object(value))
-        else:
-            _set(message, field, name, field.read(name, value))
+        elif (found := field.read(name, value)) is not None:
+            if isinstance(found, tuple):
+                _set_time(getattr(message, field.name), found)
+                continue
+            try:
+                setattr(message, field.name, found)
+            except ValueError:  # half of a surrogate pair
+                raise _invalid("string", name, value) from None
+
+
+def _set_time(message: Any, found: tuple[int, int]) -> None:
+    message.SetInParent()
+    message.seconds, message.nanos = found
 
 
 def _object(value: Any) -> Pairs:
@@ -178,25 +188,13 @@ def _put_element(target: Any, field: _Field, name: str, value: Any) -> None:
         _fill(target.add(), _object(value))
         return
     found = field.read(name, value)
-    if isinstance(found, Message):
-        target.add().CopyFrom(found)
+    if isinstance(found, tuple):
+        _set_time(target.add(), found)
     elif found is not None:
         try:
             target.append(found)
         except ValueError:
             raise _invalid("string", name, value) from None
-
-
-def _set(message: Message, field: _Field, name: str, value: Any) -> None:
-    if value is None:
-        return
-    if isinstance(value, Message):
-        getattr(message, field.name).CopyFrom(value)
-        return
-    try:
-        setattr(message, field.name, value)
-    except ValueError:  # half of a surrogate pair
-        raise _invalid("string", name, value) from None
 
 
 def _read_string(name: str, value: Any) -> str:
@@ -286,55 +284,49 @@ def _enum(descriptor: EnumDescriptor) -> Reader:
 _TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
-def _timestamp(kind: type[Message]) -> Reader:
-    def read(name: str, value: Any) -> Message:
-        if type(value) is not str:
-            raise _unexpected(value)
-        wrong = f"google.protobuf.Timestamp value {token(value)}"
-        match = _TIMESTAMP.fullmatch(value)
-        if match is None:
-            raise Malformed(f"proto: (line 1:1): invalid {wrong}")
-        out_of_range = Malformed(f"proto: (line 1:1): google.protobuf.Timestamp value out of range: {token(value)}")
-        if match[1].startswith("0000"):
-            raise out_of_range
-        try:
-            moment = Time.parse(value)
-        except (ValueError, OverflowError):
-            raise Malformed(f"proto: (line 1:1): invalid {wrong}") from None
-        if not ZERO_SECONDS <= moment.seconds <= MAX_TIME_S:
-            raise out_of_range
-        return kind(seconds=moment.seconds, nanos=moment.nanoseconds)
-
-    return read
+def _read_timestamp(name: str, value: Any) -> tuple[int, int]:
+    """Seconds and nanoseconds since 1970."""
+    if type(value) is not str:
+        raise _unexpected(value)
+    if _TIMESTAMP.fullmatch(value) is None:
+        raise Malformed(f"proto: (line 1:1): invalid google.protobuf.Timestamp value {token(value)}")
+    try:
+        moment = Time.parse(value)
+        in_range = ZERO_SECONDS <= moment.seconds <= MAX_TIME_S
+    except (ValueError, OverflowError):
+        if not value.startswith("0000"):
+            raise Malformed(f"proto: (line 1:1): invalid google.protobuf.Timestamp value {token(value)}") from None
+        in_range = False
+    if not in_range:
+        raise Malformed(f"proto: (line 1:1): google.protobuf.Timestamp value out of range: {token(value)}")
+    return moment.seconds, moment.nanoseconds
 
 
 _DURATION = re.compile(r"(-?)(\d{1,12})(?:\.(\d{1,9}))?s", re.ASCII)
 
 
-def _duration(kind: type[Message]) -> Reader:
-    def read(name: str, value: Any) -> Message:
-        if type(value) is not str:
-            raise _unexpected(value)
-        match = _DURATION.fullmatch(value)
-        if match is None or int(match[2]) > MAX_DURATION_S:
-            raise Malformed(f"proto: (line 1:1): invalid google.protobuf.Duration value {token(value)}")
-        sign = -1 if match[1] else 1
-        return kind(seconds=sign * int(match[2]), nanos=sign * int((match[3] or "").ljust(9, "0")))
-
-    return read
+def _read_duration(name: str, value: Any) -> tuple[int, int]:
+    """Seconds and nanoseconds, of one sign."""
+    if type(value) is not str:
+        raise _unexpected(value)
+    match = _DURATION.fullmatch(value)
+    if match is None or int(match[2]) > MAX_DURATION_S:
+        raise Malformed(f"proto: (line 1:1): invalid google.protobuf.Duration value {token(value)}")
+    sign = -1 if match[1] else 1
+    return sign * int(match[2]), sign * int((match[3] or "").ljust(9, "0"))
 
 
 def _reader(field: FieldDescriptor) -> Reader:
     if field.message_type is not None:
-        return _WELL_KNOWN[field.message_type.full_name](message_factory.GetMessageClass(field.message_type))
+        return _WELL_KNOWN[field.message_type.full_name]
     if field.enum_type is not None:
         return _enum(field.enum_type)
     return _SCALARS[field.type]
 
 
-_WELL_KNOWN: dict[str, Callable[[type[Message]], Reader]] = {
-    "google.protobuf.Timestamp": _timestamp,
-    "google.protobuf.Duration": _duration,
+_WELL_KNOWN: dict[str, Reader] = {
+    "google.protobuf.Timestamp": _read_timestamp,
+    "google.protobuf.Duration": _read_duration,
 }
 _INT32 = _integer("int32", -(1 << 31), (1 << 31) - 1)
 _INT64 = _integer("int64", -(1 << 63), (1 << 63) - 1)
@@ -383,7 +375,7 @@ def set_path(message: Message, path: str, values: Iterable[str]) -> None:
     else:
         if len(given) != 1:
             raise Malformed(f"too many values for field {path!r}")
-        _set(message, field, path, field.read(path, _from_text(message, field, given[0])))
+        _fill(message, Pairs([(last, _from_text(message, field, given[0]))]))
 
 
 def _from_text(message: Message, field: _Field, text: str) -> Any:

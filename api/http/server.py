@@ -22,6 +22,7 @@ from api.http.answers import PIECE, Answer, Request, text
 from api.http.bodies import Crowded, TooLarge, read_body
 from api.http.connection import LINGER_S, Connection
 from api.http.limits import Budget, Limits
+from api.http.owner import Client
 from api.http.turns import Newcomer, Turns
 
 BACKLOG = 4096
@@ -48,7 +49,7 @@ class HttpServer(web.Server):
         self.budget = Budget(self.limits.buffered_bytes)
         self.log = log
         self._handle, self._too_large = handler, too_large
-        self._open: dict[Connection | Newcomer, None] = {}
+        self._open: dict[Client, None] = {}
         """From the oldest to the newest."""
         self._most = self.limits.most_connections()
         self._listeners: list[asyncio.Server] = []
@@ -65,6 +66,7 @@ class HttpServer(web.Server):
     def make_connection(self, deadline: float | None) -> Connection:
         """The protocol of a connection that has sent something; its head has to be there by the deadline."""
         return Connection(
+            self,
             self,
             deadline,
             loop=self._loop,
@@ -94,11 +96,13 @@ class HttpServer(web.Server):
     async def stop(self, grace_s: float = 5.0) -> None:
         """Answers what is in work, at most so long, and closes every connection."""
         self.stop_listening()
+        self.pre_shutdown()
+        await self.shutdown(grace_s)
+        for connection in list(self._open):  # those that never asked for anything
+            connection.drop()
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
-        self.pre_shutdown()
-        await self.shutdown(grace_s)
 
     # Connections
 
@@ -107,7 +111,7 @@ class HttpServer(web.Server):
         """How many are connected."""
         return len(self._open)
 
-    def opened(self, connection: Connection | Newcomer) -> None:
+    def opened(self, connection: Client) -> None:
         """A client is there."""
         self._open[connection] = None
         if self._sweeper is None:
@@ -115,11 +119,11 @@ class HttpServer(web.Server):
         if len(self._open) > self._most:
             self._make_room(connection)
 
-    def closed(self, connection: Connection | Newcomer) -> None:
+    def closed(self, connection: Client) -> None:
         """A client has gone."""
         self._open.pop(connection, None)
 
-    def _make_room(self, newest: Connection | Newcomer) -> None:
+    def _make_room(self, newest: Client) -> None:
         """Closes the oldest of those that nothing is in work for."""
         waiting = (one for one, _ in zip(self._open, range(LOOKED_AT)) if not one.busy)
         Quiet.of(self.log).warning("more than %d clients are connected; those that wait longest are closed", self._most)

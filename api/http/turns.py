@@ -14,8 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from api.http.connection import Connection
-    from api.http.server import HttpServer
+    from api.http.owner import Owner
 
 TURN_S = 0.004
 """Of one turn of the loop."""
@@ -60,7 +59,7 @@ class Newcomer(asyncio.Protocol):
     busy = False
     """Nothing is in work for it."""
 
-    def __init__(self, owner: HttpServer) -> None:
+    def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self._data = b""
         self._queued = False
@@ -92,7 +91,7 @@ class Newcomer(asyncio.Protocol):
         transport = self.transport
         if transport is None or transport.is_closing():
             return
-        connection: Connection = self._owner.make_connection(self.deadline)
+        connection = self._owner.make_connection(self.deadline)
         self._owner.closed(self)
         transport.set_protocol(connection)
         connection.connection_made(transport)

@@ -17,7 +17,12 @@ from api.edge.text import escaped, hint_of_base64, shown, typed
 from protocol.codec.declare import Codec
 from protocol.types import address, templates
 from protocol.types.ids import Address, LayerId, NodeId
-from protocol.types.templates import MultisigSpawnArguments, VaultSpawnArguments, WalletSpawnArguments
+from protocol.types.templates import (
+    MultisigSpawnArguments,
+    VaultSpawnArguments,
+    WalletSpawnArguments,
+    principal_address,
+)
 
 TEMPLATES = {
     "wallet": templates.WALLET,
@@ -70,7 +75,7 @@ class AccountDescription:
     @property
     def address(self) -> Address:
         """24 bytes."""
-        return address.principal(TEMPLATES[self.template], self.arguments)
+        return principal_address(TEMPLATES[self.template], self.arguments)
 
     @property
     def state(self) -> bytes:

@@ -1,183 +1,198 @@
-"""Asks a driver in a child process with a time limit: one that hangs or crashes must not take the program along.
+"""Which devices are here, why something was passed over, and how a person picks one.
 
-`ask` starts `python -m kernels.devices.find BACKEND QUESTION`, which answers with one JSON document. Questions are
-`list` (devices, and what was passed over), `open` (build the kernel on one device and compute a label) and `tune`.
-Specified in protocol 01-post-tools, section 8, "hang or crash at open".
+Drivers of GPUs are asked in a child process (`probe`), because they may hang or crash. One entry a card: what several
+drivers know by its PCI address is one device, and the other ways to drive it are `alternatives`, for those who name
+them. Specified in protocol 01-post-tools, sections 1.1 and 8.
 """
 
 from __future__ import annotations
 
-import atexit
-import json
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from pathlib import Path
+import functools
+import importlib.util
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Any
 
-from kernels.devices.types import Device
+from kernels.devices.types import GPU_BACKENDS, Device, PassedOver, SelectionError
 from kernels.errors import KernelError
-from kernels.gpu import plan as plan_gpu
+from kernels.gpu import driver as drivers
+from kernels.gpu import probe
+from kernels.labels import cpu
 
-LIST_SECONDS = 30.0
-"""For listing devices: the reference's loader alone may wait 10 seconds for a platform."""
+_TITLES = {"cuda": "CUDA", "opencl": "OpenCL"}
 
-OPEN_SECONDS = 120.0
-"""For opening one device; a driver's compiler may need most of it the first time."""
+_OF_ALL_MAKES = ("portable computing language", "rusticl", "clover")
+"""OpenCL platforms that drive cards of other makers: the maker's own is taken first where both know a card."""
 
-KILL_SECONDS = 3.0
-"""A child that hangs inside the kernel of the system cannot be ended; after this time it is left alone."""
-
-
-_running: set[subprocess.Popen[bytes]] = set()
-"""Children that were not heard of yet; they end with the program, which does not wait for a driver."""
+Ask = Callable[..., Any]
+"""`probe.ask`, or what stands in for it in a test."""
 
 
-class DriverFailure(KernelError):
-    """A driver hung, crashed or refused in the child process."""
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What all backends found."""
+
+    devices: tuple[Device, ...]
+    """One entry a device: GPUs in the reference's order, OpenCL's CPU devices, the CPU last."""
+    alternatives: tuple[Device, ...]
+    """Other ways to drive a card that is in `devices` already."""
+    passed_over: tuple[PassedOver, ...]
 
 
-def ask(
-    backend: str,
-    question: str,
-    document: object = None,
-    *,
-    timeout_s: float,
-    command: Sequence[str] | None = None,
-) -> Any:
-    """The child's answer. Raises `DriverFailure` when it does not answer in time, crashes or reports an error.
+class NoGpu(KernelError):
+    """A GPU was asked for, and none can be used. The message says what was looked for."""
 
-    `command` replaces the child in tests.
+
+def devices() -> list[Device]:
+    """All devices that can compute labels, in the order of the reference: GPUs first, the CPU last."""
+    return list(_discovered().devices)
+
+
+def alternatives() -> list[Device]:
+    """The same cards through another driver: used when a person names that driver or its platform."""
+    return list(_discovered().alternatives)
+
+
+def passed_over() -> list[PassedOver]:
+    """What was looked for besides `devices()`, and why it is not used."""
+    return list(_discovered().passed_over)
+
+
+@functools.cache
+def _discovered() -> Discovery:
+    return discover(probe.ask)
+
+
+def discover(ask: Ask) -> Discovery:
+    """Asks every backend; a driver that hangs, crashes or refuses is passed over with the reason."""
+    with ThreadPoolExecutor(len(GPU_BACKENDS)) as threads:
+        answers = list(threads.map(lambda backend: _asked(backend, ask), GPU_BACKENDS))
+    listed = {backend: found for backend, (found, _) in zip(GPU_BACKENDS, answers)}
+    passed = [reason for _, reasons in answers for reason in reasons]
+    chosen, others = merged(listed["cuda"], listed["opencl"])
+    return Discovery((*chosen, *cpu.devices()), tuple(others), tuple(passed))
+
+
+def _asked(backend: str, ask: Ask) -> tuple[list[Device], list[PassedOver]]:
+    module = drivers.backend(backend)
+    if importlib.util.find_spec(module.PACKAGE) is None:
+        return [], module.devices()[1]  # without its package a backend touches no driver
+    try:
+        answer = ask(backend, "list", timeout_s=probe.LIST_SECONDS)
+        found = [probe.device_of(values) for values in answer["devices"]]
+        return found, [PassedOver(**values) for values in answer["passed_over"]]
+    except (KernelError, KeyError, TypeError) as error:
+        return [], [PassedOver(_TITLES[backend], str(error))]
+
+
+def merged(cuda: Sequence[Device], opencl: Sequence[Device]) -> tuple[list[Device], list[Device]]:
+    """(one entry a device, the other entries): cards are the same when they have the same PCI address.
+
+    A card that CUDA knows is driven through it; one that several OpenCL platforms know, through its maker's own. It
+    keeps the place and the id of its first entry in OpenCL's list, which is the reference's; cards that only CUDA
+    knows come after it.
     """
-    words = list(command or [sys.executable, "-m", "kernels.devices.find", backend, question])
-    package_parent = str(Path(__file__).resolve().parents[2])
-    search_path = os.pathsep.join(filter(None, [package_parent, os.environ.get("PYTHONPATH")]))
-    try:
-        child = subprocess.Popen(
-            words,
-            env={**os.environ, "PYTHONPATH": search_path},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,  # so that whatever the driver started can be ended with it
+    by_address = {one.pci: one for one in cuda if one.pci is not None}
+    chosen: list[Device] = []
+    others: list[Device] = []
+    seen: set[str] = set()
+    for first in opencl:
+        if first.pci is None or first.device_class != "GPU":
+            chosen.append(first)
+            continue
+        if first.pci in seen:
+            continue
+        seen.add(first.pci)
+        ways = [one for one in opencl if one.pci == first.pci]
+        ways.sort(key=lambda one: one.platform.lower().startswith(_OF_ALL_MAKES))
+        ways = [by_address[first.pci], *ways] if first.pci in by_address else ways
+        chosen.append(replace(ways[0], id=first.id))
+        others += ways[1:]
+    gpus = [one for one in chosen if one.device_class == "GPU"]
+    rest = [one for one in cuda if one.pci not in seen]
+    ids = 1 + max((one.id for one in opencl if one.id is not None), default=-1)
+    added = [replace(one, id=ids + place) for place, one in enumerate(rest)]
+    return [*gpus, *added, *(one for one in chosen if one.device_class != "GPU")], others
+
+
+def chosen(selectors: Sequence[str], *, gpus: bool = False, cpus: bool = False) -> list[Device]:
+    """What a person asked for: named devices, all GPUs, the CPU; without a wish all GPUs, else the CPU.
+
+    No driver of a GPU is asked when none is wanted. Raises `SelectionError`, or `NoGpu` where GPUs are wanted and none
+    is there.
+    """
+    named = [selector.strip().lower() for selector in selectors]
+    if not gpus and all(name == "cpu" for name in named) and (named or cpus):
+        return cpu.devices()
+    available = devices()
+    picked = select(available, selectors, alternatives()) if selectors else []
+    of_gpus = [one for one in available if one.device_class == "GPU"]
+    if gpus and not of_gpus:
+        looked_for = "; ".join(f"{one.what}: {one.reason}" for one in passed_over())
+        found = ", ".join(one.name for one in available)
+        raise NoGpu(
+            f"No GPU can be used. Looked for {looked_for}. Found {found}. Use --cpu to compute on the processor, or "
+            "install a GPU's driver; without a GPU the extra `pocl` (in smesher's folder: pip install '.[pocl]') "
+            "brings an OpenCL device on the CPU."
         )
-    except OSError as error:
-        raise DriverFailure(f"the {backend} driver could not be asked: {error.strerror or error}") from None
-    _running.add(child)
-    try:
-        answer, noise = child.communicate(json.dumps(document).encode(), timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        _end(child)
-        raise DriverFailure(
-            f"the {backend} driver did not answer within {timeout_s:g} s ({question}); it may hang: look at the "
-            "system's log, restart the machine or install the driver anew"
-        ) from None
-    except BaseException:
-        _end(child)  # Ctrl-C goes to this process alone
-        raise
-    finally:
-        _running.discard(child)
-    if child.returncode < 0:
-        raise DriverFailure(f"the {backend} driver crashed ({_signal_name(-child.returncode)}) at: {question}")
-    try:
-        found = json.loads(answer)
-    except ValueError:
-        last = noise.decode(errors="replace").strip().splitlines()[-1:]
-        raise DriverFailure(
-            f"the {backend} driver ended the program that asked it (exit code {child.returncode}) at: {question}"
-            + (f"; its last words: {last[0]}" if last else "")
-        ) from None
-    if not isinstance(found, dict) or "error" in found:
-        raise DriverFailure(str(found["error"]) if isinstance(found, dict) else f"found {found!r}")
-    return found.get("answer")
+    of_cpu = [one for one in available if one.backend == "cpu"]
+    wished = [*picked, *(of_gpus if gpus else []), *(of_cpu if cpus else [])]
+    return list(dict.fromkeys(wished)) or of_gpus or of_cpu
 
 
-@atexit.register
-def _end_all() -> None:
-    for child in list(_running):
-        _end(child)
+def select(available: Sequence[Device], selectors: Sequence[str], others: Sequence[Device] = ()) -> list[Device]:
+    """The devices that the selectors name, each once, in the order of `available`, then of `others`.
+
+    A selector is an id, a PCI address, a place such as `opencl:1:0`, an alias, or a part of the name, platform, vendor
+    or driver; case does not matter. `others` are further ways to drive the same cards: taken when only they match, or
+    when an alias or place names them. Raises `SelectionError` when a selector matches nothing or is ambiguous.
+    """
+    picked: list[Device] = []
+    for selector in selectors:
+        matches = _matches(available, selector.strip().lower(), others)
+        if not matches:
+            raise SelectionError(f"no device matches {selector!r}", available)
+        if len(matches) > 1:
+            places = "; ".join(f"{one.place} ({_told_apart(one, matches)})" for one in matches)
+            raise SelectionError(f"{selector!r} matches {len(matches)} devices; name one of them: {places}", matches)
+        picked += matches
+    return [device for device in (*available, *others) if device in picked]
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    try:
-        if hasattr(os, "killpg"):
-            os.killpg(child.pid, signal.SIGKILL)
-        else:
-            child.kill()
-        child.wait(KILL_SECONDS)
-    except (OSError, subprocess.TimeoutExpired):
-        pass
-    for pipe in (child.stdin, child.stdout, child.stderr):
-        if pipe is not None:
-            try:
-                pipe.close()
-            except OSError:
-                pass  # what could not be sent to it is of no interest any more
+def _told_apart(one: Device, of: Sequence[Device]) -> str:
+    """What a person sees that distinguishes a device from the others."""
+    facts: Iterable[tuple[str, Callable[[Device], object]]] = (
+        ("id ", lambda device: device.id),
+        ("", lambda device: device.pci),
+        ("", lambda device: device.name),
+        ("platform ", lambda device: device.platform),
+        ("driver ", lambda device: device.driver),
+    )
+    differing = [(word, fact) for word, fact in facts if len({fact(device) for device in of}) > 1]
+    return ", ".join(f"{word}{fact(one)}" for word, fact in differing if fact(one) is not None) or one.name
 
 
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+def _matches(available: Sequence[Device], wanted: str, others: Sequence[Device]) -> list[Device]:
+    if not wanted:
+        return []
+    if wanted.isdecimal():
+        numbered = [device for device in available if device.id == int(wanted)]
+        if numbered or len(wanted) < 3:  # three digits and more may be the number in a card's name
+            return numbered
+    addressed = [device for device in available if wanted == (device.pci or "").lower()]
+    exact = [
+        device
+        for device in (*available, *others)
+        if wanted == device.place.lower() or wanted in [alias.lower() for alias in device.aliases]
+    ]
+    if addressed or exact:
+        return addressed or exact
+    for devices_ in (available, others):
+        if found := [device for device in devices_ if _mentions(device, wanted)]:
+            return found
+    return []
 
 
-# -- the child -------------------------------------------------------------------------------------------------------
-
-
-def _list(backend: Any, document: Any) -> object:
-    return {
-        "devices": [asdict(one) for one in backend.devices()],
-        "passed_over": [asdict(one) for one in backend.passed_over()],
-    }
-
-
-def _open(backend: Any, document: Any) -> object:
-    """Label 0 at N, and the layout that it was computed with: the one given, "default" or "simple"."""
-    device, scrypt_n, wanted = device_of(document["device"]), int(document["scrypt_n"]), document["layout"]
-    numbers = backend.numbers(device)
-    if wanted == "default":
-        layout = plan_gpu.default_layout(numbers, scrypt_n)
-    else:
-        layout = plan_gpu.simplest(numbers) if wanted == "simple" else plan_gpu.layout_of(wanted)
-    return {"label": backend.first_label(device, scrypt_n, layout).hex(), "layout": asdict(layout)}
-
-
-def _tune(backend: Any, document: Any) -> object:
-    from kernels.gpu import tune
-
-    trials = tune.measure(backend, device_of(document["device"]), document["scrypt_n"], document["seconds"])
-    return [asdict(trial) for trial in trials]
-
-
-def device_of(values: dict[str, Any]) -> Device:
-    """A device from its fields, as they come out of JSON."""
-    return Device(**{**values, "aliases": tuple(values["aliases"])})
-
-
-QUESTIONS: dict[str, Callable[[Any, Any], object]] = {"list": _list, "open": _open, "tune": _tune}
-
-
-def main(words: Sequence[str]) -> None:
-    """The child: one document from standard input, one to standard output; what a driver prints goes elsewhere."""
-    from kernels.devices import backends
-
-    backend, question = words
-    answer_to = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    document = json.load(sys.stdin)
-    try:
-        found = {"answer": QUESTIONS[question](backends.of(backend), document)}
-    except Exception as error:  # whatever it is, the parent shows it
-        found = {"error": f"{type(error).__name__}: {error}" if not isinstance(error, KernelError) else str(error)}
-    with answer_to:
-        json.dump(found, answer_to)
-    # no orderly end: a driver's clean-up is not ours to wait for
-    os._exit(0)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+def _mentions(device: Device, word: str) -> bool:
+    return any(word in text.lower() for text in (device.name, device.platform, device.vendor, device.driver))

@@ -1,34 +1,55 @@
-"""Several devices on one list of label ranges, results in order.
+"""Several devices on one list of labels, results in order: label ranges for a writer, or any labels for a check.
 
 Work-stealing: whoever is free takes the next piece of the list, sized so that a piece takes about the same time on
-every device. Pieces come back in any order and leave in the order of the list, so one writer can append them.
+every device. Pieces come back in any order and leave in the order of the list, so one writer can append them. What a
+worker, one engine with its thread, is doing:
 
-A piece whose device failed is given back and taken by the next that is free; the device is opened again and tries
-another one. A device that is much slower than it was gives its piece back too: who has nothing else to do takes it,
-and what comes late is dropped. Three such failures in a row retire an engine, the job goes on with the others.
+    state      | its thread                                  | and then
+    -----------+---------------------------------------------+------------------------------------------------------
+    IDLE       | waits for a piece; rests; waits for its     | WORKING; GONE when the job is over
+               | card, which another worker opens again      |
+    WORKING    | computes a piece and checks it              | IDLE; FAILED after any error; OVERTAKEN
+    OVERTAKEN  | computes a piece for which it took too long | IDLE if it is first all the same, else FAILED
+               | and which another device has taken as well  |
+    FAILED     | has given its piece back, and rests         | REOPENING; RETIRED after three failures in a row
+    REOPENING  | opens its device again                      | IDLE; RETIRED after a wrong label of the last layout
+    RETIRED    | has ended: the engine is not used any more  | -
+    GONE       | has ended: this job has no use for it       | IDLE at the next job
 
-The last label of the first piece of every engine, and of every sixteenth after it, is recomputed in plain integers; of
-a GPU's pieces, with a `Sample`, the last and some random labels of each: a device that computes wrong labels is retired
-at once and none of that piece leaves the pool. `pause` lets all rest until `resume`.
+Nobody waits for one that is OVERTAKEN or REOPENING: the job ends, and the next begins, without it. Nothing that a
+driver does can hold a worker up for longer than the engine of a card allows; whatever else hangs is overtaken.
+
+The last label of the first piece of every CPU engine, and of every sixteenth after it, is recomputed in plain integers.
+Of a GPU's pieces, with a `Sample`, the last and some random labels of each: after a wrong one nothing is used that the
+card has not handed over yet, it is opened again with its next layout, and given up when that was the last.
+`pause` lets all rest until `resume`. Specified in protocol 01-post-tools, section 8.
+
+More than 400 lines, because states, their changes and the table above are to be read together.
 """
 
 from __future__ import annotations
 
+import enum
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from kernels.devices import types as devices
+from kernels.devices import opening
 from kernels.devices.spot_check import Sample, WrongLabel
 from kernels.devices.types import Device, Engine, Labels, Stopped, VrfCandidate
 from kernels.errors import KernelError
 
 PIECE_SECONDS = 0.4
 """What one piece should take: short enough to stop quickly and lose little, long enough to cost nothing."""
+
+SINGLES_SECONDS = 0.2
+"""The same where any labels are asked for: such calls are short."""
 
 MAX_PIECE = 1 << 19
 """Labels; bounds the memory of pieces that wait for their turn (8 MiB each). Only the fastest cards reach it, and with
@@ -44,11 +65,17 @@ SLOW_SECONDS = 10.0
 SLOW_FACTOR = 4.0
 """It is slow when a device that has nothing to do would have computed it so many times meanwhile."""
 
+UNKNOWN_SECONDS = 60.0
+"""It is slow after this time where the device that has nothing to do has not computed anything yet."""
+
 LOOK_SECONDS = 1.0
 """How often one that has nothing to do looks for slow pieces."""
 
 END_SECONDS = 0.1
 """How often the end of a job looks whether a thread is still worth waiting for."""
+
+Reopen = Callable[..., bool]
+"""`opening.reopen`, or what stands in for it in a test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +91,7 @@ class Batch:
 
 @dataclass(slots=True)
 class DeviceReport:
-    """What one device has done so far in a job."""
+    """What one device has done so far."""
 
     device: Device
     labels: int = 0
@@ -78,11 +105,27 @@ class DeviceReport:
     checked: int = 0
     """Labels that were recomputed on the CPU."""
     distrusted: bool = False
-    """A GPU computed a wrong label: none of its engines is used any more."""
+    """A GPU computed wrong labels with every layout: none of its engines is used any more."""
+    suspended: bool = False
+    """A GPU computed a wrong label; it is being opened again with another layout."""
+    wrong: int = 0
+    """Wrong labels so far: pieces that began before the last one are not used."""
 
 
 class AllDevicesFailed(KernelError):
     """No engine is left that could compute the rest."""
+
+
+class State(enum.Enum):
+    """Of a worker; the table is at the top of this module."""
+
+    IDLE = enum.auto()
+    WORKING = enum.auto()
+    OVERTAKEN = enum.auto()
+    FAILED = enum.auto()
+    REOPENING = enum.auto()
+    RETIRED = enum.auto()
+    GONE = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,21 +151,24 @@ class _Worker:
         self.engine = engine
         self.report = report
         self.sample = sample
+        self.state = State.IDLE
         self.size = engine.granularity if sample is None else min(engine.granularity, sample.first)
         self.rate = 0.0
         """Labels a second of the last piece; 0 before the first."""
         self.failures = 0
         """In a row."""
         self.pieces = 0
-        self.retired = False
-        self.overtaken = False
-        """Another device has taken the piece that this one is computing."""
-        self.reopening = False
+        """Since the device was opened, or since it computed a wrong label."""
 
     @property
     def detained(self) -> bool:
         """Whether its thread may be busy for long with something that the job does not need."""
-        return self.overtaken or self.reopening
+        return self.state in (State.OVERTAKEN, State.REOPENING)
+
+    @property
+    def active(self) -> bool:
+        """Whether its thread may still do something for the job."""
+        return self.state not in (State.RETIRED, State.GONE)
 
     def measured(self, count: int, seconds: float, target_seconds: float) -> None:
         """Chooses the next piece's size; grows at most eightfold at a time, so that one odd figure does little."""
@@ -134,9 +180,9 @@ class _Worker:
 
 
 class Pool:
-    """Runs engines over ranges. `share` below 1 lets every engine rest so that it works that share of time.
+    """Runs engines over labels. `share` below 1 lets every engine rest so that it works that share of time.
 
-    `reopen` opens the device of an engine again after a failure; False when that is not possible.
+    `check` recomputes labels of the CPU's engines, `sample` those of GPUs; `note` is told of every failure.
     """
 
     def __init__(
@@ -147,7 +193,8 @@ class Pool:
         piece_seconds: float = PIECE_SECONDS,
         check: Callable[[bytes, int], bytes] | None = None,
         sample: Sample | None = None,
-        reopen: Callable[[Engine], bool] = devices.reopen,
+        note: Callable[[str], None] = lambda message: None,
+        reopen: Reopen = opening.reopen,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.reports: list[DeviceReport] = []
@@ -161,6 +208,7 @@ class Pool:
         self._share = share
         self._piece_seconds = piece_seconds * min(1.0, max(share, 0.25))
         self._check = check
+        self._note = note
         self._reopen = reopen
         self._clock = clock
         self._change = threading.Condition()
@@ -172,7 +220,7 @@ class Pool:
     @property
     def engines(self) -> list[Engine]:
         """The engines that were not retired."""
-        return [worker.engine for worker in self._workers if not worker.retired]
+        return [worker.engine for worker in self._workers if worker.state is not State.RETIRED]
 
     @property
     def paused(self) -> bool:
@@ -202,14 +250,52 @@ class Pool:
 
         Raises `AllDevicesFailed` when pieces are left and no engine is; `Stopped` after `stop`.
         """
-        job = _Job(self, commitment, ranges)
+
+        def compute(worker: _Worker, piece: _Piece) -> Batch:
+            out = np.empty((piece.count, 16), np.uint8)
+            candidate = worker.engine.labels(commitment, piece.start, piece.count, out)
+            if worker.sample is not None:
+                places = worker.sample.places(piece.count, worker.pieces)
+                right = worker.sample.labels32(commitment, [piece.start + place for place in places])
+                _compare(worker, [piece.start + place for place in places], out[places], right)
+            elif self._check is not None and worker.pieces % CHECK_EVERY == 0:
+                last = piece.start + piece.count - 1
+                right = np.frombuffer(self._check(commitment, last), np.uint8).reshape(1, -1)
+                _compare(worker, [last], out[-1:], right)
+            return Batch(piece.start, out, candidate, worker.engine.device)
+
+        job = _Job(self, ranges, compute, self._piece_seconds)
         try:
             yield from job.results()
         finally:
             job.end()
 
+    def labels32(self, commitments: Sequence[bytes], indices: Sequence[int] | npt.NDArray[np.uint64]) -> Labels:
+        """Full labels of any indices, uint8[n, 32]; one commitment for all, or one each. Raises as `run` does."""
+        wanted = np.asarray(indices, dtype=np.uint64)
+        out = np.empty((len(wanted), 32), np.uint8)
+
+        def compute(worker: _Worker, piece: _Piece) -> tuple[slice, Labels]:
+            place = slice(piece.start, piece.start + piece.count)
+            keys = commitments if len(commitments) == 1 else commitments[place]
+            found = worker.engine.labels32(keys, wanted[place])
+            # no more of the first pieces: these labels are compared with stored ones, not stored
+            for at in [] if worker.sample is None else worker.sample.places(piece.count, 2 + worker.pieces):
+                index = int(wanted[piece.start + at])
+                right = worker.sample.labels32(keys[0 if len(keys) == 1 else at], [index])  # type: ignore[union-attr]
+                _compare(worker, [index], found[at : at + 1], right)
+            return place, found
+
+        job = _Job(self, [(0, len(wanted))] if len(wanted) else [], compute, SINGLES_SECONDS, singles=True)
+        try:
+            for place, found in job.results():
+                out[place] = found
+        finally:
+            job.end()
+        return out
+
     def stop(self) -> None:
-        """Ends a running job soon: its iterator raises `Stopped`. May be called from any thread."""
+        """Ends a running job soon: it raises `Stopped`, as later ones do. May be called from any thread."""
         with self._change:
             self._stopped = True
             self._change.notify_all()
@@ -222,27 +308,50 @@ class Pool:
             worker.engine.close()
 
 
-class _Job:
-    """One call of `Pool.run`: the list of pieces, the threads, and the results that wait for their turn."""
+def _compare(worker: _Worker, indices: Sequence[int], found: Labels, right: Labels) -> None:
+    """Raises `WrongLabel` for the first label that differs, as far as both have bytes."""
+    size = min(found.shape[1], right.shape[1])
+    for index, label, expected in zip(indices, found, right, strict=True):
+        if label[:size].tobytes() != expected[:size].tobytes():
+            raise WrongLabel(worker.engine.device, index, expected[:16].tobytes(), label[:16].tobytes())
+    if worker.sample is not None:
+        worker.report.checked += len(indices)
 
-    def __init__(self, pool: Pool, commitment: bytes, ranges: Iterable[tuple[int, int]]) -> None:
+
+class _Job:
+    """One call of a pool: the list of pieces, the threads, and the results that wait for their turn."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        ranges: Iterable[tuple[int, int]],
+        compute: Callable[[_Worker, _Piece], Any],
+        piece_seconds: float,
+        singles: bool = False,
+    ) -> None:
         self._pool = pool
-        self._commitment = commitment
         self._ranges = iter(ranges)
+        self._compute = compute
+        self._piece_seconds = piece_seconds
+        self._singles = singles
         self._current = (0, 0)
         self._given_back: deque[_Piece] = deque()
-        self._done: dict[int, Batch] = {}
+        self._done: dict[int, Any] = {}
         self._under_way: dict[int, _UnderWay] = {}
         self._taken = 0
         self._next = 0
         self._exhausted = False
         self._over = False
         self._change = pool._change
-        self._active = [worker for worker in pool._workers if not (worker.retired or worker.detained)]
-        self._ahead = 4 * len(self._active) + 4
+        with self._change:
+            usable = [one for one in pool._workers if one.state is not State.RETIRED and not one.detained]
+            for worker in usable:
+                worker.state = State.IDLE
+        self._workers = usable
+        self._ahead = 4 * len(usable) + 4
         self._mistake: Exception | None = None
         self._threads: list[tuple[_Worker, threading.Thread]] = []
-        for worker in list(self._active):
+        for worker in usable:
             self._start(worker)
 
     def _start(self, worker: _Worker) -> None:
@@ -252,13 +361,12 @@ class _Job:
             thread.start()
         except RuntimeError as error:
             with self._change:
-                self._pool._last_error = f"{worker.engine.device.name}: {error}"
-                worker.report.errors.append(f"it got no thread to work in: {error}")
-                self._active.remove(worker)
+                self._tell(worker, f"it got no thread to work in: {error}", f"{worker.engine.device.name}: {error}")
+                worker.state = State.GONE
         else:
             self._threads.append((worker, thread))
 
-    def results(self) -> Iterator[Batch]:
+    def results(self) -> Iterator[Any]:
         while True:
             with self._change:
                 while not self._ready():
@@ -273,10 +381,10 @@ class _Job:
                     raise AllDevicesFailed(
                         f"no device is left that works; the last error was: {self._pool._last_error}"
                     )
-                batch = self._done.pop(self._next)
+                found = self._done.pop(self._next)
                 self._next += 1
                 self._change.notify_all()
-            yield batch
+            yield found
 
     def end(self) -> None:
         with self._change:
@@ -293,8 +401,10 @@ class _Job:
             self._pool._stopped
             or self._next in self._done
             or (self._exhausted and self._next == self._taken)
-            or not self._active
+            or not any(worker.active for worker in self._workers)
         )
+
+    # -- which piece -------------------------------------------------------------------------------------------
 
     def _take(self, worker: _Worker) -> _Piece | None:
         """The next piece for a worker; waits while the writer is far behind. None: nothing will come."""
@@ -303,26 +413,32 @@ class _Job:
                 if worker.report.distrusted and worker.sample is not None:
                     self._retire(worker)
                     return None
-                if self._pool.paused:
+                if self._pool.paused or worker.report.suspended:
                     self._change.wait()
                     continue
                 if self._exhausted and self._next == self._taken:
-                    return None
+                    break
                 piece = self._given_back.popleft() if self._given_back else self._following(worker)
                 piece = piece or self._overdue(worker)
                 if piece is not None:
+                    worker.state = State.WORKING
                     self._under_way[piece.number] = _UnderWay(piece, worker, time.monotonic())
                     return piece
                 # a worker with nothing to take stays: another's piece may be given back, or become overdue
                 self._change.wait(LOOK_SECONDS)
+            worker.state = State.GONE
         return None
 
     def _following(self, worker: _Worker) -> _Piece | None:
         """A piece of the list; None at its end, or while the writer is far behind."""
-        while not self._exhausted and self._taken - self._next < self._ahead:
+        while not self._exhausted and (self._singles or self._taken - self._next < self._ahead):
             start, count = self._current
             if count:
                 size = min(count, worker.size)
+                if self._singles:
+                    # a last piece that is large would keep one device busy while the others have nothing to do
+                    each = -(-count // max(1, sum(one.active for one in self._workers)))
+                    size = min(size, max(each, worker.engine.granularity))
                 self._current = (start + size, count - size)
                 self._taken += 1
                 return _Piece(self._taken - 1, start, size)
@@ -340,12 +456,14 @@ class _Job:
     def _overdue(self, worker: _Worker) -> _Piece | None:
         """A piece that another device takes too long for, if this one would be much quicker."""
         for one in self._under_way.values():
-            if worker.rate and one.worker.report is not worker.report:
-                patience = max(SLOW_SECONDS, SLOW_FACTOR * one.piece.count / worker.rate)
-                if time.monotonic() - one.since > patience:
-                    one.worker.overtaken = True
+            if one.worker.report is not worker.report:
+                needed = SLOW_FACTOR * one.piece.count / worker.rate if worker.rate else UNKNOWN_SECONDS
+                if time.monotonic() - one.since > max(SLOW_SECONDS, needed):
+                    one.worker.state = State.OVERTAKEN
                     return one.piece
         return None
+
+    # -- a worker's thread -------------------------------------------------------------------------------------
 
     def _guarded(self, worker: _Worker) -> None:
         """`_work`, whatever happens in it: without memory even handing over a piece can fail."""
@@ -355,49 +473,54 @@ class _Job:
             with self._change:
                 for one in [one for one in self._under_way.values() if one.worker is worker]:
                     self._failed(worker, one.piece, f"{type(error).__name__}: {error}")
-                if worker in self._active:
+                if worker.active:
                     self._retire(worker)
 
     def _work(self, worker: _Worker) -> None:
         while (piece := self._take(worker)) is not None:
-            began = self._pool._clock()
+            began, wrong = self._pool._clock(), worker.report.wrong
             try:
-                batch = self._compute(worker, piece)
+                found = self._compute(worker, piece)
             except Stopped as error:
                 with self._change:
                     self._pool._last_error = str(error)
-                    self._active.remove(worker)
                     self._give_back(worker, piece)
+                    worker.state = State.GONE
+                    self._change.notify_all()
                 return
             except WrongLabel as error:
-                worker.report.distrusted = worker.sample is not None
                 self._failed(worker, piece, str(error))
-                self._retire(worker)
-                return
+                if worker.sample is None or not self._with_next_layout(worker, wrong):
+                    self._retire(worker)
+                    return
+                continue
             except Exception as error:  # whatever a driver raises: the device is judged by its failures
                 self._failed(worker, piece, f"{type(error).__name__}: {error}")
                 if worker.failures >= FAILURES_TO_RETIRE:
                     self._retire(worker)
                     return
                 self._rest(RETRY_SECONDS)
-                self._open_again(worker)
+                # the same layout at first: it has worked until now, and the failure may have been of the moment;
+                # a device that cannot be opened fails at its next piece as well, and is judged by that
+                self._open_again(worker, next_first=worker.failures > 1)
                 continue
             seconds = self._pool._clock() - began
-            self._hand_over(worker, piece, batch, seconds)
+            self._hand_over(worker, piece, found, seconds, wrong)
             if worker.failures >= FAILURES_TO_RETIRE:
                 self._retire(worker)
                 return
             if self._pool._share < 1:
                 self._rest(seconds * (1 / self._pool._share - 1))
 
-    def _hand_over(self, worker: _Worker, piece: _Piece, batch: Batch, seconds: float) -> None:
+    def _hand_over(self, worker: _Worker, piece: _Piece, found: Any, seconds: float, wrong: int) -> None:
         """A computed piece, unless its device was found wrong meanwhile, or another device was quicker."""
         with self._change:
-            if worker.report.distrusted and worker.sample is not None:
+            if worker.report.wrong != wrong:
                 self._give_back(worker, piece)
+                worker.state = State.IDLE
                 return
             late = piece.number < self._next or piece.number in self._done
-            if late and worker.overtaken:
+            if late and worker.state is State.OVERTAKEN:
                 last = piece.start + piece.count - 1
                 self._failed(
                     worker,
@@ -405,77 +528,86 @@ class _Job:
                     f"took {seconds:.1f} s for the labels {piece.start} to {last}, which another device computed "
                     "meanwhile: it is much slower than before",
                 )
+                worker.state = State.IDLE
                 return
-            worker.overtaken = False
+            worker.state = State.IDLE
             if late:
                 return
             self._under_way.pop(piece.number, None)
             worker.failures = 0
             worker.pieces += 1
-            worker.measured(piece.count, seconds, self._pool._piece_seconds)
+            worker.measured(piece.count, seconds, self._piece_seconds)
             worker.report.labels += piece.count
             worker.report.seconds += seconds
-            self._done[piece.number] = batch
+            self._done[piece.number] = found
             self._change.notify_all()
 
-    def _open_again(self, worker: _Worker) -> None:
-        """After a failure. A device that cannot be opened fails at its next piece as well, and is judged by that."""
+    # -- after a failure ---------------------------------------------------------------------------------------
+
+    def _with_next_layout(self, worker: _Worker, wrong: int) -> bool:
+        """Opens a card that computed a wrong label with its next layout; False when it is given up."""
+        report = worker.report
+        with self._change:
+            if report.wrong != wrong:  # another of its workers found one, too, and sees to it
+                worker.state = State.IDLE
+                return not report.distrusted
+            report.wrong += 1
+            report.suspended = True
+        opened = self._open_again(worker, next_first=True, trusted=False)
+        with self._change:
+            report.suspended, report.distrusted = False, not opened
+            for one in self._pool._workers:
+                if one.report is report:  # what it computes now is as new as at its first piece
+                    one.pieces, one.size = 0, min(one.engine.granularity, worker.sample.first if worker.sample else 1)
+            self._change.notify_all()
+        return opened
+
+    def _open_again(self, worker: _Worker, **how: bool) -> bool:
+        """After a failure: whether the device was opened."""
         with self._change:
             if self._over or self._pool._stopped:
-                return
-            worker.reopening = True
+                return False
+            worker.state = State.REOPENING
         try:
-            if self._pool._reopen(worker.engine):
-                worker.report.reopened += 1
+            opened = self._pool._reopen(worker.engine, **how)
+            worker.report.reopened += opened
+            return opened
         except Exception as error:  # whatever a driver raises
             with self._change:
-                worker.report.errors.append(f"it could not be opened again: {error}")
+                self._tell(worker, f"it could not be opened again: {error}", self._pool._last_error)
+            return False
         finally:
             with self._change:
-                worker.reopening = False
-
-    def _compute(self, worker: _Worker, piece: _Piece) -> Batch:
-        out = np.empty((piece.count, 16), np.uint8)
-        candidate = worker.engine.labels(self._commitment, piece.start, piece.count, out)
-        if worker.sample is not None:
-            self._check_sample(worker, worker.sample, piece, out)
-        elif self._pool._check is not None and worker.pieces % CHECK_EVERY == 0:
-            last = piece.start + piece.count - 1
-            expected = self._pool._check(self._commitment, last)[:16]
-            if out[-1].tobytes() != expected:
-                raise WrongLabel(worker.engine.device, last, expected, out[-1].tobytes())
-        return Batch(piece.start, out, candidate, worker.engine.device)
-
-    def _check_sample(self, worker: _Worker, sample: Sample, piece: _Piece, out: Labels) -> None:
-        places = sample.places(piece.count, worker.pieces)
-        right = sample.labels32(self._commitment, [piece.start + place for place in places])[:, :16]
-        for place, label in zip(places, right):
-            if out[place].tobytes() != label.tobytes():
-                raise WrongLabel(worker.engine.device, piece.start + place, label.tobytes(), out[place].tobytes())
-        worker.report.checked += len(places)
+                worker.state = State.IDLE
+                self._change.notify_all()
 
     def _give_back(self, worker: _Worker, piece: _Piece) -> None:
-        """Unless another device has it already."""
-        with self._change:
-            worker.overtaken = False
-            one = self._under_way.get(piece.number)
-            if one is not None and one.worker is worker:
-                del self._under_way[piece.number]
-                self._given_back.append(piece)
-                self._change.notify_all()
+        """Unless another device has it already. The lock is held."""
+        one = self._under_way.get(piece.number)
+        if one is not None and one.worker is worker:
+            del self._under_way[piece.number]
+            self._given_back.append(piece)
+            self._change.notify_all()
 
     def _failed(self, worker: _Worker, piece: _Piece, message: str) -> None:
         with self._change:
             worker.failures += 1
-            worker.report.errors.append(message)
-            self._pool._last_error = message
+            worker.state = State.FAILED
+            self._tell(worker, message, message)
             self._give_back(worker, piece)
+
+    def _tell(self, worker: _Worker, message: str, last_error: str) -> None:
+        worker.report.errors.append(message)
+        self._pool._last_error = last_error
+        name = worker.engine.device.name
+        self._pool._note(message if name in message else f"{name}: {message}")
 
     def _retire(self, worker: _Worker) -> None:
         with self._change:
             worker.report.retired += 1
-            worker.retired = True
-            self._active.remove(worker)
+            worker.state = State.RETIRED
+            if all(one.state is State.RETIRED for one in self._pool._workers if one.report is worker.report):
+                self._pool._note(f"{worker.engine.device.name} is not used any more")
             self._change.notify_all()
 
     def _rest(self, seconds: float) -> None:

@@ -1,28 +1,26 @@
-"""How labels are laid out on a graphics card, and how many of them are in flight: pure functions of its numbers.
+"""How many labels are in flight on a graphics card, and which layout suits it: pure functions of its numbers.
 
-A `Layout` is one way to build `labels.cl`; a `Plan` adds the memory: slots (labels in flight, in full waves, so that
-every part of the chip has the same work), and up to four lookup buffers, because drivers limit one allocation to a
-part of the memory. When an allocation fails all the same, `halved` gives the next plan. Specified in protocol
-01-post-tools, sections 1.3 and 8; which layout suits which card is the result of counting instructions and memory
-traffic, and only a starting point for `tune`.
+A `Plan` is a layout and its memory: slots (labels in flight, in full waves, so that every part of the chip has the same
+work), and up to four lookup buffers, because drivers limit one allocation to a part of the memory. When an allocation
+fails all the same, `halved` gives the next plan. Which layout suits which card is the result of counting instructions
+and memory traffic, and only a starting point for `tune`. Specified in protocol 01-post-tools, sections 1.3 and 8.
 """
 
 from __future__ import annotations
 
-import functools
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
-from kernels.errors import KernelError, MemoryShortage
+from kernels.errors import MemoryShortage
+from kernels.gpu.layout import MAX_ITEMS_PER_UNIT, ROW_BYTES, DeviceNumbers, Layout, Tuning, check_scrypt_n
 
-ROW_BYTES = 128
 MAX_BUFFERS = 4
 """Lookup buffers that the kernel takes."""
 
 MEMORY_SHARE = 0.85
 """Of a card's memory; the rest is for its driver, a screen, and what its numbers do not tell."""
+
+SHARED_SHARE = 0.5
+"""Of the main memory that is free, where it is the card's memory too: the rest of the machine lives in it."""
 
 FREE_HEADROOM = 256 << 20
 """Bytes left of what the driver says is free: other programs grow too."""
@@ -30,8 +28,11 @@ FREE_HEADROOM = 256 << 20
 ITEMS_PER_UNIT = 128
 """Work items of one wave on a compute unit: a warp (half a wave on AMD) for each of its four parts."""
 
-MAX_ITEMS_PER_UNIT = 2048
-"""More than a compute unit can hold at once."""
+WARP, SUB_PARTITIONS = 32, 4
+"""Items of NVIDIA's that work in step, and parts of a multiprocessor, each with its own registers and scheduler."""
+
+REGISTER_UNIT = 8
+"""Registers of an item are handed out in multiples of this."""
 
 MAX_LAUNCH = 1 << 18
 """Labels of one launch; bounds the buffers beside the lookup memory."""
@@ -41,131 +42,6 @@ SIDE_BYTES = 128 + 32 + 40
 
 ENGINES = 2
 """Launches under way on a device at the same time: one computes while the other's result is read and checked."""
-
-
-@functools.cache
-def source() -> str:
-    """The kernels of all cards, `labels.cl`."""
-    return Path(__file__).with_name("labels.cl").read_text(encoding="utf-8")
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceNumbers:
-    """What the planner knows of a device."""
-
-    kind: str
-    """"nvidia", "amd", "intel", "cpu" or "other"."""
-    memory_total: int
-    """Bytes."""
-    memory_free: int | None
-    """Bytes; None where the driver does not tell."""
-    max_allocation: int
-    """Bytes of one buffer."""
-    compute_units: int
-    max_group: int
-    """Work items of one group."""
-    lane_op: int = 0
-    """How four work items exchange words, as `LANE_OP` of the kernel; 0: only through local memory."""
-    rot_mul: bool = False
-    """Whether the backend can turn rotations into multiplications (CUDA)."""
-    hbm: bool = False
-    """Stacked memory: enough bandwidth that storing every row is best."""
-    capability: tuple[int, int] | None = None
-    """NVIDIA's number of the architecture."""
-    clock_hz: float | None = None
-    """Of the compute units, at most; None where the driver does not tell."""
-    bandwidth: float | None = None
-    """Bytes a second of the memory, at most; None where the driver does not tell."""
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """One way to build the kernel; the names are those of its options."""
-
-    gap: int = 1
-    lanes: int = 1
-    vec: int = 4
-    ilv: int = 1
-    free: int = 0
-    tile: int = 1
-    group: int = 64
-    lane_op: int = 0
-    rot_mul: int = 0
-
-    @property
-    def labels(self) -> int:
-        """Labels that one work item, or one crew of `lanes` items, works on at once."""
-        return (self.vec // 4 if self.lanes == 1 else 1) * self.ilv
-
-    @property
-    def unit(self) -> int:
-        """Labels of one work-group."""
-        return max(1, self.group // self.lanes) * self.labels
-
-    @property
-    def whole(self) -> int:
-        """Slots come in multiples of this: whole work-groups and whole tiles."""
-        return math.lcm(self.tile, self.unit)
-
-    def label_bytes(self, scrypt_n: int) -> int:
-        """Lookup memory of one label."""
-        return scrypt_n // self.gap * ROW_BYTES
-
-    def options(self, scrypt_n: int) -> dict[str, int]:
-        """The -D options of a build for one N."""
-        return {"N": scrypt_n, **{name.upper(): value for name, value in asdict(self).items()}}
-
-    def fitted(self, scrypt_n: int, max_group: int) -> Layout:
-        """The nearest layout that this N and this device allow: no gap beyond N, no group beyond its largest."""
-        gap = min(self.gap, scrypt_n)
-        group = self.group
-        while group > max_group:
-            group //= 2
-        if self.lanes == 4 and self.lane_op == 0 and gap > 1:
-            group = 4  # exchange through local memory needs the whole group, and labels do not recompute equally long
-        return replace(self, gap=gap, group=max(group, self.lanes), free=int(self.free and gap > 1))
-
-    def describe(self) -> str:
-        """In a few words, for a person."""
-        parts = [
-            f"gap {self.gap}{' free' if self.free else ''}",
-            f"{self.lanes} items a label" if self.lanes > 1 else "",
-        ]
-        if self.lanes == 1 and self.labels > 1:
-            parts.append(f"{self.labels} labels an item ({self.ilv} x uint{self.vec})")
-        parts += [f"tile {self.tile}" if self.tile > 1 else "", f"groups of {self.group}"]
-        parts.append(f"rotations by multiplication {self.rot_mul}" if self.rot_mul else "")
-        return ", ".join(filter(None, parts))
-
-
-@dataclass(frozen=True, slots=True)
-class Tuning:
-    """How a device is used best, as far as was measured."""
-
-    layout: Layout
-    share: float = 1.0
-    """Part of the labels in flight that memory would allow: more of them bring nothing."""
-    labels_per_second: float = 0.0
-
-
-def layout_of(values: Mapping[str, object]) -> Layout:
-    """A layout from its fields, as a cache file keeps them. Raises ValueError for anything else."""
-    names = asdict(Layout())
-    if set(values) != set(names) or not all(type(value) is int for value in values.values()):
-        raise ValueError(f"found {dict(values)!r}, expected whole numbers {', '.join(names)}")
-    layout = Layout(**{name: int(str(value)) for name, value in values.items()})
-    powers = (layout.gap, layout.tile, layout.group)
-    choices = (
-        (layout.lanes, (1, 4)),
-        (layout.vec, (4, 8, 16)),
-        (layout.ilv, (1, 2)),
-        (layout.free, (0, 1)),
-        (layout.lane_op, range(4)),
-        (layout.rot_mul, range(16)),
-    )
-    if any(value < 1 or value & (value - 1) for value in powers) or any(value not in known for value, known in choices):
-        raise ValueError(f"{layout} is not a layout of the kernel")
-    return layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,27 +71,30 @@ class Plan:
         return self.buffers * self.buffer_bytes + ENGINES * self.launch * SIDE_BYTES
 
 
-def check_scrypt_n(scrypt_n: int) -> int:
-    """Returns N. Raises `KernelError` for one that the kernel cannot be built for."""
-    if scrypt_n < 2 or scrypt_n & (scrypt_n - 1):
-        raise KernelError(f"scrypt N is {scrypt_n}, expected a power of two that is 2 or larger, such as 8192")
-    return scrypt_n
-
-
 def budget(numbers: DeviceNumbers, limit: int | None = None) -> int:
     """Bytes that may be used: a share of the memory, less than what is free, and no more than `limit`."""
     most = int(numbers.memory_total * MEMORY_SHARE)
-    if numbers.memory_free is not None:
+    if numbers.shared:
+        free = numbers.memory_total if numbers.memory_free is None else numbers.memory_free
+        most = min(most, int(free * SHARED_SHARE))
+    elif numbers.memory_free is not None:
         most = min(most, numbers.memory_free - FREE_HEADROOM)
     return max(0, most if limit is None else min(most, limit))
 
 
-def plan(numbers: DeviceNumbers, layout: Layout, scrypt_n: int, limit: int | None = None, share: float = 1.0) -> Plan:
+def plan(
+    numbers: DeviceNumbers,
+    layout: Layout,
+    scrypt_n: int,
+    limit: int | None = None,
+    share: float = 1.0,
+    registers: int | None = None,
+) -> Plan:
     """As many labels in flight as memory allows and the device can use, in full waves if there is room for one.
 
     `limit` is the most bytes that a person allows, `share` the part of the labels in flight that the device was
-    found to need. Raises `MemoryShortage` when not even one work-group fits,
-    `KernelError` when N is no power of two.
+    found to need, `registers` what romix takes an item, if that is known. Raises `MemoryShortage` when not even one
+    work-group fits, `KernelError` when N is no power of two.
     """
     check_scrypt_n(scrypt_n)
     layout = layout.fitted(scrypt_n, numbers.max_group)
@@ -225,7 +104,9 @@ def plan(numbers: DeviceNumbers, layout: Layout, scrypt_n: int, limit: int | Non
     available = budget(numbers, limit)
     launch_room = available // 8 // (ENGINES * SIDE_BYTES)
     capacity = numbers.max_allocation // label_bytes // whole * whole
-    slots = min(available * 7 // 8 // label_bytes, MAX_BUFFERS * capacity, _most(numbers, layout), launch_room)
+    slots = min(
+        available * 7 // 8 // label_bytes, MAX_BUFFERS * capacity, _most(numbers, layout, registers), launch_room
+    )
     slots = max(int(slots * share), min(slots, wave))
     slots = slots // wave * wave or slots // whole * whole
     if slots == 0:
@@ -265,11 +146,24 @@ def _wave(numbers: DeviceNumbers, layout: Layout) -> int:
     return -(-wave // layout.whole) * layout.whole
 
 
-def _most(numbers: DeviceNumbers, layout: Layout) -> int:
+def _most(numbers: DeviceNumbers, layout: Layout, registers: int | None) -> int:
     """Labels in flight beyond which a device only waits: a CPU has nothing to hide, a GPU has limited registers."""
     if numbers.kind == "cpu":
         return _wave(numbers, layout)
+    if registers is not None and numbers.unit_registers is not None:
+        return resident_labels(numbers, layout, registers)
     return max(_wave(numbers, layout), numbers.compute_units * MAX_ITEMS_PER_UNIT // layout.lanes * layout.labels)
+
+
+def resident_labels(numbers: DeviceNumbers, layout: Layout, registers: int) -> int:
+    """Labels that an NVIDIA card holds at once, when romix takes that many registers an item.
+
+    More in flight would wait for a second turn, in which most of the chip has nothing to do.
+    """
+    warp_registers = -(-registers // REGISTER_UNIT) * REGISTER_UNIT * WARP
+    by_registers = (numbers.unit_registers or 0) // SUB_PARTITIONS // warp_registers
+    warps = max(1, min(by_registers, numbers.unit_threads // WARP // SUB_PARTITIONS))
+    return numbers.compute_units * SUB_PARTITIONS * warps * WARP // layout.lanes * layout.labels
 
 
 def _with_slots(layout: Layout, scrypt_n: int, slots: int, capacity: int, wave: int, launch: int) -> Plan:
@@ -282,9 +176,14 @@ def _with_slots(layout: Layout, scrypt_n: int, slots: int, capacity: int, wave: 
 # -- which layout ------------------------------------------------------------------------------------------------
 
 
-def default_layout(numbers: DeviceNumbers, scrypt_n: int, limit: int | None = None) -> Layout:
-    """The layout to use without a measurement; a larger gap where memory holds less than two full waves."""
-    layout = candidates(numbers)[0].fitted(scrypt_n, numbers.max_group)
+def default_layout(
+    numbers: DeviceNumbers, scrypt_n: int, limit: int | None = None, wanted: Layout | None = None
+) -> Layout:
+    """`wanted`, else what suits the device without a measurement; a larger gap where memory holds too few labels.
+
+    Too few are less than two full waves: `limit` bytes, a small card or a large N leave parts of the chip idle.
+    """
+    layout = (wanted or candidates(numbers)[0]).fitted(scrypt_n, numbers.max_group)
     while numbers.kind != "cpu" and layout.gap < min(8, scrypt_n):
         try:
             plenty = plan(numbers, layout, scrypt_n, limit).slots >= 2 * _wave(numbers, layout)
@@ -343,7 +242,7 @@ def gaps(numbers: DeviceNumbers) -> list[int]:
         enough = WORTH_A_LARGER_GAP * max(rates.values())
         first = min(gap for gap, rate in rates.items() if rate >= enough)
         return [first, *sorted((gap for gap in GAPS if gap != first), key=lambda gap: -rates[gap])]
-    if numbers.hbm:
+    if numbers.stacked:
         return [1, 2, 4]
     # GeForce 40 and 50 have two to three times the integer units of their predecessors for the same bandwidth
     starved = numbers.capability is not None and (numbers.capability == (8, 9) or numbers.capability >= (12, 0))

@@ -8,14 +8,24 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import threading
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 PCI_DEVICES = Path("/sys/bus/pci/devices")
+KFD_NODES = Path("/sys/class/kfd/kfd/topology/nodes")
 _NVML_TEMPERATURE_GPU = 0
 _NVML_CLOCK_MEMORY = 2
 _TRANSFERS_A_CLOCK = 2
+
+SENSOR_SECONDS = 2.0
+"""How often the drivers are asked for temperatures."""
+
+ANSWER_SECONDS = 0.2
+"""How long an answer is waited for; a later one is seen at the next look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +44,11 @@ class _Memory(ctypes.Structure):
 @functools.cache
 def _nvml() -> Any:
     """NVIDIA's management library, ready to be asked; None where there is none."""
-    for name in ("libnvidia-ml.so.1", "nvml.dll"):
-        try:
-            library = ctypes.CDLL(name)
-            if library.nvmlInit_v2() == 0:
-                return library
-        except (OSError, AttributeError):
-            continue
-    return None
+    try:
+        library = ctypes.CDLL("libnvidia-ml.so.1")
+        return library if library.nvmlInit_v2() == 0 else None
+    except (OSError, AttributeError):
+        return None
 
 
 def read(pci: str | None, nvml: Any = None, root: Path = PCI_DEVICES) -> Reading:
@@ -58,22 +65,82 @@ def read(pci: str | None, nvml: Any = None, root: Path = PCI_DEVICES) -> Reading
     return Reading() if library is None else _from_nvml(library, pci)
 
 
+class Thermometer:
+    """Temperatures of cards, read by a thread of its own: with a card that hangs the question may hang as well."""
+
+    def __init__(self, addresses: Iterable[str | None]) -> None:
+        self._addresses = [pci for pci in addresses if pci is not None]
+        self._heat: dict[str, float | None] = {}
+        self._asked_at = float("-inf")
+        self._answered = threading.Event()
+        self._answered.set()
+
+    def latest(self) -> dict[str, float | None]:
+        """Degrees Celsius by PCI address, a few seconds old at most while the drivers answer."""
+        if self._addresses and self._answered.is_set() and time.monotonic() - self._asked_at >= SENSOR_SECONDS:
+            self._asked_at = time.monotonic()
+            self._answered.clear()
+            threading.Thread(target=self._ask, name="sensors", daemon=True).start()
+            self._answered.wait(ANSWER_SECONDS)
+        return dict(self._heat)
+
+    def _ask(self) -> None:
+        self._heat = {pci: read(pci).temperature_c for pci in self._addresses}
+        self._answered.set()
+
+
 def memory_bandwidth(pci: str | None, nvml: Any = None) -> float | None:
     """Bytes a second that the memory of an NVIDIA card moves at most; None for others, or where it is not told."""
     library = nvml if nvml is not None else _nvml()
+    bits = _nvml_figure(library, pci, "nvmlDeviceGetMemoryBusWidth")
+    megahertz = _nvml_figure(library, pci, "nvmlDeviceGetMaxClockInfo", _NVML_CLOCK_MEMORY)
+    return None if bits is None or megahertz is None else _TRANSFERS_A_CLOCK * megahertz * 1e6 * bits / 8 or None
+
+
+def bus_bits(pci: str | None, nvml: Any = None, nodes: Path = KFD_NODES) -> int | None:
+    """Lines of the bus of a card's memory, as its driver says: NVIDIA's library, AMD's description of its nodes."""
+    if pci is None:
+        return None
+    library = nvml if nvml is not None else _nvml()
+    return _nvml_figure(library, pci, "nvmlDeviceGetMemoryBusWidth") or _kfd_bus_bits(pci, nodes)
+
+
+def _nvml_figure(library: Any, pci: str | None, question: str, *what: int) -> int | None:
+    handle, figure = ctypes.c_void_p(), ctypes.c_uint()
     if pci is None or library is None:
         return None
-    handle, megahertz, bits = ctypes.c_void_p(), ctypes.c_uint(), ctypes.c_uint()
     try:
-        if (
-            library.nvmlDeviceGetHandleByPciBusId_v2(pci.encode(), ctypes.byref(handle)) != 0
-            or library.nvmlDeviceGetMaxClockInfo(handle, _NVML_CLOCK_MEMORY, ctypes.byref(megahertz)) != 0
-            or library.nvmlDeviceGetMemoryBusWidth(handle, ctypes.byref(bits)) != 0
-        ):
+        if library.nvmlDeviceGetHandleByPciBusId_v2(pci.encode(), ctypes.byref(handle)) != 0:
+            return None
+        if getattr(library, question)(handle, *what, ctypes.byref(figure)) != 0:
             return None
     except (OSError, AttributeError):
         return None
-    return _TRANSFERS_A_CLOCK * megahertz.value * 1e6 * bits.value / 8 or None
+    return figure.value or None
+
+
+def _kfd_bus_bits(pci: str, nodes: Path) -> int | None:
+    """The width of the widest memory of the node at a PCI address, from the files of Linux's driver for AMD cards."""
+    domain, bus, rest = pci.split(":")
+    slot, function = rest.split(".")
+    location = int(bus, 16) << 8 | int(slot, 16) << 3 | int(function, 16)
+    for node in nodes.glob("*/properties"):
+        facts = _facts(node)
+        if (facts.get("location_id"), facts.get("domain", 0)) != (location, int(domain, 16)):
+            continue
+        widths = [_facts(bank).get("width", 0) for bank in node.parent.glob("mem_banks/*/properties")]
+        return max(widths, default=0) or None
+    return None
+
+
+def _facts(file: Path) -> dict[str, int]:
+    """Lines of a name and a number."""
+    try:
+        lines = file.read_text().splitlines()
+    except OSError:
+        return {}
+    pairs = [line.split() for line in lines]
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
 
 
 def _from_files(folder: Path) -> Reading:

@@ -22,8 +22,10 @@ import numpy as np
 
 from kernels.devices.types import Device, Labels
 from kernels.errors import KernelError
+from kernels.gpu import engine
 from kernels.gpu import plan as plan_gpu
-from kernels.gpu.plan import Layout, Tuning
+from kernels.gpu.driver import Backend
+from kernels.gpu.layout import DeviceNumbers, Layout, Tuning, kernel_hash, layout_of
 
 SECONDS = 30.0
 """Most that tuning one device takes."""
@@ -63,27 +65,8 @@ class Trial:
     error: str = ""
 
 
-def tuned(device: Device, scrypt_n: int, seconds: float = SECONDS, ask: Any = None) -> tuple[Tuning, list[Trial]]:
-    """Measures a device in a child process and remembers the best; (it, all trials).
-
-    Raises `KernelError` when no candidate works.
-    """
-    from kernels.devices import backends
-    from kernels.devices import find as discovery
-
-    question = {"device": asdict(device), "scrypt_n": scrypt_n, "seconds": seconds}
-    answer = (ask or discovery.ask)(device.backend, "tune", question, timeout_s=seconds + MARGIN_SECONDS)
-    trials = [Trial(**{**values, "layout": plan_gpu.layout_of(values["layout"])}) for values in answer]
-    best = best_of(trials)
-    if best is None:
-        reasons = "; ".join(f"{trial.layout.describe()}: {trial.error}" for trial in trials[:3])
-        raise KernelError(f"{device.name} (driver {device.driver}): no layout works ({reasons})")
-    remember(device, backends.kernel_hash(), best)
-    return best, trials
-
-
-def measure(backend: Any, device: Device, scrypt_n: int, seconds: float) -> list[Trial]:
-    """All trials on a device, in this process; `backend` is its module."""
+def measure(backend: Backend, device: Device, scrypt_n: int, seconds: float) -> list[Trial]:
+    """All trials on a device, in this process."""
     from kernels.labels import cpu
 
     reference = cpu.LabelEngine(cpu.devices()[0], scrypt_n, cpu.usable_cores())
@@ -96,9 +79,9 @@ def measure(backend: Any, device: Device, scrypt_n: int, seconds: float) -> list
         return np.array([known[index] for index in indices], np.uint8)
 
     def opened(tuning: Tuning) -> Any:
-        return backend.engine(device, scrypt_n, tuning)
+        return engine.LabelEngine(engine.Card(device, scrypt_n, tuning=tuning))
 
-    numbers = backend.numbers(device)
+    numbers = backend.Driver(device).numbers
     try:
         return list(trials(numbers, opened, right, seconds))
     finally:
@@ -106,7 +89,7 @@ def measure(backend: Any, device: Device, scrypt_n: int, seconds: float) -> list
 
 
 def trials(
-    numbers: plan_gpu.DeviceNumbers,
+    numbers: DeviceNumbers,
     opened: Callable[[Tuning], Any],
     known: Known,
     seconds: float,
@@ -127,11 +110,11 @@ def trials(
             yield done[-1]
 
 
-def _candidates(numbers: plan_gpu.DeviceNumbers, done: Sequence[Trial]) -> list[Tuning]:
+def _candidates(numbers: DeviceNumbers, done: Sequence[Trial]) -> list[Tuning]:
     return [Tuning(layout) for layout in plan_gpu.candidates(numbers)]
 
 
-def _contenders(numbers: plan_gpu.DeviceNumbers, done: Sequence[Trial]) -> list[Tuning]:
+def _contenders(numbers: DeviceNumbers, done: Sequence[Trial]) -> list[Tuning]:
     """Those that came near the best: other programs may have held one of them up."""
     rates = sorted((trial.labels_per_second for trial in done), reverse=True)
     near = [trial for trial in done if trial.labels_per_second > NEAR * rates[0] and rates[0] > 0]
@@ -139,7 +122,7 @@ def _contenders(numbers: plan_gpu.DeviceNumbers, done: Sequence[Trial]) -> list[
     return [Tuning(trial.layout) for trial in chosen] if len(chosen) > 1 else []
 
 
-def _refined(numbers: plan_gpu.DeviceNumbers, done: Sequence[Trial]) -> list[Tuning]:
+def _refined(numbers: DeviceNumbers, done: Sequence[Trial]) -> list[Tuning]:
     best = best_of(done)
     return [] if best is None else plan_gpu.refinements(numbers, best.layout)
 
@@ -216,18 +199,19 @@ def folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "smesher" / "tuning"
 
 
-def _key(device: Device, kernel: str) -> list[str]:
-    return [device.backend, device.platform, device.name, device.driver, str(device.compute_units), kernel]
+def _key(device: Device, scrypt_n: int) -> list[str]:
+    figures = (str(device.compute_units), str(scrypt_n))
+    return [device.backend, device.platform, device.name, device.driver, *figures, kernel_hash()]
 
 
-def _file(device: Device, kernel: str) -> Path:
-    return folder() / f"{hashlib.sha256(json.dumps(_key(device, kernel)).encode()).hexdigest()[:32]}.json"
+def _file(device: Device, scrypt_n: int) -> Path:
+    return folder() / f"{hashlib.sha256(json.dumps(_key(device, scrypt_n)).encode()).hexdigest()[:32]}.json"
 
 
-def remember(device: Device, kernel: str, tuning: Tuning) -> None:
+def remember(device: Device, scrypt_n: int, tuning: Tuning) -> None:
     """Keeps a tuning. A cache that cannot be written is none: the next run measures again or takes the default."""
-    file = _file(device, kernel)
-    document = {"Key": _key(device, kernel), **asdict(tuning)}
+    file = _file(device, scrypt_n)
+    document = {"Key": _key(device, scrypt_n), **asdict(tuning)}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False) as temporary:
@@ -237,13 +221,21 @@ def remember(device: Device, kernel: str, tuning: Tuning) -> None:
         return
 
 
-def remembered(device: Device, kernel: str) -> Tuning | None:
-    """What was found for this device, driver and kernel; None when nothing was, or the file is damaged."""
+def remembered(device: Device, scrypt_n: int) -> Tuning | None:
+    """What was found for this device, driver, N and kernel; None when nothing was, or the file is damaged."""
     try:
-        document = json.loads(_file(device, kernel).read_bytes())
+        document = json.loads(_file(device, scrypt_n).read_bytes())
         share, rate = float(document["share"]), float(document["labels_per_second"])
-        if document["Key"] != _key(device, kernel) or not 0 < share <= 1:
+        if document["Key"] != _key(device, scrypt_n) or not 0 < share <= 1:
             return None
-        return Tuning(plan_gpu.layout_of(document["layout"]), share, rate)
+        return Tuning(layout_of(document["layout"]), share, rate)
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def forget(device: Device, scrypt_n: int) -> None:
+    """Drops a tuning that does not work any more. One that cannot be deleted fails again, and is passed over again."""
+    try:
+        _file(device, scrypt_n).unlink(missing_ok=True)
+    except OSError:
+        return

@@ -7,13 +7,15 @@ numba is loaded when an engine is made.
 from __future__ import annotations
 
 import functools
+import json
 import os
 import platform
-import subprocess
-import sys
+import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +26,34 @@ from kernels.devices.types import CPU_ID, Device, Labels, Stopped, VrfCandidate
 from kernels.labels import memory
 from kernels.vectors import target
 
-RUNS = 2
-"""Vector runs in flight a thread: while one mixes, the other's rows arrive from memory."""
-
 ROW_BYTES = 128
 LABEL_OVERHEAD = 4096
 """Bytes a label beyond its N rows: the stagger of the rows and its share of the states."""
 
-COMPILE_TIMEOUT_S = 300
 _PIECE_ROUNDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a thread computes labels; every way gives the same bytes."""
+
+    registers: int
+    """Of one run, mixed in lock step: they hide how long an instruction takes, until there are no more of them."""
+    runs: int
+    """Runs in flight: while one mixes, the others' rows arrive from memory, if the caches have room for so many."""
+
+
+WAYS = (Way(2, 2), Way(3, 1), Way(3, 2), Way(2, 1))
+"""The first is taken where nothing was measured."""
+
+MEASURED_N, MEASURED_TIMES = 8192, 9
+"""N of the measurement, and how often each way is measured, in turns; the best time counts: others may disturb it."""
+
+WORTH_ANOTHER_WAY = 1.03
+"""Another way than the first is taken when it is so many times as fast: less is within what others disturb."""
+
+MEASURING_THREADS = 16
+"""At most: all cores share the caches, but memory has an end."""
 
 
 def usable_cores() -> int:
@@ -53,7 +74,7 @@ def devices() -> list[Device]:
             backend="cpu",
             platform=f"{platform.system()} {platform.machine()}",
             vendor=_vendor(),
-            driver=f"numba {_version('numba')}, {variant.name} vectors, {variant.lanes} labels side by side",
+            driver=f"numba {_version('numba')}, {variant.name} vectors",
             memory_bytes=memory.total_memory(),
             compute_units=usable_cores(),
             aliases=("cpu",),
@@ -85,40 +106,90 @@ def _vendor() -> str:
     return _cpu_info().get("vendor_id") or platform.machine()
 
 
+def lanes(chosen: Way | None = None) -> int:
+    """Labels of one run."""
+    return (chosen or way()).registers * target.variant().registers // 128
+
+
+@functools.cache
+def way() -> Way:
+    """The fastest way on this machine, as `choose_way` found it; else the first."""
+    return _remembered() or WAYS[0]
+
+
+def _remembered() -> Way | None:
+    try:
+        known = json.loads(_ways_file().read_bytes())[_machine()]
+        found = Way(int(known["registers"]), int(known["runs"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return found if found in WAYS else None
+
+
+def _ways_file() -> Path:
+    """Beside the compiled code, so that another code is measured anew."""
+    return target.cache_directory("kernels.labels.scrypt") / "ways.json"
+
+
+def _machine() -> str:
+    return f"{_model_name()}, {usable_cores()} cores, {target.variant().name}"
+
+
+def choose_way() -> None:
+    """Measures the ways on all cores and keeps the fastest; compiles all of them before, so it takes some seconds."""
+    warm_up()
+    threads = min(usable_cores(), MEASURING_THREADS)
+    fitting = [one for one in WAYS if plan_memory(MEASURED_N, threads, how=one) == memory.Plan(threads, one.runs)]
+    rates = dict.fromkeys(fitting, 0.0)
+    for _ in range(MEASURED_TIMES if len(fitting) > 1 else 0):
+        for one in fitting:
+            rates[one] = max(rates[one], _labels_per_second(one, threads))
+    if fitting:
+        best = max(fitting, key=lambda one: rates[one])
+        _remember(best if rates[best] > WORTH_ANOTHER_WAY * rates[fitting[0]] else fitting[0])
+
+
+def _labels_per_second(one: Way, threads: int) -> float:
+    """Of one core, in processor time, while all of them work."""
+    engines_ = [LabelEngine(devices()[0], MEASURED_N, plan=memory.Plan(1, one.runs), how=one) for _ in range(threads)]
+
+    def work(engine: LabelEngine) -> float:
+        engine.labels32([bytes(32)], range(engine.granularity))  # its memory is touched for the first time
+        began = time.thread_time()
+        engine.labels32([bytes(32)], range(engine.granularity))
+        return time.thread_time() - began
+
+    with ThreadPoolExecutor(threads) as pool:
+        seconds = sum(pool.map(work, engines_))
+    return sum(engine.granularity for engine in engines_) / max(seconds, 1e-9)
+
+
+def _remember(chosen: Way) -> None:
+    """A cache that cannot be written is none: the first way is as right."""
+    file = _ways_file()
+    try:
+        known = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        known = {}
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False) as temporary:
+            json.dump({**known, _machine(): asdict(chosen)}, temporary, indent=2)
+        os.replace(temporary.name, file)
+    except OSError:
+        return
+
+
 def is_compiled() -> bool:
-    """Whether the label kernels for this processor are in the cache, so that making an engine is quick."""
-    return all(target.has_cached_code(name) for name in ("labels.scrypt.labels", "labels.scalar._label"))
+    """Whether the label kernels for this processor are in the cache and measured: making an engine is quick."""
+    names = ("labels.scrypt.labels", "labels.scalar._label")
+    return _remembered() is not None and all(target.has_cached_code(name) for name in names)
 
 
 def compile_kernels() -> None:
-    """Fills the cache of compiled code, in a child process: a compiler's memory is gone when it ends.
-
-    When no child can be started the first engine compiles in this process instead.
-    """
+    """Fills the cache of compiled code, and finds the fastest way; see `target.compile_in_child`."""
     if not is_compiled():
-        compile_in_child("cpu")
-
-
-def compile_in_child(module: str) -> None:
-    """Calls `warm_up` of a module of this package in a child process."""
-    package_parent = str(Path(__file__).resolve().parents[2])
-    search_path = os.pathsep.join(filter(None, [package_parent, os.environ.get("PYTHONPATH")]))
-    try:
-        subprocess.run(
-            [sys.executable, "-c", f"from kernels import {module}; {module}.warm_up()"],
-            env={
-                **os.environ,
-                "PYTHONPATH": search_path,
-                "NUMBA_CACHE_DIR": str(target.cache_directory().parent),
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=COMPILE_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return
+        target.compile_in_child(__name__, "choose_way")
+        way.cache_clear()
 
 
 def warm_up() -> None:
@@ -131,13 +202,14 @@ def warm_up() -> None:
     scrypt_scalar.label32(bytes(32), 0, 2)
 
 
-def plan_memory(scrypt_n: int, threads: int, memory_bytes: int | None = None) -> memory.Plan:
+def plan_memory(scrypt_n: int, threads: int, memory_bytes: int | None = None, *, how: Way | None = None) -> memory.Plan:
     """How many threads and runs in flight fit into `memory_bytes` (default: what is available).
 
     Raises `MemoryShortage` when not even one label fits.
     """
     available = memory.available_memory() if memory_bytes is None else memory_bytes
-    return memory.plan(available, scrypt_n * ROW_BYTES + LABEL_OVERHEAD, target.variant().lanes, threads, RUNS)
+    chosen = how or way()
+    return memory.plan(available, scrypt_n * ROW_BYTES + LABEL_OVERHEAD, lanes(chosen), threads, chosen.runs)
 
 
 def engines(device: Device, scrypt_n: int, threads: int, memory_bytes: int | None = None) -> list[LabelEngine]:
@@ -153,7 +225,7 @@ class LabelEngine:
     """Labels of one commitment or many, on `threads` threads of the CPU.
 
     Implements `device.Engine`. Raises `MemoryShortage` when not even one label fits into `memory_bytes`
-    (default: what is available).
+    (default: what is available). `how` is the way to compute (default: the fastest on this machine).
     """
 
     def __init__(
@@ -163,15 +235,18 @@ class LabelEngine:
         threads: int = 1,
         memory_bytes: int | None = None,
         plan: memory.Plan | None = None,
+        *,
+        how: Way | None = None,
     ) -> None:
         from kernels.labels import scalar as scrypt_scalar
         from kernels.labels import scrypt
 
         self.device = device
         self.scrypt_n = scrypt_n
-        lanes = target.variant().lanes
-        self.plan = plan or plan_memory(scrypt_n, threads, memory_bytes)
-        self.granularity = max(1, self.plan.runs) * lanes if self.plan.runs else 1
+        chosen = how or way()
+        self.plan = plan or plan_memory(scrypt_n, threads, memory_bytes, how=chosen)
+        self.granularity = self.plan.runs * lanes(chosen) if self.plan.runs else 1
+        self._shape = (0,) * chosen.registers
         self._scrypt = scrypt
         self._scalar = scrypt_scalar
         self._stop = np.zeros(1, np.uint8)
@@ -233,13 +308,14 @@ class LabelEngine:
             scratch = self._scratch.pop() if self._scratch else None
         if scratch is None:
             if self.plan.runs:
-                size = self._scrypt.scratch_words(self.scrypt_n, self.plan.runs)
+                size = self._scrypt.scratch_words(self.scrypt_n, self.granularity)
             else:
                 size = self.scrypt_n * self._scrypt.ROW_WORDS
             scratch = np.empty(size, np.uint32)
         try:
             if self.plan.runs:
-                return int(self._scrypt.labels(keys, indices, out, self.scrypt_n, self.plan.runs, scratch, self._stop))
+                common = (self.scrypt_n, self.plan.runs, self._shape, scratch, self._stop)
+                return int(self._scrypt.labels(keys, indices, out, *common))
             for position, index in enumerate(indices):
                 if self._stop[0]:
                     return position

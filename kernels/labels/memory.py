@@ -7,6 +7,7 @@ limit and an address-space limit count as much as the machine's own memory.
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,11 +121,9 @@ def _statistic(file: Path, name: str) -> int:
 
 def _address_space() -> Iterator[int]:
     try:
-        import resource
-
         limit = resource.getrlimit(resource.RLIMIT_AS)[0]
         if limit != resource.RLIM_INFINITY:
             pages = int(Path("/proc/self/statm").read_text().split()[0])
             yield max(0, limit - pages * os.sysconf("SC_PAGE_SIZE"))
-    except (ImportError, OSError, ValueError):
+    except (OSError, ValueError):
         return

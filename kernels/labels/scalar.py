@@ -15,7 +15,7 @@ from numba import njit
 from kernels.labels.keccak import ROTATIONS, ROUND_CONSTANTS
 from kernels.vectors import target
 
-target.variant()
+target.keep_code_of(__name__)
 
 RATE = 72
 """Bytes that Keccak[c=1024] absorbs between permutations; also the block size of HMAC and the password's length."""

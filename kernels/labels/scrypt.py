@@ -1,9 +1,9 @@
 """Labels: scrypt-jane with ChaCha20/8 and Keccak-512, r = p = 1, many labels side by side.
 
-One run computes `LANES` labels in lock step, one label a lane of four words; several runs are kept in
-flight, and while one mixes, the memory fetches the rows that the others will read next. Scratch
-memory is N * 128 bytes a label. `labels` is the only entry; the functions above it are the steps of
-the algorithm by their names in the paper. Specified in protocol 01-post, sections 2 and 2.1.
+One run computes several labels in lock step, one label a lane of four words, in as many registers as its `shape` has
+places; several runs are kept in flight, and while one mixes, the memory fetches the rows that the others will read
+next. Scratch memory is N * 128 bytes a label. `labels` is the only entry; the functions above it are the steps of the
+algorithm by their names in the paper. Specified in protocol 01-post, sections 2 and 2.1.
 """
 
 from __future__ import annotations
@@ -12,28 +12,33 @@ import numpy as np
 from numba import njit
 
 from kernels.labels.keccak import LANES, absorb_constant, absorb_words, hmac_finish, hmac_key, keccak_f
+from kernels.vectors import target
 from kernels.vectors.simd import (
-    add,
-    lane_offsets,
-    load_many,
+    add_rows,
+    double_round,
+    joined,
+    load_registers,
     load_rows,
+    lower_half,
+    offsets_of_lanes,
     prefetch_rows,
-    rotate_words,
-    rotl,
     row_offsets,
     store_many,
     store_rows,
-    xor,
+    upper_half,
+    xor_rows,
 )
+
+target.keep_code_of(__name__)
 
 ROW_WORDS = 32
 """32-bit words of the ROMix state and of one row of scratch memory: 128 bytes."""
 
-ROW_LANES = 4 * LANES
-"""32-bit words of one row of all lanes."""
+REGISTER_LANES = target.variant().registers // 128
+"""Labels of one register."""
 
-STATE_WORDS = LANES * ROW_WORDS
-"""32-bit words of the states of one run."""
+REGISTER_WORDS = 4 * REGISTER_LANES
+"""32-bit words of one register."""
 
 STAGGER_WORDS = 272
 """Words between the rows of neighbouring labels beyond N rows, so that equal row numbers do not share cache sets."""
@@ -46,97 +51,66 @@ OPAD = np.uint64(0x5C5C5C5C5C5C5C5C)
 LAST_PAD = np.uint64(0x8000000000000000)
 
 
-def scratch_words(scrypt_n: int, runs: int) -> int:
-    """Length of the uint32 scratch array for `runs` runs in flight."""
-    return runs * LANES * (scrypt_n * ROW_WORDS + STAGGER_WORDS)
+def scratch_words(scrypt_n: int, lanes: int) -> int:
+    """Length of the uint32 scratch array for so many labels in flight."""
+    return lanes * (scrypt_n * ROW_WORDS + STAGGER_WORDS)
 
 
 @njit(inline="always")
-def quarter_rounds(a, b, c, d):  # type: ignore[no-untyped-def]
-    """Four ChaCha quarter rounds at once: a, b, c, d are rows (or diagonals) of four words."""
-    a = add(a, b)
-    d = rotl(xor(d, a), 16)
-    c = add(c, d)
-    b = rotl(xor(b, c), 12)
-    a = add(a, b)
-    d = rotl(xor(d, a), 8)
-    c = add(c, d)
-    b = rotl(xor(b, c), 7)
-    return a, b, c, d
-
-
-@njit(inline="always")
-def chacha20_8(a, b, c, d):  # type: ignore[no-untyped-def]
+def chacha20_8(rows):  # type: ignore[no-untyped-def]
     """The ChaCha core: 4 double rounds on 16 words as they are, then the input is added."""
-    a_in, b_in, c_in, d_in = a, b, c, d
+    mixed = rows
     for _ in range(4):
-        a, b, c, d = quarter_rounds(a, b, c, d)
-        a, b, c, d = quarter_rounds(a, rotate_words(b, 1), rotate_words(c, 2), rotate_words(d, 3))
-        b, c, d = rotate_words(b, 3), rotate_words(c, 2), rotate_words(d, 1)
-    return add(a, a_in), add(b, b_in), add(c, c_in), add(d, d_in)
+        mixed = double_round(mixed)
+    return add_rows(mixed, rows)
 
 
 @njit(inline="always")
 def block_mix(x):  # type: ignore[no-untyped-def]
     """B0 = C(B0 ^ B1), then B1 = C(B1 ^ B0); `x` is the 8 rows of (B0, B1)."""
-    x0, x1, x2, x3, x4, x5, x6, x7 = x
-    x0, x1, x2, x3 = chacha20_8(xor(x0, x4), xor(x1, x5), xor(x2, x6), xor(x3, x7))
-    x4, x5, x6, x7 = chacha20_8(xor(x4, x0), xor(x5, x1), xor(x6, x2), xor(x7, x3))
-    return x0, x1, x2, x3, x4, x5, x6, x7
-
-
-@njit(inline="always")
-def xor_rows(x, v):  # type: ignore[no-untyped-def]
-    """X ^ V[j]."""
-    x0, x1, x2, x3, x4, x5, x6, x7 = x
-    v0, v1, v2, v3, v4, v5, v6, v7 = v
-    return (
-        xor(x0, v0),
-        xor(x1, v1),
-        xor(x2, v2),
-        xor(x3, v3),
-        xor(x4, v4),
-        xor(x5, v5),
-        xor(x6, v6),
-        xor(x7, v7),
-    )
+    low, high = lower_half(x), upper_half(x)
+    low = chacha20_8(xor_rows(low, high))
+    high = chacha20_8(xor_rows(high, low))
+    return joined(low, high)
 
 
 @njit(nogil=True)
-def fill(state, scratch, stride, rows, runs, stop):  # type: ignore[no-untyped-def]
+def fill(state, scratch, stride, rows, runs, stop, shape):  # type: ignore[no-untyped-def]
     """First half of ROMix, run after run: V[i] = X, X = BlockMix(X)."""
+    lanes = len(shape) * REGISTER_LANES
     for run in range(runs):
-        x = load_many(state, run * STATE_WORDS, 8, ROW_LANES)
-        base = run * LANES * stride
+        x = load_registers(state, run * lanes * ROW_WORDS, shape, REGISTER_WORDS)
+        base = run * lanes * stride
         for block in range(0, rows, ROWS_BETWEEN_STOPS):
             if stop[0]:
                 return
             for row in range(block, min(rows, block + ROWS_BETWEEN_STOPS)):
                 store_rows(scratch, base + row * ROW_WORDS, stride, x)
                 x = block_mix(x)
-        store_many(state, run * STATE_WORDS, x)
+        store_many(state, run * lanes * ROW_WORDS, x)
 
 
 @njit(nogil=True)
-def look_up(state, scratch, stride, rows, runs, stop):  # type: ignore[no-untyped-def]
+def look_up(state, scratch, stride, rows, runs, stop, shape):  # type: ignore[no-untyped-def]
     """Second half of ROMix, the runs in turns: j = X[16] & (N-1), X = BlockMix(X ^ V[j])."""
     mask = np.int64(rows - 1)
+    lanes = len(shape) * REGISTER_LANES
     for block in range(0, rows, ROWS_BETWEEN_STOPS):
         if stop[0]:
             return
         for _ in range(block, min(rows, block + ROWS_BETWEEN_STOPS)):
             for run in range(runs):
-                base = run * LANES * stride
-                x = load_many(state, run * STATE_WORDS, 8, ROW_LANES)
-                x = block_mix(xor_rows(x, load_rows(scratch, row_offsets(x[4], mask, base, stride))))
-                store_many(state, run * STATE_WORDS, x)
+                base = run * lanes * stride
+                x = load_registers(state, run * lanes * ROW_WORDS, shape, REGISTER_WORDS)
+                x = block_mix(xor_rows(x, load_rows(scratch, row_offsets(x, mask, base, stride), shape)))
+                store_many(state, run * lanes * ROW_WORDS, x)
                 # this run comes again after the others have mixed: by then the rows are in the cache
-                prefetch_rows(scratch, row_offsets(x[4], mask, base, stride))
+                prefetch_rows(scratch, row_offsets(x, mask, base, stride))
 
 
 @njit(nogil=True)
-def expand(password, inner_key, outer_key, inner, outer, words):  # type: ignore[no-untyped-def]
-    """X = PBKDF2(password, "", 128): 16 words a label, label after label; keeps the two keyed states."""
+def expand(password, inner_key, outer_key, inner, outer, words, first):  # type: ignore[no-untyped-def]
+    """X = PBKDF2(password, "", 128): 16 words a label, from label `first` on; keeps the two keyed states."""
     hmac_key(password, IPAD, inner_key)
     hmac_key(password, OPAD, outer_key)
     for block in range(2):
@@ -148,15 +122,15 @@ def expand(password, inner_key, outer_key, inner, outer, words):  # type: ignore
         hmac_finish(inner, outer_key, outer)
         for number in range(8):
             for lane in range(LANES):
-                words[lane * 16 + 8 * block + number] = outer[number * LANES + lane]
+                words[(first + lane) * 16 + 8 * block + number] = outer[number * LANES + lane]
 
 
 @njit(nogil=True)
-def compress(words, inner_key, outer_key, inner, outer, message):  # type: ignore[no-untyped-def]
-    """PBKDF2(password, X, 32): the label is in the first 4 words of `outer`."""
+def compress(words, first, inner_key, outer_key, inner, outer, message):  # type: ignore[no-untyped-def]
+    """PBKDF2(password, X, 32) of the labels from `first` on: they are in the first 4 words of `outer`."""
     for number in range(16):
         for lane in range(LANES):
-            message[number * LANES + lane] = words[lane * 16 + number]
+            message[number * LANES + lane] = words[(first + lane) * 16 + number]
     inner[:] = inner_key
     absorb_words(inner, message, 0, 9)
     keccak_f(inner)
@@ -169,47 +143,56 @@ def compress(words, inner_key, outer_key, inner, outer, message):  # type: ignor
 
 
 @njit(nogil=True, cache=True)
-def labels(commitments, indices, out, scrypt_n, runs, scratch, stop):  # type: ignore[no-untyped-def]
+def labels(commitments, indices, out, scrypt_n, runs, shape, scratch, stop):  # type: ignore[no-untyped-def]
     """Full 32-byte labels of any indices.
 
     commitments: uint64[1, 4] (one for all) or uint64[n, 4] (one each), the 32 bytes as LE words;
-    indices: uint64[n]; out: uint64[n, 4]; scrypt_n: a power of two >= 2; runs: runs in flight;
-    scratch: uint32[scratch_words(scrypt_n, runs)]; stop: uint8[1], set to nonzero by another thread
-    to end early. Returns the number of leading labels that are done.
+    indices: uint64[n]; out: uint64[n, 4]; scrypt_n: a power of two >= 2; runs: runs in flight; shape: a tuple with a
+    zero for each register of a run; scratch: uint32[scratch_words(scrypt_n, labels in flight)]; stop: uint8[1], set to
+    nonzero by another thread to end early. Returns the number of leading labels that are done.
     """
     count = len(indices)
     shared = len(commitments) == 1
     stride = scrypt_n * ROW_WORDS + STAGGER_WORDS
+    lanes = len(shape) * REGISTER_LANES
+    # Keccak has a number of lanes of its own: the labels of a run go through it in several parts, the last not full
+    parts = (lanes + LANES - 1) // LANES
     password = np.zeros(9 * LANES, np.uint64)
     message = np.empty(16 * LANES, np.uint64)
-    words = np.empty(16 * LANES, np.uint64)
+    words = np.empty(16 * parts * LANES, np.uint64)
     rows = words.view(np.uint32)
     inner = np.empty(25 * LANES, np.uint64)
     outer = np.empty(25 * LANES, np.uint64)
-    inner_keys = np.empty((runs, 25 * LANES), np.uint64)
-    outer_keys = np.empty((runs, 25 * LANES), np.uint64)
-    state = np.empty(runs * STATE_WORDS, np.uint32)
-    offsets = lane_offsets(0, ROW_WORDS, LANES)
-    for start in range(0, count, runs * LANES):
+    inner_keys = np.empty((runs * parts, 25 * LANES), np.uint64)
+    outer_keys = np.empty((runs * parts, 25 * LANES), np.uint64)
+    state = np.empty(runs * lanes * ROW_WORDS, np.uint32)
+    offsets = offsets_of_lanes(shape, ROW_WORDS, REGISTER_LANES)
+    for start in range(0, count, runs * lanes):
         # the last round may need fewer runs; lanes beyond the end repeat the last label
-        used = min(runs, (count - start + LANES - 1) // LANES)
+        used = min(runs, (count - start + lanes - 1) // lanes)
         for run in range(used):
-            for lane in range(LANES):
-                position = min(start + run * LANES + lane, count - 1)
-                source = 0 if shared else position
-                for number in range(4):
-                    password[number * LANES + lane] = commitments[source, number]
-                password[4 * LANES + lane] = indices[position]
-            expand(password, inner_keys[run], outer_keys[run], inner, outer, words)
-            store_many(state, run * STATE_WORDS, load_rows(rows, offsets))
-        fill(state, scratch, stride, scrypt_n, used, stop)
-        look_up(state, scratch, stride, scrypt_n, used, stop)
+            for part in range(parts):
+                for lane in range(LANES):
+                    position = min(start + run * lanes + part * LANES + lane, count - 1)
+                    source = 0 if shared else position
+                    for number in range(4):
+                        password[number * LANES + lane] = commitments[source, number]
+                    password[4 * LANES + lane] = indices[position]
+                key = run * parts + part
+                expand(password, inner_keys[key], outer_keys[key], inner, outer, words, part * LANES)
+            store_many(state, run * lanes * ROW_WORDS, load_rows(rows, offsets, shape))
+        fill(state, scratch, stride, scrypt_n, used, stop, shape)
+        look_up(state, scratch, stride, scrypt_n, used, stop, shape)
         if stop[0]:
             return start
         for run in range(used):
-            store_rows(rows, 0, ROW_WORDS, load_many(state, run * STATE_WORDS, 8, ROW_LANES))
-            compress(words, inner_keys[run], outer_keys[run], inner, outer, message)
-            for lane in range(min(LANES, count - start - run * LANES)):
-                for number in range(4):
-                    out[start + run * LANES + lane, number] = outer[number * LANES + lane]
+            x = load_registers(state, run * lanes * ROW_WORDS, shape, REGISTER_WORDS)
+            store_rows(rows, 0, ROW_WORDS, x)
+            for part in range(parts):
+                key = run * parts + part
+                compress(words, part * LANES, inner_keys[key], outer_keys[key], inner, outer, message)
+                first = start + run * lanes + part * LANES
+                for lane in range(min(LANES, lanes - part * LANES, count - first)):
+                    for number in range(4):
+                        out[first + lane, number] = outer[number * LANES + lane]
     return count

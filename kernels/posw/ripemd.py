@@ -31,6 +31,8 @@ from kernels.posw.ripemd_tables import (
 from kernels.vectors import target
 from kernels.vectors.simd import rotate_left
 
+target.keep_code_of(__name__)
+
 LANES = target.variant().registers // 32
 """Messages side by side."""
 

@@ -5,12 +5,12 @@ the same functions are plain words. Everything from the label of one leaf to a w
 holds no interpreter lock. Protocol 02-poet, sections 2 to 3.1.
 
 Bytes stay bytes: buffers are uint8 arrays, a digest is 32 of them. `Work` says what the arrays of a call are.
+
+More than 400 lines, because the steps are inlined into one another and share the layout of their buffers.
 """
 
 from __future__ import annotations
 
-import platform
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,24 +21,10 @@ from numba.extending import intrinsic
 
 from kernels.vectors import target
 
-target.variant()  # numba's target must be set before anything below is compiled
+target.keep_code_of(__name__)
 
-
-@cache
-def has_sha() -> bool:
-    """Whether the code of this process may use SHA instructions: the processor has them and nothing hides them."""
-    from numba.core import codegen, config
-
-    if platform.machine().lower() not in ("x86_64", "amd64"):
-        return False
-    features = config.CPU_FEATURES
-    if features is None:
-        features = codegen.get_host_cpu_features()
-    return {"+sha", "+sse4.1", "+ssse3"} <= set(features.split(","))
-
-
-if has_sha():
-    from kernels.posw import sha256_x86 as code
+if target.has_sha256():
+    from kernels.posw import sha256_instructions as code
 else:
     from kernels.posw import sha256_portable as code  # type: ignore[no-redef]
 
@@ -126,7 +112,7 @@ def _nest(state, times):  # type: ignore[no-untyped-def]
     return from_chain(link)
 
 
-if has_sha():
+if target.has_sha256():
     absorb_four, rehash_four = code.absorb_four, code.rehash_four
 
     @njit(nogil=True)

@@ -8,7 +8,6 @@ left of a leaf goes straight into the message that its label is the hash of. Pro
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
 from kernels.posw import sha256
@@ -28,6 +27,9 @@ from kernels.posw.sha256 import (
     _store_four,
     as_array,
 )
+from kernels.vectors import target
+
+target.keep_code_of(__name__)
 
 VALID = -1
 """The proof holds."""
@@ -227,19 +229,6 @@ def _verify(statement, root, num_leaves, leaves, nodes, actual):  # type: ignore
                 _copy(actual, 0, found, 32 * lane)
                 return first + lane
     return VALID
-
-
-@njit(nogil=True, cache=True)
-def _draw_all(root, count, num_leaves):  # type: ignore[no-untyped-def]
-    indices = np.empty(count, np.uint64)
-    _draw(root, count, num_leaves, indices)
-    return indices
-
-
-def draw(root: bytes, count: int, num_leaves: int) -> npt.NDArray[np.uint64]:
-    """The indices of the leaves to prove, ascending; num_leaves is at least count and below 2^64."""
-    found: npt.NDArray[np.uint64] = _draw_all(as_array(root), count, np.uint64(num_leaves))
-    return found
 
 
 def verify(statement: bytes, root: bytes, num_leaves: int, leaves: bytes, nodes: bytes) -> tuple[int, bytes]:

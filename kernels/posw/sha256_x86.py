@@ -1,9 +1,6 @@
-"""SHA-256's compression function on the SHA extensions of x86 processors, alone and four side by side.
+"""The SHA extensions of x86 processors for `sha256_instructions`.
 
-A state is two vectors of four words in the order that the instructions want: (F, E, B, A) and (H, G, D, C). One
-block is 32 dependent `sha256rnds2`, whose latency is the whole cost of a chain of hashes; everything else runs beside
-them. Independent chains fill the gaps of each other: four of them take 1.6 times as long as one. FIPS 180-4;
-prototype of `DESIGN` D1.
+A state is (F, E, B, A) and (H, G, D, C); four rounds are two dependent `sha256rnds2`.
 """
 
 from __future__ import annotations
@@ -11,221 +8,45 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
+from numba.core import cgutils
 
-from kernels.posw.sha256_constants import INITIAL, MASK, PADDING_32, K, small_sigma_0
-from kernels.vectors.simd import Vector
-
-LANE = Vector(32, 4)
-STATE = types.UniTuple(LANE, 2)
-FOUR = types.UniTuple(STATE, 4)
+ORDER = ((5, 4, 1, 0), (7, 6, 3, 2))
+"""Words of a digest in the two vectors of a state."""
 
 _I32 = ir.IntType(32)
 _V4 = ir.VectorType(_I32, 4)
-_INITIAL_0 = [INITIAL[5], INITIAL[4], INITIAL[1], INITIAL[0]]
-_INITIAL_1 = [INITIAL[7], INITIAL[6], INITIAL[3], INITIAL[2]]
-
-
-def _vector(words: list[int]) -> Any:
-    return ir.Constant(_V4, words)
 
 
 def _call(builder: Any, name: str, *arguments: Any) -> Any:
     kind = ir.FunctionType(_V4, [_V4] * len(arguments))
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.{name}"), arguments)
 
 
 def _shuffle(builder: Any, a: Any, b: Any, *mask: int) -> Any:
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_I32, 4), list(mask)))
 
 
-class _Schedule:
-    """The message words of one block, four at a time; words known beforehand are folded where they allow it."""
-
-    def __init__(self, builder: Any, words: list[Any], known: list[list[int] | None]) -> None:
-        self.builder = builder
-        self.words = words
-        self.known = known
-
-    def next(self, group: int) -> Any:
-        """Four words plus round constants for rounds 4 * group …; prepares the words of group + 4."""
-        builder, words, known = self.builder, self.words, self.known
-        a, b, c, d = (words[(group + offset) % 4] for offset in range(4))
-        first = _vector(K[4 * group : 4 * group + 4])
-        message = builder.add(a, first)
-        if group < 12:
-            constant_a, constant_b = known[group % 4], known[(group + 1) % 4]
-            if constant_a is not None and constant_b is not None:
-                following = [*constant_a[1:], constant_b[0]]
-                mixed = _vector([(x + small_sigma_0(y)) & MASK for x, y in zip(constant_a, following, strict=True)])
-            else:
-                mixed = _call(builder, "llvm.x86.sha256msg1", a, b)
-            shifted = _shuffle(builder, c, d, 1, 2, 3, 4)
-            words[group % 4] = _call(builder, "llvm.x86.sha256msg2", builder.add(mixed, shifted), d)
-            known[group % 4] = None
-        return message
+def words_begun(builder: Any, a: Any, b: Any) -> Any:
+    """The words of the schedule 16 places on, as far as those of `a` and the next four, `b`, give them."""
+    return _call(builder, "sha256msg1", a, b)
 
 
-def _rounds(builder: Any, blocks: list[tuple[Any, Any, _Schedule]]) -> list[tuple[Any, Any]]:
-    """64 rounds of independent blocks, four rounds of each in turn; without the final addition."""
-    states = [(s0, s1) for s0, s1, _ in blocks]
-    for group in range(16):
-        for number, (_, _, schedule) in enumerate(blocks):
-            s0, s1 = states[number]
-            message = schedule.next(group)
-            s1 = _call(builder, "llvm.x86.sha256rnds2", s1, s0, message)
-            s0 = _call(builder, "llvm.x86.sha256rnds2", s0, s1, _shuffle(builder, message, message, 2, 3, 0, 1))
-            states[number] = (s0, s1)
-    return states
+def words_ended(builder: Any, begun: Any, c: Any, d: Any) -> Any:
+    """The same with what the eight words after those give."""
+    return _call(builder, "sha256msg2", builder.add(begun, _shuffle(builder, c, d, 1, 2, 3, 4)), d)
 
 
-def _digest_words(builder: Any, s0: Any, s1: Any) -> tuple[Any, Any]:
+def four_rounds(builder: Any, s0: Any, s1: Any, message: Any) -> tuple[Any, Any]:
+    """A state after four rounds; `message`: words of the schedule plus round constants."""
+    s1 = _call(builder, "sha256rnds2", s1, s0, message)
+    return _call(builder, "sha256rnds2", s0, s1, _shuffle(builder, message, message, 2, 3, 0, 1)), s1
+
+
+def digest_words(builder: Any, s0: Any, s1: Any) -> tuple[Any, Any]:
     """(A, B, C, D) and (E, F, G, H) of a state."""
     return _shuffle(builder, s0, s1, 3, 2, 7, 6), _shuffle(builder, s0, s1, 1, 0, 5, 4)
 
 
-def _byte_pointer(context: Any, builder: Any, array_type: Any, array: Any, offset: Any) -> Any:
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [offset]), _V4.as_pointer())
-
-
-def _swapped(builder: Any, value: Any) -> Any:
-    return _call(builder, "llvm.bswap.v4i32", value)
-
-
-def _load(builder: Any, pointer: Any, position: int) -> Any:
-    value = builder.load(builder.gep(pointer, [ir.Constant(_I32, position)]))
-    value.align = 1
-    return _swapped(builder, value)
-
-
-@intrinsic
-def initial(_typing: Any) -> Any:
-    """The state before the first block."""
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return context.make_tuple(builder, signature.return_type, [_vector(_INITIAL_0), _vector(_INITIAL_1)])
-
-    return STATE(), code
-
-
-@intrinsic
-def absorb(_typing: Any, state: Any, buffer: Any, offset: Any) -> Any:
-    """The state after the 64 bytes of `buffer` (uint8) from `offset`."""
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _byte_pointer(context, builder, signature.args[1], args[1], args[2])
-        words = [_load(builder, pointer, position) for position in range(4)]
-        before = [builder.extract_value(args[0], half) for half in range(2)]
-        schedule = _Schedule(builder, words, [None] * 4)
-        ((s0, s1),) = _rounds(builder, [(before[0], before[1], schedule)])
-        after = [builder.add(s0, before[0]), builder.add(s1, before[1])]
-        return context.make_tuple(builder, signature.return_type, after)
-
-    return STATE(STATE, buffer, offset), code
-
-
-@intrinsic
-def store(_typing: Any, state: Any, buffer: Any, offset: Any) -> Any:
-    """Writes a finished state as the 32 bytes of a digest."""
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _byte_pointer(context, builder, signature.args[1], args[1], args[2])
-        halves = _digest_words(builder, *(builder.extract_value(args[0], half) for half in range(2)))
-        for position, words in enumerate(halves):
-            place = builder.gep(pointer, [ir.Constant(_I32, position)])
-            builder.store(_swapped(builder, words), place).align = 1
-        return context.get_dummy_value()
-
-    return types.none(STATE, buffer, offset), code
-
-
-@intrinsic
-def load(_typing: Any, buffer: Any, offset: Any) -> Any:
-    """The inverse of `store`: a digest as a state."""
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _byte_pointer(context, builder, signature.args[0], args[0], args[1])
-        front, back = (_load(builder, pointer, position) for position in range(2))
-        halves = [_shuffle(builder, front, back, 5, 4, 1, 0), _shuffle(builder, front, back, 7, 6, 3, 2)]
-        return context.make_tuple(builder, signature.return_type, halves)
-
-    return STATE(buffer, offset), code
-
-
-@intrinsic
-def to_chain(_typing: Any, state: Any) -> Any:
-    """A digest in the form that `rehash` passes on: without the final addition, which is off the path there."""
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        halves = [
-            builder.sub(builder.extract_value(args[0], half), _vector(words))
-            for half, words in enumerate((_INITIAL_0, _INITIAL_1))
-        ]
-        return context.make_tuple(builder, signature.return_type, halves)
-
-    return STATE(STATE), code
-
-
-@intrinsic
-def from_chain(_typing: Any, link: Any) -> Any:
-    """The inverse of `to_chain`."""
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        halves = [
-            builder.add(builder.extract_value(args[0], half), _vector(words))
-            for half, words in enumerate((_INITIAL_0, _INITIAL_1))
-        ]
-        return context.make_tuple(builder, signature.return_type, halves)
-
-    return STATE(STATE), code
-
-
-def _rehash(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    blocks = []
-    for link in args:
-        halves = _digest_words(builder, *(builder.extract_value(link, half) for half in range(2)))
-        # the final addition of the hash before, behind the shuffle: LLVM folds it with the round constants
-        words = [builder.add(half, _vector(INITIAL[4 * number : 4 * number + 4])) for number, half in enumerate(halves)]
-        padding = [PADDING_32[0:4], PADDING_32[4:8]]
-        words += [_vector(part) for part in padding]
-        schedule = _Schedule(builder, words, [None, None, *padding])
-        blocks.append((_vector(_INITIAL_0), _vector(_INITIAL_1), schedule))
-    links = [context.make_tuple(builder, signature.args[0], list(state)) for state in _rounds(builder, blocks)]
-    if len(links) == 1:
-        return links[0]
-    return context.make_tuple(builder, signature.return_type, links)
-
-
-@intrinsic
-def rehash(_typing: Any, link: Any) -> Any:
-    """SHA-256 of a 32-byte digest, both in the form of `to_chain`."""
-    return STATE(STATE), _rehash
-
-
-@intrinsic
-def rehash_four(_typing: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
-    """`rehash` of four digests, interleaved."""
-    return FOUR(STATE, STATE, STATE, STATE), _rehash
-
-
-@intrinsic
-def absorb_four(
-    _typing: Any, a: Any, b: Any, c: Any, d: Any, buffer: Any, at_a: Any, at_b: Any, at_c: Any, at_d: Any
-) -> Any:
-    """`absorb` of four blocks of one buffer into four states, interleaved."""
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        blocks = []
-        for state, offset in zip(args[:4], args[5:], strict=True):
-            pointer = _byte_pointer(context, builder, signature.args[4], args[4], offset)
-            words = [_load(builder, pointer, position) for position in range(4)]
-            before = [builder.extract_value(state, half) for half in range(2)]
-            blocks.append((before[0], before[1], _Schedule(builder, words, [None] * 4)))
-        states = []
-        for (old_0, old_1, _), (s0, s1) in zip(blocks, _rounds(builder, blocks), strict=True):
-            states.append(context.make_tuple(builder, STATE, [builder.add(s0, old_0), builder.add(s1, old_1)]))
-        return context.make_tuple(builder, signature.return_type, states)
-
-    return FOUR(STATE, STATE, STATE, STATE, buffer, at_a, at_b, at_c, at_d), code
+def state_of(builder: Any, front: Any, back: Any) -> tuple[Any, Any]:
+    """The inverse of `digest_words`."""
+    return _shuffle(builder, front, back, 5, 4, 1, 0), _shuffle(builder, front, back, 7, 6, 3, 2)

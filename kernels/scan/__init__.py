@@ -1,1 +1,4 @@
-"""The scan of a proving pass: AES over every label, with the processor's instructions or bit-sliced."""
+"""The scan of a proving pass: AES over every label, with the instructions of x86 or Arm, or bit-sliced.
+
+From outside: `aes` (the scanner), `scalar` (one block in plain integers).
+"""

@@ -1,8 +1,8 @@
 """The scan of a proving pass: AES-128 of every label for every nonce group, and the good labels that come out.
 
 One AES block serves the 16 nonces of a group: nonce o of the group is decided by byte o. A byte below the
-difficulty's top byte is good; an equal one is decided by a second, "lazy" cipher of that nonce. `aes_x86` does it
-with AES instructions where the processor has them, `aes_sliced` in plain vectors everywhere else.
+difficulty's top byte is good; an equal one is decided by a second, "lazy" cipher of that nonce. `instructions` does it
+with AES instructions where the processor has them, `sliced` in plain vectors everywhere else.
 Specified in protocol 01-post, section 5.3.
 """
 
@@ -16,12 +16,13 @@ import numpy.typing as npt
 from kernels.vectors import target
 
 target.variant()  # numba's target must be set before anything below is compiled
-HARDWARE = target.has_feature("aes")
+HARDWARE = target.has_aes()
+"""Whether the AES instructions of x86 or Arm are used."""
 
 if HARDWARE:
-    from kernels.scan import x86 as aes_x86
+    from kernels.scan import instructions as aes_instructions
 
-    STEP = aes_x86.STEP
+    STEP = aes_instructions.STEP
 else:
     from kernels.scan import sliced as aes_sliced
 
@@ -33,20 +34,20 @@ def name() -> str:
     """The path in use, for people."""
     if not HARDWARE:
         return f"bit-sliced, {aes_sliced.SLICE} labels"
-    return "AES-NI" if aes_x86.WIDTH == 128 else f"VAES, {aes_x86.WIDTH} bits"
+    if target.family() == "arm":
+        return "AES instructions of Arm"
+    return "AES-NI" if aes_instructions.WIDTH == 128 else f"VAES, {aes_instructions.WIDTH} bits"
 
 
 def is_compiled() -> bool:
     """Whether the scan for this processor is in the cache, so that the first one is quick."""
-    return target.has_cached_code("scan.x86.scan" if HARDWARE else "scan.sliced.scan")
+    return target.has_cached_code("scan.instructions.scan" if HARDWARE else "scan.sliced.scan")
 
 
 def compile_kernels() -> None:
-    """Fills the cache of compiled code, in a child process that can be broken off; see `cpu.compile_kernels`."""
-    from kernels.labels import cpu
-
+    """Fills the cache of compiled code, in a child process that can be broken off; see `target.compile_in_child`."""
     if not is_compiled():
-        cpu.compile_in_child("aes")
+        target.compile_in_child(__name__)
 
 
 def warm_up() -> None:
@@ -63,8 +64,8 @@ class Scanner:
         self.groups = len(group_keys)
         self._msb, self._lsb = msb, lsb
         if HARDWARE:
-            self._group_keys = aes_x86.group_ciphers(group_keys, msb)
-            self._lazy_keys = aes_x86.lazy_ciphers(lazy_keys)
+            self._group_keys = aes_instructions.group_ciphers(group_keys, msb)
+            self._lazy_keys = aes_instructions.lazy_ciphers(lazy_keys)
         else:
             self._group_keys = aes_sliced.ciphers(group_keys, msb)
             self._lazy_keys = aes_sliced.ciphers(lazy_keys, 0)
@@ -73,7 +74,7 @@ class Scanner:
 
     def room(self) -> npt.NDArray[np.uint64]:
         """Memory for the hits of `good`: of one thread, to be used again."""
-        least = aes_x86.STRETCH if HARDWARE else 2 * aes_sliced.SLICE
+        least = aes_instructions.STRETCH if HARDWARE else 2 * aes_sliced.SLICE
         return np.empty(least * 16 * self.groups, np.uint64)
 
     def good(self, labels: npt.NDArray[np.uint64], count: int, room: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
@@ -87,7 +88,7 @@ class Scanner:
         while limits[0] < count:
             common = (labels, int(limits[0]), count, self._group_keys, self._lazy_keys, self.groups)
             if HARDWARE:
-                aes_x86.scan(*common, self._msb, np.uint64(self._lsb), room, limits)
+                aes_instructions.scan(*common, self._msb, np.uint64(self._lsb), room, limits)
             else:
                 aes_sliced.scan(*common, self._msb_bits, self._lsb_bits, room, limits)
             found.append(room[: limits[1]].copy())

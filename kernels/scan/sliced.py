@@ -6,6 +6,8 @@ logic minimization technique with applications to cryptology", 2010), and moving
 substitution of the group ciphers is never computed: that a byte of the result equals the difficulty's top byte is seen
 before it. Candidates are put aside for each nonce until there is a slice of them for their lazy cipher.
 Specified in protocol 01-post, section 5.3.
+
+More than 400 lines, most of them one circuit and what moves its bits.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from numba.extending import intrinsic
 from kernels.scan.hits import add_hit, trailing_zeros
 from kernels.scan.scalar import ROUNDS, before_last_substitution, expand_key
 from kernels.vectors import target
+
+target.keep_code_of(__name__)
 
 _I64 = ir.IntType(64)
 _I32 = ir.IntType(32)

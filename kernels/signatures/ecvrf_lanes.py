@@ -3,6 +3,8 @@
 U = [s]B - [c]Y and V = [s]H - [c]Gamma, with H from Elligator 2; all points are encoded with one inversion, hashed, and
 the hash is compared with c. RFC 9381 with the suite ECVRF-EDWARDS25519-SHA512-ELL2; protocol 03-encoding-and-types,
 section 9. Memory and places are as in `ed25519_lanes`.
+
+More than 400 lines, because the steps of one verification share the places of its memory.
 """
 
 from __future__ import annotations
@@ -76,7 +78,10 @@ from kernels.signatures.field25519 import (
     raise_for_root,
 )
 from kernels.signatures.sha512 import BLOCK, STATE, digest_rows, hash_blocks, pad, padded_bytes, put_bytes
+from kernels.vectors import target
 from kernels.vectors.lanes import LANES
+
+target.keep_code_of(__name__)
 
 SUITE = 4
 DOMAIN_TAG = b"ECVRF_edwards25519_XMD:SHA-512_ELL2_NU_" + bytes((SUITE,))

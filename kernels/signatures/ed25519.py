@@ -9,13 +9,9 @@ Protocol 03-encoding-and-types, section 8.
 from __future__ import annotations
 
 import logging
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -31,7 +27,6 @@ NODE = 0
 GO_STANDARD_LIBRARY = 1
 """The rules of the PoET server: R is the encoding of [S]B - [k]A, and A any encoding of a point."""
 
-COMPILE_TIMEOUT_S = 600
 
 _COMPILED = (
     "signatures.ed25519_lanes.verify_groups",
@@ -87,27 +82,9 @@ def _prepare_quietly() -> None:
 
 
 def compile_kernels() -> None:
-    """Fills the cache of compiled code, in a child process: a compiler's memory is gone when it ends.
-
-    When no child can be started `warm_up` compiles in this process instead.
-    """
-    if is_compiled():
-        return
-    package_parent = str(Path(__file__).resolve().parents[2])
-    search_path = os.pathsep.join(filter(None, [package_parent, os.environ.get("PYTHONPATH")]))
-    environment = {"PYTHONPATH": search_path, "NUMBA_CACHE_DIR": str(target.cache_directory().parent)}
-    try:
-        subprocess.run(
-            [sys.executable, "-c", "from kernels.signatures import ed25519; ed25519.warm_up()"],
-            env={**os.environ, **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=COMPILE_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return
+    """Fills the cache of compiled code, in a child process; see `target.compile_in_child`."""
+    if not is_compiled():
+        target.compile_in_child(__name__)
 
 
 def warm_up() -> None:

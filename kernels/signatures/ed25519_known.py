@@ -34,7 +34,10 @@ from kernels.signatures.ed25519_points import (
     sum_form_of_affine,
 )
 from kernels.signatures.field25519 import ELEMENT, LIMBS, PAIR, Field, copy_words, field_operation
+from kernels.vectors import target
 from kernels.vectors.lanes import LANES
+
+target.keep_code_of(__name__)
 
 KNOWN_KEY = 2 * AFFINE_TABLE
 """Words of a known key: the tables of both halves of the digits."""

@@ -65,7 +65,10 @@ from kernels.signatures.ed25519_scalars import (
 )
 from kernels.signatures.field25519 import ELEMENT, PAIR, copy_words
 from kernels.signatures.sha512 import STATE, hash_blocks, pad, padded_bytes, put_bytes
+from kernels.vectors import target
 from kernels.vectors.lanes import LANES
+
+target.keep_code_of(__name__)
 
 NODE = 0
 """The rules of a node: cofactored, A and R canonical, A not of small order."""

@@ -3,11 +3,13 @@
 LLVM splits a vector that is wider than a register into several registers and interleaves their
 instructions, so the same source serves every processor. Operations work on any element size and
 length; counts and positions must be compile-time constants. Rows: a vector of 32-bit words is read as
-lanes of four words (128 bits), one lane a label (prototype: `DESIGN` D1).
+lanes of four words (128 bits), one lane a label; a tuple of them is row after row, each in one vector a register
+(prototype: `DESIGN` D1). A `shape` is a tuple of zeros, one a register: its length is known when code is made.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from llvmlite import ir
@@ -65,33 +67,9 @@ def rotate_left(builder: Any, value: Any, count: int) -> Any:
 
 
 @intrinsic
-def add(_typing: Any, a: Any, b: Any) -> Any:
-    """Element-wise sum, modulo 2^bits."""
-    return a(a, b), lambda context, builder, signature, args: builder.add(*args)
-
-
-@intrinsic
 def xor(_typing: Any, a: Any, b: Any) -> Any:
     """Element-wise exclusive or."""
     return a(a, b), lambda context, builder, signature, args: builder.xor(*args)
-
-
-@intrinsic(prefer_literal=True)
-def rotl(_typing: Any, a: Any, count: Any) -> Any:
-    """Every element rotated left by the constant `count` bits."""
-    amount = count.literal_value
-    return a(a, count), lambda context, builder, signature, args: rotate_left(builder, args[0], amount)
-
-
-@intrinsic(prefer_literal=True)
-def rotate_words(_typing: Any, a: Any, count: Any) -> Any:
-    """The four words of every lane moved `count` places towards the front, cyclically."""
-    mask = [lane + (word + count.literal_value) % 4 for lane in range(0, a.length, 4) for word in range(4)]
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _shuffle(builder, args[0], _undefined(args[0].type), mask)
-
-    return a(a, count), code
 
 
 @intrinsic(prefer_literal=True)
@@ -152,22 +130,91 @@ def store_many(_typing: Any, array: Any, offset: Any, values: Any) -> Any:
     return types.none(array, offset, values), code
 
 
+def _lanes_of(vectors: list[Any]) -> int:
+    return int(vectors[0].type.count) // 4
+
+
+@intrinsic
+def xor_rows(_typing: Any, a: Any, b: Any) -> Any:
+    """Element-wise exclusive or of two tuples of vectors."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pairs = [tuple(builder.extract_value(arg, place) for arg in args) for place in range(len(a))]
+        return context.make_tuple(builder, signature.return_type, [builder.xor(*pair) for pair in pairs])
+
+    return a(a, b), code
+
+
+@intrinsic
+def add_rows(_typing: Any, a: Any, b: Any) -> Any:
+    """Element-wise sum of two tuples of vectors."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pairs = [tuple(builder.extract_value(arg, place) for arg in args) for place in range(len(a))]
+        return context.make_tuple(builder, signature.return_type, [builder.add(*pair) for pair in pairs])
+
+    return a(a, b), code
+
+
+def _half(upper: bool) -> Any:
+    @intrinsic
+    def half(_typing: Any, rows: Any) -> Any:
+        """The first, or the last, half of a tuple."""
+        size = len(rows) // 2
+
+        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            places = range(size, 2 * size) if upper else range(size)
+            values = [builder.extract_value(args[0], place) for place in places]
+            return context.make_tuple(builder, signature.return_type, values)
+
+        return types.UniTuple(rows.dtype, size)(rows), code
+
+    return half
+
+
+lower_half, upper_half = _half(False), _half(True)
+
+
+@intrinsic
+def joined(_typing: Any, a: Any, b: Any) -> Any:
+    """Two tuples, one behind the other."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        values = [builder.extract_value(arg, place) for arg in args for place in range(len(a))]
+        return context.make_tuple(builder, signature.return_type, values)
+
+    return types.UniTuple(a.dtype, 2 * len(a))(a, b), code
+
+
 @intrinsic(prefer_literal=True)
-def lane_offsets(_typing: Any, start: Any, stride: Any, lanes: Any) -> Any:
-    """`start + lane * stride` for every lane, as a tuple of int64."""
-    count = lanes.literal_value
+def offsets_of_lanes(_typing: Any, shape: Any, stride: Any, lanes: Any) -> Any:
+    """`lane * stride` for every lane of `len(shape)` registers with `lanes` each, as a tuple of int64."""
+    count = len(shape) * lanes.literal_value
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         wide = ir.IntType(64)
-        offsets = [builder.add(args[0], builder.mul(args[1], ir.Constant(wide, lane))) for lane in range(count)]
+        offsets = [builder.mul(args[1], ir.Constant(wide, lane)) for lane in range(count)]
         return context.make_tuple(builder, signature.return_type, offsets)
 
-    return types.UniTuple(types.int64, count)(types.int64, types.int64, lanes), code
+    return types.UniTuple(types.int64, count)(shape, types.int64, lanes), code
 
 
-def _registers(lanes: int) -> int:
-    """How many of the lanes of a vector share one register, in the variant in use."""
-    return min(lanes, target.variant().registers // 128)
+@intrinsic(prefer_literal=True)
+def load_registers(_typing: Any, array: Any, offset: Any, shape: Any, length: Any) -> Any:
+    """8 rows of `len(shape)` vectors of `length` elements, one behind the other from element `offset`, as a tuple."""
+    vector = Vector(array.dtype.bitwidth, length.literal_value)
+    number = 8 * len(shape)
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        values = []
+        for position in range(number):
+            start = builder.add(args[1], ir.Constant(args[1].type, position * vector.length))
+            value = builder.load(_pointer(context, builder, signature.args[0], args[0], start, _llvm(vector)))
+            value.align = vector.bits // 8
+            values.append(value)
+        return context.make_tuple(builder, signature.return_type, values)
+
+    return types.UniTuple(vector, number)(array, offset, shape, length), code
 
 
 def _transpose(builder: Any, rows: list[Any]) -> list[Any]:
@@ -193,67 +240,67 @@ def _transpose(builder: Any, rows: list[Any]) -> list[Any]:
     ]
 
 
+def _squares(builder: Any, values: list[Any]) -> Iterator[tuple[int, list[Any]]]:
+    """The square blocks of 8 rows of registers: (their first row, their rows), register after register."""
+    registers, width = len(values) // 8, _lanes_of(values)
+    for register in range(registers):
+        rows = values[register::registers]
+        for row in range(0, 8, width):
+            yield row, rows[row : row + width]
+
+
 @intrinsic
 def store_rows(_typing: Any, array: Any, offset: Any, stride: Any, rows: Any) -> Any:
     """Writes the 8 rows of every lane to memory as 32 consecutive words, lane l at `offset + l * stride`.
 
-    The lanes of one register are transposed first, so that memory is written in whole registers.
+    `rows` is a tuple: row 0 of all registers, row 1 of all, … The lanes of one register are transposed first, so that
+    memory is written in whole registers.
     """
-    vector = rows.dtype
-    lanes = vector.length // 4
-    width = _registers(lanes)
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        values = [builder.extract_value(args[3], row) for row in range(8)]
-        part_type = ir.VectorType(_I32, 4 * width)
-        for part in range(0, lanes, width):
-            mask = list(range(4 * part, 4 * (part + width)))
-            pieces = [_shuffle(builder, value, _undefined(value.type), mask) for value in values]
-            for row in range(0, 8, width):
-                for lane, piece in enumerate(_transpose(builder, pieces[row : row + width])):
-                    start = builder.add(
-                        builder.add(args[1], ir.Constant(args[1].type, 4 * row)),
-                        builder.mul(args[2], ir.Constant(args[2].type, part + lane)),
-                    )
-                    pointer = _pointer(context, builder, signature.args[0], args[0], start, part_type)
-                    builder.store(piece, pointer).align = 16
+        values = [builder.extract_value(args[3], place) for place in range(len(rows))]
+        first_lane = 0
+        for row, square in _squares(builder, values):
+            for lane, piece in enumerate(_transpose(builder, square)):
+                start = builder.add(
+                    builder.add(args[1], ir.Constant(args[1].type, 4 * row)),
+                    builder.mul(args[2], ir.Constant(args[2].type, first_lane + lane)),
+                )
+                pointer = _pointer(context, builder, signature.args[0], args[0], start, piece.type)
+                builder.store(piece, pointer).align = 16
+            if row + len(square) == 8:
+                first_lane += len(square)
         return context.get_dummy_value()
 
     return types.none(array, offset, stride, rows), code
 
 
-@intrinsic
-def load_rows(_typing: Any, array: Any, offsets: Any) -> Any:
-    """The inverse of `store_rows`: the 8 rows of every lane, lane l read from word `offsets[l]`."""
-    lanes = len(offsets)
-    vector = Vector(array.dtype.bitwidth, 4 * lanes)
-    width = _registers(lanes)
+@intrinsic(prefer_literal=True)
+def load_rows(_typing: Any, array: Any, offsets: Any, shape: Any) -> Any:
+    """The inverse of `store_rows` for `len(shape)` registers: lane l read from word `offsets[l]`."""
+    registers = len(shape)
+    width = len(offsets) // registers
+    vector = Vector(array.dtype.bitwidth, 4 * width)
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        part_type = ir.VectorType(_I32, 4 * width)
-        parts: list[list[Any]] = []
-        for part in range(0, lanes, width):
+        by_register: list[list[Any]] = []
+        for register in range(registers):
             rows: list[Any] = []
             for row in range(0, 8, width):
                 pieces = []
-                for lane in range(part, part + width):
+                for lane in range(register * width, (register + 1) * width):
                     offset = builder.extract_value(args[1], lane)
                     start = builder.add(offset, ir.Constant(offset.type, 4 * row))
-                    piece = builder.load(_pointer(context, builder, signature.args[0], args[0], start, part_type))
+                    place = _pointer(context, builder, signature.args[0], args[0], start, _llvm(vector))
+                    piece = builder.load(place)
                     piece.align = 16
                     pieces.append(piece)
                 rows.extend(_transpose(builder, pieces))
-            parts.append(rows)
-        joined = []
-        for row in range(8):
-            pieces = [rows[row] for rows in parts]
-            while len(pieces) > 1:
-                mask = list(range(2 * pieces[0].type.count))
-                pieces = [_shuffle(builder, a, b, mask) for a, b in zip(pieces[::2], pieces[1::2], strict=True)]
-            joined.append(pieces[0])
-        return context.make_tuple(builder, signature.return_type, joined)
+            by_register.append(rows)
+        joined_rows = [rows[row] for row in range(8) for rows in by_register]
+        return context.make_tuple(builder, signature.return_type, joined_rows)
 
-    return types.UniTuple(vector, 8)(array, offsets), code
+    return types.UniTuple(vector, 8 * registers)(array, offsets, shape), code
 
 
 @intrinsic
@@ -280,20 +327,62 @@ def prefetch_rows(_typing: Any, array: Any, offsets: Any) -> Any:
 
 
 @intrinsic
-def row_offsets(_typing: Any, selector: Any, mask: Any, offset: Any, stride: Any) -> Any:
-    """For every lane l: `offset + l * stride + 32 * (first word of the lane & mask)`, as a tuple of int64."""
-    lanes = selector.length // 4
+def row_offsets(_typing: Any, rows: Any, mask: Any, offset: Any, stride: Any) -> Any:
+    """For every lane l: `offset + l * stride + 32 * (first word of the lane in row 4 & mask)`, as a tuple of int64."""
+    registers = len(rows) // 8
+    width = rows.dtype.length // 4
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        value, mask_value, start, step = args
+        values, mask_value, start, step = args
         wide = ir.IntType(64)
         offsets = []
-        for lane in range(lanes):
-            first = builder.zext(builder.extract_element(value, ir.Constant(_I32, 4 * lane)), wide)
+        for lane in range(registers * width):
+            register, place = divmod(lane, width)
+            selector = builder.extract_value(values, 4 * registers + register)
+            first = builder.zext(builder.extract_element(selector, ir.Constant(_I32, 4 * place)), wide)
             row = builder.shl(builder.and_(first, mask_value), ir.Constant(wide, 5))
             base = builder.add(start, builder.mul(step, ir.Constant(wide, lane)))
             offsets.append(builder.add(base, row))
         return context.make_tuple(builder, signature.return_type, offsets)
 
-    result = types.UniTuple(types.int64, lanes)
-    return result(selector, types.int64, types.int64, types.int64), code
+    result = types.UniTuple(types.int64, registers * width)
+    return result(rows, types.int64, types.int64, types.int64), code
+
+
+@intrinsic
+def double_round(_typing: Any, rows: Any) -> Any:
+    """A double round of ChaCha on 4 rows of registers, instruction by instruction in all registers: each waits for the
+    one before, so that several registers in lock step hide what an instruction takes."""
+    registers = len(rows) // 4
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        values = [builder.extract_value(args[0], place) for place in range(len(rows))]
+        a, b, c, d = (values[row * registers : (row + 1) * registers] for row in range(4))
+
+        def turned(vectors: list[Any], count: int) -> list[Any]:
+            size = vectors[0].type.count
+            mask = [lane + (word + count) % 4 for lane in range(0, size, 4) for word in range(4)]
+            return [_shuffle(builder, one, _undefined(one.type), mask) for one in vectors]
+
+        def added(one: list[Any], other: list[Any]) -> list[Any]:
+            return [builder.add(*pair) for pair in zip(one, other, strict=True)]
+
+        def mixed(one: list[Any], other: list[Any], count: int) -> list[Any]:
+            both = [builder.xor(*pair) for pair in zip(one, other, strict=True)]
+            return [rotate_left(builder, value, count) for value in both]
+
+        for diagonal in (False, True):
+            if diagonal:
+                b, c, d = turned(b, 1), turned(c, 2), turned(d, 3)
+            a = added(a, b)
+            d = mixed(d, a, 16)
+            c = added(c, d)
+            b = mixed(b, c, 12)
+            a = added(a, b)
+            d = mixed(d, a, 8)
+            c = added(c, d)
+            b = mixed(b, c, 7)
+        b, c, d = turned(b, 3), turned(c, 2), turned(d, 1)
+        return context.make_tuple(builder, signature.return_type, [*a, *b, *c, *d])
+
+    return rows(rows), code

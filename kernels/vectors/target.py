@@ -7,8 +7,9 @@ processor has is taken, unless the environment variable `KERNELS_FORCE` names an
 target is set to a processor that has nothing above that variant. The choice is made once, before
 anything is compiled, and is part of the key under which numba caches compiled code.
 
-Compiled code is kept in a folder named after the content of all modules with compiled code: numba itself looks only
-at the file that holds the outermost function, so a change in a file below it would go unnoticed.
+Compiled code of a module is kept in a folder named after the content of that module and of all that it imports from
+this floor: numba itself looks only at the file that holds the outermost function, so a change in a file below it would
+go unnoticed. A module with `cache=True` says so with `keep_code_of(__name__)`, behind its imports.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ import pickle
 import platform
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from functools import cache
@@ -30,10 +33,12 @@ from kernels.errors import KernelError
 
 FORCE_VARIABLE = "KERNELS_FORCE"
 
+COMPILE_TIMEOUT_S = 600
+"""For a child process that compiles."""
 
 _log = logging.getLogger(__name__)
 
-_IMPORTS = re.compile(r"^from (kernels[\w.]*) import (\([^)]*\)|[^\n]+)", re.MULTILINE)
+_IMPORTS = re.compile(r"^[ \t]*from (kernels[\w.]*) import (\([^)]*\)|[^\n]+)", re.MULTILINE)
 """Module and names of each import from this floor, as it stands in a source."""
 
 
@@ -67,11 +72,22 @@ _FORCED_EXTRAS: dict[str, tuple[str, ...]] = {"portable": (), "avx2": ("aes", "v
 def _host_features() -> frozenset[str]:
     from llvmlite import binding
 
-    return frozenset(name for name, present in binding.get_host_cpu_features().items() if present)
+    found = {name for name, present in binding.get_host_cpu_features().items() if present}
+    if platform.system() == "Darwin" and family() == "arm":
+        found |= {"aes", "sha2"}  # LLVM does not ask there, but compiles for the processor by its name, which has them
+    return frozenset(found)
+
+
+def family() -> str:
+    """ "x86", "arm" (64 bits), or "other": whose instructions may be used by name."""
+    machine = platform.machine().lower()
+    if machine in ("x86_64", "amd64"):
+        return "x86"
+    return "arm" if machine in ("aarch64", "arm64") else "other"
 
 
 def _is_x86() -> bool:
-    return platform.machine().lower() in ("x86_64", "amd64")
+    return family() == "x86"
 
 
 @cache
@@ -124,7 +140,6 @@ def variant() -> Variant:
 
     forced, without = _forced()
     chosen = _choose(forced, without)
-    config.CACHE_DIR = str(cache_directory())
     if forced in _FORCED_CPU and _is_x86():
         if "_toplevel_target_context" in vars(registry.cpu_target):
             raise KernelError(f"{FORCE_VARIABLE} came too late: numba has already compiled code in this process")
@@ -143,14 +158,68 @@ def has_feature(name: str) -> bool:
     return name in _host_features()
 
 
-@cache
-def cache_directory() -> Path:
-    """Where compiled kernels are kept: below `NUMBA_CACHE_DIR`, else below the user's cache directory.
+def keep_code_of(module: str) -> None:
+    """For a module with cached code: numba reads where to keep it when it meets a function with `cache=True`."""
+    variant()
+    from numba.core import config
 
-    Where that cannot be written, a private temporary folder; then the kernels are compiled again by the next
-    process, which is logged.
+    config.CACHE_DIR = str(cache_directory(module))
+
+
+def has_aes() -> bool:
+    """Whether code may use the AES instructions of x86 or Arm."""
+    return family() in ("x86", "arm") and has_feature("aes")
+
+
+def has_sha256() -> bool:
+    """Whether code may use the SHA-256 instructions of x86 (with what stands beside them) or Arm."""
+    wanted = {"x86": ("sha", "sse4.1", "ssse3"), "arm": ("sha2",)}.get(family(), ())
+    return bool(wanted) and all(has_feature(name) for name in wanted)
+
+
+@cache
+def cache_directory(module: str) -> Path:
+    """Where the compiled code of a module ("kernels.room.module") is kept. See `cache_root`.
+
+    Where nothing can be written, a private temporary folder; then it is compiled again by the next process, which
+    is logged.
     """
-    name = _sources_hash()
+    name = f"{module.rpartition('.')[2]}-{_sources_hash(module)}"
+    try:
+        return _writable(cache_root() / name)
+    except OSError as error:
+        return _writable(_private_root(f"in {cache_root()} ({error.strerror})") / name)
+    except RuntimeError as error:  # this user has no home
+        return _writable(_private_root(f"({error})") / name)
+
+
+def _writable(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        return folder
+
+
+_private: list[Path] = []
+
+
+def _private_root(why: str) -> Path:
+    """A folder of this process, made and spoken of once."""
+    if not _private:
+        _log.warning(
+            "Compiled kernels cannot be kept %s, so that every start compiles them again, which takes some seconds: "
+            "set NUMBA_CACHE_DIR to a folder that you may write to.",
+            why,
+        )
+        _private.append(Path(tempfile.mkdtemp(prefix="smesher-kernels-")))
+        atexit.register(shutil.rmtree, _private[0], ignore_errors=True)
+    return _private[0]
+
+
+def cache_root() -> Path:
+    """The folder of all compiled code: `NUMBA_CACHE_DIR`, else below the user's cache directory.
+
+    Raises RuntimeError for a user who has no home.
+    """
     given = os.environ.get("NUMBA_CACHE_DIR")
     if given:
         base = Path(given)
@@ -158,45 +227,25 @@ def cache_directory() -> Path:
         base = Path("~/Library/Caches/smesher/kernels")
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "smesher" / "kernels"
-    try:
-        folder = base.expanduser() / name
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except (OSError, RuntimeError) as error:  # RuntimeError: this user has no home
-        reason = error.strerror if isinstance(error, OSError) else error
-        _log.warning(
-            "Compiled kernels cannot be kept in %s (%s), so that every start compiles them again, which takes some "
-            "seconds: set NUMBA_CACHE_DIR to a folder that you may write to.",
-            base,
-            reason,
-        )
-        base = Path(tempfile.mkdtemp(prefix="smesher-kernels-"))
-        atexit.register(shutil.rmtree, base, ignore_errors=True)
-        folder = base / name
-        folder.mkdir()
-        return folder
+    return base.expanduser()
 
 
-def _sources_hash() -> str:
-    """A name for the content of all modules with compiled code and of those of this package that they import."""
+def _sources_hash(module: str) -> str:
+    """A name for the content of a module and of those of this floor that it imports, and they import, and so on."""
     package = Path(__file__).parent.parent
-    texts = {
-        ".".join(("kernels", *file.relative_to(package).with_suffix("").parts)): file.read_bytes()
-        for file in package.rglob("*.py")
-    }
-    waiting = [name for name, text in texts.items() if b"njit" in text or b"@intrinsic" in text]
-    compiled: set[str] = set()
+    waiting, seen = [module], dict[str, bytes]()
     while waiting:
         name = waiting.pop()
-        if name in texts and name not in compiled:
-            compiled.add(name)
-            for module, names in _IMPORTS.findall(texts[name].decode()):
-                words = [name.split()[0] for name in names.strip("()").split(",") if name.strip()]
-                waiting += [module, *(f"{module}.{word}" for word in words)]
+        file = package.joinpath(*name.split(".")[1:]).with_suffix(".py")
+        if name in seen or not file.is_file():
+            continue
+        seen[name] = file.read_bytes()
+        for imported, names in _IMPORTS.findall(seen[name].decode()):
+            words = [one.split()[0] for one in names.strip("()").split(",") if one.strip()]
+            waiting += [imported, *(f"{imported}.{word}" for word in words)]
     total = hashlib.sha256()
-    for name in sorted(compiled):
-        total.update(texts[name])
+    for name in sorted(seen):
+        total.update(seen[name])
     return total.hexdigest()[:16]
 
 
@@ -209,10 +258,11 @@ def has_cached_code(function: str) -> bool:
     features = config.CPU_FEATURES if config.CPU_FEATURES is not None else codegen.get_host_cpu_features()
     processor = config.CPU_NAME or _host_cpu_name()
     # numba keeps code below a folder named after the path of the source, and in the index one key a target
-    room, _, name = function.partition(".")
+    room, module, name = function.split(".")
     source = str(Path(__file__).parent.parent / room / "any.py")
-    folder = cache_directory() / caching._CacheLocator.get_suitable_cache_subpath(source)
-    for index in folder.glob(f"{name}-*.nbi"):
+    cached = cache_directory(f"kernels.{room}.{module}")
+    folder = cached / caching._CacheLocator.get_suitable_cache_subpath(source)
+    for index in folder.glob(f"{module}.{name}-*.nbi"):
         try:
             with index.open("rb") as file:
                 if pickle.load(file) == numba.__version__:
@@ -228,3 +278,25 @@ def _host_cpu_name() -> str:
     from llvmlite import binding
 
     return str(binding.get_host_cpu_name())
+
+
+def compile_in_child(module: str, function: str = "warm_up") -> None:
+    """Calls a function of a module of this floor in a child process: a compiler's memory is gone when it ends.
+
+    When no child can be started, or when it fails, whoever needs the code compiles it in this process.
+    """
+    package_parent = str(Path(__file__).resolve().parents[2])
+    search_path = os.pathsep.join(filter(None, [package_parent, os.environ.get("PYTHONPATH")]))
+    kept = str(cache_directory(module).parent)
+    try:
+        subprocess.run(
+            [sys.executable, "-c", f"import {module} as module; module.{function}()"],
+            env={**os.environ, "PYTHONPATH": search_path, "NUMBA_CACHE_DIR": kept},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=COMPILE_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return

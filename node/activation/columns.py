@@ -1,6 +1,6 @@
 """The ATXs of the epochs in memory: numbers in columns, identifiers in one array, all in the order of the ids.
 
-A million ATXs take about 140 bytes each. New ones stand at the end, in a dictionary; when those have grown to a part of
+A million ATXs take about 135 bytes each. New ones stand at the end, in a dictionary; when those have grown to a part of
 all, everything is put into order anew. So adding stays cheap, and the many ids of an active set, in order like these,
 are found in one pass. Epochs are those in which an ATX is active, one after its publication.
 Protocol 04-activation-beacon-eligibility, section 6, and 06-tortoise, section 9.
@@ -34,6 +34,7 @@ _COLUMNS = {
     "base_height": (np.uint64, None),
     "height": (np.uint64, None),
     "nonce": (np.uint64, None),
+    "received": (np.int64, None),
     "order": (np.uint32, None),
     "is_malicious": (np.bool_, None),
 }
@@ -68,6 +69,8 @@ class AtxRow:
     """Ticks at its end."""
     nonce: int
     """The VRF nonce that counts in the epoch."""
+    received: int = 0
+    """Nanoseconds since 1970; 0: restored from a checkpoint."""
 
 
 class EpochColumns:
@@ -116,7 +119,7 @@ class EpochColumns:
         columns["coinbase"][row] = np.frombuffer(atx.coinbase, np.uint8)
         columns["weight"][row], columns["base_height"][row] = atx.weight, atx.base_height
         columns["height"][row], columns["nonce"][row] = atx.height, atx.nonce
-        columns["order"][row] = row
+        columns["received"][row], columns["order"][row] = atx.received, row
         self._new[bytes(atx.id)] = row
         self._count += 1
         if len(self._new) > max(NEW_LEAST, self._count // NEW_SHARE):
@@ -202,6 +205,7 @@ class EpochColumns:
             int(columns["base_height"][row]),
             int(columns["height"][row]),
             int(columns["nonce"][row]),
+            int(columns["received"][row]),
         )
 
 
@@ -216,6 +220,12 @@ class AtxColumns:
         self._epochs: dict[EpochId, EpochColumns] = {}
         self._malicious: set[bytes] = set()
         self._evicted = -1
+        self._touches = 0
+
+    @property
+    def touches(self) -> int:
+        """Grows with every change."""
+        return self._touches
 
     @property
     def nbytes(self) -> int:
@@ -230,6 +240,7 @@ class AtxColumns:
         """Add an ATX; whether it is new. Those of epochs that are outside the window are not kept."""
         if epoch <= self._evicted:
             return False
+        self._touches += 1
         columns = self._epochs.setdefault(epoch, EpochColumns())
         is_new = columns.add(atx)
         if is_new and atx.node in self._malicious:
@@ -238,6 +249,7 @@ class AtxColumns:
 
     def load(self, epoch: EpochId, columns_of_rows: dict[str, Column]) -> None:
         """Take many at once, at start, as `EpochColumns.load`. Raises ValueError for a doubled id."""
+        self._touches += 1
         columns = self._epochs.setdefault(epoch, EpochColumns())
         columns.load(columns_of_rows)
         for node in self._malicious:
@@ -273,6 +285,7 @@ class AtxColumns:
 
     def mark_malicious(self, node: NodeId) -> None:
         """An identity broke the rules."""
+        self._touches += 1
         self._malicious.add(bytes(node))
         for columns in self._epochs.values():
             columns.mark_malicious(node)
@@ -299,6 +312,7 @@ class AtxColumns:
 
     def evict(self, epoch: EpochId) -> None:
         """An epoch is outside the window; it and those before it are forgotten."""
+        self._touches += 1
         self._evicted = max(self._evicted, int(epoch))
         for known in [known for known in self._epochs if known <= epoch]:
             del self._epochs[known]

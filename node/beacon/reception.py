@@ -12,7 +12,7 @@ from node.contract.messages import Message
 from node.contract.steps import Found, Judged, Needs, Ticket
 from node.contract.verdicts import ACCEPT, Verdict, ignore, reject
 from node.store.view import View
-from protocol.codec.kinds import CodecError
+from protocol.codec.declare import CodecError
 from protocol.crypto import vrf
 from protocol.crypto.signing import Domain
 from protocol.types.beacon import FirstVotingMessage, FollowingVotingMessage, ProposalMessage, WeakCoinMessage

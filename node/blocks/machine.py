@@ -40,7 +40,7 @@ from node.mempool.tables import TRANSACTIONS
 from node.mesh.processed import AppliedRows, Processed
 from node.mesh.tables import BLOCKS
 from node.store.view import Rows, Span, View
-from protocol.codec.kinds import CodecError
+from protocol.codec.declare import CodecError
 from protocol.numbers.layers import NetworkTime
 from protocol.types.blocks import AnyReward, InnerBlock
 from protocol.types.fetch import Hint

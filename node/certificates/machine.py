@@ -37,7 +37,7 @@ from node.contract.verdicts import ACCEPT, ignore, reject
 from node.eligibility.errors import EligibilityError
 from node.store.own import Kind, Slot
 from node.store.view import Rows, Span, View
-from protocol.codec.kinds import CodecError
+from protocol.codec.declare import CodecError
 from protocol.crypto.signing import Domain
 from protocol.numbers.layers import NetworkTime
 from protocol.types.certificates import Certificate, CertifyContent, CertifyMessage

@@ -11,25 +11,22 @@ Protocol 05-consensus, section 9.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import cast
 
 from node.store.keys import KeyCodec, compound, fixed, u32
 from node.store.table import Table
 from node.store.view import Rows, Span, View
-from protocol.codec.declare import boolean, option, struct
+from protocol.codec.declare import Record, codec_of, record
 from protocol.types.certificates import Certificate
-from protocol.types.ids import BLOCK_ID, EMPTY_BLOCK_ID, BlockId, LayerId
+from protocol.types.ids import EMPTY_BLOCK_ID, BlockId, LayerId
 
 
-@dataclass(frozen=True, slots=True)
-class StoredCertificate:
+@record
+class StoredCertificate(Record):
     """What is known of one block of a layer."""
 
     certificate: Certificate | None
     is_valid: bool
-
-    codec = struct(certificate=option(Certificate.codec), is_valid=boolean)
 
 
 LAYER = cast(KeyCodec[LayerId], u32)
@@ -38,7 +35,7 @@ CERTIFICATES: Table[tuple[LayerId, BlockId], StoredCertificate] = Table(
     b"ct", "certificates", compound(LAYER, fixed(20)), StoredCertificate.codec
 )
 """By layer and block; the block is zeros where the layer has none."""
-HARE_OUTPUTS: Table[LayerId, BlockId] = Table(b"ho", "hare outputs", LAYER, BLOCK_ID)
+HARE_OUTPUTS: Table[LayerId, BlockId] = Table(b"ho", "hare outputs", LAYER, codec_of(BlockId))
 """The block that hare came to here, zeros for none: what this node certifies."""
 
 TABLES = (CERTIFICATES, HARE_OUTPUTS)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from protocol.poet.records import PoetProofMessage
 from protocol.types.activation import PostMetadataV1, PostV1
 from protocol.types.ids import AtxId, EpochId, NodeId, PoetProofRef, VrfSignature
+from protocol.types.poet import PoetProofMessage
 
 from .instants import Instant
 from .messages import PeerId

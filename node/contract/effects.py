@@ -104,7 +104,7 @@ class ReportMalfeasance:
 
     identity: NodeId
     proof: bytes
-    """A MalfeasanceProof."""
+    """A MalfeasanceProof; empty for activations of version 2, of which the network has no proof to hand on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,13 @@ learns that it was sent. A machine that starts asks for its notes and returns th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated
 
 from node.store.keys import KeyCodec, compound, fixed
 from node.store.own import SIGNED, Slot
 from node.store.table import Table
 from node.store.view import Rows, Span, View
-from protocol.codec.declare import byte_string, option, struct, text, u64
-from protocol.codec.declare import fixed as fixed_bytes
+from protocol.codec.declare import Record, exactly, record, u64, up_to
 from protocol.crypto.hashing import hash32
 
 from .effects import Publish
@@ -41,17 +40,15 @@ class NameKey(KeyCodec[str]):
         return data.rstrip(b"\0").decode("ascii")
 
 
-@dataclass(frozen=True, slots=True)
-class Owed:
+@record
+class Owed(Record):
     """A message to be sent, and until when it is worth sending."""
 
-    topic: str
-    data: bytes
-    slot: bytes | None
+    topic: Annotated[str, up_to(256)]
+    data: Annotated[bytes, up_to(MAX_MESSAGE_BYTES)]
+    slot: Annotated[bytes, exactly(41)] | None
     """As a key of `SIGNED`."""
-    until: int
-
-    codec = struct(topic=text(256), data=byte_string(MAX_MESSAGE_BYTES), slot=option(fixed_bytes(41)), until=u64)
+    until: Annotated[int, u64]
 
 
 OWED: Table[tuple[str, bytes], Owed] = Table(b"ow", "owed messages", compound(NameKey(), fixed(32)), Owed.codec)

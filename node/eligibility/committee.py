@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from node.eligibility.errors import EligibilityError
-from protocol.numbers import fixed
+from protocol.numbers import binomial, fixed
 from protocol.types.ids import VrfSignature
 
 CERTIFY_ROUND = 0x7FFF_FFFF
@@ -67,7 +67,7 @@ def counts(committee: int, total: int, stakes: Sequence[Stake]) -> list[int]:
     by = scale(committee, total)
     units = [stake.weight * by.factor for stake in stakes]
     judged = [position for position, n in enumerate(units) if n <= MAX_UNITS]
-    found = fixed.eligibility_counts(
+    found = binomial.eligibility_counts(
         [units[position] for position in judged], by.probability, [draw(stakes[position].proof) for position in judged]
     )
     result = [0] * len(stakes)
@@ -88,6 +88,6 @@ def is_count(committee: int, total: int, stake: Stake, claimed: int) -> bool:
             f"The weight of the smesher comes to {units} units, expected at most {MAX_UNITS}.", "weight_exceeds_maximum"
         )
     at = draw(stake.proof)
-    lower = fixed.binomial_cdf(units, by.probability, claimed - 1)
-    upper = fixed.binomial_cdf(units, by.probability, claimed)
+    lower = binomial.binomial_cdf(units, by.probability, claimed - 1)
+    upper = binomial.binomial_cdf(units, by.probability, claimed)
     return lower <= at < upper

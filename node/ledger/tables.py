@@ -8,18 +8,13 @@ for the ledger and for everybody who keeps step with it. Protocol 07-vm-and-tran
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import cast
+from typing import Annotated, cast
 
 from node.ledger.rows import AccountRow, ResultRow
 from node.store.keys import KeyCodec, compound, fixed, u32
 from node.store.table import RowCodec, Table
-from protocol.codec.declare import c32, struct, vector
+from protocol.codec.declare import Record, c32, record, up_to
 from protocol.types.ids import (
-    ADDRESS,
-    BLOCK_ID,
-    HASH32,
-    TRANSACTION_ID,
     Address,
     BlockId,
     Hash32,
@@ -33,24 +28,17 @@ MAX_CHANGED = 1 << 24
 """Accounts or transactions of one layer in its row: far above what a block can hold."""
 
 
-@dataclass(frozen=True, slots=True)
-class AppliedLayer:
+@record
+class AppliedLayer(Record):
     """What was applied in a layer, and what that has changed."""
 
     state_hash: Hash32
     block: BlockId
     """Zeros where the layer has no block."""
-    accounts: Sequence[Address]
+    accounts: Annotated[Sequence[Address], up_to(MAX_CHANGED)]
     """In the order of the state hash."""
-    transactions: Sequence[TransactionId]
+    transactions: Annotated[Sequence[TransactionId], up_to(MAX_CHANGED)]
     """Those that were executed, in their order."""
-
-    codec = struct(
-        state_hash=HASH32,
-        block=BLOCK_ID,
-        accounts=vector(ADDRESS, MAX_CHANGED),
-        transactions=vector(TRANSACTION_ID, MAX_CHANGED),
-    )
 
 
 LAYER = cast(KeyCodec[LayerId], u32)

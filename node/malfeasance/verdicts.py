@@ -51,7 +51,7 @@ class PostQuestion:
     node_id: NodeId
     commitment_atx: AtxId
     post: PostV1 | None
-    """None where the activation has none: the network asks nevertheless."""
+    """None where the activation has none."""
     metadata: PostMetadataV1
     num_units: int
     index: int
@@ -103,6 +103,28 @@ def synced_offender(asked: NodeId, proof: MalfeasanceProof, world: World) -> Nod
 
 SignedMessage = AtxProofMsg | BallotProofMsg | HareProofMsg
 
+Signed = tuple[Domain, NodeId, bytes, EdSignature]
+"""What `Verify` is asked."""
+
+
+def signatures(proof: MalfeasanceProof) -> list[Signed]:
+    """All signatures that a proof of version 1 stands on, the first one of the identity that it is about."""
+    match proof.proof:
+        case AtxProof(messages):
+            return _signed(messages, Domain.ATX)
+        case BallotProof(messages):
+            return _signed(messages, Domain.BALLOT)
+        case HareProof(messages):
+            return _signed(messages, Domain.HARE)
+        case InvalidPostIndexProof(atx):
+            return _signed((atx,), Domain.ATX)
+        case InvalidPrevATXProof(first, second):
+            return _signed((first, second), Domain.ATX)
+
+
+def _signed(messages: Sequence[SignedMessage | ActivationTxV1], domain: Domain) -> list[Signed]:
+    return [(domain, one.smesher_id, one.signed_bytes(), one.signature) for one in messages]
+
 
 def _equivocation(
     messages: Sequence[SignedMessage], domain: Domain, world: World, occasion: Callable[..., tuple[int, ...]]
@@ -122,27 +144,34 @@ def _equivocation(
 
 
 def _invalid_post(proof: InvalidPostIndexProof, world: World) -> NodeId:
+    question = post_question(proof, world.verify, world.commitment_of)
+    if not world.is_index_invalid(question):
+        raise InvalidProof(f"The proof of space is right at index {proof.invalid_index}.", "invalid_proof")
+    return proof.atx.smesher_id
+
+
+def post_question(
+    proof: InvalidPostIndexProof, verify: Verify, commitment_of: Callable[[NodeId], AtxId | None]
+) -> PostQuestion:
+    """What has to be checked of a proof of space before somebody is convicted by it. Raises InvalidProof."""
     atx = proof.atx
-    _require_signature(atx, world)
-    commitment = atx.inner.challenge.commitment_atx or world.commitment_of(atx.smesher_id)
+    _require_signature(atx, verify)
+    commitment = atx.inner.challenge.commitment_atx or commitment_of(atx.smesher_id)
     if commitment is None:
         raise InvalidProof(f"The commitment ATX of {atx.smesher_id.hex()} is not known.", "commitment_unknown")
     nipost = atx.inner.nipost
     if nipost is None or nipost.post_metadata is None:  # the reference crashes here
         raise InvalidProof("The activation has no proof of space that could be wrong.", "invalid_proof")
-    question = PostQuestion(
+    return PostQuestion(
         atx.smesher_id, commitment, nipost.post, nipost.post_metadata, atx.inner.num_units, proof.invalid_index
     )
-    if not world.is_index_invalid(question):
-        raise InvalidProof(f"The proof of space is right at index {proof.invalid_index}.", "invalid_proof")
-    return atx.smesher_id
 
 
 def _invalid_previous(proof: InvalidPrevATXProof, world: World) -> NodeId:
     first, second = proof.atx1, proof.atx2
     _require_identity(first.smesher_id, world)
-    _require_signature(first, world)
-    _require_signature(second, world)
+    _require_signature(first, world.verify)
+    _require_signature(second, world.verify)
     if first.smesher_id != second.smesher_id:
         raise InvalidProof("The two activations are of two identities.", "invalid_proof")
     if first.id() == second.id():
@@ -157,8 +186,8 @@ def _require_identity(node_id: NodeId, world: World) -> None:
         raise InvalidProof(f"No activation of {node_id.hex()} is known.", "unknown_identity")
 
 
-def _require_signature(atx: ActivationTxV1, world: World) -> None:
-    if not world.verify(Domain.ATX, atx.smesher_id, atx.signed_bytes(), atx.signature):
+def _require_signature(atx: ActivationTxV1, verify: Verify) -> None:
+    if not verify(Domain.ATX, atx.smesher_id, atx.signed_bytes(), atx.signature):
         raise InvalidProof(f"{atx.smesher_id.hex()} did not sign the activation.", "invalid_signature")
 
 

@@ -5,30 +5,28 @@ Protocol 07-vm-and-transactions, sections 7.1 to 7.5.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated
 
 from node.ledger.tables import LAYER
 from node.store.keys import compound, fixed, u8, u64
 from node.store.table import MARKER, Table
-from protocol.codec.declare import byte_string, option, struct
+from protocol.codec.declare import Record, record, up_to
 from protocol.codec.declare import u64 as fixed_u64
 from protocol.types.fetch import MAX_DATA_SIZE
 from protocol.types.ids import Address, BlockId, LayerId, ProposalId, TransactionId
 from protocol.types.transactions import TxHeader
 
 
-@dataclass(frozen=True, slots=True)
-class StoredTransaction:
+@record
+class StoredTransaction(Record):
     """A transaction as it came in."""
 
-    raw: bytes
+    raw: Annotated[bytes, up_to(MAX_DATA_SIZE)]
     """A block may hold bytes that are far too many for a transaction, and they must be kept all the same."""
     header: TxHeader | None
     """None: it came in a block, and was not valid then."""
-    received: int
+    received: Annotated[int, fixed_u64]
     """Nanoseconds since 1970."""
-
-    codec = struct(raw=byte_string(MAX_DATA_SIZE), header=option(TxHeader.codec), received=fixed_u64)
 
 
 TRANSACTIONS: Table[TransactionId, StoredTransaction] = Table(b"tx", "transactions", fixed(32), StoredTransaction.codec)

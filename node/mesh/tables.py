@@ -9,10 +9,10 @@ from typing import cast
 
 from node.store.keys import KeyCodec, compound, fixed, u32
 from node.store.table import RowCodec, Table
-from protocol.codec.declare import boolean, c32
+from protocol.codec.declare import boolean, c32, codec_of
 from protocol.types.ballots import Ballot
 from protocol.types.blocks import InnerBlock
-from protocol.types.ids import HASH32, BallotId, BlockId, Hash32, LayerId, NodeId
+from protocol.types.ids import BallotId, BlockId, Hash32, LayerId, NodeId
 
 LAYER = cast(KeyCodec[LayerId], u32)
 
@@ -27,7 +27,7 @@ BALLOTS_BY_SMESHER = BALLOTS.index(
     cast(KeyCodec[tuple[LayerId, NodeId]], compound(LAYER, fixed(32))),
     lambda id, ballot: ((ballot.inner.layer, ballot.smesher_id),),
 )
-MESH_HASHES: Table[LayerId, Hash32] = Table(b"mh", "mesh hashes", LAYER, HASH32)
+MESH_HASHES: Table[LayerId, Hash32] = Table(b"mh", "mesh hashes", LAYER, codec_of(Hash32))
 """Our opinion on all layers up to this one, as it was when the layer was applied."""
 PROCESSED: Table[bytes, LayerId] = Table(b"mp", "last processed layer", fixed(0), cast(RowCodec[LayerId], c32))
 """One row, of the key `ONLY`: the last layer before which none is left out."""

@@ -1,21 +1,19 @@
-"""SCALE as the network speaks it, declared next to the fields of a record. Protocol 03-encoding-and-types, section 1.
+"""SCALE as the network speaks it. Protocol 03-encoding-and-types, section 1.
 
-    @dataclass(frozen=True, slots=True)
-    class Reward:
+    @record
+    class Reward(Record):
         layer: LayerId
-        total: int
+        total: Annotated[int, c64]
         coinbase: Address
-        tx_ids: Sequence[TransactionId] = ()
-
-        codec = struct(layer=c32, total=c64, coinbase=fixed(24), tx_ids=vector(fixed(32), 1000))
+        tx_ids: Annotated[Sequence[TransactionId], up_to(1000)] = ()
 
     Reward.codec.encode(reward)             bytes; CodecError names the type, the field and what is wrong with it
     Reward.codec.decode(data)               all of the data is one Reward, or CodecError with the offset as well
     Reward.codec.read(data, at)             (reward, the offset after it): what follows is ignored
     Reward.codec.decode(data, nesting=4)    as the virtual machine and the helpers for lists do
 
-`struct` takes the fields in their order; any codec can stand in any place: `option(Vote.codec)`, `vector(c32, 10)`,
-`array(AtxProof.codec, 2)`, `text(32)`. A list of raw arrays is decoded into an `IdList`, every other list into a tuple.
+`protocol.codec.record` says what a field may be. The functions here make codecs that stand outside a record, such as
+`vector(Vote.codec, 10)`. A list of raw arrays is decoded into an `IdList`, every other list into a tuple.
 Kept laxities: an option tag or boolean other than 01 is absent or false; see `protocol.codec.compact` for the other.
 """
 
@@ -24,28 +22,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from protocol.codec.base import NESTING, Codec, CodecError
 from protocol.codec.compact import Fault, compact
+from protocol.codec.composites import Choice, Custom, Elements, Option, Struct
 from protocol.codec.id_list import IdList
-from protocol.codec.kinds import (
-    NESTING,
-    Boolean,
-    ByteString,
-    Choice,
-    Codec,
-    CodecError,
-    Compact,
-    Custom,
-    Elements,
-    Fixed,
-    FixedInteger,
-    Option,
-    Struct,
-    Text,
-)
+from protocol.codec.primitives import Boolean, ByteString, Compact, Fixed, FixedInteger, Text
+from protocol.codec.record import Record, codec_of, encoded_as, exactly, record, up_to
 
 __all__ = [
+    "Record", "record", "up_to", "exactly", "encoded_as", "codec_of",
     "array", "boolean", "byte", "byte_string", "c8", "c16", "c32", "c64", "choice", "compact", "custom", "fixed",
-    "option", "struct", "text", "u16", "u32", "u64", "vector",
+    "option", "text", "u16", "u32", "u64", "vector",
     "Codec", "CodecError", "Fault", "IdList", "DEFAULT_LIMIT", "LIST_NESTING", "NESTING",
     "Boolean", "ByteString", "Choice", "Compact", "Custom", "Elements", "Fixed", "FixedInteger", "Option", "Struct",
     "Text",
@@ -95,14 +82,9 @@ def array(inner: Codec[T], count: int) -> Codec[Sequence[T]]:
     return Elements(inner, count=count)
 
 
-def struct(**members: Codec[Any]) -> Struct[Any]:
-    """The fields of the dataclass whose attribute this becomes: all of them, in their order."""
-    return Struct(members)
-
-
-def choice(options: Mapping[int, Struct[Any]]) -> Codec[Any]:
-    """One of several structs by the raw byte before it. Raises CodecError (unknown_type) for other bytes."""
-    return Choice(options)
+def choice(options: Mapping[int, type[Record]]) -> Codec[Any]:
+    """One of several records by the raw byte before it. Raises CodecError (unknown_type) for other bytes."""
+    return Choice({tag: kind.codec for tag, kind in options.items()})
 
 
 def custom(

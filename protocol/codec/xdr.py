@@ -1,196 +1,209 @@
 """The part of XDR that a PoET server writes its files and database rows with.
 
 Integers are big-endian and at least 32 bits wide, byte strings and lists carry a 32-bit length, byte strings are
-padded to four bytes, a pointer is a boolean and then the value. Not to be mixed up with SCALE, which the network
-speaks. Specified in protocol 02-poet, section 4.2.
+padded to four bytes, a pointer is a boolean and then the value. `xdr` derives this form from the same declaration that
+gives a record's SCALE: limits of lists and bytes are the network's, and do not hold here. What follows a record is left
+alone, as the reference does: read with `read`. Specified in protocol 02-poet, section 4.2.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+import struct as packing
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from protocol.errors import ProtocolError
+from protocol.codec.base import Codec
+from protocol.codec.compact import Fault, truncated
+from protocol.codec.composites import Elements, Option, Struct
+from protocol.codec.primitives import ByteString, Compact, FixedInteger, Text
+from protocol.codec.record import Record
+from protocol.codec.source import Source
+from protocol.numbers.time import Time
 
-T = TypeVar("T")
+R = TypeVar("R", bound=Record)
 
 MAX_LENGTH = 0x7FFFFFFF
 """Bytes of a string or items of a list; a reader refuses more before it looks for them."""
 
 
-class XdrError(ProtocolError):
-    """The bytes end too early or hold a value that the format does not allow."""
+_DERIVED: dict[type[Record], Codec[Any]] = {}
 
 
-class Writer:
-    """Collects the encoding of one record, field by field."""
+def xdr(kind: type[R]) -> Codec[R]:
+    """The XDR form of a record. Raises TypeError for a field that has none."""
+    derived = _DERIVED.get(kind)
+    if derived is None:
+        derived = _DERIVED[kind] = Struct(kind, {name: _form(codec) for name, codec in kind.codec.members.items()})
+    return derived
+
+
+def _form(codec: Codec[Any]) -> Codec[Any]:
+    match codec:
+        case Compact() | FixedInteger():
+            bits = codec.bits if isinstance(codec, Compact) else 8 * (codec.size or 0)
+            return Integer(4 if bits <= 32 else 8)
+        case ByteString():
+            return OPAQUE
+        case Text():
+            return STRING
+        case Option():
+            return Pointer(_form(codec.inner))
+        case Elements() if codec.limit is not None:
+            return Items(_form(codec.inner))
+        case Struct():
+            return xdr(codec.owner)
+        case Time3339() | Pointer():
+            return codec
+    raise TypeError(f"{codec.name} has no form in XDR here")
+
+
+class Integer(Codec[int]):
+    """An unsigned integer, big-endian."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"uint{8 * size}")
+        self.size = size
+
+    def emit_read(self, source: Source, target: str) -> None:
+        """By one call of struct."""
+        unpack = source.bind(packing.Struct(">I" if self.size == 4 else ">Q").unpack_from, "unpack")
+        source.line(f"({target},) = {unpack}(data, at); at += {self.size}", (("", self.size or 0),))
+
+    def emit_write(self, source: Source, value: str) -> None:
+        """Values that do not fit are refused."""
+        source.line(f"put(({value}).to_bytes({self.size}, 'big'))")
+
+
+class Opaque(Codec[Any]):
+    """A byte string, or what functions make of one: length, data, zeros up to a multiple of four."""
+
+    def __init__(self, name: str, read: Callable[[bytes], Any] = bytes, write: Callable[[Any], bytes] = bytes) -> None:
+        super().__init__(name)
+        self._read_one = read
+        """Raises ValueError for bytes that are no such value."""
+        self._write_one = write
+
+    def emit_read(self, source: Source, target: str) -> None:
+        """The padding is not looked at."""
+        take = source.bind(self._take, "take")
+        source.line(f"{target}, at = {take}(data, at)")
+
+    def _take(self, data: bytes, at: int) -> tuple[Any, int]:
+        length, start = _read_length(data, at)
+        end = start + length + -length % 4
+        if end > len(data):
+            raise truncated(data, start, end - start)
+        try:
+            return self._read_one(data[start : start + length]), end
+        except ValueError:
+            raise Fault("out_of_range", f"{data[start : start + length]!r} is no {self.name}.", start) from None
+
+    def emit_write(self, source: Source, value: str) -> None:
+        """Length, data, padding."""
+        source.line(f"put({source.bind(self._give, 'give')}({value}))")
+
+    def _give(self, value: Any) -> bytes:
+        data = self._write_one(value)
+        return len(data).to_bytes(4, "big") + data + bytes(-len(data) % 4)
+
+
+class Time3339(Opaque):
+    """A moment, as text."""
+
+    values = Time
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []
-
-    def u32(self, value: int) -> None:
-        """An unsigned integer of up to 32 bits. Raises OverflowError above."""
-        self._parts.append(value.to_bytes(4, "big"))
-
-    def u64(self, value: int) -> None:
-        """An unsigned integer of 64 bits. Raises OverflowError above."""
-        self._parts.append(value.to_bytes(8, "big"))
-
-    def bool(self, value: bool) -> None:
-        """0 or 1 in 32 bits."""
-        self.u32(1 if value else 0)
-
-    def opaque(self, value: bytes) -> None:
-        """A byte string: length, data, zeros up to a multiple of four."""
-        self.u32(len(value))
-        self._parts.append(value + bytes(-len(value) % 4))
-
-    def string(self, value: str) -> None:
-        """A text in UTF-8."""
-        self.opaque(value.encode())
-
-    def opaques(self, values: Iterable[bytes]) -> None:
-        """A list of byte strings."""
-        items = list(values)
-        self.u32(len(items))
-        for item in items:
-            self.opaque(item)
-
-    def time(self, value: Time) -> None:
-        """A moment, as text."""
-        self.string(str(value))
-
-    def bytes(self) -> bytes:
-        """Everything written so far."""
-        return b"".join(self._parts)
+        super().__init__("time in the form of RFC 3339", lambda data: Time.parse(data.decode()), _time_text)
 
 
-class Reader:
-    """Reads a record from the start of `data`; what follows it is left alone, as the reference does."""
+class Items(Codec[Any]):
+    """A list."""
 
-    def __init__(self, data: bytes, what: str) -> None:
-        self._data = data
-        self._what = what
-        self._at = 0
+    def __init__(self, inner: Codec[Any]) -> None:
+        super().__init__(f"{inner.name}<>")
+        self.inner = inner
 
-    def _take(self, count: int, field: str) -> bytes:
-        end = self._at + count
-        if end > len(self._data):
-            raise XdrError(
-                f"{self._what}: {field} needs {count} bytes at offset {self._at}, but the data ends at "
-                f"{len(self._data)}; it was cut off or is not such a record"
-            )
-        piece = self._data[self._at : end]
-        self._at = end
-        return piece
+    def emit_read(self, source: Source, target: str) -> None:
+        """One by one."""
+        count, position, item = source.local("count"), source.local("i"), source.local("item")
+        items = source.local("items")
+        source.line(f"{count}, at = {source.bind(_read_length, 'read_length')}(data, at); {items} = []")
+        with source.block(f"for {position} in range({count}):"), source.at(f"[{position}]"):
+            self.inner.emit_read(source, item)
+            source.line(f"{items}.append({item})")
+        source.line(f"{target} = tuple({items})")
 
-    def u32(self, field: str) -> int:
-        """An unsigned integer of 32 bits. Raises XdrError."""
-        return int.from_bytes(self._take(4, field), "big")
-
-    def u64(self, field: str) -> int:
-        """An unsigned integer of 64 bits. Raises XdrError."""
-        return int.from_bytes(self._take(8, field), "big")
-
-    def bool(self, field: str) -> bool:
-        """0 or 1. Raises XdrError for anything else."""
-        value = self.u32(field)
-        if value > 1:
-            raise XdrError(f"{self._what}: {field} is {value}, expected 0 or 1")
-        return value == 1
-
-    def opaque(self, field: str) -> bytes:
-        """A byte string. Raises XdrError."""
-        length = self._length(field)
-        value = self._take(length, field)
-        self._take(-length % 4, field)
-        return value
-
-    def string(self, field: str) -> str:
-        """A text. Raises XdrError, also where it is not UTF-8."""
-        value = self.opaque(field)
-        try:
-            return value.decode()
-        except UnicodeDecodeError as error:
-            raise XdrError(f"{self._what}: {field} is not a text in UTF-8: {error}") from None
-
-    def opaques(self, field: str) -> list[bytes]:
-        """A list of byte strings. Raises XdrError."""
-        return [self.opaque(f"{field}[{index}]") for index in range(self._length(field))]
-
-    def optional(self, field: str, read: Callable[[], T]) -> T | None:
-        """A pointer: None, or what `read` reads."""
-        return read() if self.bool(field) else None
-
-    def time(self, field: str) -> Time:
-        """A moment. Raises XdrError where the text is not RFC 3339."""
-        text = self.string(field)
-        try:
-            return Time.parse(text)
-        except ValueError:
-            raise XdrError(f"{self._what}: {field} is {text!r}, expected a time in the form of RFC 3339") from None
-
-    def _length(self, field: str) -> int:
-        value = self.u32(field)
-        if value > MAX_LENGTH:
-            raise XdrError(f"{self._what}: the length of {field} is {value}, more than {MAX_LENGTH}")
-        return value
+    def emit_write(self, source: Source, value: str) -> None:
+        """Number and items."""
+        items, position, item = source.local("items"), source.local("i"), source.local("item")
+        source.line(f"{items} = {value}")
+        source.line(f"put(len({items}).to_bytes(4, 'big'))")
+        with source.block(f"for {position}, {item} in enumerate({items}):"), source.at(f"[{position}]"):
+            self.inner.emit_write(source, item)
 
 
-@dataclass(frozen=True, slots=True)
-class Time:
-    """A moment with nanoseconds and the offset that its writer had; year 1 is how the reference says "never"."""
+class Pointer(Codec[Any]):
+    """A boolean, and the value where it is 1."""
 
-    seconds: int
-    """Since the start of 1970, UTC."""
-    nanoseconds: int = 0
-    offset_minutes: int = 0
+    def __init__(self, inner: Codec[Any], required: bool = False) -> None:
+        super().__init__(f"*{inner.name}")
+        self.inner = inner
+        self.values = inner.owner if isinstance(inner, Struct) else None
+        self.required = required
+        """Whether the value has to be there."""
 
-    @classmethod
-    def of(cls, unix_ns: int) -> Time:
-        """The moment in UTC."""
-        return cls(unix_ns // 1_000_000_000, unix_ns % 1_000_000_000)
+    def emit_read(self, source: Source, target: str) -> None:
+        """0 or 1, and nothing else."""
+        flag = source.local("flag")
+        Integer(4).emit_read(source, flag)
+        with source.block(f"if {flag} > 1:"):
+            source.line(f"raise {source.bind(_no_boolean, 'no_boolean')}({flag}, at - 4)")
+        with source.block(f"if {flag}:"):
+            self.inner.emit_read(source, target)
+        with source.block("else:"):
+            if self.required:
+                source.line(f"raise {source.bind(_absent, 'absent')}(at - 4)")
+            else:
+                source.line(f"{target} = None")
 
-    @classmethod
-    def parse(cls, text: str) -> Time:
-        """From RFC 3339 with up to nine fractional digits. Raises ValueError."""
-        match = RFC_3339.fullmatch(text)
-        if match is None:
-            raise ValueError(text)
-        whole, fraction, sign, hours, minutes = match.groups()
-        offset = (int(hours) * 60 + int(minutes)) * (-1 if sign == "-" else 1) if sign else 0
-        if abs(offset) >= MINUTES_OF_A_DAY:
-            raise ValueError(text)
-        local = round((datetime.fromisoformat(whole).replace(tzinfo=UTC) - EPOCH) / timedelta(seconds=1))
-        return cls(local - offset * 60, int((fraction or "").ljust(9, "0")), offset)
-
-    @property
-    def unix_ns(self) -> int:
-        """Nanoseconds since the start of 1970."""
-        return self.seconds * 1_000_000_000 + self.nanoseconds
-
-    @property
-    def is_zero(self) -> bool:
-        """Whether this is the reference's zero time."""
-        return self.seconds == ZERO_SECONDS and self.nanoseconds == 0
-
-    def __str__(self) -> str:
-        local = EPOCH + timedelta(seconds=self.seconds + self.offset_minutes * 60)
-        text = local.replace(tzinfo=None).isoformat()
-        if self.nanoseconds:
-            text += f".{self.nanoseconds:09d}".rstrip("0")
-        if self.offset_minutes == 0:
-            return text + "Z"
-        hours, minutes = divmod(abs(self.offset_minutes), 60)
-        return f"{text}{'-' if self.offset_minutes < 0 else '+'}{hours:02d}:{minutes:02d}"
+    def emit_write(self, source: Source, value: str) -> None:
+        """Boolean and value."""
+        inside = source.local("inside")
+        source.line(f"{inside} = {value}")
+        with source.block(f"if {inside} is None:"):
+            source.line("put(bytes(4))")
+        with source.block("else:"):
+            source.line("put(b'\\0\\0\\0\\1')")
+            self.inner.emit_write(source, inside)
 
 
-RFC_3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII)
-MINUTES_OF_A_DAY = 1440
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-ZERO_SECONDS = -62_135_596_800
-ZERO_TIME = Time(ZERO_SECONDS)
-"""0001-01-01T00:00:00Z."""
+def _time_text(value: Time) -> bytes:
+    return str(value).encode()
+
+
+def _read_length(data: bytes, at: int) -> tuple[int, int]:
+    if at + 4 > len(data):
+        raise truncated(data, at, 4)
+    length = int.from_bytes(data[at : at + 4], "big")
+    if length > MAX_LENGTH:
+        raise Fault("over_limit", f"the length is {length}, more than {MAX_LENGTH}.", at, length)
+    return length, at + 4
+
+
+def _no_boolean(value: int, offset: int) -> Fault:
+    return Fault("out_of_range", f"{value} is no boolean, expected 0 or 1.", offset, value)
+
+
+def _absent(offset: int) -> Fault:
+    return Fault("absent", "it is absent, but has to be there.", offset)
+
+
+OPAQUE = Opaque("opaque")
+STRING = Opaque("text in UTF-8", bytes.decode, str.encode)
+TIME = Time3339()
+"""For a field of the type `Time`, which only records that are written in XDR have."""
+
+
+def required(kind: type[R]) -> Codec[R]:
+    """For a field that is a pointer in the file and may not be absent."""
+    return Pointer(xdr(kind), required=True)

@@ -13,6 +13,7 @@ from protocol.codec.id_list import IdList
 
 HASH32_SIZE = 32
 HASH20_SIZE = 20
+"""Also of ids of ballots, blocks and proposals in messages."""
 
 
 def hash32(*pieces: bytes) -> bytes:

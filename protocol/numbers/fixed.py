@@ -1,4 +1,4 @@
-"""72.56 fixed-point numbers, bit for bit as every node computes them: arithmetic, logarithm, exponent, binomial CDF.
+"""72.56 fixed-point numbers, bit for bit as every node computes them: arithmetic, logarithm, exponent.
 
 A number is one raw word of 128 bits: a sign above 127 bits of magnitude, of which 56 are the fraction. Weights,
 thresholds and committee sizes are computed with it, and all nodes must agree on the last bit, so the roundings of the
@@ -10,7 +10,6 @@ Protocol 04b-beacon-eligibility-proposals, section 3, and 06-tortoise, section 3
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import lru_cache
 
 from protocol.errors import ProtocolError
@@ -36,24 +35,20 @@ _GAMMA_SERIES = (
     -0x6AE2742E790F,
 )
 """Coefficients of the series for the logarithm of the gamma function, in powers of 1/x."""
-_EPSILON = 720
-"""Where the continued fraction stops: 1e-14."""
-_MAX_TERMS = 300
-_MAX_SHAPE = 1 << 30
-"""The largest n - x and x + 1 for which the CDF is defined."""
 
 
 class FixedError(ProtocolError):
     """A result that does not fit, or a division by zero. reason: overflow, zero_division."""
 
 
-def _overflow(what: str) -> FixedError:
+def overflow(what: str) -> FixedError:
+    """The error of a result that does not fit."""
     return FixedError(f"{what} does not fit into a fixed-point number of 127 bits.", "overflow")
 
 
 def _word(negative: bool, magnitude: int) -> int:
     if magnitude > MAGNITUDE:
-        raise _overflow("a result")
+        raise overflow("a result")
     return magnitude | SIGN if negative else magnitude
 
 
@@ -65,7 +60,7 @@ def from_int(value: int) -> int:
 def from_float(value: float) -> int:
     """The number of a float, what does not fit into the fraction cut off. Raises FixedError (overflow)."""
     if not math.isfinite(value):
-        raise _overflow(str(value))
+        raise overflow(str(value))
     mantissa, exponent = math.frexp(abs(value))
     scaled = int(mantissa * (1 << 53))
     shift = exponent - 53 + FRACTION_BITS
@@ -104,7 +99,7 @@ def to_float(value: int) -> float:
 
 def _integer(negative: bool, magnitude: int) -> int:
     if magnitude >> 63:
-        raise _overflow("an integer part")
+        raise overflow("an integer part")
     return -magnitude if negative else magnitude
 
 
@@ -212,7 +207,7 @@ def _mul56(x: int, y: int) -> int:
     product = x * y + HALF
     high = product >> 64
     if (high >> 63 ^ high >> 55) & 1:
-        raise _overflow("a product")
+        raise overflow("a product")
     return product >> FRACTION_BITS
 
 
@@ -225,7 +220,7 @@ def _div56(x: int, y: int) -> int:
 def _log2(x: int, width: int) -> int:
     """The binary logarithm of x / 2^width in signed 8.56. Raises FixedError (overflow) for x < 1."""
     if x < 1:
-        raise _overflow("the logarithm of a number below the smallest")
+        raise overflow("the logarithm of a number below the smallest")
     if x == 1 << width:
         return 0
     length = x.bit_length()
@@ -252,7 +247,7 @@ def log_of_integer(x: int) -> int:
     return _mul56(_log2(x, 0), _LN2)
 
 
-def _signed(value: int) -> int:
+def from_signed(value: int) -> int:
     """The raw word of a signed integer with 56 bits of fraction."""
     return -value | SIGN if value < 0 else value
 
@@ -261,7 +256,7 @@ def _signed(value: int) -> int:
 def log_gamma(x: int) -> int:
     """The logarithm of (x - 1)! as a raw word. Raises FixedError (overflow) below 1."""
     if x < 1:
-        raise _overflow("the logarithm of the gamma function below 1")
+        raise overflow("the logarithm of the gamma function below 1")
     if x <= 2:
         return 0
     if x < 8:
@@ -273,7 +268,7 @@ def log_gamma(x: int) -> int:
     for coefficient in (g[5], g[4], g[3], g[2], g[1]):
         series = coefficient + _mul56(y, series)
     tail = g[0] + _mul56(z, series)
-    return add(mul((x << FRACTION_BITS) - HALF, _signed(log_of_integer(x) - ONE)), _signed(tail))
+    return add(mul((x << FRACTION_BITS) - HALF, from_signed(log_of_integer(x) - ONE)), from_signed(tail))
 
 
 def exp(x: int) -> int:
@@ -282,7 +277,7 @@ def exp(x: int) -> int:
     if x & SIGN and magnitude >> FRACTION_BITS > _EXP_UNDERFLOW:
         return 0
     if magnitude >> 63:
-        raise _overflow("a power of e")
+        raise overflow("a power of e")
     turns = (magnitude * _LOG2E >> FRACTION_BITS) & ~(ONE - 1)
     rest = magnitude - (turns * _LN2 >> FRACTION_BITS)
     turns >>= FRACTION_BITS
@@ -293,115 +288,3 @@ def exp(x: int) -> int:
     if x & SIGN:
         return divide_magnitudes(ONE, result) >> turns
     return _word(False, result << turns)
-
-
-def _wrapped(value: int) -> int:
-    """An integer as the library holds it, in 64 signed bits, as a raw word."""
-    return from_int((value + (1 << 63)) % (1 << 64) - (1 << 63))
-
-
-def _nonzero(value: int) -> int:
-    return value if value & MAGNITUDE else 1
-
-
-def _inverse(value: int) -> int:
-    return div(ONE, _nonzero(value))
-
-
-def _continued_fraction(x: int, a: int, b: int) -> int:
-    """The continued fraction of the incomplete beta function, by Lentz's method."""
-    c = ONE
-    d = _inverse(sub(ONE, div(mul(x, _wrapped(a + b)), _wrapped(a + 1))))
-    h = d
-    for m in range(1, _MAX_TERMS):
-        k = div(mul(x, _wrapped(m * (b - m))), _wrapped((a + 2 * m - 1) * (a + 2 * m)))
-        d = _inverse(add(mul(k, d), ONE))
-        c = _nonzero(add(div(k, c), ONE))
-        h = mul(mul(h, d), c)
-        k = div(mul(_wrapped(-(a + m) * (a + b + m)), x), _wrapped((a + 2 * m) * (a + 2 * m + 1)))
-        d = _inverse(add(mul(k, d), ONE))
-        c = _nonzero(add(div(k, c), ONE))
-        e = mul(d, c)
-        h = mul(h, e)
-        # the raw order: below one the difference is negative, thus large, and the loop goes on
-        if sub(e, ONE) < _EPSILON:
-            break
-    return h
-
-
-def _incomplete_beta(x: int, a: int, b: int) -> int:
-    """The regularized incomplete beta function for integers a and b."""
-    if a > _MAX_SHAPE or b > _MAX_SHAPE or x > ONE:
-        raise _overflow("the binomial distribution of these arguments")
-    if x in (0, ONE):
-        scale = 0
-    else:
-        logarithm = sub(sub(log_gamma(a + b), log_gamma(a)), log_gamma(b))
-        logarithm = add(logarithm, mul(_signed(log_of_fraction(x)), from_int(a)))
-        logarithm = add(logarithm, mul(_signed(log_of_fraction(ONE - x)), from_int(b)))
-        scale = exp(logarithm)
-
-    def part(x: int, a: int, b: int) -> int:
-        return div(mul(scale, _continued_fraction(x, a, b)), from_int(a)) if scale else 0
-
-    if x > div(from_int(a + 1), from_int(a + b + 2)):
-        return sub(ONE, part(ONE - x, b, a))
-    return part(x, a, b)
-
-
-def binomial_cdf(n: int, p: int, x: int) -> int:
-    """The probability of at most x successes in n draws, each with probability p (a raw word).
-
-    Raises FixedError (overflow) where the network's library gives up: more than 2^30 draws, p above 1, and a few
-    arguments inside for which an intermediate value does not fit.
-    """
-    if x < 0:
-        return 0
-    if x >= n:
-        return ONE
-    return _incomplete_beta(sub(ONE, p), n - x, x + 1)
-
-
-def eligibility_count(n: int, p: int, draw: int) -> int:
-    """The smallest x for which binomial_cdf(n, p, x) is above draw: how many seats a smesher of n units holds.
-
-    Raises FixedError as binomial_cdf.
-    """
-    return eligibility_counts([n], p, [draw])[0]
-
-
-def eligibility_counts(units: Sequence[int], p: int, draws: Sequence[int]) -> list[int]:
-    """`eligibility_count` of many smeshers at once, compiled: equal unit counts share one table.
-
-    units: space units of each smesher; p: raw probability of one unit; draws: raw fractions of their VRF outputs.
-    Raises FixedError as binomial_cdf, and (reason length) where units and draws differ in number.
-    """
-    if len(units) != len(draws):
-        raise FixedError(f"{len(units)} unit counts and {len(draws)} draws.", "length")
-    if not 0 < p < ONE:
-        return [_plain_count(n, p, draw) for n, draw in zip(units, draws)]
-
-    import numpy as np
-
-    from kernels import seats as kernel
-
-    order = sorted(range(len(units)), key=lambda position: (units[position], draws[position]))
-    counts = np.empty(len(units), np.int64)
-    done = kernel.eligibility_counts(
-        np.array([units[position] for position in order], np.int64),
-        np.uint64(p),
-        np.array([draws[position] for position in order], np.uint64),
-        counts,
-    )
-    result = [0] * len(units)
-    for place, position in enumerate(order):
-        # what did not fit into the compiled words is left to the plain code, which says why
-        result[position] = int(counts[place]) if place < done else _plain_count(units[position], p, draws[position])
-    return result
-
-
-def _plain_count(n: int, p: int, draw: int) -> int:
-    seats = 0
-    while not binomial_cdf(n, p, seats) > draw:
-        seats += 1
-    return seats

@@ -20,8 +20,6 @@ EpochId = NewType("EpochId", int)
 MAX_LAYER = (1 << 32) - 1
 GENESIS_EPOCHS = 2
 """Epochs before the first in which proposals are made."""
-_MAX_ELAPSED = (1 << 63) - 1
-"""Nanoseconds at which the reference's difference of two times saturates."""
 
 
 class LayerError(ProtocolError):
@@ -82,19 +80,14 @@ class NetworkTime:
                 f"An epoch has {self.layers_per_epoch} layers, expected a number from 1 to {MAX_LAYER}.", "clock"
             )
 
-    def layer_at(self, now_ns: int, *, as_reference: bool = False) -> LayerId:
+    def layer_at(self, now_ns: int) -> LayerId:
         """The layer that runs at a time; 0 before the genesis. Raises LayerError (overflow)."""
         elapsed = max(0, now_ns - self.genesis_ns)
-        if as_reference:
-            return LayerId(min(elapsed, _MAX_ELAPSED) // self.layer_duration_ns & MAX_LAYER)
         return _checked(elapsed // self.layer_duration_ns, "the layer of this time")
 
-    def start_ns(self, layer: int, *, as_reference: bool = False) -> int:
+    def start_ns(self, layer: int) -> int:
         """When a layer begins, nanoseconds since 1970."""
-        offset = layer * self.layer_duration_ns
-        if as_reference:
-            offset = (offset + (1 << 63)) % (1 << 64) - (1 << 63)
-        return self.genesis_ns + offset
+        return self.genesis_ns + layer * self.layer_duration_ns
 
     def epoch_of(self, layer: int) -> EpochId:
         """The epoch that holds a layer."""

@@ -11,17 +11,17 @@ import struct as packing
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from protocol.codec.declare import CodecError, byte_string, c64, option, struct
+from protocol.codec.declare import CodecError
 from protocol.crypto.ripemd256 import ripemd256
 from protocol.errors import ProtocolError
 from protocol.poet import signing as poet_signing
+from protocol.types.ids import ID_SIZE
+from protocol.types.poet import MAX_CERTIFICATE_KEY_SIZE, PoetCertificate
 
-NODE_ID_SIZE = CHALLENGE_SIZE = CERTIFIER_KEY_SIZE = 32
-SIGNATURE_SIZE = 64
+NODE_ID_SIZE = CHALLENGE_SIZE = CERTIFIER_KEY_SIZE = ID_SIZE
 HINT_SIZE = 4
 """First bytes of a certifier's key; they choose among the trusted keys."""
 
-MAX_CERTIFICATE_KEY_SIZE = 32
 POET_DOMAIN = 0x04
 """The byte that a node puts between the genesis id and the challenge when it signs a submit."""
 
@@ -33,17 +33,6 @@ class PowParams:
     challenge: bytes
     difficulty: int
     """Leading zero bits of the hash."""
-
-
-@dataclass(frozen=True, slots=True)
-class Certificate:
-    """A certifier's word that a node holds a proof of space."""
-
-    pubkey: bytes
-    expiration: int | None = None
-    """Unix seconds as an unsigned 64-bit integer; None: never."""
-
-    codec = struct(pubkey=byte_string(MAX_CERTIFICATE_KEY_SIZE), expiration=option(c64))
 
 
 class InvalidPow(ProtocolError):
@@ -126,23 +115,25 @@ def check_pow(
 # Certificates
 
 
-def encode_certificate(certificate: Certificate) -> bytes:
+def encode_certificate(certificate: PoetCertificate) -> bytes:
     """What a certifier signs (SCALE). Raises ProtocolError for a key above 32 bytes or a time above 64 bits."""
     try:
-        return Certificate.codec.encode(certificate)
+        return PoetCertificate.codec.encode(certificate)
     except CodecError as error:
         raise _in_words_of_the_reference(error, "encode", b"") from None
 
 
-def decode_certificate(data: bytes) -> Certificate:
+def decode_certificate(data: bytes) -> PoetCertificate:
     """The certificate at the start of `data`; what follows is ignored, as the server does. Raises ProtocolError."""
     try:
-        return Certificate.codec.read(data)[0]
+        return PoetCertificate.codec.read(data)[0]
     except CodecError as error:
         raise _in_words_of_the_reference(error, "decode", data) from None
 
 
-def verify_certificate(data: bytes, signature: bytes, certifier_key: bytes, node_id: bytes, now_s: int) -> Certificate:
+def verify_certificate(
+    data: bytes, signature: bytes, certifier_key: bytes, node_id: bytes, now_s: int
+) -> PoetCertificate:
     """The certificate, if `certifier_key` signed it for `node_id` and it has not expired.
 
     Raises InvalidCertificate, and ValueError for a certifier's key that is not 32 bytes.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from blake3 import blake3
 
 from protocol.errors import ProtocolError
-from protocol.post.rules import ID_SIZE
+from protocol.types.ids import ID_SIZE
 
 NONCES_PER_GROUP = 16
 """Proving nonces that share one cipher and one proof of work."""

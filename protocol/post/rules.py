@@ -6,20 +6,10 @@ the VRF nonce has to stay below. Specified in protocol 01-post, sections 1, 2, 2
 
 from __future__ import annotations
 
-from typing import NewType
-
 from blake3 import blake3
 
 from protocol.errors import ProtocolError
-
-NodeId = NewType("NodeId", bytes)
-"""32 bytes: the smesher's Ed25519 public key."""
-
-AtxId = NewType("AtxId", bytes)
-"""32 bytes: the id of an activation transaction."""
-
-ID_SIZE = 32
-"""Bytes in a node id or an ATX id."""
+from protocol.types.ids import ID_SIZE
 
 LABEL_SIZE = 16
 """Bytes of a label on disk: the first half of the 32-byte scrypt output. Protocol 01-post, section 1."""

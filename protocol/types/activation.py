@@ -7,19 +7,13 @@ smesher and the signature. Protocol 03-encoding-and-types, sections 4.1 and 5.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import Annotated
 
-from protocol.codec.declare import byte_string, c32, c64, option, struct, vector
+from protocol.codec.declare import Record, c32, c64, record, up_to
 from protocol.crypto.hashing import hash32, hash_of_list
-from protocol.poet.records import MembershipProof
 
 from .ids import (
-    ADDRESS,
-    ATX_ID,
-    ED_SIGNATURE,
     EMPTY_ATX_ID,
-    HASH32,
-    NODE_ID,
     Address,
     AtxId,
     EdSignature,
@@ -27,6 +21,7 @@ from .ids import (
     Hash32,
     NodeId,
 )
+from .poet import MembershipProof
 
 MAX_POST_INDICES_SIZE = 800
 MAX_CHALLENGE_SIZE = 32
@@ -36,116 +31,104 @@ MembershipProofV1 = MembershipProof
 """`MerkleProofV1` of the specification."""
 
 
-@dataclass(frozen=True, slots=True)
-class PostV1:
+@record
+class PostV1(Record):
     """A proof of space."""
 
-    nonce: int
-    indices: bytes
+    nonce: Annotated[int, c32]
+    """The nonce of the proof: which of the ciphers that were tried gave enough good labels."""
+    indices: Annotated[bytes, up_to(MAX_POST_INDICES_SIZE)]
     """Indices of labels, packed."""
-    pow: int
+    pow: Annotated[int, c64]
+    """The nonce of the k2pow of its nonce group."""
 
-    codec = struct(nonce=c32, indices=byte_string(MAX_POST_INDICES_SIZE), pow=c64)
 
-
-@dataclass(frozen=True, slots=True)
-class NIPostChallengeV1:
+@record
+class NIPostChallengeV1(Record):
     """The plan of an activation: what is registered at a PoET before the proof is made."""
 
     publish_epoch: EpochId
-    sequence: int
+    """The epoch in which the activation is published."""
+    sequence: Annotated[int, c64]
+    """How many activations the identity published before this one."""
     prev_atx: AtxId
     """All zeros in an identity's first activation."""
     positioning_atx: AtxId
+    """The activation on whose tick height this one builds."""
     commitment_atx: AtxId | None = None
     """In the first activation only."""
     initial_post: PostV1 | None = None
     """In the first activation only."""
-
-    codec = struct(
-        publish_epoch=c32,
-        sequence=c64,
-        prev_atx=ATX_ID,
-        positioning_atx=ATX_ID,
-        commitment_atx=option(ATX_ID),
-        initial_post=option(PostV1.codec),
-    )
 
     def hash(self) -> Hash32:
         """The challenge that is submitted; the zero byte keeps it apart from nodes of the membership tree."""
         return Hash32(hash32(b"\0", self.codec.encode(self)))
 
 
-@dataclass(frozen=True, slots=True)
-class PostMetadataV1:
+@record
+class PostMetadataV1(Record):
     """Of what a proof of space is."""
 
-    challenge: bytes
-    labels_per_unit: int
+    challenge: Annotated[bytes, up_to(MAX_CHALLENGE_SIZE)]
+    """The reference of the PoET proof."""
+    labels_per_unit: Annotated[int, c64]
+    """Labels of a space unit."""
 
-    codec = struct(challenge=byte_string(MAX_CHALLENGE_SIZE), labels_per_unit=c64)
 
-
-@dataclass(frozen=True, slots=True)
-class NIPostV1:
+@record
+class NIPostV1(Record):
     """A proof of space with the membership in the PoET round whose proof it was challenged by."""
 
     membership: MembershipProofV1
+    """That the challenge was a member of the round."""
     post: PostV1 | None
+    """The proof of space; an activation without it is not valid."""
     post_metadata: PostMetadataV1 | None
-
-    codec = struct(
-        membership=MembershipProofV1.codec, post=option(PostV1.codec), post_metadata=option(PostMetadataV1.codec)
-    )
+    """Its challenge and its unit; an activation without it is not valid."""
 
 
-@dataclass(frozen=True, slots=True)
-class InnerActivationTxV1:
+@record
+class InnerActivationTxV1(Record):
     """What the id of an activation covers."""
 
     challenge: NIPostChallengeV1
+    """The plan."""
     coinbase: Address
-    num_units: int
+    """Where rewards go."""
+    num_units: Annotated[int, c32]
+    """Space units of the proof."""
     nipost: NIPostV1 | None
+    """The proof; an activation without it is not valid."""
     node_id: NodeId | None = None
     """The smesher, in its first activation only."""
-    vrf_nonce: int | None = None
+    vrf_nonce: Annotated[int, c64] | None = None
     """In the first activation, and where it changed."""
-
-    codec = struct(
-        challenge=NIPostChallengeV1.codec,
-        coinbase=ADDRESS,
-        num_units=c32,
-        nipost=option(NIPostV1.codec),
-        node_id=option(NODE_ID),
-        vrf_nonce=option(c64),
-    )
 
     def id(self) -> AtxId:
         """The hash of the encoding."""
         return AtxId(hash32(self.codec.encode(self)))
 
 
-@dataclass(frozen=True, slots=True)
-class ATXMetadata:
+@record
+class ATXMetadata(Record):
     """What the signature of an activation of version 1 covers."""
 
     publish_epoch: EpochId
+    """The activation's."""
     msg_hash: Hash32
     """The activation's id."""
 
-    codec = struct(publish_epoch=c32, msg_hash=HASH32)
 
-
-@dataclass(frozen=True, slots=True)
-class ActivationTxV1:
+@record
+class ActivationTxV1(Record):
     """An activation as it is published."""
 
     inner: InnerActivationTxV1
+    """What the id covers."""
     smesher_id: NodeId
+    """Who publishes it."""
     signature: EdSignature
-
-    codec = struct(inner=InnerActivationTxV1.codec, smesher_id=NODE_ID, signature=ED_SIGNATURE)
+    """By the smesher over `signed_bytes`, in the domain ATX."""
 
     @property
     def publish_epoch(self) -> EpochId:
@@ -166,14 +149,14 @@ class ActivationTxV1:
         return ATXMetadata.codec.encode(ATXMetadata(self.publish_epoch, Hash32(self.id())))
 
 
-@dataclass(frozen=True, slots=True)
-class EpochActiveSet:
+@record
+class EpochActiveSet(Record):
     """The activations that count in an epoch, as the store holds them."""
 
     epoch: EpochId
-    set: Sequence[AtxId]
-
-    codec = struct(epoch=c32, set=vector(ATX_ID, MAX_ACTIVE_SET))
+    """The epoch in which they count."""
+    set: Annotated[Sequence[AtxId], up_to(MAX_ACTIVE_SET)]
+    """Their ids, in ascending order where we made the set."""
 
 
 def active_set_hash(ids: Sequence[AtxId]) -> Hash32:

@@ -8,20 +8,15 @@ Protocol 03-encoding-and-types, sections 4.2, 5, 6.1 and 6.2.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Annotated
 
-from protocol.codec.declare import c32, c64, option, struct, vector
+from protocol.codec.declare import Record, c32, c64, record, up_to
 from protocol.crypto.hashing import hash32
 from protocol.crypto.merkle import PADDING, filled_root, prove, root_of
 
 from .activation import PostV1
 from .ids import (
-    ADDRESS,
-    ATX_ID,
-    ED_SIGNATURE,
     EMPTY_ATX_ID,
-    HASH32,
-    NODE_ID,
     Address,
     AtxId,
     EdSignature,
@@ -41,39 +36,40 @@ MARRIAGES_LEAF = 7
 """Which of the nine leaves of an activation's tree is the root of its marriages."""
 
 
-@dataclass(frozen=True, slots=True)
-class NIPostChallengeV2:
+@record
+class NIPostChallengeV2(Record):
     """The plan of an activation: what is registered at a PoET before the proof is made."""
 
     publish_epoch: EpochId
+    """The epoch in which the activation is published."""
     prev_atx: AtxId
+    """All zeros in an identity's first activation."""
     positioning_atx: AtxId
+    """The activation on whose tick height this one builds."""
     initial_post: PostV1 | None = None
     """In the first activation only."""
-
-    codec = struct(publish_epoch=c32, prev_atx=ATX_ID, positioning_atx=ATX_ID, initial_post=option(PostV1.codec))
 
     def hash(self) -> Hash32:
         """The challenge that is submitted; the zero byte keeps it apart from nodes of the membership tree."""
         return Hash32(hash32(b"\0", self.codec.encode(self)))
 
 
-@dataclass(frozen=True, slots=True)
-class InitialAtxPartsV2:
+@record
+class InitialAtxPartsV2(Record):
     """What only an identity's first activation has."""
 
     commitment_atx: AtxId
+    """The activation that the identity's labels commit to."""
     post: PostV1
-
-    codec = struct(commitment_atx=ATX_ID, post=PostV1.codec)
+    """The proof that the labels were made; its challenge is all zeros."""
 
     def root(self) -> bytes:
         """The root of its tree."""
         return root_of((self.commitment_atx, post_root(self.post)))
 
 
-@dataclass(frozen=True, slots=True)
-class MarriageCertificate:
+@record
+class MarriageCertificate(Record):
     """An identity's consent to be joined with the one that publishes the activation."""
 
     reference_atx: AtxId
@@ -81,35 +77,33 @@ class MarriageCertificate:
     signature: EdSignature
     """By the consenting identity over the publisher's id, in the domain MARRIAGE."""
 
-    codec = struct(reference_atx=ATX_ID, signature=ED_SIGNATURE)
-
     def root(self) -> bytes:
         """The root of its tree."""
         return root_of((self.reference_atx, self.signature))
 
 
-@dataclass(frozen=True, slots=True)
-class MerkleProofV2:
+@record
+class MerkleProofV2(Record):
     """That several challenges are among the members of a PoET round, in one proof."""
 
-    nodes: Sequence[Hash32] = ()
+    nodes: Annotated[Sequence[Hash32], up_to(MAX_MEMBERSHIP_NODES)] = ()
+    """Siblings in the order in which checking the proof meets them."""
 
-    codec = struct(nodes=vector(HASH32, MAX_MEMBERSHIP_NODES))
 
-
-@dataclass(frozen=True, slots=True)
-class SubPostV2:
+@record
+class SubPostV2(Record):
     """The proof of space of one of the identities."""
 
-    marriage_index: int
+    marriage_index: Annotated[int, c32]
     """Which of the married identities."""
-    prev_atx_index: int
+    prev_atx_index: Annotated[int, c32]
     """Its previous activation, among those that the message lists."""
-    membership_leaf_index: int
+    membership_leaf_index: Annotated[int, c64]
+    """The place of its plan among the members of the round."""
     post: PostV1
-    num_units: int
-
-    codec = struct(marriage_index=c32, prev_atx_index=c32, membership_leaf_index=c64, post=PostV1.codec, num_units=c32)
+    """The proof."""
+    num_units: Annotated[int, c32]
+    """Space units of the proof."""
 
     def root(self, previous_atxs: Sequence[AtxId]) -> bytes:
         """The root of its tree; empty when the previous activation is not listed (such an ATX is not valid)."""
@@ -126,16 +120,16 @@ class SubPostV2:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class NiPostsV2:
+@record
+class NiPostsV2(Record):
     """Proofs of space with one challenge, and that their plans were members of that PoET round."""
 
     membership: MerkleProofV2
+    """That all the plans were members of the round."""
     challenge: Hash32
     """The reference of the round's proof."""
-    posts: Sequence[SubPostV2]
-
-    codec = struct(membership=MerkleProofV2.codec, challenge=HASH32, posts=vector(SubPostV2.codec, MAX_POSTS))
+    posts: Annotated[Sequence[SubPostV2], up_to(MAX_POSTS)]
+    """One for each identity."""
 
     def root(self, previous_atxs: Sequence[AtxId]) -> bytes:
         """The root of its tree. The membership is the one leaf in the encoding of messages."""
@@ -143,38 +137,32 @@ class NiPostsV2:
         return root_of((MerkleProofV2.codec.encode(self.membership), self.challenge, posts))
 
 
-@dataclass(frozen=True, slots=True)
-class ActivationTxV2:
+@record
+class ActivationTxV2(Record):
     """An activation as it is published."""
 
     publish_epoch: EpochId
+    """The epoch in which it is published; it counts in the next one."""
     positioning_atx: AtxId
+    """The activation on whose tick height this one builds."""
     coinbase: Address
+    """Where rewards go."""
     initial: InitialAtxPartsV2 | None
     """In an identity's first activation only."""
-    previous_atxs: Sequence[AtxId]
-    niposts: Sequence[NiPostsV2]
-    vrf_nonce: int
-    marriages: Sequence[MarriageCertificate]
+    previous_atxs: Annotated[Sequence[AtxId], up_to(MAX_PREVIOUS)]
+    """The last activations of the identities, without repetition; empty in a first activation."""
+    niposts: Annotated[Sequence[NiPostsV2], up_to(MAX_NIPOSTS)]
+    """Proofs by the PoET proof that they were challenged by."""
+    vrf_nonce: Annotated[int, c64]
+    """The index of the label that makes the publisher's VRF key costly."""
+    marriages: Annotated[Sequence[MarriageCertificate], up_to(MAX_MARRIAGES)]
     """Marries the identities; the first one is the publisher."""
     marriage_atx: AtxId | None
     """The activation in which the identities were married, when this one merges them."""
     smesher_id: NodeId
+    """Who publishes it."""
     signature: EdSignature
-
-    codec = struct(
-        publish_epoch=c32,
-        positioning_atx=ATX_ID,
-        coinbase=ADDRESS,
-        initial=option(InitialAtxPartsV2.codec),
-        previous_atxs=vector(ATX_ID, MAX_PREVIOUS),
-        niposts=vector(NiPostsV2.codec, MAX_NIPOSTS),
-        vrf_nonce=c64,
-        marriages=vector(MarriageCertificate.codec, MAX_MARRIAGES),
-        marriage_atx=option(ATX_ID),
-        smesher_id=NODE_ID,
-        signature=ED_SIGNATURE,
-    )
+    """By the smesher over the id, in the domain ATX."""
 
     def leaves(self) -> tuple[bytes, ...]:
         """The nine leaves of the tree whose root is the id."""

@@ -1,22 +1,18 @@
-"""The text of an address: bech32 with the network as its prefix. Also the addresses that are computed.
+"""The text of an address: bech32 with the network as its prefix.
 
-An account's address is a hash of its template and the arguments with which it is spawned, so it is known before the
-account exists. The rules for reserved bytes, prefix and padding hold for text only: in bytes the ledger takes any 24.
-Protocol 07-vm-and-transactions, section 1.3; 03-encoding-and-types, section 10.
+The address of an account is computed by `templates.principal_address`. The rules for reserved bytes, prefix and padding
+hold for text only: in bytes the ledger takes any 24. Protocol 07-vm-and-transactions, section 1.3;
+03-encoding-and-types, section 10.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from protocol.codec.declare import NESTING, Codec, CodecError, Fault
-from protocol.crypto.hashing import hash32
 from protocol.errors import ProtocolError
-from protocol.types.ids import Address
-from protocol.types.templates import SpawnArguments, principal_address
+from protocol.types.ids import ADDRESS_SIZE, Address
 
-SIZE = 24
+SIZE = ADDRESS_SIZE
 RESERVED = 4
 """Bytes at the start that are zero in every computed address."""
 HASH_SIZE = SIZE - RESERVED
@@ -42,25 +38,6 @@ class AddressError(ProtocolError):
 def generate(data: bytes) -> Address:
     """The address that holds the last 20 bytes of `data`, left-aligned behind the reserved ones."""
     return Address((bytes(RESERVED) + data[-HASH_SIZE:]).ljust(SIZE, b"\0"))
-
-
-def principal(template: Address, arguments: SpawnArguments, *, as_reference: bool = False) -> Address:
-    """The address of the account that a template makes of spawn arguments. Raises CodecError.
-
-    as_reference: arguments that have no encoding get the hash of what was written before the fault, as there.
-    """
-    try:
-        return principal_address(template, arguments)
-    except CodecError:
-        if not as_reference:
-            raise
-    codec: Codec[Any] = arguments.codec
-    written: list[bytes] = []
-    try:
-        codec.writer()(arguments, written.append, NESTING)
-    except Fault:
-        pass
-    return Address(bytes(RESERVED) + hash32(template, *written)[-HASH_SIZE:])
 
 
 def is_empty(address: bytes) -> bool:

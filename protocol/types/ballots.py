@@ -7,20 +7,13 @@ Protocol 03-encoding-and-types, sections 4.4 and 5.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Annotated
 
-from protocol.codec.declare import c32, c64, option, struct, vector
+from protocol.codec.declare import Record, c32, c64, record, up_to
 from protocol.crypto.hashing import hash32
 
 from .ids import (
-    ATX_ID,
-    BALLOT_ID,
-    BEACON,
-    BLOCK_ID,
-    ED_SIGNATURE,
-    HASH32,
-    NODE_ID,
-    VRF_SIGNATURE,
+    HASH20_SIZE,
     AtxId,
     BallotId,
     Beacon,
@@ -37,122 +30,112 @@ MAX_VOTES = 10_000
 MAX_ELIGIBILITIES = 25_000
 MAX_BALLOT_ACTIVE_SET = 1
 """A relic: the list is empty, its length stays on the wire."""
-HASH20_SIZE = 20
 
 
-@dataclass(frozen=True, slots=True)
-class EpochData:
+@record
+class EpochData(Record):
     """What a smesher's first ballot of an epoch says about the epoch."""
 
     active_set_hash: Hash32
+    """`activation.active_set_hash` of the activations that the smesher counts in the epoch."""
     beacon: Beacon
-    eligibility_count: int
+    """The beacon that the smesher believes in."""
+    eligibility_count: Annotated[int, c32]
     """Slots of the smesher in the epoch."""
 
-    codec = struct(active_set_hash=HASH32, beacon=BEACON, eligibility_count=c32)
 
-
-@dataclass(frozen=True, slots=True)
-class InnerBallot:
+@record
+class InnerBallot(Record):
     """What the id of a ballot covers."""
 
     layer: LayerId
+    """The layer that it was made for."""
     atx_id: AtxId
+    """The smesher's activation that counts in the epoch."""
     opinion_hash: Hash32
+    """The hash of the opinion that votes and base give together, `opinions.opinion_hash`."""
     ref_ballot: BallotId
     """The smesher's first ballot of the epoch; all zeros in that one itself."""
     epoch_data: EpochData | None = None
     """In the first ballot of the epoch only."""
-
-    codec = struct(
-        layer=c32, atx_id=ATX_ID, opinion_hash=HASH32, ref_ballot=BALLOT_ID, epoch_data=option(EpochData.codec)
-    )
 
     def hash(self) -> Hash32:
         """The hash of the encoding."""
         return Hash32(hash32(self.codec.encode(self)))
 
 
-@dataclass(frozen=True, slots=True)
-class Vote:
+@record
+class Vote(Record):
     """A block that is voted on. `BlockHeader` of the specification."""
 
     id: BlockId
+    """The block."""
     layer: LayerId
-    height: int
+    """Its layer."""
+    height: Annotated[int, c64]
     """Ticks."""
 
-    codec = struct(id=BLOCK_ID, layer=c32, height=c64)
 
-
-@dataclass(frozen=True, slots=True)
-class Votes:
+@record
+class Votes(Record):
     """How a ballot's opinion differs from that of its base ballot."""
 
     base: BallotId
-    support: Sequence[Vote] = ()
-    against: Sequence[Vote] = ()
-    abstain: Sequence[LayerId] = ()
-
-    codec = struct(
-        base=BALLOT_ID,
-        support=vector(Vote.codec, MAX_VOTES),
-        against=vector(Vote.codec, MAX_VOTES),
-        abstain=vector(c32, MAX_VOTES),
-    )
+    """The ballot whose opinion is taken over but for the lists that follow."""
+    support: Annotated[Sequence[Vote], up_to(MAX_VOTES)] = ()
+    """Blocks that are voted for, against the base's opinion."""
+    against: Annotated[Sequence[Vote], up_to(MAX_VOTES)] = ()
+    """Blocks that are voted against, against the base's opinion."""
+    abstain: Annotated[Sequence[LayerId], up_to(MAX_VOTES)] = ()
+    """Layers on which there is no opinion, because Hare has not ended there."""
 
 
-@dataclass(frozen=True, slots=True)
-class VotingEligibility:
+@record
+class VotingEligibility(Record):
     """A slot that falls on this layer."""
 
-    j: int
+    j: Annotated[int, c32]
     """Counter of the slot."""
     sig: VrfSignature
+    """The VRF proof over `eligibility.voting_input`; its first eight bytes choose the layer."""
 
-    codec = struct(j=c32, sig=VRF_SIGNATURE)
 
-
-@dataclass(frozen=True, slots=True)
-class Opinion:
+@record
+class Opinion(Record):
     """Votes with the hash of the opinion that they give; not sent by itself."""
 
     hash: Hash32
+    """The opinion's hash."""
     votes: Votes
+    """The votes."""
 
-    codec = struct(hash=HASH32, votes=Votes.codec)
 
-
-@dataclass(frozen=True, slots=True)
-class BallotMetadata:
+@record
+class BallotMetadata(Record):
     """What the signature of a ballot or proposal covers."""
 
     layer: LayerId
+    """The ballot's layer."""
     msg_hash: Hash32
+    """`InnerBallot.hash` or `InnerProposal.hash`."""
 
-    codec = struct(layer=c32, msg_hash=HASH32)
 
-
-@dataclass(frozen=True, slots=True)
-class Ballot:
+@record
+class Ballot(Record):
     """A ballot as it is sent and stored."""
 
     inner: InnerBallot
+    """What the id covers."""
     signature: EdSignature
+    """By the smesher over `signed_bytes`, in the domain BALLOT."""
     smesher_id: NodeId
+    """Who made it."""
     votes: Votes
-    eligibility_proofs: Sequence[VotingEligibility]
-    active_set: Sequence[AtxId] = ()
+    """Its opinion, as a difference."""
+    eligibility_proofs: Annotated[Sequence[VotingEligibility], up_to(MAX_ELIGIBILITIES)]
+    """Slots that entitle it to this layer, by ascending counter; each gives its weight once."""
+    active_set: Annotated[Sequence[AtxId], up_to(MAX_BALLOT_ACTIVE_SET)] = ()
     """Unused."""
-
-    codec = struct(
-        inner=InnerBallot.codec,
-        signature=ED_SIGNATURE,
-        smesher_id=NODE_ID,
-        votes=Votes.codec,
-        eligibility_proofs=vector(VotingEligibility.codec, MAX_ELIGIBILITIES),
-        active_set=vector(ATX_ID, MAX_BALLOT_ACTIVE_SET),
-    )
 
     def id(self) -> BallotId:
         """The first 20 bytes of the hash of the inner part; computed each time."""

@@ -6,52 +6,49 @@ Protocol 03-encoding-and-types, sections 4.5 and 5.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Annotated
 
-from protocol.codec.declare import c32, c64, struct, vector
+from protocol.codec.declare import Record, c64, record, up_to
 from protocol.crypto.hashing import hash20
 
-from .ids import ATX_ID, TRANSACTION_ID, AtxId, BlockId, LayerId, TransactionId
+from .ids import AtxId, BlockId, LayerId, TransactionId
 
 MAX_REWARDS = 2350
 MAX_TRANSACTIONS = 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class RatNum:
+@record
+class RatNum(Record):
     """A fraction, not reduced."""
 
-    num: int
-    denom: int
+    num: Annotated[int, c64]
+    """Above the line."""
+    denom: Annotated[int, c64]
+    """Below the line; a block with a zero here is not valid."""
 
-    codec = struct(num=c64, denom=c64)
 
-
-@dataclass(frozen=True, slots=True)
-class AnyReward:
+@record
+class AnyReward(Record):
     """A share of the layer's reward."""
 
     atx_id: AtxId
+    """Whose coinbase receives it."""
     weight: RatNum
+    """The share, in proportion to those of the others."""
 
-    codec = struct(atx_id=ATX_ID, weight=RatNum.codec)
 
-
-@dataclass(frozen=True, slots=True)
-class InnerBlock:
+@record
+class InnerBlock(Record):
     """A block: all of it is in the id, nobody signs it."""
 
     layer: LayerId
-    tick_height: int
-    rewards: Sequence[AnyReward]
-    tx_ids: Sequence[TransactionId]
-
-    codec = struct(
-        layer=c32,
-        tick_height=c64,
-        rewards=vector(AnyReward.codec, MAX_REWARDS),
-        tx_ids=vector(TRANSACTION_ID, MAX_TRANSACTIONS),
-    )
+    """The layer that it is the block of."""
+    tick_height: Annotated[int, c64]
+    """The greatest tick height among the proposals' activations."""
+    rewards: Annotated[Sequence[AnyReward], up_to(MAX_REWARDS)]
+    """One for each activation, in ascending order of the ids."""
+    tx_ids: Annotated[Sequence[TransactionId], up_to(MAX_TRANSACTIONS)]
+    """Transactions in the order of their execution."""
 
     def id(self) -> BlockId:
         """The first 20 bytes of the hash of the encoding; computed each time."""

@@ -6,15 +6,11 @@ Protocol 03-encoding-and-types, section 4.5; certify messages are signed in the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Annotated
 
-from protocol.codec.declare import c16, c32, struct, vector
+from protocol.codec.declare import Record, c16, record, up_to
 
 from .ids import (
-    BLOCK_ID,
-    ED_SIGNATURE,
-    NODE_ID,
-    VRF_SIGNATURE,
     BlockId,
     EdSignature,
     LayerId,
@@ -27,39 +23,41 @@ CERTIFIER_ROUND = 0x7FFFFFFF
 """The round in the VRF input of a certifier's eligibility."""
 
 
-@dataclass(frozen=True, slots=True)
-class CertifyContent:
+@record
+class CertifyContent(Record):
     """What a certifier signs."""
 
     layer: LayerId
+    """The block's layer."""
     block_id: BlockId
-    eligibility_count: int
+    """The block; all zeros where Hare ended without one."""
+    eligibility_count: Annotated[int, c16]
+    """As how many the certifier counts."""
     proof: VrfSignature
     """Of the eligibility."""
 
-    codec = struct(layer=c32, block_id=BLOCK_ID, eligibility_count=c16, proof=VRF_SIGNATURE)
 
-
-@dataclass(frozen=True, slots=True)
-class CertifyMessage:
+@record
+class CertifyMessage(Record):
     """A certifier's word. The signature stands before the smesher."""
 
     content: CertifyContent
+    """What is signed."""
     signature: EdSignature
+    """By the smesher over `signed_bytes`, in the domain HARE."""
     smesher_id: NodeId
-
-    codec = struct(content=CertifyContent.codec, signature=ED_SIGNATURE, smesher_id=NODE_ID)
+    """The certifier."""
 
     def signed_bytes(self) -> bytes:
         """What is signed in the domain HARE."""
         return CertifyContent.codec.encode(self.content)
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
+@record
+class Certificate(Record):
     """The words of enough certifiers for one block."""
 
     block_id: BlockId
-    signatures: Sequence[CertifyMessage]
-
-    codec = struct(block_id=BLOCK_ID, signatures=vector(CertifyMessage.codec, MAX_SIGNATURES))
+    """The block."""
+    signatures: Annotated[Sequence[CertifyMessage], up_to(MAX_SIGNATURES)]
+    """So many that their counts reach the threshold."""

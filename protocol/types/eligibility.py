@@ -5,12 +5,12 @@ The encoding is the input as it is, without prefix or domain. Protocol 03-encodi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import Annotated
 
-from protocol.codec.declare import c16, c32, c64, struct
+from protocol.codec.declare import Record, c16, c32, c64, record
 
-from .ids import BEACON, Beacon, EpochId, LayerId, RoundId
+from .ids import Beacon, EpochId, LayerId, RoundId
 
 
 class EligibilityType(IntEnum):
@@ -23,54 +23,62 @@ class EligibilityType(IntEnum):
     BEACON_WEAK_COIN = 4
 
 
-@dataclass(frozen=True, slots=True)
-class BeaconProposalVrfMessage:
+@record
+class BeaconProposalVrfMessage(Record):
     """For a proposal for the beacon."""
 
-    type: int
-    nonce: int
+    type: Annotated[int, c16]
+    """EligibilityType.BEACON."""
+    nonce: Annotated[int, c64]
+    """The smesher's VRF nonce."""
     epoch: EpochId
+    """The epoch in which the beacon is agreed on."""
 
-    codec = struct(type=c16, nonce=c64, epoch=c32)
 
-
-@dataclass(frozen=True, slots=True)
-class HareVrfMessage:
+@record
+class HareVrfMessage(Record):
     """For taking part in a round of Hare, or in certifying. No VRF nonce, and the round before the layer."""
 
-    type: int
+    type: Annotated[int, c16]
+    """EligibilityType.HARE."""
     beacon: Beacon
-    round: int
+    """The epoch's."""
+    round: Annotated[int, c32]
     """The absolute round; `certificates.CERTIFIER_ROUND` for certifiers."""
     layer: LayerId
+    """The layer that is agreed on."""
 
-    codec = struct(type=c16, beacon=BEACON, round=c32, layer=c32)
 
-
-@dataclass(frozen=True, slots=True)
-class ProposalEligibilityVrfMessage:
+@record
+class ProposalEligibilityVrfMessage(Record):
     """For a slot in an epoch."""
 
-    type: int
+    type: Annotated[int, c16]
+    """EligibilityType.VOTING."""
     beacon: Beacon
+    """The epoch's."""
     epoch: EpochId
-    nonce: int
-    counter: int
+    """The epoch that the slot is in."""
+    nonce: Annotated[int, c64]
+    """The smesher's VRF nonce."""
+    counter: Annotated[int, c32]
+    """The slot, `VotingEligibility.j`."""
 
-    codec = struct(type=c16, beacon=BEACON, epoch=c32, nonce=c64, counter=c32)
 
-
-@dataclass(frozen=True, slots=True)
-class WeakCoinVrfMessage:
+@record
+class WeakCoinVrfMessage(Record):
     """For a toss of the beacon's weak coin."""
 
-    type: int
-    nonce: int
+    type: Annotated[int, c16]
+    """EligibilityType.BEACON_WEAK_COIN."""
+    nonce: Annotated[int, c64]
+    """The smesher's VRF nonce."""
     epoch: EpochId
+    """The epoch in which the beacon is agreed on."""
     round: RoundId
-    unit: int
-
-    codec = struct(type=c16, nonce=c64, epoch=c32, round=c32, unit=c32)
+    """The round whose coin is tossed."""
+    unit: Annotated[int, c32]
+    """Which of the smesher's tosses."""
 
 
 def beacon_proposal_input(nonce: int, epoch: EpochId) -> bytes:

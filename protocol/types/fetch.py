@@ -6,18 +6,13 @@ Protocol 03-encoding-and-types, section 4.11; who answers what is in 09a-p2p-fet
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated
 
-from protocol.codec.declare import LIST_NESTING, byte_string, c32, option, struct, text, vector
+from protocol.codec.declare import LIST_NESTING, Codec, Record, c32, codec_of, record, up_to, vector
 from protocol.crypto.hashing import hash32
 
 from .ids import (
-    ATX_ID,
-    BALLOT_ID,
-    BLOCK_ID,
-    HASH32,
-    NODE_ID,
     AtxId,
     BallotId,
     BlockId,
@@ -52,49 +47,48 @@ class Hint(StrEnum):
     ACTIVE_SET = "activeset"
 
 
-@dataclass(frozen=True, slots=True)
-class ServerResponse:
+@record
+class ServerResponse(Record):
     """The answer to any request: data, or what went wrong."""
 
-    data: bytes
-    error: str = ""
+    data: Annotated[bytes, up_to(MAX_DATA_SIZE)]
+    """The answer of the protocol that was asked; empty with an error."""
+    error: Annotated[str, up_to(MAX_ERROR_SIZE)] = ""
+    """For people; empty when all is well."""
 
-    codec = struct(data=byte_string(MAX_DATA_SIZE), error=text(MAX_ERROR_SIZE))
 
-
-@dataclass(frozen=True, slots=True)
-class RequestMessage:
+@record
+class RequestMessage(Record):
     """One object that is wanted."""
 
-    hint: str
+    hint: Annotated[str, up_to(MAX_HINT_SIZE)]
     """A Hint."""
     hash: Hash32
+    """The id; of 20-byte ids, their 32-byte form."""
 
-    codec = struct(hint=text(MAX_HINT_SIZE), hash=HASH32)
 
-
-@dataclass(frozen=True, slots=True)
-class ResponseMessage:
+@record
+class ResponseMessage(Record):
     """One object; empty data where it is not known."""
 
     hash: Hash32
-    data: bytes
-
-    codec = struct(hash=HASH32, data=byte_string(MAX_DATA_SIZE))
+    """As in the request."""
+    data: Annotated[bytes, up_to(MAX_DATA_SIZE)]
+    """The object as it is stored."""
 
 
 REQUESTS = vector(RequestMessage.codec)
 """Requests by themselves, as they are hashed."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestBatch:
+@record
+class RequestBatch(Record):
     """Objects that are wanted."""
 
     id: Hash32
-    requests: Sequence[RequestMessage]
-
-    codec = struct(id=HASH32, requests=vector(RequestMessage.codec, MAX_BATCH))
+    """`batch_id` of the requests."""
+    requests: Annotated[Sequence[RequestMessage], up_to(MAX_BATCH)]
+    """The objects."""
 
     @classmethod
     def of(cls, requests: Sequence[RequestMessage]) -> RequestBatch:
@@ -102,14 +96,14 @@ class RequestBatch:
         return cls(batch_id(requests), requests)
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseBatch:
+@record
+class ResponseBatch(Record):
     """The answer to a batch, with its id."""
 
     id: Hash32
-    responses: Sequence[ResponseMessage]
-
-    codec = struct(id=HASH32, responses=vector(ResponseMessage.codec, MAX_BATCH))
+    """As in the request."""
+    responses: Annotated[Sequence[ResponseMessage], up_to(MAX_BATCH)]
+    """Those that are known, in any order."""
 
 
 def batch_id(requests: Sequence[RequestMessage]) -> Hash32:
@@ -117,15 +111,16 @@ def batch_id(requests: Sequence[RequestMessage]) -> Hash32:
     return Hash32(hash32(REQUESTS.encode(requests, LIST_NESTING)))
 
 
-@dataclass(frozen=True, slots=True)
-class MeshHashRequest:
+@record
+class MeshHashRequest(Record):
     """Asks for the hashes of the mesh at every `step`-th layer, and at the last one."""
 
     start: LayerId
+    """The first layer."""
     end: LayerId
-    step: int
-
-    codec = struct(start=c32, end=c32, step=c32)
+    """The last layer, included."""
+    step: Annotated[int, c32]
+    """Layers between two hashes."""
 
     @classmethod
     def between(cls, start: LayerId, end: LayerId) -> MeshHashRequest:
@@ -142,62 +137,57 @@ class MeshHashRequest:
         return self.step != 0 and self.end >= self.start and self.count() <= MAX_MESH_HASHES
 
 
-@dataclass(frozen=True, slots=True)
-class MeshHashes:
+@record
+class MeshHashes(Record):
     """Hashes of the mesh. What is served is the bare list, `MESH_HASHES`."""
 
-    hashes: Sequence[Hash32]
+    hashes: Annotated[Sequence[Hash32], up_to(MAX_SENT_MESH_HASHES)]
+    """By ascending layers."""
 
-    codec = struct(hashes=vector(HASH32, MAX_SENT_MESH_HASHES))
 
-
-MESH_HASHES = vector(HASH32)
+MESH_HASHES: Codec[Sequence[Hash32]] = vector(codec_of(Hash32))
 """The served form: a bare list."""
 
 
-@dataclass(frozen=True, slots=True)
-class MaliciousIDs:
+@record
+class MaliciousIDs(Record):
     """Identities for which there is a proof of malfeasance."""
 
-    node_ids: Sequence[NodeId]
+    node_ids: Annotated[Sequence[NodeId], up_to(MAX_IDS)]
+    """In any order."""
 
-    codec = struct(node_ids=vector(NODE_ID, MAX_IDS))
 
-
-@dataclass(frozen=True, slots=True)
-class FetchEpochData:
+@record
+class FetchEpochData(Record):
     """The activations of an epoch. `EpochData` of the fetch protocol."""
 
-    atx_ids: Sequence[AtxId]
+    atx_ids: Annotated[Sequence[AtxId], up_to(MAX_IDS)]
+    """In any order."""
 
-    codec = struct(atx_ids=vector(ATX_ID, MAX_IDS))
 
-
-@dataclass(frozen=True, slots=True)
-class LayerData:
+@record
+class LayerData(Record):
     """The ballots of a layer."""
 
-    ballots: Sequence[BallotId]
+    ballots: Annotated[Sequence[BallotId], up_to(MAX_BALLOTS)]
+    """In any order."""
 
-    codec = struct(ballots=vector(BALLOT_ID, MAX_BALLOTS))
 
-
-@dataclass(frozen=True, slots=True)
-class OpinionRequest:
+@record
+class OpinionRequest(Record):
     """Asks for the opinion on a layer; with a block, for its certificate."""
 
     layer: LayerId
+    """The layer."""
     block: BlockId | None = None
+    """None: the opinion is asked for, not a certificate."""
 
-    codec = struct(layer=c32, block=option(BLOCK_ID))
 
-
-@dataclass(frozen=True, slots=True)
-class LayerOpinion:
+@record
+class LayerOpinion(Record):
     """A peer's opinion on a layer."""
 
     prev_agg_hash: Hash32
     """The hash of the mesh up to the layer before."""
     certified: BlockId | None = None
-
-    codec = struct(prev_agg_hash=HASH32, certified=option(BLOCK_ID))
+    """The layer's certified block; None where there is none."""

@@ -7,19 +7,14 @@ Protocol 03-encoding-and-types, sections 4.7 and 5.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import IntEnum
+from typing import Annotated
 
-from protocol.codec.declare import c8, c16, c32, option, struct, vector
+from protocol.codec.declare import Record, c8, c16, c32, record, up_to
 from protocol.crypto.hashing import hash32
 
 from .ids import (
-    COMPACT_PROPOSAL_ID,
-    ED_SIGNATURE,
-    HASH32,
-    NODE_ID,
-    PROPOSAL_ID,
-    VRF_SIGNATURE,
     CompactProposalId,
     EdSignature,
     Hash32,
@@ -47,93 +42,92 @@ class HareRound(IntEnum):
     NOTIFY = 7
 
 
-@dataclass(frozen=True, slots=True)
-class IterRound:
+@record
+class IterRound(Record):
     """A moment of Hare."""
 
-    iter: int
-    round: int
+    iter: Annotated[int, c8]
+    """The iteration, from 0."""
+    round: Annotated[int, c8]
     """A HareRound; the network takes any number below 256."""
-
-    codec = struct(iter=c8, round=c8)
 
     def absolute(self) -> int:
         """Counted from the preround; NOTIFY has the number of the next iteration's round 0."""
         return self.iter * ROUNDS_PER_ITERATION + self.round
 
 
-@dataclass(frozen=True, slots=True)
-class HareEligibility:
+@record
+class HareEligibility(Record):
     """The right to take part, as often as the count says."""
 
     proof: VrfSignature
-    count: int
+    """The VRF proof over `eligibility.hare_input`."""
+    count: Annotated[int, c16]
+    """Seats in the committee."""
 
-    codec = struct(proof=VRF_SIGNATURE, count=c16)
 
-
-@dataclass(frozen=True, slots=True)
-class HareMetadata:
+@record
+class HareMetadata(Record):
     """What the signature of a message covers."""
 
     layer: LayerId
-    round: int
+    """The layer that is agreed on."""
+    round: Annotated[int, c32]
     """The absolute round."""
     msg_hash: Hash32
+    """The hash of the body."""
 
-    codec = struct(layer=c32, round=c32, msg_hash=HASH32)
 
-
-@dataclass(frozen=True, slots=True)
-class Hare3Value:
+@record
+class Hare3Value(Record):
     """Proposals themselves, or the reference of a set of them (`proposals.proposals_hash`)."""
 
-    proposals: Sequence[ProposalId] = ()
+    proposals: Annotated[Sequence[ProposalId], up_to(MAX_PROPOSALS)] = ()
+    """Sorted; empty in the rounds that name a reference."""
     reference: Hash32 | None = None
+    """In COMMIT and NOTIFY only."""
 
-    codec = struct(proposals=vector(PROPOSAL_ID, MAX_PROPOSALS), reference=option(HASH32))
 
-
-@dataclass(frozen=True, slots=True)
-class Hare4Value:
+@record
+class Hare4Value(Record):
     """As in version 3, or short ids instead."""
 
-    proposals: Sequence[ProposalId] = ()
+    proposals: Annotated[Sequence[ProposalId], up_to(MAX_PROPOSALS)] = ()
+    """Sorted; empty in the rounds that name a reference, and in a preround as it is sent."""
     reference: Hash32 | None = None
-    compact_proposals: Sequence[CompactProposalId] = ()
-
-    codec = struct(
-        proposals=vector(PROPOSAL_ID, MAX_PROPOSALS),
-        reference=option(HASH32),
-        compact_proposals=vector(COMPACT_PROPOSAL_ID, MAX_PROPOSALS),
-    )
+    """In COMMIT and NOTIFY only."""
+    compact_proposals: Annotated[Sequence[CompactProposalId], up_to(MAX_PROPOSALS)] = ()
+    """In the preround only: of each proposal the first bytes of its first eligibility."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hare3Body:
+@record
+class Hare3Body(Record):
     """What a smesher says in a round."""
 
     layer: LayerId
+    """The layer that is agreed on."""
     iter_round: IterRound
+    """When it is said."""
     value: Hare3Value
+    """What is said."""
     eligibility: HareEligibility
-
-    codec = struct(layer=c32, iter_round=IterRound.codec, value=Hare3Value.codec, eligibility=HareEligibility.codec)
+    """By what right."""
 
     def hash(self) -> Hash32:
         """The hash of the encoding."""
         return Hash32(hash32(self.codec.encode(self)))
 
 
-@dataclass(frozen=True, slots=True)
-class Hare3Message:
+@record
+class Hare3Message(Record):
     """A message of version 3. Topic `/h/3.0`."""
 
     body: Hare3Body
+    """What is said."""
     sender: NodeId
+    """Who says it."""
     signature: EdSignature
-
-    codec = struct(body=Hare3Body.codec, sender=NODE_ID, signature=ED_SIGNATURE)
+    """By the sender over `signed_bytes`, in the domain HARE."""
 
     def signed_bytes(self) -> bytes:
         """The metadata, which is signed in the domain HARE."""
@@ -144,16 +138,18 @@ class Hare3Message:
         return is_well_formed(self.body)
 
 
-@dataclass(frozen=True, slots=True)
-class Hare4Body:
+@record
+class Hare4Body(Record):
     """What a smesher says in a round."""
 
     layer: LayerId
+    """The layer that is agreed on."""
     iter_round: IterRound
+    """When it is said."""
     value: Hare4Value
+    """What is said."""
     eligibility: HareEligibility
-
-    codec = struct(layer=c32, iter_round=IterRound.codec, value=Hare4Value.codec, eligibility=HareEligibility.codec)
+    """By what right."""
 
     def hash(self) -> Hash32:
         """The hash of the encoding; of a body as it was sent, also the id in the exchange of full lists."""
@@ -165,16 +161,16 @@ class Hare4Body:
         return replace(self, value=value)
 
 
-@dataclass(frozen=True, slots=True)
-class Hare4Message:
+@record
+class Hare4Message(Record):
     """A message of version 4. Topic `/h/4.0`."""
 
     body: Hare4Body
+    """What is said."""
     sender: NodeId
+    """Who says it."""
     signature: EdSignature
     """In the preround over the body with the full list, see `Hare4Body.in_full`."""
-
-    codec = struct(body=Hare4Body.codec, sender=NODE_ID, signature=ED_SIGNATURE)
 
     def signed_bytes(self) -> bytes:
         """The metadata of this body, which in all rounds but the preround is signed in the domain HARE."""
@@ -185,34 +181,34 @@ class Hare4Message:
         return is_well_formed(self.body)
 
 
-@dataclass(frozen=True, slots=True)
-class CompactIdRequest:
+@record
+class CompactIdRequest(Record):
     """Asks for the full ids behind the short ones of a message."""
 
     msg_id: Hash32
+    """`Hare4Body.hash` of the body as it was sent."""
 
-    codec = struct(msg_id=HASH32)
 
-
-@dataclass(frozen=True, slots=True)
-class CompactIdResponse:
+@record
+class CompactIdResponse(Record):
     """The full ids."""
 
-    ids: Sequence[ProposalId]
+    ids: Annotated[Sequence[ProposalId], up_to(MAX_EXCHANGED_IDS)]
+    """Of all proposals of the message."""
 
-    codec = struct(ids=vector(PROPOSAL_ID, MAX_EXCHANGED_IDS))
 
-
-@dataclass(frozen=True, slots=True)
-class HareEligibilityGossip:
+@record
+class HareEligibilityGossip(Record):
     """A relic in gossiped proofs of malfeasance, where it must be absent."""
 
     layer: LayerId
-    round: int
+    """The layer that is agreed on."""
+    round: Annotated[int, c32]
+    """The absolute round."""
     node_id: NodeId
+    """Who may take part."""
     eligibility: HareEligibility
-
-    codec = struct(layer=c32, round=c32, node_id=NODE_ID, eligibility=HareEligibility.codec)
+    """By what right."""
 
 
 def signed_bytes(body: Hare3Body | Hare4Body) -> bytes:

@@ -1,25 +1,29 @@
 """Names of things: ids, keys, addresses and numbers that are more than bytes and integers to a type checker.
 
-With each comes the codec of its raw form, and the two lengths of the ids of ballots, blocks and proposals: 20 bytes
-in messages, 32 (padded with zeros) as keys and in hashes over lists. Protocol 03-encoding-and-types, section 3.
+With each comes its encoding, and the two lengths of the ids of ballots, blocks and proposals: 20 bytes in messages, 32
+(padded with zeros) as keys and in hashes over lists. Protocol 03-encoding-and-types, section 3.
 """
 
 from __future__ import annotations
 
-from typing import NewType, TypeVar, cast
+from typing import NewType, TypeVar
 
-from protocol.codec.declare import Codec, fixed
+from protocol.codec.declare import c32, encoded_as, fixed
+from protocol.crypto.hashing import HASH20_SIZE, HASH32_SIZE
 from protocol.numbers.layers import EpochId, LayerId
-from protocol.post.rules import AtxId, NodeId
 
 __all__ = [
     "Address", "AtxId", "BallotId", "Beacon", "BlockId", "CompactProposalId", "EdSignature", "EpochId", "Hash20",
     "Hash32", "LayerId", "NodeId", "PoetProofRef", "ProposalId", "RoundId", "TransactionId", "VrfSignature",
-    "ADDRESS", "ATX_ID", "BALLOT_ID", "BEACON", "BLOCK_ID", "COMPACT_PROPOSAL_ID", "ED_SIGNATURE", "HASH20", "HASH32",
-    "NODE_ID", "POET_PROOF_REF", "PROPOSAL_ID", "TRANSACTION_ID", "VRF_SIGNATURE",
+    "ADDRESS_SIZE", "ID_SIZE", "HASH20_SIZE", "COMPACT_ID_SIZE", "BEACON_SIZE", "ED_SIGNATURE_SIZE",
+    "VRF_SIGNATURE_SIZE",
     "EMPTY_ADDRESS", "EMPTY_ATX_ID", "EMPTY_BALLOT_ID", "EMPTY_BLOCK_ID", "EMPTY_NODE_ID", "NO_LAYER", "as_hash32",
 ]  # fmt: skip
 
+AtxId = NewType("AtxId", bytes)
+"""32 bytes: the id of an activation transaction."""
+NodeId = NewType("NodeId", bytes)
+"""32 bytes: a smesher's Ed25519 public key."""
 Hash32 = NewType("Hash32", bytes)
 """32 bytes of BLAKE3."""
 Hash20 = NewType("Hash20", bytes)
@@ -47,30 +51,32 @@ VrfSignature = NewType("VrfSignature", bytes)
 RoundId = NewType("RoundId", int)
 """A round of the beacon, 0 to 2^32 - 1."""
 
-ATX_ID = cast(Codec[AtxId], fixed(32))
-NODE_ID = cast(Codec[NodeId], fixed(32))
-TRANSACTION_ID = cast(Codec[TransactionId], fixed(32))
-POET_PROOF_REF = cast(Codec[PoetProofRef], fixed(32))
-HASH32 = cast(Codec[Hash32], fixed(32))
-HASH20 = cast(Codec[Hash20], fixed(20))
-BALLOT_ID = cast(Codec[BallotId], fixed(20))
-BLOCK_ID = cast(Codec[BlockId], fixed(20))
-PROPOSAL_ID = cast(Codec[ProposalId], fixed(20))
-COMPACT_PROPOSAL_ID = cast(Codec[CompactProposalId], fixed(4))
-BEACON = cast(Codec[Beacon], fixed(4))
-ADDRESS = cast(Codec[Address], fixed(24))
-ED_SIGNATURE = cast(Codec[EdSignature], fixed(64))
-VRF_SIGNATURE = cast(Codec[VrfSignature], fixed(80))
+ID_SIZE = HASH32_SIZE
+"""Bytes of ids of activations, nodes, transactions and PoET proofs, and of hashes."""
+COMPACT_ID_SIZE = 4
+BEACON_SIZE = 4
+ADDRESS_SIZE = 24
+ED_SIGNATURE_SIZE = 64
+VRF_SIGNATURE_SIZE = 80
 
-EMPTY_ATX_ID = AtxId(bytes(32))
-EMPTY_NODE_ID = NodeId(bytes(32))
-EMPTY_BALLOT_ID = BallotId(bytes(20))
-EMPTY_BLOCK_ID = BlockId(bytes(20))
-EMPTY_ADDRESS = Address(bytes(24))
+encoded_as(fixed(ID_SIZE), AtxId, NodeId, TransactionId, PoetProofRef, Hash32)
+encoded_as(fixed(HASH20_SIZE), BallotId, BlockId, ProposalId, Hash20)
+encoded_as(fixed(COMPACT_ID_SIZE), CompactProposalId)
+encoded_as(fixed(BEACON_SIZE), Beacon)
+encoded_as(fixed(ADDRESS_SIZE), Address)
+encoded_as(fixed(ED_SIGNATURE_SIZE), EdSignature)
+encoded_as(fixed(VRF_SIGNATURE_SIZE), VrfSignature)
+encoded_as(c32, LayerId, EpochId, RoundId)
+
+EMPTY_ATX_ID = AtxId(bytes(ID_SIZE))
+EMPTY_NODE_ID = NodeId(bytes(ID_SIZE))
+EMPTY_BALLOT_ID = BallotId(bytes(HASH20_SIZE))
+EMPTY_BLOCK_ID = BlockId(bytes(HASH20_SIZE))
+EMPTY_ADDRESS = Address(bytes(ADDRESS_SIZE))
 NO_LAYER = LayerId(0)
 """What stands where no layer is meant."""
 
-_PADDING = bytes(12)
+_PADDING = bytes(ID_SIZE - HASH20_SIZE)
 
 Id20 = TypeVar("Id20", BallotId, BlockId, ProposalId, Hash20)
 

@@ -8,19 +8,15 @@ section 4.9.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import Annotated
 
-from protocol.codec.declare import array, byte_string, c8, c32, c64, choice, option, struct, vector
+from protocol.codec.declare import Record, c8, c32, c64, choice, exactly, record, up_to
 
 from .activation import ActivationTxV1, ATXMetadata
 from .ballots import BallotMetadata
 from .hare import HareEligibilityGossip, HareMetadata
 from .ids import (
-    ATX_ID,
-    ED_SIGNATURE,
-    HASH32,
-    NODE_ID,
     AtxId,
     EdSignature,
     Hash32,
@@ -42,136 +38,130 @@ class ProofType(IntEnum):
     INVALID_PREV_ATX = 5
 
 
-@dataclass(frozen=True, slots=True)
-class AtxProofMsg:
+@record
+class AtxProofMsg(Record):
     """What was signed for an activation."""
 
     inner: ATXMetadata
+    """What was signed."""
     smesher_id: NodeId
+    """Who signed it."""
     signature: EdSignature
-
-    codec = struct(inner=ATXMetadata.codec, smesher_id=NODE_ID, signature=ED_SIGNATURE)
+    """In the domain ATX."""
 
     def signed_bytes(self) -> bytes:
         """In the domain ATX."""
         return ATXMetadata.codec.encode(self.inner)
 
 
-@dataclass(frozen=True, slots=True)
-class BallotProofMsg:
+@record
+class BallotProofMsg(Record):
     """What was signed for a ballot."""
 
     inner: BallotMetadata
+    """What was signed."""
     smesher_id: NodeId
+    """Who signed it."""
     signature: EdSignature
-
-    codec = struct(inner=BallotMetadata.codec, smesher_id=NODE_ID, signature=ED_SIGNATURE)
+    """In the domain BALLOT."""
 
     def signed_bytes(self) -> bytes:
         """In the domain BALLOT."""
         return BallotMetadata.codec.encode(self.inner)
 
 
-@dataclass(frozen=True, slots=True)
-class HareProofMsg:
+@record
+class HareProofMsg(Record):
     """What was signed for a message of Hare."""
 
     inner: HareMetadata
+    """What was signed."""
     smesher_id: NodeId
+    """Who signed it."""
     signature: EdSignature
-
-    codec = struct(inner=HareMetadata.codec, smesher_id=NODE_ID, signature=ED_SIGNATURE)
+    """In the domain HARE."""
 
     def signed_bytes(self) -> bytes:
         """In the domain HARE."""
         return HareMetadata.codec.encode(self.inner)
 
 
-@dataclass(frozen=True, slots=True)
-class AtxProof:
+@record
+class AtxProof(Record):
     """Two activations in one epoch."""
 
-    messages: Sequence[AtxProofMsg]
+    messages: Annotated[Sequence[AtxProofMsg], exactly(2)]
     """Two."""
 
-    codec = struct(messages=array(AtxProofMsg.codec, 2))
 
-
-@dataclass(frozen=True, slots=True)
-class BallotProof:
+@record
+class BallotProof(Record):
     """Two ballots in one layer."""
 
-    messages: Sequence[BallotProofMsg]
+    messages: Annotated[Sequence[BallotProofMsg], exactly(2)]
     """Two."""
 
-    codec = struct(messages=array(BallotProofMsg.codec, 2))
 
-
-@dataclass(frozen=True, slots=True)
-class HareProof:
+@record
+class HareProof(Record):
     """Two messages in one round of Hare."""
 
-    messages: Sequence[HareProofMsg]
+    messages: Annotated[Sequence[HareProofMsg], exactly(2)]
     """Two."""
 
-    codec = struct(messages=array(HareProofMsg.codec, 2))
 
-
-@dataclass(frozen=True, slots=True)
-class InvalidPostIndexProof:
+@record
+class InvalidPostIndexProof(Record):
     """An activation with a proof of space in which one index is wrong."""
 
     atx: ActivationTxV1
-    invalid_index: int
+    """The activation."""
+    invalid_index: Annotated[int, c32]
     """The position of the wrong one among the proof's indices."""
 
-    codec = struct(atx=ActivationTxV1.codec, invalid_index=c32)
 
-
-@dataclass(frozen=True, slots=True)
-class InvalidPrevATXProof:
+@record
+class InvalidPrevATXProof(Record):
     """Two activations of one identity with the same previous one."""
 
     atx1: ActivationTxV1
+    """One of them."""
     atx2: ActivationTxV1
-
-    codec = struct(atx1=ActivationTxV1.codec, atx2=ActivationTxV1.codec)
+    """The other; its id differs."""
 
 
 ProofData = AtxProof | BallotProof | HareProof | InvalidPostIndexProof | InvalidPrevATXProof
 
 PROOF_DATA = choice(
     {
-        ProofType.MULTIPLE_ATXS: AtxProof.codec,
-        ProofType.MULTIPLE_BALLOTS: BallotProof.codec,
-        ProofType.HARE_EQUIVOCATION: HareProof.codec,
-        ProofType.INVALID_POST_INDEX: InvalidPostIndexProof.codec,
-        ProofType.INVALID_PREV_ATX: InvalidPrevATXProof.codec,
+        ProofType.MULTIPLE_ATXS: AtxProof,
+        ProofType.MULTIPLE_BALLOTS: BallotProof,
+        ProofType.HARE_EQUIVOCATION: HareProof,
+        ProofType.INVALID_POST_INDEX: InvalidPostIndexProof,
+        ProofType.INVALID_PREV_ATX: InvalidPrevATXProof,
     }
 )
 """The type as a raw byte, then the data."""
 
 
-@dataclass(frozen=True, slots=True)
-class MalfeasanceProof:
+@record
+class MalfeasanceProof(Record):
     """A proof as it is stored and fetched."""
 
     layer: LayerId
     """When it was made; only for people."""
-    proof: ProofData
+    proof: Annotated[ProofData, PROOF_DATA]
+    """What shows it."""
 
-    codec = struct(layer=c32, proof=PROOF_DATA)
 
-
-@dataclass(frozen=True, slots=True)
-class MalfeasanceGossip:
+@record
+class MalfeasanceGossip(Record):
     """A proof as it is gossiped. Topic `mp1`."""
 
     proof: MalfeasanceProof
+    """The proof."""
     eligibility: HareEligibilityGossip | None = None
     """Must be absent."""
-
-    codec = struct(proof=MalfeasanceProof.codec, eligibility=option(HareEligibilityGossip.codec))
 
 
 # Version 2
@@ -190,54 +180,47 @@ class ProofTypeV2(IntEnum):
     INVALID_PREVIOUS = 0x14
 
 
-@dataclass(frozen=True, slots=True)
-class ATXProofV2:
+@record
+class ATXProofV2(Record):
     """The envelope of a proof about activations."""
 
-    version: int
-    proof_type: int
+    version: Annotated[int, c8]
+    """Of the proofs; the first one is 1."""
+    proof_type: Annotated[int, c8]
     """A ProofTypeV2, as a compact integer."""
-    proof: bytes
+    proof: Annotated[bytes, up_to(MAX_PROOF_SIZE)]
+    """The encoded proof."""
 
-    codec = struct(version=c8, proof_type=c8, proof=byte_string(MAX_PROOF_SIZE))
 
-
-@dataclass(frozen=True, slots=True)
-class MarryProof:
+@record
+class MarryProof(Record):
     """That an activation of version 2 marries an identity: the paths from its certificate up to the id."""
 
     atx_id: AtxId
+    """The activation that marries."""
     marriage_root: Hash32
-    marriage_proof: Sequence[Hash32]
+    """The root over its certificates."""
+    marriage_proof: Annotated[Sequence[Hash32], up_to(MAX_MERKLE_NODES)]
     """From the root of the marriages to the id."""
     certificate_reference: AtxId
+    """`MarriageCertificate.reference_atx`."""
     certificate_signature: EdSignature
-    certificate_index: int
-    certificate_proof: Sequence[Hash32]
+    """`MarriageCertificate.signature`."""
+    certificate_index: Annotated[int, c64]
+    """The certificate's place."""
+    certificate_proof: Annotated[Sequence[Hash32], up_to(MAX_MERKLE_NODES)]
     """From the certificate to the root of the marriages."""
     smesher_id: NodeId
     """Who published the activation, with its signature over the id."""
     signature: EdSignature
-
-    codec = struct(
-        atx_id=ATX_ID,
-        marriage_root=HASH32,
-        marriage_proof=vector(HASH32, MAX_MERKLE_NODES),
-        certificate_reference=ATX_ID,
-        certificate_signature=ED_SIGNATURE,
-        certificate_index=c64,
-        certificate_proof=vector(HASH32, MAX_MERKLE_NODES),
-        smesher_id=NODE_ID,
-        signature=ED_SIGNATURE,
-    )
+    """By the publisher over the id, in the domain ATX."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProofDoubleMarry:
+@record
+class ProofDoubleMarry(Record):
     """That an identity was married twice."""
 
     node_id: NodeId
-    proofs: Sequence[MarryProof]
+    """The identity."""
+    proofs: Annotated[Sequence[MarryProof], exactly(2)]
     """Two."""
-
-    codec = struct(node_id=NODE_ID, proofs=array(MarryProof.codec, 2))

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated
 
-from protocol.codec.declare import c64, struct
+from protocol.codec.declare import Record, c64, record
 
 
-@dataclass(frozen=True, slots=True)
-class PeersyncRequest:
+@record
+class PeersyncRequest(Record):
     """Asks for the time."""
 
-    id: int
+    id: Annotated[int, c64]
     """Comes back in the answer."""
 
-    codec = struct(id=c64)
 
-
-@dataclass(frozen=True, slots=True)
-class PeersyncResponse:
+@record
+class PeersyncResponse(Record):
     """A peer's time."""
 
-    id: int
-    timestamp: int
+    id: Annotated[int, c64]
+    """As in the request."""
+    timestamp: Annotated[int, c64]
     """Unix nanoseconds, the two's complement of negative ones."""
-
-    codec = struct(id=c64, timestamp=c64)

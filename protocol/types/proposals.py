@@ -6,16 +6,15 @@ A proposal's id is the hash of its metadata, not of itself. Protocol 03-encoding
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import Annotated
 
-from protocol.codec.declare import struct, vector
+from protocol.codec.declare import Record, record, up_to
 from protocol.crypto.hashing import hash32, hash_of_list
 
-from .ballots import HASH20_SIZE, Ballot, BallotMetadata
+from .ballots import Ballot, BallotMetadata
 from .ids import (
-    ED_SIGNATURE,
-    HASH32,
-    TRANSACTION_ID,
+    COMPACT_ID_SIZE,
+    HASH20_SIZE,
     CompactProposalId,
     EdSignature,
     Hash32,
@@ -25,32 +24,32 @@ from .ids import (
 )
 
 MAX_TRANSACTIONS = 100_000
-COMPACT_ID_SIZE = 4
 
 
-@dataclass(frozen=True, slots=True)
-class InnerProposal:
+@record
+class InnerProposal(Record):
     """What the signature of a proposal covers, by its hash: the whole ballot is in it."""
 
     ballot: Ballot
-    tx_ids: Sequence[TransactionId]
+    """The ballot."""
+    tx_ids: Annotated[Sequence[TransactionId], up_to(MAX_TRANSACTIONS)]
+    """Transactions in the order of their choice, which is not that of the block."""
     mesh_hash: Hash32
-
-    codec = struct(ballot=Ballot.codec, tx_ids=vector(TRANSACTION_ID, MAX_TRANSACTIONS), mesh_hash=HASH32)
+    """The hash of the mesh up to the layer before."""
 
     def hash(self) -> Hash32:
         """The hash of the encoding."""
         return Hash32(hash32(self.codec.encode(self)))
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
+@record
+class Proposal(Record):
     """A proposal as it is sent."""
 
     inner: InnerProposal
+    """What the signature covers."""
     signature: EdSignature
-
-    codec = struct(inner=InnerProposal.codec, signature=ED_SIGNATURE)
+    """By the ballot's smesher over `signed_bytes`, in the domain PROPOSAL."""
 
     def id(self) -> ProposalId:
         """The first 20 bytes of the hash of the metadata; computed each time."""

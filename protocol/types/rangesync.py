@@ -7,12 +7,28 @@ Protocol 03-encoding-and-types, section 4.11; the algorithm is in 09a-p2p-fetch-
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Annotated
 
 from protocol.codec.compact import read_compact, truncated, write_compact
-from protocol.codec.declare import Fault, IdList, c32, c64, choice, custom, fixed, option, struct, u32, vector
+from protocol.codec.declare import (
+    Fault,
+    IdList,
+    Record,
+    c32,
+    c64,
+    choice,
+    codec_of,
+    custom,
+    exactly,
+    fixed,
+    option,
+    record,
+    u32,
+    up_to,
+    vector,
+)
 
-from .ids import HASH32, Hash32
+from .ids import Hash32
 
 KEY_SIZE = 32
 FINGERPRINT_SIZE = 12
@@ -78,129 +94,128 @@ def _write_keys(keys: Sequence[bytes]) -> bytes:
     return write_compact(len(keys), 32) + bytes((_KEY,)) + joined.data
 
 
-COMPACT_HASH = custom("CompactHash", _read_compact_hash, _write_compact_hash, like=option(HASH32))
+COMPACT_HASH = custom("CompactHash", _read_compact_hash, _write_compact_hash, like=option(codec_of(Hash32)))
 """A key without its trailing zero bytes, or None."""
 
 KEY_COLLECTION = custom("KeyCollection", _read_keys, _write_keys, like=vector(fixed(KEY_SIZE), MAX_KEYS))
 """Keys of one size, as one buffer."""
 
-FINGERPRINT = fixed(FINGERPRINT_SIZE)
+Key = Annotated[Hash32 | None, COMPACT_HASH]
+"""An end of a range; None where there is none."""
+
+RangeFingerprint = Annotated[bytes, exactly(FINGERPRINT_SIZE)]
 """XOR of the first bytes of the keys of a range."""
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+@record
+class Done(Record):
     """The sender has everything that the receiver has."""
 
-    codec = struct()
 
-
-@dataclass(frozen=True, slots=True)
-class EndRound:
+@record
+class EndRound(Record):
     """The receiver's turn."""
 
-    codec = struct()
 
-
-@dataclass(frozen=True, slots=True)
-class EmptySet:
+@record
+class EmptySet(Record):
     """The sender has no keys at all."""
 
-    codec = struct()
 
-
-@dataclass(frozen=True, slots=True)
-class EmptyRange:
+@record
+class EmptyRange(Record):
     """The sender has no keys in the range."""
 
-    x: Hash32 | None
-    y: Hash32 | None
+    x: Key
+    """First key of the range."""
+    y: Key
+    """First key behind the range."""
 
-    codec = struct(x=COMPACT_HASH, y=COMPACT_HASH)
 
-
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
+@record
+class Fingerprint(Record):
     """What the sender has in the range, in short."""
 
-    x: Hash32 | None
-    y: Hash32 | None
-    fingerprint: bytes
-    num_items: int
+    x: Key
+    """First key of the range."""
+    y: Key
+    """First key behind the range."""
+    fingerprint: RangeFingerprint
+    """Over the sender's keys in the range."""
+    num_items: Annotated[int, c32]
+    """The sender's keys in the range."""
 
-    codec = struct(x=COMPACT_HASH, y=COMPACT_HASH, fingerprint=FINGERPRINT, num_items=c32)
 
-
-@dataclass(frozen=True, slots=True)
-class RangeContents:
+@record
+class RangeContents(Record):
     """All keys of the range were sent before this."""
 
-    x: Hash32 | None
-    y: Hash32 | None
-    num_items: int
+    x: Key
+    """First key of the range."""
+    y: Key
+    """First key behind the range."""
+    num_items: Annotated[int, c32]
+    """The sender's keys in the range."""
 
-    codec = struct(x=COMPACT_HASH, y=COMPACT_HASH, num_items=c32)
 
-
-@dataclass(frozen=True, slots=True)
-class ItemBatch:
+@record
+class ItemBatch(Record):
     """Some keys."""
 
-    keys: Sequence[bytes]
+    keys: Annotated[Sequence[bytes], KEY_COLLECTION]
+    """In ascending order."""
 
-    codec = struct(keys=KEY_COLLECTION)
 
-
-@dataclass(frozen=True, slots=True)
-class Probe:
+@record
+class Probe(Record):
     """Asks for a sample of the range."""
 
-    x: Hash32 | None
-    y: Hash32 | None
-    fingerprint: bytes
-    sample_size: int
+    x: Key
+    """First key of the range."""
+    y: Key
+    """First key behind the range."""
+    fingerprint: RangeFingerprint
+    """Over the sender's keys in the range."""
+    sample_size: Annotated[int, c32]
+    """Keys that are asked for."""
 
-    codec = struct(x=COMPACT_HASH, y=COMPACT_HASH, fingerprint=FINGERPRINT, sample_size=c32)
 
-
-@dataclass(frozen=True, slots=True)
-class Sample:
+@record
+class Sample(Record):
     """Some keys of the range in short, by which the size of the difference is guessed."""
 
-    x: Hash32 | None
-    y: Hash32 | None
-    fingerprint: bytes
-    num_items: int
-    sample: Sequence[int]
+    x: Key
+    """First key of the range."""
+    y: Key
+    """First key behind the range."""
+    fingerprint: RangeFingerprint
+    """Over the sender's keys in the range."""
+    num_items: Annotated[int, c32]
+    """The sender's keys in the range."""
+    sample: Annotated[Sequence[Annotated[int, u32]], up_to(MAX_SAMPLE)]
     """The last four bytes of each key as a big-endian number; the numbers are sent little-endian."""
 
-    codec = struct(
-        x=COMPACT_HASH, y=COMPACT_HASH, fingerprint=FINGERPRINT, num_items=c32, sample=vector(u32, MAX_SAMPLE)
-    )
 
-
-@dataclass(frozen=True, slots=True)
-class Recent:
+@record
+class Recent(Record):
     """The keys that came to the sender since a moment were sent before this."""
 
-    since_time: int
+    since_time: Annotated[int, c64]
     """Unix nanoseconds."""
-
-    codec = struct(since_time=c64)
 
 
 MESSAGE = choice(
     {
-        0: Done.codec,
-        1: EndRound.codec,
-        2: EmptySet.codec,
-        3: EmptyRange.codec,
-        4: Fingerprint.codec,
-        5: RangeContents.codec,
-        6: ItemBatch.codec,
-        7: Probe.codec,
-        8: Sample.codec,
-        9: Recent.codec,
+        0: Done,
+        1: EndRound,
+        2: EmptySet,
+        3: EmptyRange,
+        4: Fingerprint,
+        5: RangeContents,
+        6: ItemBatch,
+        7: Probe,
+        8: Sample,
+        9: Recent,
     }
 )
 """Any message, with its type byte. `MESSAGE.read` takes one from a stream of them."""

@@ -8,13 +8,12 @@ Protocol 03-encoding-and-types, section 4.6, and 07-vm-and-transactions, section
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from protocol.codec.declare import Codec, c8, c32, c64, struct, vector
+from protocol.codec.declare import Codec, Record, c8, c64, record, up_to
 from protocol.crypto.hashing import hash32
 
-from .ids import ADDRESS, ED_SIGNATURE, NODE_ID, Address, EdSignature, LayerId, NodeId
+from .ids import Address, EdSignature, LayerId, NodeId
 
 WALLET = Address(bytes(23) + b"\x01")
 MULTISIG = Address(bytes(23) + b"\x02")
@@ -33,98 +32,96 @@ MAX_KEYS = 10
 """Keys of a multisig."""
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+@record
+class Payload(Record):
     """What stands before the arguments of every method."""
 
-    nonce: int
-    gas_price: int
+    nonce: Annotated[int, c64]
+    """The principal's next unused number or a later one; each is used once."""
+    gas_price: Annotated[int, c64]
     """Smidge for one unit of gas."""
 
-    codec = struct(nonce=c64, gas_price=c64)
 
-
-@dataclass(frozen=True, slots=True)
-class WalletSpawnArguments:
+@record
+class WalletSpawnArguments(Record):
     """Arguments of a wallet's spawn, and its state."""
 
     public_key: NodeId
-
-    codec = struct(public_key=NODE_ID)
+    """Whose signature it takes."""
 
 
 WalletState = WalletSpawnArguments
 
 
-@dataclass(frozen=True, slots=True)
-class MultisigSpawnArguments:
+@record
+class MultisigSpawnArguments(Record):
     """Arguments of the spawn of a multisig or vesting account, and its state."""
 
-    required: int
+    required: Annotated[int, c8]
     """Signatures that a transaction must carry."""
-    public_keys: Sequence[NodeId]
-
-    codec = struct(required=c8, public_keys=vector(NODE_ID, MAX_KEYS))
+    public_keys: Annotated[Sequence[NodeId], up_to(MAX_KEYS)]
+    """Whose signatures it takes."""
 
 
 MultisigState = MultisigSpawnArguments
 
 
-@dataclass(frozen=True, slots=True)
-class VaultSpawnArguments:
+@record
+class VaultSpawnArguments(Record):
     """Arguments of a vault's spawn, and its state."""
 
     owner: Address
     """The vesting account that may drain it."""
-    total_amount: int
+    total_amount: Annotated[int, c64]
     """Smidge."""
-    initial_unlock_amount: int
+    initial_unlock_amount: Annotated[int, c64]
     """Smidge; kept but not used by the network."""
     vesting_start: LayerId
+    """The layer up to which nothing is free."""
     vesting_end: LayerId
-
-    codec = struct(owner=ADDRESS, total_amount=c64, initial_unlock_amount=c64, vesting_start=c32, vesting_end=c32)
+    """The layer from which all is free."""
 
 
 VaultState = VaultSpawnArguments
 
 
-@dataclass(frozen=True, slots=True)
-class SpendArguments:
+@record
+class SpendArguments(Record):
     """Arguments of a spend."""
 
     destination: Address
-    amount: int
+    """Who receives."""
+    amount: Annotated[int, c64]
     """Smidge."""
 
-    codec = struct(destination=ADDRESS, amount=c64)
 
-
-@dataclass(frozen=True, slots=True)
-class DrainVaultArguments:
+@record
+class DrainVaultArguments(Record):
     """Arguments of a drain: what the vesting account relays to the vault."""
 
     vault: Address
+    """The vault."""
     spend: SpendArguments
+    """What the vault is to do."""
 
-    codec = struct(vault=ADDRESS, spend=SpendArguments.codec)
 
-
-@dataclass(frozen=True, slots=True)
-class MultisigPart:
+@record
+class MultisigPart(Record):
     """One of the signatures at the end of a multisig's transaction; there is no count before them."""
 
-    ref: int
+    ref: Annotated[int, c8]
     """Which of the keys."""
     signature: EdSignature
-
-    codec = struct(ref=c8, signature=ED_SIGNATURE)
+    """By that key over genesis id and transaction up to the first signature."""
 
 
 SpawnArguments = WalletSpawnArguments | MultisigSpawnArguments | VaultSpawnArguments
 
 
 def principal_address(template: Address, arguments: SpawnArguments) -> Address:
-    """The address of the account that spawning a template with these arguments makes. Raises CodecError."""
+    """The address of the account that spawning a template with these arguments makes. Raises CodecError.
+
+    Arguments that have no encoding are refused; the reference hashes what it wrote before it noticed.
+    """
     codec: Codec[Any] = arguments.codec
     return Address(bytes(4) + hash32(template, codec.encode(arguments))[12:])

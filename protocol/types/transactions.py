@@ -7,20 +7,16 @@ is their hash. Protocol 03-encoding-and-types, section 4.6.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import Annotated
 
-from protocol.codec.declare import byte_string, c8, c32, c64, option, struct, text, vector
+from protocol.codec.declare import Record, c8, c64, record, up_to
 from protocol.crypto.hashing import hash32
 
 from .ids import (
-    ADDRESS,
-    BLOCK_ID,
     EMPTY_ADDRESS,
     EMPTY_BLOCK_ID,
     NO_LAYER,
-    NODE_ID,
-    TRANSACTION_ID,
     Address,
     BlockId,
     LayerId,
@@ -40,14 +36,14 @@ def transaction_id(raw: bytes) -> TransactionId:
     return TransactionId(hash32(raw))
 
 
-@dataclass(frozen=True, slots=True)
-class RawTx:
+@record
+class RawTx(Record):
     """A transaction's bytes with their id."""
 
     id: TransactionId
-    raw: bytes
-
-    codec = struct(id=TRANSACTION_ID, raw=byte_string(MAX_RAW_SIZE))
+    """`transaction_id` of the bytes."""
+    raw: Annotated[bytes, up_to(MAX_RAW_SIZE)]
+    """The signed bytes."""
 
     @classmethod
     def of(cls, raw: bytes) -> RawTx:
@@ -55,52 +51,46 @@ class RawTx:
         return cls(transaction_id(raw), raw)
 
 
-@dataclass(frozen=True, slots=True)
-class LayerLimits:
+@record
+class LayerLimits(Record):
     """The layers between which a transaction may be applied; (0, 0) is always."""
 
     min: LayerId = NO_LAYER
+    """The first layer."""
     max: LayerId = NO_LAYER
+    """The last layer."""
 
-    codec = struct(min=c32, max=c32)
 
-
-@dataclass(frozen=True, slots=True)
-class TxHeader:
+@record
+class TxHeader(Record):
     """What is known of a transaction once it was parsed."""
 
     principal: Address
     """The account that pays and whose nonce is used."""
     template: Address
-    method: int
-    nonce: int
+    """The principal's, or the one to be spawned."""
+    method: Annotated[int, c8]
+    """`templates.METHOD_SPAWN`, METHOD_SPEND or METHOD_DRAIN_VAULT."""
+    nonce: Annotated[int, c64]
+    """Of the payload."""
     layer_limits: LayerLimits
-    max_gas: int
-    gas_price: int
+    """Always (0, 0): no transaction of the network says otherwise."""
+    max_gas: Annotated[int, c64]
+    """Units of gas that are reserved."""
+    gas_price: Annotated[int, c64]
     """Smidge for one unit of gas."""
-    max_spend: int
+    max_spend: Annotated[int, c64]
     """Smidge that leave the principal beside the fee."""
 
-    codec = struct(
-        principal=ADDRESS,
-        template=ADDRESS,
-        method=c8,
-        nonce=c64,
-        layer_limits=LayerLimits.codec,
-        max_gas=c64,
-        gas_price=c64,
-        max_spend=c64,
-    )
 
-
-@dataclass(frozen=True, slots=True)
-class Transaction:
+@record
+class Transaction(Record):
     """A transaction with its header, where it could be parsed."""
 
     raw: RawTx
+    """The bytes."""
     header: TxHeader | None = None
-
-    codec = struct(raw=RawTx.codec, header=option(TxHeader.codec))
+    """None: it was not parsed."""
 
 
 class TransactionStatus(IntEnum):
@@ -111,77 +101,65 @@ class TransactionStatus(IntEnum):
     """The fee was taken, nothing else happened."""
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionResult:
+@record
+class TransactionResult(Record):
     """What applying a transaction gave."""
 
-    status: int
+    status: Annotated[int, c8]
     """A TransactionStatus; the network takes any number below 256."""
-    message: str
+    message: Annotated[str, up_to(MAX_MESSAGE_SIZE)]
     """Why it failed."""
-    gas: int
-    fee: int
+    gas: Annotated[int, c64]
+    """Units of gas that were paid for."""
+    fee: Annotated[int, c64]
     """Smidge."""
     block: BlockId = EMPTY_BLOCK_ID
+    """The block with which it was applied."""
     layer: LayerId = NO_LAYER
-    addresses: Sequence[Address] = ()
+    """The layer in which it was applied."""
+    addresses: Annotated[Sequence[Address], up_to(MAX_ADDRESSES)] = ()
     """The principal, then the other accounts in the order in which they were changed first."""
 
-    codec = struct(
-        status=c8,
-        message=text(MAX_MESSAGE_SIZE),
-        gas=c64,
-        fee=c64,
-        block=BLOCK_ID,
-        layer=c32,
-        addresses=vector(ADDRESS, MAX_ADDRESSES),
-    )
 
-
-@dataclass(frozen=True, slots=True)
-class TransactionWithResult:
+@record
+class TransactionWithResult(Record):
     """A transaction and what applying it gave."""
 
     transaction: Transaction
+    """The transaction."""
     result: TransactionResult
+    """What it gave."""
 
-    codec = struct(transaction=Transaction.codec, result=TransactionResult.codec)
 
-
-@dataclass(frozen=True, slots=True)
-class Reward:
+@record
+class Reward(Record):
     """What one smesher earned for one coinbase in one layer."""
 
     layer: LayerId
-    total_reward: int
+    """The layer that was rewarded."""
+    total_reward: Annotated[int, c64]
     """Smidge: subsidy and fees."""
-    layer_reward: int
+    layer_reward: Annotated[int, c64]
     """Smidge of the subsidy alone."""
     coinbase: Address
+    """Who received it."""
     smesher_id: NodeId
+    """Who earned it."""
 
-    codec = struct(layer=c32, total_reward=c64, layer_reward=c64, coinbase=ADDRESS, smesher_id=NODE_ID)
 
-
-@dataclass(frozen=True, slots=True)
-class Account:
+@record
+class Account(Record):
     """The state of an account after a layer, as it goes into the state hash and into checkpoints."""
 
     layer: LayerId = NO_LAYER
+    """The last layer that changed it."""
     address: Address = EMPTY_ADDRESS
-    next_nonce: int = 0
-    balance: int = 0
+    """Whose state it is."""
+    next_nonce: Annotated[int, c64] = 0
+    """One above the last one that was used."""
+    balance: Annotated[int, c64] = 0
     """Smidge."""
     template: Address | None = None
     """None: nothing was spawned yet."""
-    state: bytes = b""
+    state: Annotated[bytes, up_to(MAX_STATE_SIZE)] = b""
     """The encoded state of the template."""
-
-    codec = struct(
-        layer=c32,
-        address=ADDRESS,
-        next_nonce=c64,
-        balance=c64,
-        template=option(ADDRESS),
-        state=byte_string(MAX_STATE_SIZE),
-    )

@@ -113,3 +113,30 @@ def _may_follow(data: bytes, at: int) -> bool:
     kind: int
     _, length, kind = HEADER.unpack_from(data, at)
     return FULL <= kind <= LAST and length <= room - HEADER.size
+
+
+def good_records(data: bytes) -> Iterator[bytes]:
+    """The records of a damaged log whose checksums are right, also those behind a fault, for whoever saves them."""
+    at = 0
+    pieces: list[bytes] | None = None
+    while at + HEADER.size <= len(data):
+        room = BLOCK - at % BLOCK
+        if room < HEADER.size:
+            at += room
+            continue
+        stored, length, kind = HEADER.unpack_from(data, at)
+        body = at + HEADER.size
+        if not FULL <= kind <= LAST or length > room - HEADER.size or body + length > len(data):
+            at, pieces = at + room, None  # where the next record begins is known again at the next block
+            continue
+        at = body + length
+        if crc32c(data[body - 1 : at]) != unmasked(stored):
+            pieces = None
+            continue
+        if kind in (FULL, FIRST):
+            pieces = []
+        if pieces is not None:
+            pieces.append(data[body:at])
+            if kind in (FULL, LAST):
+                yield b"".join(pieces)
+                pieces = None

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from kernels.posw import sha256
-from protocol.poet.records import SECURITY_PARAM, MerkleProof
+from kernels.vectors import target
+from protocol.types.poet import SECURITY_PARAM, MerkleProof
 from prover.errors import Interrupted
 from prover.poet.round.extract import extract
 from prover.poet.round.verify import verify
@@ -140,7 +141,7 @@ def measure(seconds: float, stopped: Callable[[], bool] = lambda: False) -> Figu
         median["loop"] * 1e9,
         median["update"] * 1e9,
         rounds,
-        sha256.has_sha(),
+        target.has_sha256(),
     )
 
 

@@ -92,16 +92,6 @@ class Findings:
         return not self.labels and not self.short
 
 
-def file_range(layout: Layout, from_file: int | None, to_file: int | None, *, as_reference: bool = False) -> range:
-    """The files to check. Raises UsageError when the range names no file or one beyond the last.
-
-    The reference finds nothing to check in an empty range, and so nothing wrong (`as_reference`).
-    """
-    if as_reference and from_file is not None and to_file is not None and 0 <= to_file < from_file:
-        return range(0)
-    return layout.files(from_file, to_file)
-
-
 def sizes(storage: Storage, layout: Layout, files: range) -> Findings:
     """The files whose size is not right."""
     there = storage.data_files()

@@ -135,6 +135,6 @@ def nonce_fault(metadata: PostMetadata, label: Callable[[int], bytes]) -> str:
         return (
             f"NonceValue is not the label of the VRF nonce {metadata.nonce}, which is "
             f"{found[:LABEL_SIZE].hex()}: other "
-            "programs would not replace it by a better one. `smesher init` or `smesher nonce` writes the right one."
+            "programs would not replace it by a better one. `smesher nonce` writes the right one."
         )
     return ""

@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from protocol.post.rules import ID_SIZE, LABEL_SIZE
+from protocol.post.rules import LABEL_SIZE
+from protocol.types.ids import ID_SIZE
 from prover.errors import MetadataError
 from prover.post import strict_json
 

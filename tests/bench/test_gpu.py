@@ -11,7 +11,8 @@ import pytest
 from bench import gpu, gpu_pocl
 from bench.settings import Settings
 from kernels.devices.types import Device, Labels
-from kernels.gpu import opencl, tune
+from kernels.gpu import engine as gpu_engine
+from kernels.gpu import tune
 from tests.support import pocl
 
 CARD = Device(0, "[GPU] NVIDIA CUDA/NVIDIA GeForce RTX 4090", "GPU", "opencl", "P", "maker", "1.2", 24 << 30, 128)
@@ -27,7 +28,7 @@ def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_dry_run_on_pocl(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     figures, page = tmp_path / "figures.json", tmp_path / "benchmarks.md"
     page.write_text("# Benchmarks\n\ntext\n")
-    words = ["--provider", "pocl", "--seconds", "20", "--scrypt-n", "256", "--layouts", "2"]
+    words = ["--provider", pocl.device().place, "--seconds", "20", "--scrypt-n", "256", "--layouts", "2"]
     assert gpu.main([*words, "--json", str(figures), "--markdown", str(page)]) == 0, capsys.readouterr().out
     (found,) = json.loads(figures.read_text())["devices"]
     assert found["device"]["name"] == pocl.device().name
@@ -58,7 +59,7 @@ def test_pocl_against_hashlib(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_pocl_or_hashlib_nothing_is_measured(
     monkeypatch: pytest.MonkeyPatch, found: list[Device], hashlib: bool, reason: str
 ) -> None:
-    monkeypatch.setattr(gpu_pocl.device, "devices", lambda: found)
+    monkeypatch.setattr(gpu_pocl.find, "devices", lambda: found)
     monkeypatch.setattr(gpu_pocl.measuring, "hashlib_accepts", lambda scrypt_n: hashlib)
     shown: list[object] = []
     assert reason in str(gpu_pocl.run(Settings(threads=1), shown.append)["skipped"])
@@ -67,14 +68,14 @@ def test_without_pocl_or_hashlib_nothing_is_measured(
 
 @pocl.needed
 def test_wrong_labels_are_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = opencl.LabelEngine.labels
+    real = gpu_engine.LabelEngine.labels
 
-    def labels(self: opencl.LabelEngine, commitment: bytes, start: int, count: int, out: Labels) -> object:
+    def labels(self: gpu_engine.LabelEngine, commitment: bytes, start: int, count: int, out: Labels) -> object:
         candidate = real(self, commitment, start, count, out)
         out[3] ^= 1
         return candidate
 
-    monkeypatch.setattr(opencl.LabelEngine, "labels", labels)
+    monkeypatch.setattr(gpu_engine.LabelEngine, "labels", labels)
     report, shown = gpu.Report(pocl.device()), list[object]()
     gpu._layouts(report, gpu.Limits(layouts=1), shown.append)
     assert report.layouts_right == 0
@@ -110,4 +111,4 @@ def test_cards_with_public_figures(name: str, gigabytes: int | None) -> None:
 def test_a_device_can_be_named() -> None:
     assert gpu.selector_of(CARD) == "0"
     assert gpu.selector_of(replace(CARD, id=None, pci="0000:01:00.0")) == "0000:01:00.0"
-    assert gpu.selector_of(replace(CARD, id=None, aliases=("opencl", "pocl"))) == "pocl"
+    assert gpu.selector_of(replace(CARD, id=None, handle="1:0", aliases=("opencl", "pocl"))) == "opencl:1:0"

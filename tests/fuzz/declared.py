@@ -9,23 +9,19 @@ from types import ModuleType
 
 import protocol.types
 from protocol.codec.declare import Codec, Struct
-from protocol.poet import records as poet
-from protocol.poet import registration as poet_registration
-from protocol.types import ids
 
 
 @cache
 def modules() -> tuple[ModuleType, ...]:
-    """Every module with records."""
+    """Every module with records of the network."""
     names = sorted(module.name for module in pkgutil.iter_modules(protocol.types.__path__))
-    return (*(importlib.import_module(f"protocol.types.{name}") for name in names), poet, poet_registration)
+    return tuple(importlib.import_module(f"protocol.types.{name}") for name in names)
 
 
 @cache
 def declared() -> dict[str, Codec[object]]:
     """The codecs of all records, and the codecs that stand alone in a module, by `module.Name`."""
     found: dict[str, Codec[object]] = {}
-    raw_ids = [value for value in vars(ids).values() if isinstance(value, Codec)]
     for module in modules():
         short = module.__name__.rpartition(".")[2]
         for name, value in vars(module).items():
@@ -33,6 +29,6 @@ def declared() -> dict[str, Codec[object]]:
             if isinstance(codec, Struct):
                 if codec.owner is value and value.__module__ == module.__name__ and name == value.__name__:
                     found[f"{short}.{name}"] = codec
-            elif isinstance(codec, Codec) and name.isupper() and not any(codec is one for one in raw_ids):
+            elif isinstance(codec, Codec) and name.isupper():
                 found[f"{short}.{name}"] = codec
     return found

@@ -23,16 +23,17 @@ from google.protobuf.message import DecodeError
 from api.cli.poet import verify as poet_verify
 from api.clients.poet import messages
 from api.clients.poet.errors import PoetClientError
+from api.edge.errors import UsageError as Unusable
 from api.http import protojson
 from api.services.poet import config
 from api.services.poet.calls import proof_message, submit_of
 from api.services.poet.options import SETTINGS
 from protocol.codec.declare import CodecError
-from protocol.codec.xdr import Time, XdrError
 from protocol.errors import ProtocolError
+from protocol.numbers.time import Time
 from protocol.pb.rpc.api.v1 import api_pb2
-from protocol.poet.records import MerkleProof, PoetProof, PoetProofMessage, decode_message, decode_proof
-from protocol.poet.registration import Certificate, PowParams, decode_certificate, encode_certificate
+from protocol.poet.registration import PowParams, decode_certificate, encode_certificate
+from protocol.types.poet import MerkleProof, PoetCertificate, PoetProof, PoetProofMessage
 from prover.errors import DataError, UsageError
 from prover.poet.round import layers
 from prover.poet.server import records
@@ -41,9 +42,9 @@ from tests.fuzz.mutate import mutated
 STATEMENT = bytes(range(32))
 NODES = tuple(bytes([number]) * 32 for number in range(9))
 MESSAGE = PoetProofMessage(PoetProof(MerkleProof(NODES[0], NODES[1:4], NODES[4:]), 1234), b"service", b"7", STATEMENT)
-NIP = records.Nip(NODES[0], NODES[1:4], NODES[4:])
+NIP = MerkleProof(NODES[0], NODES[1:4], NODES[4:])
 RECORD = records.ProofRecord(NIP, NODES[:3], 1234, NODES[5], "7")
-STATE = records.RoundState(STATEMENT, 150, Time(1_795_000_000, 5, 60), 77, NIP)
+STATE = records.RoundState.new(STATEMENT, 150, Time(1_795_000_000, 5, 60)).after(77, NIP)
 PARAMS = PowParams(NODES[1], 4)
 INFO = api_pb2.InfoResponse(service_pubkey=NODES[2])
 INFO.phase_shift.seconds, INFO.cycle_gap.nanos = 1, 5
@@ -197,7 +198,7 @@ def trusted_key(data: bytes) -> list[bytes]:
 
 def targets() -> dict[str, Target]:
     """All readers, by name."""
-    raw = MESSAGE.encode()
+    raw = PoetProofMessage.codec.encode(MESSAGE)
     registered = api_pb2.SubmitResponse(round_id="3")
     registered.round_end.seconds = 4
     params = api_pb2.PowParamsResponse()
@@ -220,28 +221,35 @@ def targets() -> dict[str, Target]:
             (flags.encode(), b"--jsonlog\n-r\nlocalhost:1"),
             (config.ConfigError, *WANTED),
         ),
-        "message": Target(decode_message, (raw,), (CodecError,), PoetProofMessage.encode),
-        "proof": Target(decode_proof, (MESSAGE.proof.encode(),), (CodecError,), PoetProof.encode),
+        "message": Target(PoetProofMessage.codec.decode, (raw,), (CodecError,), PoetProofMessage.codec.encode),
+        "proof": Target(
+            PoetProof.codec.decode,
+            (PoetProof.codec.encode(MESSAGE.proof),),
+            (CodecError,),
+            PoetProof.codec.encode,
+        ),
         "certificate": Target(
             decode_certificate,
-            (encode_certificate(Certificate(NODES[1], 5)),),
+            (encode_certificate(PoetCertificate(NODES[1], 5)),),
             (ProtocolError,),
             encode_certificate,
         ),
-        "server state": Target(records.decode_server_state, (server_key,), (XdrError,), records.encode_server_state),
+        "server state": Target(
+            records.decode_server_state, (server_key,), (records.XdrError,), records.encode_server_state
+        ),
         "round state": Target(
             records.decode_round_state,
-            (records.encode_round_state(STATE), records.encode_round_state(records.RoundState(STATEMENT, 150))),
-            (XdrError,),
+            (records.encode_round_state(STATE), records.encode_round_state(records.RoundState.new(STATEMENT, 150))),
+            (records.XdrError,),
             records.encode_round_state,
         ),
         "proof record": Target(
-            records.decode_proof, (records.encode_proof(RECORD),), (XdrError,), records.encode_proof
+            records.decode_proof, (records.encode_proof(RECORD),), (records.XdrError,), records.encode_proof
         ),
         "checkpoint log": Target(checkpoint_log, (log_file(),), (layers.DamagedLog, UsageError)),
         "trusted key": Target(trusted_key, (b64encode(NODES[1]) + b"\n",), (DataError,)),
         "poet verify": Target(
-            lambda data: poet_verify.load(data, "file"), (raw, raw.hex().encode(), answers[3]), (UsageError,)
+            lambda data: poet_verify.load(data, "file"), (raw, raw.hex().encode(), answers[3]), (Unusable,)
         ),
         "answer: info": Target(messages.read_info, (answers[0],), client),
         "answer: pow_params": Target(messages.read_pow_params, (answers[1],), client),

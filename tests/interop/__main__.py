@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from api.edge.errors import UsageError
 from api.wallet import accounts, derivation, transactions
 from api.wallet.accounts import AccountDescription
 from api.wallet.secret import Secret
 from protocol.types import address
 from protocol.types.ids import Address, LayerId, NodeId
 from protocol.types.templates import MultisigSpawnArguments, Payload, VaultSpawnArguments
-from prover.errors import UsageError
 
 HERE = Path(__file__).resolve().parent
 HRPS = ("sm", "stest", "standalone")

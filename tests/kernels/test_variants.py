@@ -24,6 +24,7 @@ from kernels.errors import KernelError
 from kernels.labels import cpu
 from kernels.labels import scalar as scrypt_scalar
 from kernels.vectors import target
+from tests.support.once import made_once
 
 PACKAGE = Path(kernels.__file__).parent
 NAMES = ("portable", "avx2", "avx512")
@@ -56,7 +57,7 @@ print(json.dumps({
     "cached_after": target.has_cached_code("labels.scrypt.labels"),
     "hits": sum(scrypt.labels.stats.cache_hits.values()),
     "misses": sum(scrypt.labels.stats.cache_misses.values()),
-    "folder": str(target.cache_directory()),
+    "folder": str(target.cache_directory("kernels.labels.scrypt")),
 }))
 """
 HAS_CODE = "from kernels.vectors import target; print(target.has_cached_code('labels.scrypt.labels'))"
@@ -97,18 +98,24 @@ class Compiled:
 
 
 @pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Compiled]:
-    """Every supported variant, compiled at the same time, each into a cache of its own."""
-    parent = tmp_path_factory.mktemp("variants")
-    copy_of_package(parent)
-    arguments = [KEY.hex(), json.dumps(CASES)]
-    processes = {
-        name: start(COMPUTE, *arguments, str(parent / f"{name}.s"), parent=parent, cache=parent / name, force=name)
-        for name in target.supported_variants()
-    }
+def compiled(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[str, Compiled]:
+    """Every supported variant, compiled at the same time, each into a cache of its own; once in a run of the tests."""
+
+    def make(parent: Path) -> None:
+        copy_of_package(parent)
+        arguments = [KEY.hex(), json.dumps(CASES)]
+        processes = {
+            name: start(COMPUTE, *arguments, str(parent / f"{name}.s"), parent=parent, cache=parent / name, force=name)
+            for name in target.supported_variants()
+        }
+        reports = {name: json.loads(output(process)) for name, process in processes.items()}
+        (parent / "reports.json").write_text(json.dumps(reports))
+
+    parent = made_once(tmp_path_factory, worker_id, "variants", make)
+    reports = json.loads((parent / "reports.json").read_text())
     return {
-        name: Compiled(parent, parent / name, json.loads(output(process)), (parent / f"{name}.s").read_text())
-        for name, process in processes.items()
+        name: Compiled(parent, parent / name, report, (parent / f"{name}.s").read_text())
+        for name, report in reports.items()
     }
 
 
@@ -307,13 +314,16 @@ def test_code_of_another_installation_is_not_taken_for_ours(compiled: dict[str, 
 def uncached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
     """The folder is looked up for a copy of the package, without what this process found before."""
     monkeypatch.setattr(target, "__file__", str(copy_of_package(tmp_path) / "vectors" / "target.py"))
+    monkeypatch.setattr(target, "_private", [])
     for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     return monkeypatch
 
 
-folder_of_cache = target.cache_directory.__wrapped__
+def folder_of_cache(module: str = "kernels.labels.scrypt") -> Path:
+    folder: Path = target.cache_directory.__wrapped__(module)
+    return folder
 
 
 def test_the_cache_is_where_numba_s_variable_says(uncached: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -350,7 +360,6 @@ def test_a_folder_that_cannot_be_written_is_replaced_by_a_temporary_one_and_name
     assert "set NUMBA_CACHE_DIR" in said
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="users have an entry in passwd on POSIX systems")
 def test_a_user_without_a_home_gets_a_temporary_folder(uncached: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def nobody(uid: int) -> None:
         raise KeyError(uid)
@@ -367,34 +376,64 @@ def test_kernels_work_where_no_cache_can_be_written(compiled: dict[str, Compiled
     code = """
 from kernels.labels import cpu
 from kernels.vectors import target
-print(cpu.is_compiled(), target.cache_directory().is_dir())
+print(cpu.is_compiled(), target.cache_directory("kernels.labels.scrypt").is_dir())
 """
     parent = next(iter(compiled.values())).parent
     assert output(start(code, parent=parent, cache=file / "below", force=None)) == "False True"
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
-        "labels/scrypt.py",
-        "labels/scalar.py",
-        "labels/keccak.py",
-        "vectors/simd.py",
-        "vectors/target.py",
-        "posw/sha256_constants.py",
-    ],
-)
-def test_a_change_of_a_source_of_compiled_code_makes_another_folder(
+SOURCES = {
+    "kernels.labels.scrypt": {"labels/scrypt.py", "labels/keccak.py", "vectors/simd.py", "vectors/target.py"},
+    "kernels.labels.scalar": {"labels/scalar.py", "labels/keccak.py", "vectors/target.py"},
+    "kernels.posw.sha256": {"posw/sha256.py", "posw/sha256_constants.py", "posw/sha256_portable.py", "vectors/simd.py"},
+}
+"""Modules with compiled code, and what their code is made of."""
+
+
+@pytest.mark.parametrize("changed", sorted(set().union(*SOURCES.values()) | {"scan/sliced.py"}))
+def test_a_change_of_a_source_moves_the_code_that_is_made_of_it_and_no_other(
     uncached: pytest.MonkeyPatch, tmp_path: Path, changed: str
 ) -> None:
     uncached.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
-    before = folder_of_cache()
-    assert folder_of_cache() == before
+    before = {module: folder_of_cache(module) for module in SOURCES}
+    assert before == {module: folder_of_cache(module) for module in SOURCES}
     with (tmp_path / "kernels" / changed).open("a") as source:
         source.write("# a change\n")
-    after = folder_of_cache()
-    assert after != before
-    assert after.parent == before.parent
+    moved = {module for module in SOURCES if folder_of_cache(module) != before[module]}
+    assert moved == {
+        module for module, sources in SOURCES.items() if changed in sources or changed == "vectors/target.py"
+    } | ({"kernels.labels.scalar"} if changed == "vectors/simd.py" else set())
+    assert {folder_of_cache(module).parent for module in SOURCES} == {tmp_path / "cache"}
+
+
+def test_every_module_with_cached_code_says_where_it_is_kept() -> None:
+    """Behind its imports, and before its functions: numba looks when it meets them."""
+    found = 0
+    for file in PACKAGE.rglob("*.py"):
+        text = file.read_text()
+        cached = [match.start() for match in re.finditer(r"^@njit\(.*cache=True", text, re.MULTILINE)]
+        if not cached:
+            assert "keep_code_of(__name__)" not in text or file.name == "target.py", file
+            continue
+        found += 1
+        said = text.index("\ntarget.keep_code_of(__name__)")
+        imports = [match.start() for match in re.finditer(r"^(from|import) ", text, re.MULTILINE)]
+        assert max(imports) < said < min(cached), file
+    assert found >= 11
+
+
+@pytest.mark.parametrize("module", ["kernels.labels.cpu", "kernels.scan.aes", "kernels.signatures.ed25519"])
+def test_what_a_child_compiles_has_a_warm_up(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child's complaints are not shown: a module that it cannot find would compile nothing, without a word."""
+    ran: list[list[str]] = []
+    monkeypatch.setattr(subprocess, "run", lambda words, **more: ran.append(words))
+    target.compile_in_child(module)
+    (words,) = ran
+    assert words[0] == sys.executable
+    scope: dict[str, Any] = {}
+    exec(words[2].rpartition(";")[0], scope)
+    assert scope["module"].__name__ == module and callable(scope["module"].warm_up)
+    assert words[2].endswith("module.warm_up()")
 
 
 def test_nothing_is_compiled_ahead_when_the_code_is_there(monkeypatch: pytest.MonkeyPatch) -> None:

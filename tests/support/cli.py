@@ -25,7 +25,6 @@ import numpy as np
 import pytest
 
 from api.cli.main import main
-from kernels.devices import types as device
 from kernels.labels import cpu
 from protocol.post.rules import commitment, vrf_difficulty
 from prover.post import metadata as metadata_file
@@ -227,7 +226,7 @@ class Job:
 @functools.cache
 def engine(scrypt_n: int) -> cpu.LabelEngine:
     """One engine for each N; how it computes is tested elsewhere."""
-    return cpu.LabelEngine(device.devices()[0], scrypt_n, threads=2)
+    return cpu.LabelEngine(cpu.devices()[0], scrypt_n, threads=2)
 
 
 @functools.lru_cache(maxsize=32)
@@ -309,9 +308,9 @@ def as_ordinary_user(*words: object, folder: Path) -> Result:
         return run_child(*words, cwd="/")
     script = f"""
 import os, sys
-import api.cli.data.init, prover.post.init.run, kernels.devices.types, kernels.labels.cpu, kernels.devices.pool
+import api.cli.data.init, prover.post.init.run, kernels.devices.find, kernels.labels.cpu, kernels.devices.rig
 import rich.console, rich.markup
-kernels.devices.types.devices()
+kernels.devices.find.devices()
 kernels.labels.cpu.warm_up()
 try:
     os.setgroups([])

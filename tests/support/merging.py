@@ -15,8 +15,8 @@ import pytest
 from protocol.post.rules import commitment
 from prover.post import metadata, record
 from prover.post.directory import Storage
-from prover.post.merge.plan import Mode
 from prover.post.merge.run import Merge, Outcome
+from prover.post.merge.types import Mode
 from prover.post.metadata import PostMetadata
 from prover.post.record import Record
 

@@ -25,9 +25,10 @@ import json, sys
 from dataclasses import asdict
 from kernels.gpu import opencl
 
-found = next((one for one in opencl.devices() if "pocl" in one.aliases), None)
+devices, passed_over = opencl.devices()
+found = next((one for one in devices if "pocl" in one.aliases), None)
 if found is None:
-    sys.exit("; ".join(f"{one.what}: {one.reason}" for one in opencl.passed_over()))
+    sys.exit("; ".join(f"{one.what}: {one.reason}" for one in passed_over))
 
 import numpy, pyopencl
 platform, place = map(int, found.handle.split(":"))
@@ -48,6 +49,10 @@ print(json.dumps(asdict(found)))
 TRIAL_SECONDS = 120
 
 SKIPPED = "NOT TESTED: OpenCL, and everything that runs on it"
+
+
+_kept: list[object] = []
+"""Contexts that live as long as the tests."""
 
 
 @functools.cache
@@ -75,9 +80,17 @@ def outcome(command: list[str]) -> Device | str:
     return last
 
 
+@functools.cache
 def found() -> Device | None:
     """PoCL's device; None where there is none that works."""
-    return one if isinstance(one := tried(), Device) else None
+    one = tried()
+    if isinstance(one, str):
+        return None
+    from kernels.gpu import opencl_devices
+
+    # without a context PoCL lets its threads end, and the next engine waits until they were started anew
+    _kept.append(opencl_devices.load().Context([opencl_devices.handle_of(one)]))
+    return one
 
 
 def device() -> Device:
@@ -86,12 +99,6 @@ def device() -> Device:
     if isinstance(one, str):
         pytest.skip(f"{SKIPPED}: {one}")
     return one
-
-
-def in_one_line(report: pytest.TestReport) -> None:
-    """Gives all tests that were skipped for want of the device the same place, so that the summary says it once."""
-    if report.skipped and isinstance(report.longrepr, tuple) and SKIPPED in report.longrepr[2]:
-        report.longrepr = ("tests/support/pocl.py", None, report.longrepr[2])
 
 
 needed = pytest.mark.usefixtures("pocl_device")

@@ -116,7 +116,6 @@ class Service:
         make_job: Callable[..., Job] = ProofJob,
         open_memory: Callable[[bool, threading.Event], Any] = open_shared,
         keep_alive: KeepAlive | None = None,
-        as_reference: bool = False,
     ) -> None:
         self.go = threading.Event()
         if not held:
@@ -136,7 +135,6 @@ class Service:
             open_memory,
             make_job=make,
             keep_alive=keep_alive,
-            as_reference=as_reference,
         )
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None

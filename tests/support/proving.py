@@ -32,6 +32,7 @@ class KeptMemory:
     def __init__(self, memory: randomx.Memory) -> None:
         self._memory = memory
         self.full = memory.full
+        self.large_pages = memory.large_pages
 
     def machine(self) -> randomx.Machine:
         return self._memory.machine()

@@ -54,9 +54,9 @@ def test_what_those_bring_is_what_the_lock_holds_besides() -> None:
 
 
 def test_extras_are_named_with_all_the_extras_that_they_are_in() -> None:
-    users = {name: names(EXTRAS[name]) for name in ("cuda", "opencl", "pocl", "dev")}
+    users = {name: names(EXTRAS[name]) for name in ("cuda", "opencl", "pocl", "uvloop", "dev")}
     told = PAGE["Extras"]
-    assert set(told) == users["cuda"] | users["opencl"] | users["pocl"]
+    assert set(told) == users["cuda"] | users["opencl"] | users["pocl"] | users["uvloop"]
     for package, cells in told.items():
         assert cells[0].split(", ") == [extra for extra in users if package in users[extra]], package
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from node.beacon.coin import WeakCoin
-from protocol.codec.kinds import CodecError
+from protocol.codec.declare import CodecError
 from protocol.crypto import vrf
 from protocol.crypto.signing import Signer
 from protocol.types.beacon import WeakCoinMessage

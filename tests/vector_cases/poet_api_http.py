@@ -17,6 +17,7 @@ from api.services.poet.calls import submit_of
 from protocol.pb.rpc.api.v1 import api_pb2
 from prover.poet.server.registration import Submit
 from tests.vector_cases.harness import Case, Context, Later, unknown_sections, vectors
+from tests.vector_cases.poet_ours import Ours
 from tests.vector_cases.poet_server import (
     PlayedServer,
     check_response,
@@ -44,13 +45,14 @@ def http(document: Any, context: Context) -> Iterator[Case | Later]:
     template = next(e["request"]["body"] for e in entries if e["name"].startswith("submit: valid"))
     bodies = {e["name"]: e["response"]["body"] for e in entries if "response" in e}
     others = submits_of_grpc(context, fields)
+    ours = Ours(server, bytes.fromhex(fields["initial_pow_challenge"]))
     with server:
         for entry in entries:
             if "response" in entry and others and next_round(entry, server):
                 # what came over the other interface before the round closed
                 register_all(server, others, fields)
                 others = []
-            yield Case(entry["name"], lambda e=entry: play(server, e, bodies, template))
+            yield Case(entry["name"], lambda e=entry: play(server, ours, e, bodies, template))
 
 
 def next_round(entry: dict[str, Any], server: PlayedServer) -> bool:
@@ -75,7 +77,7 @@ def submits_of_grpc(context: Context, fields: dict[str, Any]) -> list[Submit]:
     return found
 
 
-def play(server: PlayedServer, entry: dict[str, Any], bodies: dict[str, str], template: str) -> None:
+def play(server: PlayedServer, ours: Ours, entry: dict[str, Any], bodies: dict[str, str], template: str) -> None:
     if "request_raw" in entry:
         found = server.exchange(entry["request_raw"].encode(), until_close=True)
         if is_of_the_http_layer(entry["request_raw"], entry["response_raw"]):
@@ -87,7 +89,8 @@ def play(server: PlayedServer, entry: dict[str, Any], bodies: dict[str, str], te
         return
     request, response = entry["request"], entry["response"]
     server.set_clock(int(response["sent_unix_ns"]))
-    raw = large_request(request, template) or request_bytes(request)
+    request = large_request(request, template) or request
+    raw = request_bytes(request)
     found = server.exchange(raw)
     if dict(response["headers"]).get("Content-Type", "").startswith("text/plain"):
         check_refused(found)
@@ -98,7 +101,7 @@ def play(server: PlayedServer, entry: dict[str, Any], bodies: dict[str, str], te
         status = split(found)[0]
         assert re.match(r"HTTP/1.1 50[04] ", status), f"expected 500 or 504, got {status}"
         return
-    check_response(found, response, bodies)
+    check_response(found, ours.answer(request, response) or response, bodies)
 
 
 def is_of_the_http_layer(request: str, response: str) -> bool:
@@ -116,7 +119,7 @@ def check_refused(found: bytes) -> None:
     assert b"Content-Type: text/plain" in head and body == b"400 Bad Request", f"expected plain text, got {found!r}"
 
 
-def large_request(request: dict[str, Any], template: str) -> bytes | None:
+def large_request(request: dict[str, Any], template: str) -> dict[str, Any] | None:
     """The request whose body the transcript only describes: signed by a key of ours."""
     large = LARGE_BODY.fullmatch(request["body"]) if isinstance(request["body"], str) else None
     if large is None:
@@ -130,4 +133,4 @@ def large_request(request: dict[str, Any], template: str) -> bytes | None:
         "signature": base64.b64encode(key.sign(base64.b64decode(fields["prefix"]) + challenge).signature).decode(),
         "nonce": large[3],
     }
-    return request_bytes({**request, "body": json.dumps(fields)})
+    return {**request, "body": json.dumps(fields)}

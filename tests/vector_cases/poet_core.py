@@ -9,23 +9,24 @@ from __future__ import annotations
 import copy
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import nacl.signing
+import numpy as np
 
 from kernels.posw import sha256_verify
 from protocol.crypto import merkle
 from protocol.errors import ProtocolError
-from protocol.poet import records as poet
-from protocol.poet.records import MerkleProof, PoetProof
+from protocol.types import poet
 from protocol.types.activation import NIPostChallengeV1, PostV1
 from protocol.types.activation_v2 import NIPostChallengeV2
 from protocol.types.ids import AtxId, EpochId
+from protocol.types.poet import NODE_SIZE, MerkleProof, PoetProof
 from prover.errors import DataError, Interrupted, ProofError
-from prover.poet.round import fiat_shamir, labels, layers, takeover
+from prover.poet.round import fiat_shamir, labels, layers
 from prover.poet.round.prove import Proof, ProverConfig, RoundProver
 from prover.poet.round.verify import PoetProofInvalid, _verify_any_lengths, is_member, verify
 from tests.vector_cases.harness import Case, Context, Later, NotUnderstood, unknown_sections, vectors
@@ -93,7 +94,8 @@ def check_draw(entry: dict[str, Any]) -> None:
     root, leaves, count = UNHEX(entry["root"]), int(entry["num_leaves"]), entry["security_param"]
     same([str(index) for index in fiat_shamir.draw(root, leaves, count)], entry["indices"], "indices")
     if leaves >= count:
-        compiled = sha256_verify.draw(root, count, leaves)
+        compiled = np.empty(count, np.uint64)
+        sha256_verify._draw(np.frombuffer(root, np.uint8), count, np.uint64(leaves), compiled)
         same([str(index) for index in compiled], entry["indices"], "compiled indices")
 
 
@@ -178,7 +180,7 @@ def check_proof_fields(proof: Proof, entry: dict[str, Any]) -> None:
     if "poet_proof_ref" in entry:
         same(proof.poet_proof.ref().hex(), entry["poet_proof_ref"], "reference")
     if "poet_proof_scale_len" in entry:
-        same(len(proof.poet_proof.encode()), entry["poet_proof_scale_len"], "encoded size")
+        same(len(PoetProof.codec.encode(proof.poet_proof)), entry["poet_proof_scale_len"], "encoded size")
 
 
 def check_reject(entry: dict[str, Any], context: Context) -> None:
@@ -198,6 +200,19 @@ def check_deadline_past(entry: dict[str, Any], statement: bytes, context: Contex
     same(proof.num_leaves, entry["num_leaves_at_least"], "leaves")
     if proof.num_leaves == int(entry["num_leaves_observed"]):
         same(proof.root.hex(), entry["root"], "root")
+
+
+def reference_refusal(sizes: Mapping[int, int], num_leaves: int) -> str | None:
+    """Why the reference would not go on with layer files of these sizes (bytes by layer); None if it would."""
+    if 0 not in sizes:
+        return "layer 0 cache file is missing"
+    for layer, size in sorted(sizes.items()):
+        expected, found = num_leaves >> layer, size // NODE_SIZE
+        if found < expected:
+            return f"layer {layer} cache file invalid width. expected: {expected}, found: {found}"
+    if num_leaves >> max(sizes) == 0:
+        return "base layer cannot be empty"
+    return None
 
 
 def check_independence(entry: dict[str, Any], document: dict[str, Any], context: Context) -> None:
@@ -338,7 +353,7 @@ class ReferenceFiles:
             if match is None:
                 raise NotUnderstood(f"a layer file named {name}")
             sizes[int(match[1])] = size
-        refusal = takeover.reference_refusal(sizes, state)
+        refusal = reference_refusal(sizes, state)
         same(refusal is None, entry["result"] == "recovered", f"the reference goes on ({refusal})")
         if refusal is not None:
             assert refusal in entry["error"], f"expected {entry['error']!r}, got {refusal!r}"
@@ -431,9 +446,9 @@ def encoding_cases(document: Any, context: Context) -> Iterator[Case | Later]:
 
 def check_decode(entry: dict[str, Any]) -> None:
     decoders: dict[str, Any] = {
-        "PoetProof": poet.decode_proof,
-        "PoetProofMessage": poet.decode_message,
-        "MerkleProof (membership)": poet.decode_membership,
+        "PoetProof": poet.PoetProof.codec.decode,
+        "PoetProofMessage": poet.PoetProofMessage.codec.decode,
+        "MerkleProof (membership)": poet.MembershipProof.codec.decode,
     }
     if entry["type"] not in decoders:
         raise NotUnderstood(f"the type {entry['type']!r}")
@@ -444,7 +459,7 @@ def check_decode(entry: dict[str, Any]) -> None:
         assert not entry["valid"], f"refused: {error}"
         return
     assert entry["valid"], f"accepted what is refused with {entry['error']!r}"
-    same(record.encode() == data, entry["reencodes_equal"], "encodes to the same bytes")
+    same(record.codec.encode(record) == data, entry["reencodes_equal"], "encodes to the same bytes")
     shown = shown_fields(record)
     for name, value in entry["fields"].items():
         if name not in shown:
@@ -487,7 +502,7 @@ def check_encode(entry: dict[str, Any], decodable: list[dict[str, Any]]) -> None
     if record is None:
         raise NotUnderstood("no input is known for this case")
     try:
-        length = len(record.encode())
+        length = len(record.codec.encode(record))
     except ProtocolError as error:
         same(False, entry["encodes"], f"encodes ({error})")
         return

@@ -28,7 +28,7 @@ from api.services.poet.options import HELP, SETTINGS
 from api.services.poet.service import PoetService
 from api.services.poet.worker_link import NoWorker
 from kernels.posw import sha256
-from protocol.codec.xdr import Time
+from protocol.numbers.time import Time
 from prover.errors import ProofError
 from prover.poet.round.execution import Settings
 from prover.poet.server.messages import Assignment, Finished, FromWorker
@@ -275,7 +275,7 @@ def check_take_over(entry: dict[str, Any], directory: Path) -> None:
         write_layer_files(round_directory, leaves, len(layers))
     if "state.bin" in files:
         stopped_well = entry.get("proof_status") == 200 and entry["signal"] == "SIGINT"
-        state = RoundState(STATEMENT, 150, Time(1_795_000_000), leaves if stopped_well else 0)
+        state = RoundState.new(STATEMENT, 150, Time(1_795_000_000)).after(leaves if stopped_well else 0)
         write_round_state(round_directory, state)
     expected = max(leaves + 1000, 2000)
     finished = run_worker(directory, expected, None if "state.bin" in files else STATEMENT)

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from protocol.codec.xdr import Time
+from protocol.numbers.time import Time
+from protocol.types.poet import MerkleProof
 from prover.poet.server.records import (
-    Nip,
+    ExecutionState,
     ProofRecord,
     RoundState,
     decode_proof,
@@ -66,21 +67,23 @@ def check_round_state(entry: dict[str, Any]) -> None:
     execution = fields["execution"]
     nip = execution["nip"]
     expected = RoundState(
-        unhex(execution["statement"]),
-        execution["security_param"],
         Time.parse(fields["execution_started"]),
-        int(execution["num_leaves"]),
-        None if nip is None else nip_of(nip),
-        tuple(unhex(one) for one in execution["members"]),
-        tuple(unhex(one) for one in execution["parked_nodes"]),
+        ExecutionState(
+            execution["security_param"],
+            tuple(unhex(one) for one in execution["members"]),
+            unhex(execution["statement"]),
+            tuple(unhex(one) for one in execution["parked_nodes"]),
+            int(execution["num_leaves"]),
+            None if nip is None else nip_of(nip),
+        ),
     )
     found = decode_round_state(unhex(entry["state_bin"]))
     assert found == expected, f"expected {expected}, got {found}"
     assert encode_round_state(found).hex() == entry["state_bin"], "written back, the bytes differ"
 
 
-def nip_of(fields: dict[str, Any]) -> Nip:
-    return Nip(
+def nip_of(fields: dict[str, Any]) -> MerkleProof:
+    return MerkleProof(
         unhex(fields["root"]),
         tuple(unhex(one) for one in fields["proven_leaves"]),
         tuple(unhex(one) for one in fields["proof_nodes"]),

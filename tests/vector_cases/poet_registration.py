@@ -12,7 +12,6 @@ from typing import Any
 
 from protocol.errors import ProtocolError
 from protocol.poet.registration import (
-    Certificate,
     InvalidCertificate,
     InvalidPow,
     PowParams,
@@ -26,6 +25,7 @@ from protocol.poet.registration import (
     verify_pow,
 )
 from protocol.poet.signing import verify as verify_signature
+from protocol.types.poet import PoetCertificate
 from prover.errors import DataError
 from prover.poet.server.registration import Policy, Pow, Refused, Registration, Submit
 from prover.poet.server.rounds import Schedule
@@ -101,7 +101,7 @@ def certificates(document: Any, context: Context) -> Iterator[Case | Later]:
 def check_encode(entry: dict[str, Any], certifier: bytes) -> None:
     expiration = None if entry["expiration"] is None else int(entry["expiration"])
     try:
-        found = encode_certificate(Certificate(unhex(entry["pubkey"]), expiration))
+        found = encode_certificate(PoetCertificate(unhex(entry["pubkey"]), expiration))
     except ProtocolError as error:
         assert entry["error"] is not None, f"expected {entry['data']}, got the error {error}"
         assert str(error) == entry["error"], f"expected {entry['error']!r}, got {str(error)!r}"
@@ -120,7 +120,7 @@ def check_decode(entry: dict[str, Any]) -> None:
         return
     assert entry["valid"], f"expected the error {entry['error']!r}, got {found}"
     expiration = None if entry["expiration"] is None else int(entry["expiration"])
-    expected = Certificate(unhex(entry["pubkey"]), expiration)
+    expected = PoetCertificate(unhex(entry["pubkey"]), expiration)
     assert found == expected, f"expected {expected}, got {found}"
 
 
@@ -188,7 +188,7 @@ def check_authorisation(certifier: dict[str, Any], entry: dict[str, Any], node_i
     others = load_trusted_keys(directory) if certifier.get("trusted_keys_dir_set") else ()
     machine = Registration(
         SCHEDULE,
-        Policy(certifier=bool(certifier), as_reference=True),
+        Policy(certifier=bool(certifier)),
         TrustedKeys(unhex(certifier.get("pubkey", "")) or None, others),
         Pow(3, b"challenge of the server"),
         lambda round_id, pubkey: None,

@@ -190,7 +190,7 @@ def check_init(entry: dict[str, Any], options: Options, context: Context) -> Non
         target.write_bytes(b"")
     elif kind == "permission":
         error = PermissionError(13, "Permission denied", str(target))
-        refusing = mock.patch.object(Path, "mkdir", mock.Mock(side_effect=error))
+        refusing = mock.patch("prover.durable.make_directory", side_effect=error)
     environment = NO_GPUS if kind in ("no_opencl_platform", "no_providers") else None
     with refusing:
         found = run(init_words(options, target, without_gpus=environment is not None), environment)

@@ -10,6 +10,7 @@ directory and the request, never from a case's name:
 * another scrypt N than the labels have: refused;
 * unknown fields of the metadata are kept; NonceValue null is absent;
 * a nonce that is lost: the data is searched first;
+* metadata that is lost: what was asked for is proved on labels of every file, then it is written anew;
 * metadata of someone else, or broken, without labels: refused; with `yes` overwritten as recorded;
 * MaxFileSize no multiple of 16, parameters that crash the reference: refused.
 """
@@ -26,8 +27,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from kernels.devices import pool
-from kernels.devices import types as device
+from kernels.devices import find, pool
+from kernels.devices.types import SelectionError
 from kernels.errors import KernelError
 from protocol.errors import ProtocolError
 from protocol.post.rules import LABEL_SIZE, commitment, vrf_difficulty
@@ -221,7 +222,7 @@ class Initialize:
             source = lambda n: pool.Pool([])  # noqa: E731
         elif "provider" in self.options:
             wanted = [str(self.options["provider"])]
-            source = lambda n: open_pool(n) if device.select(device.devices(), wanted) else pool.Pool([])  # noqa: E731
+            source = lambda n: open_pool(n) if find.select(find.devices(), wanted) else pool.Pool([])  # noqa: E731
         if self.options.get("cancelled"):
 
             def source(n: int) -> pool.Pool:
@@ -236,7 +237,7 @@ class Initialize:
         """Where the recorded run met a missing permission, the system says no to the same thing here."""
         if self.entry["result"] != "permission":
             return mock.patch("os.getpid", os.getpid)
-        real_open, real_read = os.open, Path.read_bytes
+        real_open = os.open
         short = [number for number, size in self.files.items() if size < self.original.layout.file_size(number)]
 
         def refused(name: object) -> bool:
@@ -249,18 +250,13 @@ class Initialize:
         def guarded_open(name: Any, flags: int, *rest: Any, **named: Any) -> int:
             if flags & (os.O_WRONLY | os.O_RDWR) and Path(str(name)).parent == path and refused(name):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(name))
+            if (
+                os.path.basename(str(name)) == metadata_file.FILE_NAME and self.entry["stage"] == "new" and self.files
+            ):  # metadata that cannot be read
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(name))
             return real_open(name, flags, *rest, **named)
 
-        def guarded_read(file: Path) -> bytes:
-            if self.entry["stage"] == "new" and self.files and file.name == metadata_file.FILE_NAME:
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file))
-            return real_read(file)
-
-        return (
-            mock.patch.multiple("os", open=guarded_open)
-            if self.entry["stage"] == "initialize" or not self.files
-            else (mock.patch.object(Path, "read_bytes", guarded_read))
-        )
+        return mock.patch.multiple("os", open=guarded_open)
 
     def _check_refusal(self, kind: type[ProofError]) -> None:
         path = self._directory()
@@ -284,6 +280,11 @@ class Initialize:
             assert _is(error, result), f"expected {result}, got {type(error).__name__}: {error}"
             if result not in ("cancelled", "no_provider", "invalid_provider"):
                 assert _content(path) == content, "refused, but the directory was changed"
+            return
+        if result == "metadata_missing" and self.has_labels:
+            self._check_files(run, content)
+            nonce, value = self._expected_nonce()
+            assert (run.metadata.nonce, run.metadata.nonce_value) == (nonce, value) if run.metadata else False
             return
         assert result == "ok", f"expected {result}, ended well with {run.metadata}"
         self._check_files(run, content)
@@ -390,7 +391,7 @@ def _is(error: Exception, result: str) -> bool:
         "r_or_p_not_one": isinstance(error, UsageError) and "scrypt r" in text,
         "id_length": isinstance(error, UsageError) and "expected 32" in text,
         "no_provider": isinstance(error, pool.AllDevicesFailed),
-        "invalid_provider": isinstance(error, device.SelectionError),
+        "invalid_provider": isinstance(error, SelectionError),
         "cancelled": isinstance(error, Interrupted),
         "permission": isinstance(error, EnvironmentFault) and "permission" in text,
     }.get(kind, False)
@@ -479,10 +480,13 @@ def _verify(
     if text is None:
         return False, None
     metadata = metadata_file.decode(text)
+    first, last = operation.get("from_file"), operation.get("to_file")
     try:
-        files = pos.file_range(layout, operation.get("from_file"), operation.get("to_file"), as_reference=True)
+        files = layout.files(first, last)
     except UsageError:
-        return False, None
+        # the reference finds nothing to check in an empty range, and so nothing wrong
+        is_empty = first is not None and last is not None and 0 <= last < first
+        return is_empty, [] if is_empty else None
     findings = pos.sizes(storage, layout, files)
     work = pos.planned(layout, storage, files, operation["fraction"], seed=7)
     key = commitment(metadata.node_id, metadata.commitment_atx_id)

@@ -79,7 +79,7 @@ def k2pow_service(document: Any, context: Context) -> Iterator[Case | Later]:
 
 def replay(requests: list[dict[str, Any]]) -> Iterator[Reply]:
     """The answers of ours to all requests in their order."""
-    with Served(lambda: HttpApi(HeldSearcher, as_reference=True)) as served:
+    with Served(lambda: HttpApi(HeldSearcher)) as served:
         for entry in requests:
             asked = hardest(entry["path"])
             if asked != entry["path"]:

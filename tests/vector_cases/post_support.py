@@ -63,7 +63,6 @@ def initialise(
     source: Callable[[int], pool.Pool] = open_pool,
     *,
     batch_size: int = 1 << 20,
-    as_reference: bool = False,
 ) -> Run:
     """What `smesher init` does with a directory, without the terminal. Raises what it raises."""
     storage = Storage(path)
@@ -84,7 +83,6 @@ def initialise(
                 label32,
                 batch_size=batch_size,
                 note=run.notes.append,
-                as_reference=as_reference,
             )
             initialisation.prepare()
             run.metadata = initialisation.run(opened)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from protocol.codec.declare import CodecError
+from protocol.codec.declare import CodecError, c8
+from protocol.crypto.hashing import hash32
 from protocol.types import address, templates
+from protocol.types.ids import Address
+from protocol.types.templates import MultisigSpawnArguments
 from tests.vector_cases.harness import Case, Context, unknown_sections, vectors
 
 HRPS = ("sm", "stest", "standalone", "x")
@@ -71,23 +74,22 @@ def addresses(document: Any, context: Context) -> Iterator[Any]:
         def principal(case: dict[str, Any] = case) -> None:
             template, arguments = spawn_arguments(case["template"], case["args"])
             assert template.hex() == case["template_address"]
-            found = address.principal(template, arguments, as_reference=True)
-            assert found.hex() == case["principal"], found.hex()
+            recorded = Address(bytes.fromhex(case["principal"]))
             for hrp in ("sm", "stest", "standalone"):
-                assert address.to_text(found, hrp) == case[hrp]
+                assert address.to_text(recorded, hrp) == case[hrp]
+            if isinstance(arguments, MultisigSpawnArguments) and len(arguments.public_keys) > templates.MAX_KEYS:
+                # the reference hashes what it wrote before it noticed that there are too many; ours refuses
+                assert recorded == address.generate(hash32(template, c8.encode(arguments.required)))
+                try:
+                    found = templates.principal_address(template, arguments)
+                except CodecError as error:
+                    assert error.reason == "over_limit", str(error)
+                    return
+                raise AssertionError(f"{found.hex()} for arguments that have no encoding")
+            found = templates.principal_address(template, arguments)
+            assert found == recorded, found.hex()
 
         yield Case(f"principals[{position}] {case['template']}", principal)
-
-        def encodable(case: dict[str, Any] = case) -> None:
-            template, arguments = spawn_arguments(case["template"], case["args"])
-            try:
-                found = address.principal(template, arguments)
-            except CodecError as error:
-                assert error.reason == "over_limit" and len(arguments.public_keys) > templates.MAX_KEYS
-            else:
-                assert found.hex() == case["principal"], found.hex()
-
-        yield Case(f"principals[{position}] {case['template']}, ours", encodable)
 
 
 @vectors("types/client_addresses.json", variants=False)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from protocol.numbers import fixed
+from protocol.numbers import binomial, fixed
 from tests.vector_cases.harness import Case, Context, NotUnderstood, vectors
 
 _LISTS = (
@@ -95,10 +95,10 @@ def _statements(kind: str, case: dict[str, Any]) -> dict[str, Callable[[], Any]]
     if kind == "internal_exp":
         return {"bytes": lambda: _hex(fixed.exp(_raw(case["x"])))}
     if kind == "bincdf":
-        return {"bytes": lambda: _hex(fixed.binomial_cdf(case["n"], _raw(case["p"]), case["x"]))}
+        return {"bytes": lambda: _hex(binomial.binomial_cdf(case["n"], _raw(case["p"]), case["x"]))}
     probability = fixed.ratio(case["committee"], int(case["total_weight"]))
     draw = fixed.fraction_from_bytes(bytes.fromhex(case["vrf_first_8_bytes"]))
-    return {"count": lambda: fixed.eligibility_count(case["n"], probability, draw)}
+    return {"count": lambda: binomial.eligibility_count(case["n"], probability, draw)}
 
 
 def _expected(kind: str, name: str, value: Any) -> Any:

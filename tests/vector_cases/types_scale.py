@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import make_dataclass
+from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
 from protocol.codec.declare import (
     DEFAULT_LIMIT,
@@ -14,6 +13,7 @@ from protocol.codec.declare import (
     NESTING,
     Codec,
     CodecError,
+    Record,
     boolean,
     byte,
     byte_string,
@@ -23,11 +23,12 @@ from protocol.codec.declare import (
     c64,
     fixed,
     option,
-    struct,
+    record,
     text,
     u16,
     u32,
     u64,
+    up_to,
     vector,
 )
 from protocol.crypto.hashing import hash32
@@ -187,14 +188,14 @@ def check_long_decoding(entry: dict[str, Any]) -> None:
 
 @cache
 def chain(kind: str, levels: int) -> Any:
-    """A class that holds one of its kind, and so on. The last one is empty and never comes to be."""
-    inner = chain(kind, levels - 1).codec if levels else struct()
-    member = option(inner) if kind == "option_of_struct" else vector(inner)
-    if not levels:
-        return make_dataclass("Level", [], namespace={"codec": inner}, frozen=True, slots=True)
-    return make_dataclass(
-        "Level", [("inner", object)], namespace={"codec": struct(inner=member)}, frozen=True, slots=True
-    )
+    """A record that holds one of its kind, and so on. The last one is empty and never comes to be."""
+    fields: dict[str, Any] = {}
+    if levels:
+        inner = chain(kind, levels - 1)
+        fields["inner"] = (
+            inner | None if kind == "option_of_struct" else Annotated[Sequence[inner], up_to(DEFAULT_LIMIT)]
+        )
+    return record(type("Level", (Record,), {"__annotations__": fields}))
 
 
 def check_nesting(entry: dict[str, Any]) -> None:

@@ -37,7 +37,7 @@ OTHER_NAMES = {
     "BlockHeader": "ballots.Vote",
     "Block": "blocks.InnerBlock",
     "Certificate": "certificates.Certificate",
-    "CertOnWire": "registration.Certificate",
+    "CertOnWire": "poet.PoetCertificate",
     "Hare4IterRound": "hare.IterRound",
     "WalletState": "templates.WalletSpawnArguments",
     "MultisigState": "templates.MultisigSpawnArguments",

@@ -12,7 +12,7 @@ from api.wallet import derivation, files, phrase
 from api.wallet.secret import Secret
 from api.wallet.wallet import create
 from protocol.types import address
-from protocol.types.templates import WALLET, WalletSpawnArguments
+from protocol.types.templates import WALLET, WalletSpawnArguments, principal_address
 from tests.vector_cases.harness import Case, Context, NotUnderstood, vectors
 
 _REFERENCE_PATH = re.compile(r"m(?:/[0-9]+'?)*")
@@ -20,7 +20,7 @@ HRPS = {"sm": "sm", "stest": "stest", "standalone": "standalone"}
 
 
 def _wallet_address(public_key: bytes, hrp: str) -> str:
-    return address.to_text(address.principal(WALLET, WalletSpawnArguments(public_key)), hrp)
+    return address.to_text(principal_address(WALLET, WalletSpawnArguments(public_key)), hrp)
 
 
 def _check_wallet(case: dict[str, Any]) -> None:
@@ -76,7 +76,7 @@ def _check_key(case: dict[str, Any]) -> None:
     assert secret.reveal().hex() == case["key"], secret.reveal().hex()
     if "public_key" in case:
         assert public.hex() == case["public_key"], public.hex()
-        principal = address.principal(WALLET, WalletSpawnArguments(public))
+        principal = principal_address(WALLET, WalletSpawnArguments(public))
         assert principal.hex() == case["wallet_principal"], principal.hex()
         for name, hrp in HRPS.items():
             assert _wallet_address(public, hrp) == case[name]

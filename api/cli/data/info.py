@@ -141,8 +141,10 @@ def _show(data: DataSet, labels: int, findings: pos.Findings, problems: list[str
         ]
     )
     complete = labels == layout.num_labels
-    state = "[bold green]complete[/]" if complete else "[bold yellow]incomplete[/]"
-    output.say("[bold yellow]doubtful[/]: files are too long" if findings.long else state)
+    if complete and findings.long:
+        output.say("[bold yellow]doubtful[/]: files are too long")
+    else:
+        output.say("[bold green]complete[/]" if complete else "[bold yellow]incomplete[/]")
     for bad in findings.short[:SHOWN_FILES]:
         there = bad.size or 0
         output.say(f"  {file_name(bad.file)}: {there:,} of {bad.expected:,} bytes ({100 * there / bad.expected:.1f} %)")

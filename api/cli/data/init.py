@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import shlex
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from api.cli import common
-from api.cli.data import dataset, jobs, pause, places
+from api.cli.data import dataset, jobs, owners, pause, places
+from api.cli.data.owners import Job
 from api.cli.output import Output
 from api.cli.progress import Progress, rate_text
 from api.cli.units import byte_size, duration
 from api.edge.signals import rest_on_signal, stop_on_signal
 from protocol.post.rules import LABEL_SIZE
-from prover import durable
-from prover.errors import DataError, EnvironmentFault, Interrupted, MetadataError, ProofError, UsageError
+from prover.errors import EnvironmentFault, Interrupted, MetadataError, UsageError
 from prover.post import identity as identity_file
 from prover.post import metadata as metadata_file
 from prover.post.directory import Storage
@@ -31,11 +29,8 @@ from prover.post.layout import file_name
 
 if TYPE_CHECKING:
     from kernels.devices.pool import DeviceReport, Pool
+    from kernels.devices.types import Device
 
-UNLIMITED = 1 << 64
-"""A file number beyond every layout."""
-
-MAX_KEY_FILE = 4096
 SPARE_BYTES = 1 << 20
 """Room that is asked for beside the labels: metadata and what the file system needs for itself."""
 
@@ -83,14 +78,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="go on where labels or files would be deleted")
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One directory of a call, with the options that count for it."""
-
-    storage: Storage
-    options: argparse.Namespace
-
-
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Fills every directory of the call; the last one's result is the last event."""
     if arguments.throttle <= 0:
@@ -98,44 +85,23 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     works = [Job(Storage(options.data_dir), options) for options in jobs.of(arguments)]
     for job in works:
         places.check_new(job.storage.path, "--data-dir")
-    _check_distinct(works)
+    owners.check_distinct(works)
     for job in works:
         _fill(job, output)
     return 0
 
 
-def _check_distinct(works: Sequence[Job]) -> None:
-    """Raises UsageError when two directories of one call would hold the same labels."""
-    seen: dict[bytes, list[Job]] = {}
-    for job in works:
-        node_id = _known_identity(job)
-        if node_id is None:
-            continue
-        for other in seen.setdefault(node_id, []):
-            if _overlap(job.options, other.options):
-                raise UsageError(
-                    f"{other.storage.path} and {job.storage.path} are both to be filled for node {node_id.hex()}: the "
-                    "same labels twice. Give each directory an identity of its own (node-id or identity in its entry), "
-                    "or files of its own (from-file and to-file) to be merged later."
-                )
-        seen[node_id].append(job)
-
-
-def _overlap(one: argparse.Namespace, other: argparse.Namespace) -> bool:
-    """Whether two runs have a file number in common."""
-    first = max(one.from_file or 0, other.from_file or 0)
-    return first <= min(UNLIMITED if each.to_file is None else each.to_file for each in (one, other))
-
-
 def _fill(job: Job, output: Output) -> None:
     storage = job.storage
+    devices: list[Device] = []
     if not storage.exists():  # refuse before a directory is made
         _, plan, _ = _decide(job, Found())
+        devices = common.chosen_devices(job.options)
         _check_room(storage, plan)
     made = storage.create()
     try:
         with storage.lock():
-            _fill_locked(job, output)
+            _fill_locked(job, devices, output)
     except Exception:
         for place in reversed(made):
             with contextlib.suppress(OSError):  # something was written into it: then it stays
@@ -143,14 +109,16 @@ def _fill(job: Job, output: Output) -> None:
         raise
 
 
-def _fill_locked(job: Job, output: Output) -> None:
+def _fill_locked(job: Job, devices: list[Device], output: Output) -> None:
+    """`devices`: those that the options name, where they are known already."""
     storage, options = job.storage, job.options
     request, plan, new_identity = _decide(job, look(storage))
     for note in plan.notes:
         output.note(note)
     _check_room(storage, plan)
     _check_writable(storage, plan)
-    devices = common.chosen_devices(options) if plan.lacks_labels else []
+    if plan.lacks_labels and not devices:
+        devices = common.chosen_devices(options)
     common.compile_kernels(output)
     if new_identity is not None:
         storage.create_secret(identity_file.FILE_NAME, new_identity.encode())
@@ -186,7 +154,7 @@ def _decide(job: Job, found: Found) -> tuple[Request, InitPlan, Identity | None]
             if found.num_labels:
                 raise  # without labels `decide` says whether it may be overwritten
     params = common.params_of(options)
-    node_id, new_identity = _identity(job, found, before.node_id if before else None)
+    node_id, new_identity = owners.identity(job, found, before.node_id if before else None)
     if options.commitment_atx_id is None and before is None:
         raise UsageError("--commitment-atx-id is missing: a new directory needs the ATX that its labels commit to.")
     if options.num_units is None and before is None:
@@ -218,68 +186,6 @@ def _decide(job: Job, found: Found) -> tuple[Request, InitPlan, Identity | None]
     )
     planning.check(request)
     return request, planning.decide(request, found, str(storage.path)), new_identity
-
-
-def _identity(job: Job, found: Found, in_metadata: bytes | None) -> tuple[bytes, Identity | None]:
-    """Whose labels: option, else metadata, else identity.key, else a new identity (returned, not yet written)."""
-    options, storage = job.options, job.storage
-    key_path = storage.path / identity_file.FILE_NAME
-    key = _stored_key(storage)
-    node_id = _asked_identity(options) or in_metadata or (key.node_id if key else b"")
-    if key is not None and key.node_id != node_id:
-        raise UsageError(
-            f"{key_path} is the key of node {key.node_id.hex()}, but the labels are to be those of {node_id.hex()} "
-            "(--node-id, --identity or the metadata). Move the key file away or use its node id."
-        )
-    if node_id:
-        return node_id, None
-    if found.num_labels:
-        raise DataError(
-            f"{storage.path} holds {found.num_labels} labels but no {metadata_file.FILE_NAME}, so nobody can say whose "
-            "they are. Restore that file from a copy. If it is lost, give what the data was made with: --node-id or "
-            "--identity, --commitment-atx-id, --num-units and the network; it is proved on the labels."
-        )
-    for name in identity_file.FORMER_NAMES:
-        if durable.kind_of(storage.path / name) is not None:
-            raise UsageError(
-                f"{storage.path / name} bears a name that identity keys had before. If it is this smesher's key, give "
-                f"--identity {shlex.quote(str(storage.path / name))}; if not, move it away: a new "
-                "identity would be made."
-            )
-    new = identity_file.generate()
-    return new.node_id, new
-
-
-def _stored_key(storage: Storage) -> Identity | None:
-    stored = storage.read_small(identity_file.FILE_NAME) if storage.exists() else None
-    return None if stored is None else identity_file.decode(stored, str(storage.path / identity_file.FILE_NAME))
-
-
-def _asked_identity(options: argparse.Namespace) -> bytes | None:
-    """The node id that --node-id or --identity name."""
-    if options.node_id is not None:
-        return common.hex_bytes(options.node_id, "--node-id")
-    if options.identity is None:
-        return None
-    try:
-        return identity_file.decode(durable.read_whole(options.identity), str(options.identity)).node_id
-    except OSError as error:
-        raise UsageError(f"--identity {options.identity} cannot be read: {durable.reason(error)}.") from None
-
-
-def _known_identity(job: Job) -> bytes | None:
-    """Whose labels a directory will get, where that is known before; None: a new identity, or it is told later."""
-    asked = _asked_identity(job.options)
-    if asked is not None or not job.storage.exists():
-        return asked
-    text = job.storage.read_small(metadata_file.FILE_NAME)
-    try:
-        if text is not None:
-            return metadata_file.decode(text).node_id
-        key = _stored_key(job.storage)
-        return None if key is None else key.node_id
-    except ProofError:
-        return None  # what is wrong is said when its turn comes
 
 
 def _check_room(storage: Storage, plan: InitPlan) -> None:
@@ -384,7 +290,7 @@ class _Shown:
         self._bar: Progress | None = None
         self._rates = common.DeviceRates(pool)
         self._errors = 0
-        self._states = common.DeviceStates(pool)
+        self._states = common.device_states(pool)
 
     def pause(self) -> None:
         """Lets the devices rest, and shows it."""

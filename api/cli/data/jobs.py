@@ -29,7 +29,6 @@ NUMBERS = (
     "to-file",
 )
 PATHS = ("data-dir", "identity")
-LIST_BYTES = 1 << 20
 KNOWN = (*PATHS, *TEXTS, *NUMBERS)
 
 
@@ -94,7 +93,7 @@ def _entry(arguments: argparse.Namespace, entry: Any, where: str) -> argparse.Na
             raise UsageError(
                 f"{where}, field {key}: found {shown(value)}, expected {'a whole number' if kind is int else 'a text'}."
             )
-        setattr(options, key.replace("-", "_"), _path(str(value), where, key) if key in PATHS else value)
+        setattr(options, key.replace("-", "_"), Path(str(value)) if key in PATHS else value)
     if "data-dir" not in table:
         raise UsageError(f"{where}: data-dir is missing.")
     if "node-id" in table and "identity" in table:
@@ -104,9 +103,3 @@ def _entry(arguments: argparse.Namespace, entry: Any, where: str) -> argparse.Na
     if "identity" in table:
         options.node_id = None
     return options
-
-
-def _path(text: str, where: str, key: str) -> Path:
-    if not text.strip() or "\0" in text:
-        raise UsageError(f"{where}, field {key}: found {text!r}, expected a path.")
-    return Path(text)

@@ -14,8 +14,9 @@ from api.cli.units import byte_size
 from api.edge.signals import stop_on_signal
 from protocol.post.rules import LABEL_SIZE
 from prover.errors import Interrupted
-from prover.post.merge.plan import Mode
-from prover.post.merge.run import Merge, Outcome, Phase
+from prover.post.merge.place import Phase
+from prover.post.merge.run import Merge, Outcome
+from prover.post.merge.types import Mode
 
 EPILOG = """\
 Every part was made with the same identity, commitment, units and file size, and --from-file/--to-file of its own.

@@ -236,7 +236,7 @@ def _pow(arguments: argparse.Namespace, threads: int, output: Output) -> int:
     with stop_on_signal(stop):
         began = time.monotonic()
         with closing(prepared.open(prepared.full)) as memory:
-            prepared_s = time.monotonic() - began
+            prepared_s, large_pages = time.monotonic() - began, memory.large_pages
             with output.busy(f"{arguments.iterations} searches …"):
                 cost = profiling.pow_cost(
                     memory, difficulty, iterations=arguments.iterations, threads=threads, begun=begun
@@ -250,6 +250,7 @@ def _pow(arguments: argparse.Namespace, threads: int, output: Output) -> int:
         average_time=_duration(seconds),
         iterations=arguments.iterations,
         hashes_per_second=round(cost.hashes_per_second, 3),
+        randomx_large_pages=large_pages,
     )
     return 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from api.cli.units import byte_size
 
 if TYPE_CHECKING:
     from kernels.devices.types import Device, PassedOver
-    from kernels.gpu.plan import Tuning
+    from kernels.gpu.layout import Tuning
     from kernels.gpu.tune import Trial
 
 BENCHMARK_N = 8192
@@ -37,13 +36,13 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
     With --json one object a line for each provider, then for each kind that was passed over.
     """
-    from kernels.devices import types as device
+    from kernels.devices import find
 
     common.thread_count(arguments)
     if arguments.benchmark or arguments.tune:
         common.compile_kernels(output)
     rows = []
-    found = device.devices()
+    found = find.devices()
     tuned = [_tune(one, output) for one in found if one.backend != "cpu"] if arguments.tune else []
     if arguments.tune and not tuned:
         output.note("There is nothing to tune: the CPU's own engine has one way to work.")
@@ -60,11 +59,12 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
             vendor=one.vendor,
             driver=one.driver,
             pci=one.pci,
+            place=one.place,
             compute_units=one.compute_units,
             aliases=list(one.aliases),
             **({} if rate is None else {"labels_per_second": round(rate, 1)}),
         )
-    passed_over = device.passed_over()
+    passed_over = find.passed_over()
     for missing in passed_over:
         output.event("passed_over", what=missing.what, reason=missing.reason)
     if not output.json:
@@ -74,12 +74,13 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
 def _tune(device: Device, output: Output) -> bool:
     """Measures a device and remembers what is fastest; False when no way to use it works."""
+    from kernels.devices import opening
     from kernels.errors import KernelError
     from kernels.gpu import tune
 
     try:
         with output.busy(f"tuning {device.name}, at most {tune.SECONDS:.0f} s …"):
-            best, trials = tune.tuned(device, BENCHMARK_N)
+            best, trials = opening.tuned(device, BENCHMARK_N)
     except KernelError as error:
         output.note(f"{device.name} cannot be tuned: {error}")
         return False
@@ -108,14 +109,13 @@ def _show_trials(device: Device, best: Tuning, trials: list[Trial], output: Outp
 
 def _measure(device: Device, arguments: argparse.Namespace, output: Output) -> float:
     """Labels a second at N = 8192 with the zero commitment, as the node's benchmark does."""
-    with common.open_pool([device], BENCHMARK_N, common.thread_count(arguments), output) as pool:
-        began, done = time.monotonic(), 0
-        with output.busy(f"measuring {device.name} …"):
-            for batch in pool.run(bytes(32), [(0, 1 << 40)]):
-                done += len(batch.labels)
-                if time.monotonic() - began >= arguments.seconds:
-                    break
-        return done / (time.monotonic() - began)
+    from kernels.devices import rig
+
+    with (
+        common.open_pool([device], BENCHMARK_N, common.thread_count(arguments), output) as pool,
+        output.busy(f"measuring {device.name} …"),
+    ):
+        return rig.labels_per_second(pool, arguments.seconds)
 
 
 def _show(rows: list[tuple[Device, float | None]], passed_over: list[PassedOver], output: Output) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from api.cli import common
 from api.cli.data import dataset, verify
-from api.cli.output import Output
+from api.cli.output import Output, command
 from api.edge.text import is_whole, shown
 from protocol.post.rules import LABEL_SIZE
 from prover.errors import DataError, MetadataError, UsageError
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         f"rewritten and read again, {len(again.labels):,} still wrong"
     )
     if findings.checked < data.metadata.num_labels:
-        output.say(f"      the other labels were not looked at; next: smesher verify {data.storage.path}")
+        output.say(f"      the other labels were not looked at; next: {command('verify', data.storage.path)}")
     if again.short:
         output.say("next: run smesher init with the parameters of the directory to fill what is missing")
     return 0 if again.good else 1
@@ -106,7 +106,7 @@ def _work(
     data: DataSet, arguments: argparse.Namespace, before: Sequence[BadLabel]
 ) -> tuple[range, list[tuple[int, Sequence[int]]]]:
     """The files in question, and what to recompute: every label of a range, else the findings, else everything."""
-    files = pos.file_range(data.layout, arguments.from_file, arguments.to_file)
+    files = data.layout.files(arguments.from_file, arguments.to_file)
     if before and not _is_ranged(arguments):
         known = pos.by_file(data.layout, sorted({bad.index for bad in before}))
         return files, list(_held(data, known))

@@ -23,7 +23,7 @@ from prover.post.dataset import DataSet, nonce_fault
 from prover.post.layout import file_name
 
 if TYPE_CHECKING:
-    from kernels.devices.gather import Gather
+    from kernels.devices.pool import Pool
     from kernels.devices.types import Device
     from kernels.labels.cpu import LabelEngine
 
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Exit code 0: nothing wrong; 1: wrong labels or a wrong nonce, files missing or short, or labels of other data."""
     data = dataset.open_data(arguments.data_dir)
-    files = pos.file_range(data.layout, arguments.from_file, arguments.to_file)
+    files = data.layout.files(arguments.from_file, arguments.to_file)
     findings = pos.sizes(data.storage, data.layout, files)
     seed = pos.seeds(arguments.seed)
     before = _known(data, output)
@@ -162,18 +162,18 @@ def recompute(
 
 def _engine(
     devices: Sequence[Device], scrypt_n: int, arguments: argparse.Namespace, output: Output
-) -> LabelEngine | Gather:
+) -> LabelEngine | Pool:
     """One engine for all the devices."""
-    from kernels.devices import gather
+    from kernels.devices import pool, rig
     from kernels.labels import cpu
 
     threads = common.thread_count(arguments)
     if all(one.backend == "cpu" for one in devices):
         return cpu.LabelEngine(devices[0], scrypt_n, threads)
-    options = common.engine_options(arguments)
-    engines = common.open_engines(devices, scrypt_n, threads, output, options)
-    sample = common.sample_for([one.device for one in engines], scrypt_n, options.check_one_in)
-    return gather.Gather(engines, sample, output.note)
+    use = common.engine_options(arguments)
+    engines = rig.open_engines(devices, scrypt_n, threads, use, output.note, output.busy)
+    sample = rig.sample_for([one.device for one in engines], scrypt_n, use)
+    return pool.Pool(engines, sample=sample, note=output.note)
 
 
 def _confirm(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from api.cli import common, proofs
 from api.cli.output import Output
@@ -50,7 +51,6 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         mode = Mode.all(params.k2)
     if not mode.positions:
         raise UsageError(f"No position of the proof is chosen; it has {params.k2}, counted from 0.")
-    common.compile_kernels(output)
     verdict, seconds = _verdict(arguments, output, Claim(proof, metadata, mode), params)
     output.event(
         "done",
@@ -75,13 +75,21 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 def _verdict(
     arguments: argparse.Namespace, output: Output, claim: Claim, params: PostParams
 ) -> tuple[verify.Verdict, float]:
-    from kernels.labels import cpu
-
     threads = common.thread_count(arguments)
     prepared = proofs.RandomX(arguments.randomx_mode, "light", threads, output)
-    memory = prepared.open(prepared.full)
+    with ThreadPoolExecutor(1, "randomx") as beside:
+        # RandomX fills its memory without the interpreter, which loads the label engine meanwhile
+        opening = beside.submit(prepared.open, prepared.full)
+        try:
+            from kernels.labels import cpu
+
+            common.compile_kernels(output)
+            engine = cpu.LabelEngine(cpu.devices()[0], params.scrypt_n, threads)
+            memory = opening.result()
+        except BaseException:
+            prepared.stop.set()
+            raise
     machine = memory.machine()
-    engine = cpu.LabelEngine(cpu.devices()[0], params.scrypt_n, threads)
     rules = VerifyParams(
         params.k1,
         params.k2,

@@ -17,11 +17,9 @@ from api.cli.words import Word, add_words
 from node.schema import OWN, SCHEMAS
 from node.store.check import check_rows
 from node.store.errors import StoreDamaged, StoreRefused
-from node.store.level import LevelBackend, back_up, open_own_store
 from node.store.marker import SUFFIX, Marker, marker_of
 from node.store.own import OwnStore
 from node.store.store import Store, recorded_name
-from prover.leveldb_files import check as files
 
 SHOWN = 20
 """Faults listed on the screen; all of them are in the JSON events, up to 100 of rows."""
@@ -56,6 +54,8 @@ def _check(arguments: argparse.Namespace, output: Output) -> int:
 
 def _stores(directory: Path) -> list[Path]:
     """The stores that are, or should be, in a directory; or the directory itself."""
+    from prover.leveldb_files import check as files  # loads compiled code; help needs none of it
+
     if _is_store(directory):
         return [directory]
     if not directory.is_dir():
@@ -66,6 +66,8 @@ def _stores(directory: Path) -> list[Path]:
 
 
 def _is_store(path: Path) -> bool:
+    from prover.leveldb_files import check as files  # loads compiled code; help needs none of it
+
     marker = marker_of(path)
     return (marker.is_file() and marker.stat().st_size > 0) or (path.is_dir() and files.exists(path))
 
@@ -93,6 +95,8 @@ def _check_store(path: Path, output: Output) -> bool:
 
 def _check_files(path: Path, output: Output) -> tuple[list[str], int]:
     """What is wrong with the files, and how many bytes were read. Raises StoreRefused while another process writes."""
+    from prover.leveldb_files import check as files  # loads compiled code; help needs none of it
+
     held = Marker.take(path) if marker_of(path).exists() else None
     try:
         if not path.is_dir():
@@ -116,6 +120,8 @@ def _check_files(path: Path, output: Output) -> tuple[list[str], int]:
 
 def _check_tables(path: Path, output: Output) -> tuple[list[str], dict[str, int]]:
     """What is wrong with the rows, and how many there are in each table and index."""
+    from node.store.level import LevelBackend  # the store loads much; help needs none of it
+
     if not marker_of(path).exists():
         return [], {}  # not one of ours
     backend = LevelBackend.open(path, path.name)
@@ -149,6 +155,8 @@ def _backup_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _backup(arguments: argparse.Namespace, output: Output) -> int:
     """Exit code 0: the copy is there and whole; 1: damaged, in use, or the folder exists; 2: there is no own store."""
+    from node.store.level import back_up, open_own_store  # the store loads much; help needs none of it
+
     path = arguments.dir / OWN.name
     if not _is_store(path):
         output.error(2, f"{arguments.dir} holds no store {OWN.name}. Name the data directory of a node.")

@@ -1,4 +1,4 @@
-"""`smesher poet`: the PoET server, and with a word after it the operator's tools: status, verify, bench.
+"""`smesher poet`: the PoET server, and with a word after it the operator's tools: status, verify, db, bench.
 
 The server's command line is the reference's, so its words are not argparse's to judge: `add_arguments` makes the
 parser hand them over as they are. Exit codes of the server are the reference's, see protocol 02-poet,
@@ -36,6 +36,9 @@ TOOLS = {
         "add_verify_arguments",
         "verify",
         "judge a proof: JSON of /v1/proofs/ID, or an encoded message",
+    ),
+    "db": Tool(
+        "api.cli.poet.db", "add_arguments", "run", "check the databases of a server that is stopped, or repair them"
     ),
     "bench": Tool("api.cli.poet.bench", "add_bench_arguments", "bench", "measure the leaf rate of this core"),
 }
@@ -109,7 +112,7 @@ def help_text() -> str:
     """The settings of the server, by group, and the tools."""
     from api.services.poet.options import APPLICATION, GROUPS, HELP, SETTINGS
 
-    lines = ["Usage: smesher poet [OPTIONS]", "       smesher poet status|verify|bench ...", ""]
+    lines = ["Usage: smesher poet [OPTIONS]", "       smesher poet status|verify|db|bench ...", ""]
     for group in GROUPS:
         lines.append(f"{group}:")
         for setting in (*SETTINGS, *([HELP] if group == APPLICATION else [])):

@@ -162,9 +162,9 @@ def _show_directory(poetdir: Path, output: Output) -> int:
             {
                 "round_id": round_id,
                 "started": str(state.started),
-                "statement": state.statement.hex(),
-                "saved_leaves": saved_leaves(directory, state.num_leaves, state.statement),
-                "has_proof": state.nip is not None,
+                "statement": state.execution.statement.hex(),
+                "saved_leaves": saved_leaves(directory, state.execution.num_leaves, state.execution.statement),
+                "has_proof": state.execution.nip is not None,
                 "disk_bytes": sum(path.stat().st_size for path in directory.iterdir() if path.is_file()),
             }
         )

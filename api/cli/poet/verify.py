@@ -19,7 +19,7 @@ from api.edge.errors import UsageError
 from api.edge.text import file_path, is_whole, read_file, shown
 from protocol.codec.declare import CodecError
 from protocol.crypto import merkle
-from protocol.poet.records import SECURITY_PARAM, MerkleProof, PoetProof, decode_message
+from protocol.types.poet import SECURITY_PARAM, MerkleProof, PoetProof, PoetProofMessage
 
 MAX_PROOF_FILE = 256 << 20
 """Bytes; a proof names its members, 32 bytes each and more in JSON."""
@@ -128,7 +128,7 @@ def load(data: bytes, name: str) -> Loaded:
     except ValueError:
         encoded = data
     try:
-        message = decode_message(encoded)
+        message = PoetProofMessage.codec.decode(encoded)
     except CodecError as error:
         raise UsageError(f"{name} holds no proof: it is no JSON object, and as a PoetProofMessage: {error}") from None
     return Loaded(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-from pathlib import Path
 
 from api.cli import common, proofs
 from api.cli.output import Output
@@ -24,7 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"where to listen (default {DEFAULT_ADDRESS}: this machine alone; or its address in your network)",
     )
     parser.add_argument(
-        "--token-file", type=Path, metavar="FILE", help="let those in who send the word in this file as a bearer token"
+        "--token-file",
+        type=common.path,
+        metavar="FILE",
+        help="let those in who send the word in this file as a bearer token",
     )
     parser.add_argument(
         "--cores",

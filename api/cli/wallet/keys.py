@@ -23,6 +23,7 @@ from api.wallet.accounts import AccountDescription
 from api.wallet.derivation import MAX_ACCOUNTS
 from api.wallet.secret import Secret
 from api.wallet.wallet import KEY_LEDGER, KeyPair, Wallet, create
+from protocol.numbers.issuance import VEST_END, VEST_START
 from protocol.types import address
 from protocol.types.ids import LayerId, NodeId
 from protocol.types.templates import MultisigSpawnArguments, VaultSpawnArguments
@@ -314,21 +315,18 @@ def _add_address_arguments(parser: argparse.ArgumentParser) -> None:
         "--vesting-start",
         type=common.whole_number,
         metavar="LAYER",
-        help="layer after which coins become free (default 105120, a year after the genesis)",
+        help=f"layer after which coins become free (default {VEST_START}, a year after the genesis)",
     )
     parser.add_argument(
         "--vesting-end",
         type=common.whole_number,
         metavar="LAYER",
-        help="layer at which all are free (default 420480, four years after it)",
+        help=f"layer at which all are free (default {VEST_END}, four years after it)",
     )
     parser.add_argument(
         "--out", type=common.path, metavar="FILE", help="write a description of the account, for smesher tx"
     )
     add_network_argument(parser)
-
-
-VESTING_START, VESTING_END = 105_120, 420_480
 
 
 def _address(arguments: argparse.Namespace, output: Output) -> int:
@@ -356,8 +354,8 @@ def _described(arguments: argparse.Namespace) -> AccountDescription:
             raise UsageError("A vault needs --owner and --total.")
         total = amounts.parse(arguments.total)
         unlock = total // 4 if arguments.initial_unlock is None else amounts.parse(arguments.initial_unlock)
-        start = VESTING_START if arguments.vesting_start is None else arguments.vesting_start
-        end = VESTING_END if arguments.vesting_end is None else arguments.vesting_end
+        start = VEST_START if arguments.vesting_start is None else arguments.vesting_start
+        end = VEST_END if arguments.vesting_end is None else arguments.vesting_end
         for name, layer in (("--vesting-start", start), ("--vesting-end", end)):
             if not 0 <= layer < 1 << 32:
                 raise UsageError(f"{name} is {layer}, expected a layer from 0 to {(1 << 32) - 1}.")

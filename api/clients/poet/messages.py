@@ -17,10 +17,11 @@ from api.clients.poet.errors import BadBody, PoetClientError
 from api.edge.logging import of_peer
 from api.http import bounded_json
 from api.http.bounded_json import JsonLimits
-from protocol.codec.xdr import Time
 from protocol.crypto.merkle import root_of
-from protocol.poet.records import MerkleProof, PoetProof, PoetProofMessage
+from protocol.numbers.time import Time
 from protocol.poet.registration import PowParams
+from protocol.types.ids import Hash32
+from protocol.types.poet import MerkleProof, PoetProof, PoetProofMessage
 
 STATEMENT_SIZE = 32
 LIMITS = JsonLimits(members=4_000_000)
@@ -237,6 +238,6 @@ def read_proof(body: bytes, round_id: str) -> RoundProof:
     statement = root_of(members).rjust(STATEMENT_SIZE, b"\x00")
     merkle = MerkleProof(inner.octets("root"), inner.octet_list("proven_leaves"), inner.octet_list("proof_nodes"))
     message = PoetProofMessage(
-        PoetProof(merkle, proof.unsigned("leaves")), fields.octets("pubkey"), round_id.encode(), statement
+        PoetProof(merkle, proof.unsigned("leaves")), fields.octets("pubkey"), round_id.encode(), Hash32(statement)
     )
     return RoundProof(message, members)

@@ -18,8 +18,9 @@ from api.clients.poet.client import PoetClient
 from api.clients.poet.errors import GivingUp, InvalidProof, PhaseShiftMismatch, PoetClientError, Unauthorized
 from api.clients.poet.messages import Authorisation, Info, Registration, RoundProof
 from protocol.crypto.merkle import membership_nodes
-from protocol.poet.records import MembershipProof
 from protocol.poet.registration import search_pow
+from protocol.types.ids import Hash32
+from protocol.types.poet import MembershipProof
 from prover.errors import DataError
 
 log = logging.getLogger("poet.client")
@@ -189,4 +190,4 @@ def membership(found: RoundProof, challenge: bytes) -> MembershipProof | None:
     if challenge not in found.members:
         return None
     index = found.members.index(challenge)
-    return MembershipProof(membership_nodes(found.members, index), index)
+    return MembershipProof(tuple(map(Hash32, membership_nodes(found.members, index))), index)

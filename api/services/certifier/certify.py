@@ -22,7 +22,7 @@ from kernels import randomx
 from kernels.labels import cpu
 from kernels.labels.memory import available_memory
 from protocol.errors import ProtocolError
-from protocol.poet.registration import Certificate, encode_certificate
+from protocol.poet.registration import encode_certificate
 from protocol.post.proof import (
     RANDOMX_KEY,
     Proof,
@@ -32,6 +32,7 @@ from protocol.post.proof import (
     required_bits,
     unpack_indices,
 )
+from protocol.types.poet import PoetCertificate
 from prover.post.proof import verify
 from prover.post.proof.verify import Claim, Mode, VerifyParams
 
@@ -64,7 +65,7 @@ class Certifier:
     def certify(self, node_id: bytes) -> Certified:
         """The certificate of a node whose proof is valid."""
         expiration = None if self._expiration_s is None else self._now_s() + self._expiration_s
-        data = encode_certificate(Certificate(node_id, expiration))
+        data = encode_certificate(PoetCertificate(node_id, expiration))
         return Certified(data, crypto_sign(data, self._secret)[:crypto_sign_BYTES], self.public_key)
 
 

@@ -45,10 +45,9 @@ class HttpApi:
         *,
         token: str = "",
         clock: Callable[[], float] = time.monotonic,
-        as_reference: bool = False,
     ) -> None:
         """token: what clients have to know; empty for none."""
-        self.jobs = JobManager(as_reference=as_reference)
+        self.jobs = JobManager()
         self.server = HttpServer(self.handle, LIMITS, log=log)
         self._token = token.encode()
         self._clock = clock

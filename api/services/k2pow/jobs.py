@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 from protocol.post.proof import MAX_GROUPS
-from protocol.post.rules import ID_SIZE
+from protocol.types.ids import ID_SIZE
 
 CHALLENGE_SIZE = 8
 """Bytes of the challenge that the proof of work is over."""
@@ -98,8 +98,7 @@ class Reply:
 class JobManager:
     """Which search runs and what came out of the others. `now` is in seconds of a clock that only goes on."""
 
-    def __init__(self, *, as_reference: bool = False) -> None:
-        self._as_reference = as_reference
+    def __init__(self) -> None:
         self.running: Job | None = None
         self._client = ""
         self._began = self._asked_at = 0.0
@@ -129,8 +128,6 @@ class JobManager:
 
     def _is_turn_of(self, client: str, now: float) -> bool:
         """Whether a job of this client may begin now."""
-        if self._as_reference:
-            return self.running is None
         while self._waiting and now - next(iter(self._waiting.values()))[1] >= PATIENCE_S:
             self._waiting.popitem(last=False)
         away = (client, self._client) if self.running is not None else (client,)
@@ -162,7 +159,7 @@ class JobManager:
         if found is None:
             return None
         outcome, since = found
-        if isinstance(outcome, Failed) and not self._as_reference and now - since >= FAILURE_KEPT_S:
+        if isinstance(outcome, Failed) and now - since >= FAILURE_KEPT_S:
             del self._done[job]
             return None
         return outcome

@@ -76,7 +76,7 @@ class RandomX:
             log.warning("%s; using light mode, which is about ten times slower", error)
             return self.open(False, stop)
         if self._large_pages and not memory.large_pages:
-            log.warning("the system has no large pages left for RandomX; it uses ordinary ones")
+            log.warning(randomx.NO_LARGE_PAGES)
         log.info("RandomX is ready after %.1f s", time.monotonic() - began)
         return memory
 

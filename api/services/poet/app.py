@@ -22,7 +22,7 @@ from api.edge.loop import run_loop
 from api.http.answers import TEXT, Answer, Request
 from api.http.server import HttpServer
 from api.services.poet.calls import PoetCalls
-from api.services.poet.clock import Now, since_boot
+from api.services.poet.clock import Now, SteadyClock, settling_ns, since_boot
 from api.services.poet.config import Config, ConfigError, split_address
 from api.services.poet.http import HttpApi
 from api.services.poet.metrics import CONTENT_TYPE, Metrics
@@ -49,7 +49,8 @@ def worker_link(config: Config) -> WorkerLink:
     if config.disable_worker:
         return NoWorker()
     if config.one_process:
-        return ThreadWorker(lambda emit: Worker(worker_config(config), emit))
+        clock = SteadyClock(settling_ns(config.schedule.cycle_gap_ns))
+        return ThreadWorker(lambda emit: Worker(worker_config(config), emit, clock=clock))
     return ProcessWorker(worker_config(config))
 
 
@@ -63,13 +64,10 @@ class App:
         wall: Now = time.time_ns,
         monotonic: Now = since_boot,
         worker: WorkerLink | None = None,
-        as_reference: bool = False,
     ) -> None:
         """worker: another one than the configuration asks for."""
         self.config = config
-        self.service = PoetService(
-            config, worker or worker_link(config), wall=wall, monotonic=monotonic, as_reference=as_reference
-        )
+        self.service = PoetService(config, worker or worker_link(config), wall=wall, monotonic=monotonic)
         self.rest_port = 0
         self.metrics_port = 0
         self.grpc_ports: dict[str, int] = {}

@@ -13,11 +13,10 @@ from nacl.bindings import crypto_sign_seed_keypair
 
 from api.services.poet.config import KEY_VARIABLE, Config, ConfigError
 from kernels.signatures.ed25519_curve import SMALL_ORDER_Y, P
-from protocol.codec.xdr import XdrError
 from protocol.poet.registration import TrustedKeys
 from prover import durable
 from prover.errors import DataError
-from prover.poet.server.records import STATE_FILE, decode_server_state, encode_server_state
+from prover.poet.server.records import STATE_FILE, XdrError, decode_server_state, encode_server_state
 from prover.poet.server.registration import Pow
 from prover.poet.server.store import POW_CHALLENGE, ProofStore
 from prover.poet.server.trusted_keys import load_trusted_keys
@@ -80,12 +79,11 @@ def is_of_small_order(key: bytes) -> bool:
     return (int.from_bytes(key, "little") & ((1 << 255) - 1)) % P in SMALL_ORDER_Y
 
 
-def load_pow(proofs: ProofStore, difficulty: int, initial: bytes | None, *, as_reference: bool) -> Pow:
+def load_pow(proofs: ProofStore, difficulty: int, initial: bytes | None) -> Pow:
     """The stored challenges; a first one (`initial`, else random) is stored. Raises EnvironmentFault, DataError."""
     current, previous = proofs.pow_challenges()
     if current is None:
         current = initial or os.urandom(POW_CHALLENGE_SIZE)
         proofs.put_raw(POW_CHALLENGE, current)
         return Pow(difficulty, current)
-    # the reference takes a missing previous challenge for an empty one, and lets that in
-    return Pow(difficulty, current, b"" if previous is None and as_reference else previous)
+    return Pow(difficulty, current, previous)

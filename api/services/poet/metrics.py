@@ -7,10 +7,11 @@ program has (`go_*`) is left out; what is ours begins with `smesher_poet_`. Spec
 from __future__ import annotations
 
 import resource
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from prometheus_client import Counter, Histogram, ProcessCollector
+from prometheus_client import Histogram, ProcessCollector
 from prometheus_client.metrics_core import Metric
 
 from api.edge import metrics
@@ -55,37 +56,15 @@ class Metrics:
         self._service = service
         self._scrapes = 0
         self._registry = registry = metrics.registry(self._collect)
-        self._handled = Counter(
-            "grpc_server_handled_total",
-            "Total number of RPCs completed on the server, regardless of success or failure.",
-            ("grpc_code", *METHOD_LABELS),
-            registry=registry,
-        )
-        self._handling = Histogram(
+        self._counts: Counter[tuple[str, Status]] = Counter()
+        handling = Histogram(
             "grpc_server_handling_seconds",
             "Histogram of response latency (seconds) of gRPC that had been application-level handled by the server.",
             METHOD_LABELS,
             buckets=HANDLING_BUCKETS,
             registry=registry,
         )
-        self._received, self._sent, self._started = (
-            Counter(f"grpc_server_{name}_total", help, METHOD_LABELS, registry=registry)
-            for name, help in (
-                ("msg_received", "Total number of RPC stream messages received on the server."),
-                ("msg_sent", "Total number of gRPC stream messages sent by the server."),
-                ("started", "Total number of RPCs started on the server."),
-            )
-        )
-        self._of_method = {}
-        for name, method in METHODS:
-            labels = (method, name, "unary")
-            self._of_method[method] = (
-                self._handling.labels(*labels),
-                self._received.labels(*labels),
-                self._sent.labels(*labels),
-                self._started.labels(*labels),
-            )
-        self._of_code: dict[tuple[str, Status], Counter] = {}
+        self._observe = {method: handling.labels(*_labels(method).values()).observe for _, method in METHODS}
         batches = Histogram(
             "poet_round_batch_write_latency_seconds",
             "Latency of batch write operations",
@@ -97,17 +76,8 @@ class Metrics:
 
     def count(self, method: str, status: Status, seconds: float) -> None:
         """A call was answered."""
-        handled = self._of_code.get((method, status))
-        if handled is None:
-            handled = self._handled.labels(code_name(status), method, SERVICE_OF[method], "unary")
-            self._of_code[method, status] = handled
-        handled.inc()
-        handling, received, sent, started = self._of_method[method]
-        handling.observe(seconds)
-        received.inc()
-        started.inc()
-        if status is Status.OK:
-            sent.inc()
+        self._counts[method, status] += 1
+        self._observe[method](seconds)
 
     def text(self) -> bytes:
         """The exposition."""
@@ -115,7 +85,30 @@ class Metrics:
         self._scrapes += 1
         return text
 
+    def _calls(self) -> Iterable[Metric]:
+        handled = [
+            ({"grpc_code": code_name(code), **_labels(method)}, count) for (method, code), count in self._counts.items()
+        ]
+        yield counter(
+            "grpc_server_handled_total",
+            "Total number of RPCs completed on the server, regardless of success or failure.",
+            handled,
+        )
+        all_of: Counter[str] = Counter()
+        for (method, _), count in self._counts.items():
+            all_of[method] += count
+        answered = {method: self._counts[method, Status.OK] for _, method in METHODS}
+        for name, counts, help in (
+            ("msg_received", all_of, "Total number of RPC stream messages received on the server."),
+            ("msg_sent", answered, "Total number of gRPC stream messages sent by the server."),
+            ("started", all_of, "Total number of RPCs started on the server."),
+        ):
+            yield counter(
+                f"grpc_server_{name}_total", help, [(_labels(method), counts[method]) for _, method in METHODS]
+            )
+
     def _collect(self) -> Iterator[Metric]:
+        yield from self._calls()
         yield from self._poet()
         yield from self._ours()
         yield from self._process()
@@ -183,6 +176,10 @@ class Metrics:
             "Total number of scrapes by HTTP status code.",
             [({"code": code}, self._scrapes if code == "200" else 0) for code in ("200", "500", "503")],
         )
+
+
+def _labels(method: str) -> dict[str, str]:
+    return {"grpc_method": method, "grpc_service": SERVICE_OF[method], "grpc_type": "unary"}
 
 
 def _network() -> tuple[int, int]:

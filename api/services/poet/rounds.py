@@ -33,11 +33,8 @@ FLUSH_CHECK_S = 0.002
 class Rounds:
     """The databases of one server's rounds, and the way from a closed round to its proof."""
 
-    def __init__(
-        self, config: Config, worker: WorkerLink, helper: ThreadPoolExecutor, faults: Faults, *, as_reference: bool
-    ) -> None:
+    def __init__(self, config: Config, worker: WorkerLink, helper: ThreadPoolExecutor, faults: Faults) -> None:
         self._config, self._worker, self._helper, self._faults = config, worker, helper, faults
-        self._as_reference = as_reference
         self._stores: dict[int, RoundStore] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.members_in_work: dict[int, int] = {}
@@ -94,7 +91,7 @@ class Rounds:
             state = read_round_state(self._config.rounds_dir / str(round_id))
         except (ProofError, OSError):
             return False
-        return not state.started.is_zero or state.nip is not None
+        return not state.started.is_zero or state.execution.nip is not None
 
     # From closed to proved
 
@@ -172,7 +169,7 @@ class Rounds:
             return False
         members = self._members_of(finished.round_id)
         record = ProofRecord(finished.nip, tuple(members), finished.num_leaves, self._pubkey, str(finished.round_id))
-        if self._as_reference or not finished.nip.root:
+        if not finished.nip.root:
             self.proofs.put(record)
         else:
             # the rotation is stored with the proof: a restart does not bring an old challenge back

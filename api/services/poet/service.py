@@ -69,13 +69,11 @@ class PoetService:
         wall: Now = time.time_ns,
         monotonic: Now = since_boot,
         pow_challenge: bytes | None = None,
-        as_reference: bool = False,
     ) -> None:
         """wall, monotonic: the clock that may be set, and the one that nobody sets; in nanoseconds."""
         self.config = config
         self.time = SteadyClock(settling_ns(config.schedule.cycle_gap_ns), wall, monotonic)
         self.worker = worker
-        self.as_reference = as_reference
         self.progress = Progress()
         self.conflicts = Conflicts()
         self._faults = Faults()
@@ -85,7 +83,7 @@ class PoetService:
         self._lock: DirectoryLock | None = None
         self._waiting: dict[int, list[tuple[Answer, Registered]]] = {}
         self._helper = ThreadPoolExecutor(1, "poet-store")
-        self.rounds = Rounds(config, worker, self._helper, self._faults, as_reference=as_reference)
+        self.rounds = Rounds(config, worker, self._helper, self._faults)
         self._arrived: list[tuple[Submit, Answer]] = []
         self._flush_timer: asyncio.Handle | None = None
         self._last_flush = 0.0
@@ -119,7 +117,9 @@ class PoetService:
         self.private_key = identity.load_key(config)
         self.pubkey = self.private_key[32:]
         self.trusted = identity.load_trusted(config)
-        self.proofs = ProofStore(config.dbdir / "proofs")
+        self.proofs = ProofStore.always(config.dbdir / "proofs")
+        if self.proofs.salvaged:
+            log.error("%s", self.proofs.salvaged)
         self.rounds.open(self.proofs, self.pubkey)
         round_id = self._first_open_round(self.clock())
         store = self.rounds.open_store(round_id)
@@ -127,12 +127,10 @@ class PoetService:
             config.schedule,
             Policy(
                 config.max_round_members,
-                config.max_submit_batch_size,
                 certifier=self.has_certifier,
-                as_reference=self.as_reference,
             ),
             self.trusted,
-            identity.load_pow(self.proofs, config.pow_difficulty, self._initial_pow, as_reference=self.as_reference),
+            identity.load_pow(self.proofs, config.pow_difficulty, self._initial_pow),
             self.rounds.stored_challenge,
             open_round=round_id,
             members=store.count(),
@@ -141,16 +139,15 @@ class PoetService:
 
     @property
     def has_certifier(self) -> bool:
-        """Whether certificates are looked at; the reference's command line always has an (empty) certifier."""
+        """Whether certificates are looked at."""
         config = self.config
-        configured = bool(config.certifier_url or config.certifier_pubkey or config.trusted_keys)
-        return configured or self.as_reference
+        return bool(config.certifier_url or config.certifier_pubkey or config.trusted_keys)
 
     def _first_open_round(self, now: int) -> int:
         """By the clock, but never a round whose statement was fixed before the clock was set back."""
         open_round = self.config.schedule.open_round(now)
         last = self.rounds.last_begun()
-        if last < open_round or self.as_reference:
+        if last < open_round:
             return open_round
         self._known_ns = self.config.schedule.start(last)
         log.error("%s", self.clock_problem)
@@ -284,12 +281,6 @@ class PoetService:
     def _plan_flush(self) -> None:
         """Writes soon: at once if the queue was idle, else so that a few milliseconds share one sync."""
         loop = asyncio.get_running_loop()
-        if self.as_reference:
-            if self.machine.queue_is_full:
-                self._flush()
-            elif self._flush_timer is None:
-                self._flush_timer = loop.call_later(self.config.submit_flush_interval_ns / 1e9, self._flush)
-            return
         if self._flush_timer is None:
             spacing = min(FLUSH_SPACING_S, self.config.submit_flush_interval_ns / 1e9)
             wait = self._last_flush + spacing - loop.time()
@@ -339,7 +330,7 @@ class PoetService:
     def certifier(self) -> tuple[str, bytes] | None:
         """Url and key of the certifier, as told to clients."""
         config = self.config
-        if not (config.certifier_url or config.certifier_pubkey or self.as_reference):
+        if not (config.certifier_url or config.certifier_pubkey):
             return None
         return config.certifier_url or "", config.certifier_pubkey or b""
 
@@ -370,9 +361,9 @@ class PoetService:
     def may_have_proof(self, round_id: str) -> bool:
         """Whether it is worth to look for the proof of a round, by its id as it came: `00` is not `0`."""
         if not (round_id.isascii() and round_id.isdigit() and len(round_id) <= LONGEST_ROUND_ID):
-            return self.as_reference  # other rows of the database are no proofs
+            return False  # other rows of the database are no proofs
         try:
-            return self.as_reference or (str(int(round_id)) == round_id and self.proofs.has(int(round_id)))
+            return str(int(round_id)) == round_id and self.proofs.has(int(round_id))
         except ProofError:
             return True  # looking for it says what is wrong
 

@@ -13,8 +13,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from protocol.types.poet import EMPTY_PROOF
 from prover.poet.server.messages import Assignment, Finished, FromWorker, Progress, ToWorker
-from prover.poet.server.records import Nip
 
 if TYPE_CHECKING:
     from prover.poet.server.worker import Worker
@@ -51,7 +51,7 @@ class NoWorker:
     def tell(self, message: ToWorker) -> None:
         """Answers a round with the empty proof."""
         if isinstance(message, Assignment) and self._receive is not None:
-            self._receive(Finished(message.round_id, 0, Nip()))
+            self._receive(Finished(message.round_id, 0, EMPTY_PROOF))
 
     async def stop(self) -> None:
         """Nothing to stop."""

@@ -25,7 +25,7 @@ from api.services.post.machine import Effect, Level, PostService, Start
 from api.services.post.operator import OperatorApi
 from api.services.post.options import Settings
 from api.services.post.reconnect import Reconnect
-from api.services.post.status import Board, One
+from api.services.post.status import One, Snapshot
 from kernels import randomx
 from kernels.errors import KernelError
 from protocol.pb.spacemesh.v1 import post_types_pb2 as pb
@@ -63,13 +63,12 @@ class App:
         *,
         make_job: MakeJob = ProofJob,
         keep_alive: KeepAlive | None = None,
-        as_reference: bool = False,
     ) -> None:
         self.settings, self.identities = settings, list(identities)
         self._halt = threading.Event()
         self.cache: Cache = RandomXCache(lambda full: open_memory(full, self._halt))
         self._make_job = make_job
-        self.machine = PostService([one.metadata for one in identities], as_reference=as_reference)
+        self.machine = PostService([one.metadata for one in identities])
         self.links = [
             Link(
                 settings.address,
@@ -81,7 +80,7 @@ class App:
             )
             for place in range(len(identities))
         ]
-        self.operator = OperatorApi(self.board, as_reference=as_reference)
+        self.operator = OperatorApi(self.snapshot)
         self.operator_port: int | None = None
         self._job: tuple[int, Job, threading.Thread] | None = None
         self._incomplete: list[Sequence[str]] = [() for _ in identities]
@@ -122,10 +121,10 @@ class App:
         """Whether a proof's thread is still running."""
         return self._job is not None and self._job[2].is_alive()
 
-    def board(self) -> Board:
+    def snapshot(self) -> Snapshot:
         """What is shown to the operator."""
         one = [self._one(place) for place in range(len(self.identities))]
-        return Board(self.settings, one, self.cache.state, time.monotonic(), self._date)
+        return Snapshot(self.settings, one, self.cache.state, time.monotonic(), self._date)
 
     # -- the node -------------------------------------------------------------------------------------------
 
@@ -206,7 +205,7 @@ class App:
         job = self._job[1] if self._job is not None and self._job[0] == place else None
         return One(
             self.identities[place],
-            self.machine.desks[place],
+            self.machine.states[place],
             self.links[place].policy,
             job.progress if job is not None else None,
             self._incomplete[place],

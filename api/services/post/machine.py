@@ -1,9 +1,8 @@
 """What the service answers to the node, and which proof is made next: messages and events in, messages and effects out.
 
-One `Desk` an identity; the proofs of all desks are made one after another. No error is for ever: it is told once,
-with its reason for whoever looks, and the next request starts afresh; a finished proof is given out for its own
-challenge only. Specified in protocol 01-post-tools, section 4.2, and 10-api, section 3.10; `as_reference` is the
-recorded program there, whose errors stay and whose finished proof stands in the way of another challenge.
+The proofs of all identities are made one after another. No error is for ever: it is told once, with its reason for
+whoever looks, and the next request starts afresh; a finished proof is given out for its own challenge only, and does
+not stand in the way of another one. Specified in protocol 01-post-tools, section 4.2, and 10-api, section 3.10.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from protocol.post.proof import CHALLENGE_SIZE, Proof
 from prover.post.metadata import PostMetadata
 
 Level = Literal["info", "warning", "error"]
-Refusal = Literal["no_kind", "challenge", "busy", "proof", "check", "other_challenge"]
+Refusal = Literal["no_kind", "challenge", "busy", "proof", "check"]
 """Why a request was answered with an error: of the request, or of the proof that was asked for."""
 
 
@@ -67,7 +66,7 @@ class Fault:
 
 
 @dataclass(slots=True)
-class Desk:
+class IdentityState:
     """One identity."""
 
     metadata: PostMetadata
@@ -92,80 +91,79 @@ class Desk:
 class PostService:
     """All identities of one process."""
 
-    def __init__(self, identities: Sequence[PostMetadata], *, as_reference: bool = False) -> None:
-        self.desks = [Desk(metadata) for metadata in identities]
-        self._as_reference = as_reference
+    def __init__(self, identities: Sequence[PostMetadata]) -> None:
+        self.states = [IdentityState(metadata) for metadata in identities]
         self._queue: deque[int] = deque()
         self.working: int | None = None
         """The identity whose proof is being made."""
 
     def receive(self, identity: int, request: pb.NodeRequest, now: float) -> tuple[pb.ServiceResponse, list[Effect]]:
         """The answer to one request of the node."""
-        desk = self.desks[identity]
+        state = self.states[identity]
         kind = request.WhichOneof("kind")
         if kind == "metadata":
-            desk.requests["metadata"] += 1
-            return pb.ServiceResponse(metadata=pb.MetadataResponse(meta=metadata_message(desk.metadata))), []
+            state.requests["metadata"] += 1
+            return pb.ServiceResponse(metadata=pb.MetadataResponse(meta=metadata_message(state.metadata))), []
         if kind is None:
             return self._refuse(identity, "no_kind", "The node sent a request of a kind that is not known here.", now)
         return self._gen_proof(identity, bytes(request.gen_proof.challenge), now)
 
     def made(self, identity: int, proof: Proof, now: float, *, weakened: bool = False) -> list[Effect]:
         """The proof in work was made and checked; some data could not be read where it is `weakened`."""
-        desk = self.desks[identity]
-        assert desk.challenge is not None, "a proof in work has a challenge"
-        desk.proofs["weakened" if weakened else "made"] += 1
-        desk.proof, desk.fault, desk.last_made = proof, None, (now, desk.challenge)
-        self._enter(desk, Phase.DONE, now)
-        text = f"The proof for challenge {desk.challenge.hex()} is made and checked: nonce {proof.nonce}."
+        state = self.states[identity]
+        assert state.challenge is not None, "a proof in work has a challenge"
+        state.proofs["weakened" if weakened else "made"] += 1
+        state.proof, state.fault, state.last_made = proof, None, (now, state.challenge)
+        self._enter(state, Phase.DONE, now)
+        text = f"The proof for challenge {state.challenge.hex()} is made and checked: nonce {proof.nonce}."
         if weakened:
             text += " It is valid, but some data was missing or could not be read; see above."
         return [Say(identity, "warning" if weakened else "info", text), *self._next(identity, now)]
 
     def failed(self, identity: int, reason: str, now: float, *, in_check: bool = False) -> list[Effect]:
         """The proof in work could not be made, or was found not valid (`in_check`)."""
-        desk = self.desks[identity]
-        assert desk.challenge is not None, "a proof in work has a challenge"
-        desk.proofs["failed"] += 1
-        desk.fault = Fault("check" if in_check else "proof", reason, now)
-        self._enter(desk, Phase.FAILED, now)
-        text = f"No proof for challenge {desk.challenge.hex()}: {reason}"
+        state = self.states[identity]
+        assert state.challenge is not None, "a proof in work has a challenge"
+        state.proofs["failed"] += 1
+        state.fault = Fault("check" if in_check else "proof", reason, now)
+        self._enter(state, Phase.FAILED, now)
+        text = f"No proof for challenge {state.challenge.hex()}: {reason}"
         return [Say(identity, "error", text), *self._next(identity, now)]
 
     def _gen_proof(self, identity: int, challenge: bytes, now: float) -> tuple[pb.ServiceResponse, list[Effect]]:
-        desk = self.desks[identity]
-        if desk.phase in (Phase.DONE, Phase.FAILED) and (self._as_reference or challenge == desk.challenge):
-            return self._hand_out(identity, challenge, now)
+        state = self.states[identity]
+        if state.phase in (Phase.DONE, Phase.FAILED) and challenge == state.challenge:
+            return self._hand_out(identity, now)
         if len(challenge) != CHALLENGE_SIZE:
             text = f"The node's challenge has {len(challenge)} bytes, expected {CHALLENGE_SIZE}."
             return self._refuse(identity, "challenge", text, now)
-        if desk.phase is Phase.PROVING and challenge != desk.challenge:
-            assert desk.challenge is not None, "a proof in work has a challenge"
+        if state.phase is Phase.PROVING and challenge != state.challenge:
+            assert state.challenge is not None, "a proof in work has a challenge"
             text = (
-                f"The node asked for challenge {challenge.hex()} while the proof for {desk.challenge.hex()} is being "
+                f"The node asked for challenge {challenge.hex()} while the proof for {state.challenge.hex()} is being "
                 "made; that one goes on."
             )
             return self._refuse(identity, "busy", text, now)
-        if challenge == desk.challenge:
-            return self._in_progress(desk), []
+        if challenge == state.challenge:
+            return self._in_progress(state), []
         return self._begin(identity, challenge, now)
 
     def _begin(self, identity: int, challenge: bytes, now: float) -> tuple[pb.ServiceResponse, list[Effect]]:
-        desk = self.desks[identity]
+        state = self.states[identity]
         effects: list[Effect] = []
-        if desk.phase is Phase.DONE and desk.challenge is not None:
-            text = f"The node did not fetch the proof for {desk.challenge.hex()} and asks for another one."
+        if state.phase is Phase.DONE and state.challenge is not None:
+            text = f"The node did not fetch the proof for {state.challenge.hex()} and asks for another one."
             effects.append(Say(identity, "warning", text))
-        desk.challenge, desk.proof = challenge, None
+        state.challenge, state.proof = challenge, None
         if identity not in self._queue:
             self._queue.append(identity)
-        self._enter(desk, Phase.QUEUED, now)
+        self._enter(state, Phase.QUEUED, now)
         effects.append(Say(identity, "info", f"The node asks for a proof for challenge {challenge.hex()}."))
         if self.working is None:
             effects += self._next(None, now)
         else:
             effects.append(Say(identity, "info", "It is made after the proof of another identity that is in work."))
-        return self._in_progress(desk), effects
+        return self._in_progress(state), effects
 
     def _next(self, ended: int | None, now: float) -> list[Effect]:
         """The next proof of the queue, after the one of `ended`."""
@@ -174,54 +172,51 @@ class PostService:
         if self.working is not None or not self._queue:
             return []
         self.working = self._queue.popleft()
-        desk = self.desks[self.working]
-        assert desk.challenge is not None, "who waits in the queue has a challenge"
-        self._enter(desk, Phase.PROVING, now)
-        return [Start(self.working, desk.challenge)]
+        state = self.states[self.working]
+        assert state.challenge is not None, "who waits in the queue has a challenge"
+        self._enter(state, Phase.PROVING, now)
+        return [Start(self.working, state.challenge)]
 
-    def _hand_out(self, identity: int, challenge: bytes, now: float) -> tuple[pb.ServiceResponse, list[Effect]]:
+    def _hand_out(self, identity: int, now: float) -> tuple[pb.ServiceResponse, list[Effect]]:
         """The end of a proof, told to the node."""
-        desk = self.desks[identity]
-        if desk.phase is Phase.FAILED:
-            assert desk.fault is not None, "a failed proof has a reason"
-            kind = desk.fault.kind
-            if not self._as_reference or kind == "check":
-                self._forget(desk, now)
-            return self._error(desk, kind), []
-        assert desk.proof is not None and desk.challenge is not None, "a proof that is done is there"
-        proof, own = desk.proof, desk.challenge
-        self._forget(desk, now)
-        if challenge != own:  # the recorded program checks its proof against whatever was asked for
-            return self._error(desk, "other_challenge"), []
-        desk.requests["proof"] += 1
+        state = self.states[identity]
+        if state.phase is Phase.FAILED:
+            assert state.fault is not None, "a failed proof has a reason"
+            kind = state.fault.kind
+            self._forget(state, now)
+            return self._error(state, kind), []
+        assert state.proof is not None and state.challenge is not None, "a proof that is done is there"
+        proof, own = state.proof, state.challenge
+        self._forget(state, now)
+        state.requests["proof"] += 1
         answer = pb.GenProofResponse(
             status=pb.GEN_PROOF_STATUS_OK,
             proof=pb.Proof(nonce=proof.nonce, indices=proof.indices, pow=proof.pow),
-            metadata=pb.ProofMetadata(challenge=own, meta=metadata_message(desk.metadata)),
+            metadata=pb.ProofMetadata(challenge=own, meta=metadata_message(state.metadata)),
         )
         return pb.ServiceResponse(gen_proof=answer), [Say(identity, "info", "The node has fetched the proof.")]
 
-    def _forget(self, desk: Desk, now: float) -> None:
-        desk.challenge = desk.proof = None
-        self._enter(desk, Phase.IDLE, now)
+    def _forget(self, state: IdentityState, now: float) -> None:
+        state.challenge = state.proof = None
+        self._enter(state, Phase.IDLE, now)
 
-    def _enter(self, desk: Desk, phase: Phase, now: float) -> None:
-        desk.phase, desk.since = phase, now
+    def _enter(self, state: IdentityState, phase: Phase, now: float) -> None:
+        state.phase, state.since = phase, now
 
-    def _in_progress(self, desk: Desk) -> pb.ServiceResponse:
-        desk.requests["progress"] += 1
+    def _in_progress(self, state: IdentityState) -> pb.ServiceResponse:
+        state.requests["progress"] += 1
         return pb.ServiceResponse(gen_proof=pb.GenProofResponse(status=pb.GEN_PROOF_STATUS_OK))
 
     def _refuse(self, identity: int, kind: Refusal, text: str, now: float) -> tuple[pb.ServiceResponse, list[Effect]]:
         """An error that leaves everything as it is."""
-        desk = self.desks[identity]
-        desk.fault = Fault(kind, text, now)
-        said = desk.voice.say(text, now)
-        return self._error(desk, kind), [] if said is None else [Say(identity, "error", said)]
+        state = self.states[identity]
+        state.fault = Fault(kind, text, now)
+        said = state.voice.say(text, now)
+        return self._error(state, kind), [] if said is None else [Say(identity, "error", said)]
 
-    def _error(self, desk: Desk, kind: Refusal) -> pb.ServiceResponse:
-        desk.requests["error"] += 1
-        desk.refusals[kind] += 1
+    def _error(self, state: IdentityState, kind: Refusal) -> pb.ServiceResponse:
+        state.requests["error"] += 1
+        state.refusals[kind] += 1
         return pb.ServiceResponse(gen_proof=pb.GenProofResponse(status=pb.GEN_PROOF_STATUS_ERROR))
 
 

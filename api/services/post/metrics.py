@@ -10,24 +10,24 @@ from prometheus_client.metrics_core import Metric
 from api.edge import metrics
 from api.edge.metrics import counter, gauge
 from api.services.post.machine import Phase
-from api.services.post.status import Board, One
+from api.services.post.status import One, Snapshot
 
 Value = Callable[[One], float]
 
 
-def text(board: Board) -> bytes:
+def text(snapshot: Snapshot) -> bytes:
     """The exposition."""
-    return metrics.exposition(metrics.registry(lambda: _families(board)))
+    return metrics.exposition(metrics.registry(lambda: _families(snapshot)))
 
 
-def _families(board: Board) -> Iterator[Metric]:
+def _families(snapshot: Snapshot) -> Iterator[Metric]:
     def each(value: Value) -> list[tuple[Mapping[str, str], float]]:
-        return [(_labels(one), value(one)) for one in board.identities]
+        return [(_labels(one), value(one)) for one in snapshot.identities]
 
     def by(label: str, counts: Callable[[One], Mapping[Any, int]]) -> list[tuple[Mapping[str, str], float]]:
         return [
             ({**_labels(one), label: key}, count)
-            for one in board.identities
+            for one in snapshot.identities
             for key, count in sorted(counts(one).items())
         ]
 
@@ -39,20 +39,22 @@ def _families(board: Board) -> Iterator[Metric]:
         "smesher_post_phase",
         "1 for the phase that the identity's proof is in.",
         [
-            ({**_labels(one), "phase": phase.value}, int(one.desk.phase is phase))
-            for one in board.identities
+            ({**_labels(one), "phase": phase.value}, int(one.state.phase is phase))
+            for one in snapshot.identities
             for phase in Phase
         ],
     )
     yield counter(
-        "smesher_post_answers_total", "Answers to requests of the node.", by("answer", lambda one: one.desk.requests)
+        "smesher_post_answers_total", "Answers to requests of the node.", by("answer", lambda one: one.state.requests)
     )
-    yield counter("smesher_post_errors_total", "Answers that were errors.", by("reason", lambda one: one.desk.refusals))
-    yield counter("smesher_post_proofs_total", "Proofs that ended.", by("outcome", lambda one: one.desk.proofs))
+    yield counter(
+        "smesher_post_errors_total", "Answers that were errors.", by("reason", lambda one: one.state.refusals)
+    )
+    yield counter("smesher_post_proofs_total", "Proofs that ended.", by("outcome", lambda one: one.state.proofs))
     yield gauge(
         "smesher_post_randomx",
         "1 for the RandomX memory that is held.",
-        [({"state": state}, int(board.randomx == state)) for state in ("none", "building", "light", "full")],
+        [({"state": mode}, int(snapshot.randomx == mode)) for mode in ("none", "building", "light", "full")],
     )
 
 
@@ -64,7 +66,7 @@ def _of(field: str) -> Value:
 GAUGES: tuple[tuple[str, str, Value], ...] = (
     ("num_units", "Units of the identity.", lambda one: one.identity.metadata.num_units),
     ("connected", "1 while the node is connected.", lambda one: int(one.link.connected_since is not None)),
-    ("failed", "1 while the last thing that happened was an error.", lambda one: int(bool(one.desk.fault))),
+    ("failed", "1 while the last thing that happened was an error.", lambda one: int(bool(one.state.fault))),
     ("incomplete_files", "Data files that are missing or short.", lambda one: len(one.incomplete)),
     ("wrong_labels", "Labels known to be wrong on disk.", lambda one: len(one.wrong_labels)),
     ("nonce_invalid", "1 where the VRF nonce is none.", lambda one: int(bool(one.nonce_fault))),

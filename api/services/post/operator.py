@@ -1,7 +1,7 @@
 """The operator's HTTP interface: the recorded `/status`, and beside it words, everything as JSON, and metrics.
 
 Specified in protocol 01-post-tools, section 4.3. `/status` is the recorded JSON unless the client asks for text, as
-browsers do; `as_reference` leaves only what the recorded program answers.
+browsers do.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from api.http.answers import HTML, JSON, TEXT, Answer, Request, not_found, wrong
 from api.http.limits import Limits
 from api.http.server import HttpServer
 from api.services.post import metrics, status
-from api.services.post.status import Board
+from api.services.post.status import Snapshot
 
 log = logging.getLogger("post-service")
 
@@ -25,9 +25,8 @@ LIMITS = Limits(body_bytes=4096, buffered_bytes=8 << 20, connections=128)
 class OperatorApi:
     """The application behind the operator's listener."""
 
-    def __init__(self, board: Callable[[], Board], *, as_reference: bool = False) -> None:
-        self._board = board
-        self._as_reference = as_reference
+    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+        self._snapshot = snapshot
         self._server: HttpServer | None = None
 
     async def start(self, sock: socket.socket) -> None:
@@ -53,21 +52,19 @@ class OperatorApi:
         if request.method not in ("GET", "HEAD"):
             return wrong_method("GET", "HEAD")
         kind, make = found
-        return Answer(200, make(self._board()), kind=kind)
+        return Answer(200, make(self._snapshot()), kind=kind)
 
-    def _page(self, request: Request) -> tuple[str, Callable[[Board], bytes]] | None:
+    def _page(self, request: Request) -> tuple[str, Callable[[Snapshot], bytes]] | None:
         path = request.route
         if path == "/status":
             accept = request.headers.get("accept", "")
-            if "text/html" in accept and not self._as_reference:
+            if "text/html" in accept:
                 return HTML, status.as_html
-            if "text/plain" in accept and not self._as_reference:
+            if "text/plain" in accept:
                 return TEXT, status.as_text
             return JSON, status.recorded_json
-        if self._as_reference:
-            return None
         if path.startswith("/status/") and (one := self._identity(path.removeprefix("/status/"))) is not None:
-            return JSON, lambda board: status.compact(status.recorded(board.identities[one], board.settings))
+            return JSON, lambda snapshot: status.compact(status.recorded(snapshot.identities[one], snapshot.settings))
         if path == "/metrics":
             return PLAIN, metrics.text
         if path == "/status.json":
@@ -76,5 +73,5 @@ class OperatorApi:
 
     def _identity(self, node_id: str) -> int | None:
         """The place of an identity by its node id in hex."""
-        names = [one.identity.metadata.node_id.hex() for one in self._board().identities]
+        names = [one.identity.metadata.node_id.hex() for one in self._snapshot().identities]
         return names.index(node_id.lower()) if node_id.lower() in names else None

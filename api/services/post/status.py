@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.services.post.job import Identity, Progress
-from api.services.post.machine import Desk, Phase
+from api.services.post.machine import IdentityState, Phase
 from api.services.post.options import Settings
 from api.services.post.reconnect import Reconnect
 from prover.post.check import BadLabel
@@ -31,7 +31,7 @@ class One:
     """One identity as it is now."""
 
     identity: Identity
-    desk: Desk
+    state: IdentityState
     link: Reconnect
     progress: Progress | None
     """Of the proof in work, if it is this identity's."""
@@ -45,32 +45,32 @@ class One:
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
+class Snapshot:
     """Everything that is shown."""
 
     settings: Settings
     identities: Sequence[One]
     randomx: State
     now: float
-    """On the clock of the desks and links."""
+    """On the clock of the states and links."""
     date: Callable[[float], str]
     """A moment of that clock for people."""
 
 
 def recorded(one: One, settings: Settings) -> object:
     """The answer of the recorded program."""
-    if one.desk.phase is Phase.IDLE:
+    if one.state.phase is Phase.IDLE:
         return "Idle"
-    if one.desk.phase in (Phase.DONE, Phase.FAILED):
+    if one.state.phase in (Phase.DONE, Phase.FAILED):
         return "DoneProving"
     progress = one.progress or Progress("preparing", 0, settings.nonces)
     nonces = {"start": progress.first_nonce, "end": progress.end_nonce}
     return {"Proving": {"nonces": nonces, "position": progress.position}}
 
 
-def recorded_json(board: Board) -> bytes:
+def recorded_json(snapshot: Snapshot) -> bytes:
     """That of the only identity, or of all by node id."""
-    answers = {one.identity.metadata.node_id.hex(): recorded(one, board.settings) for one in board.identities}
+    answers = {one.identity.metadata.node_id.hex(): recorded(one, snapshot.settings) for one in snapshot.identities}
     return compact(next(iter(answers.values())) if len(answers) == 1 else answers)
 
 
@@ -79,26 +79,26 @@ def compact(document: object) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode()
 
 
-def full_json(board: Board) -> bytes:
+def full_json(snapshot: Snapshot) -> bytes:
     """Everything that the words say, for programs."""
     document = {
-        "address": board.settings.address.url,
-        "randomx": board.randomx,
-        "identities": [_facts(one, board) for one in board.identities],
+        "address": snapshot.settings.address.url,
+        "randomx": snapshot.randomx,
+        "identities": [_facts(one, snapshot) for one in snapshot.identities],
     }
     return (json.dumps(document) + "\n").encode()
 
 
-def _facts(one: One, board: Board) -> dict[str, Any]:
-    metadata, desk, link, progress = one.identity.metadata, one.desk, one.link, one.progress
-    fault, problem, wrong = desk.fault, link.problem, one.wrong_labels[:NAMED]
+def _facts(one: One, snapshot: Snapshot) -> dict[str, Any]:
+    metadata, state, link, progress = one.identity.metadata, one.state, one.link, one.progress
+    fault, problem, wrong = state.fault, link.problem, one.wrong_labels[:NAMED]
     return {
         "node_id": metadata.node_id.hex(),
         "directory": str(one.identity.storage.path),
         "num_units": metadata.num_units,
-        "status": recorded(one, board.settings),
-        "phase": desk.phase.value,
-        "challenge": desk.challenge.hex() if desk.challenge is not None else None,
+        "status": recorded(one, snapshot.settings),
+        "phase": state.phase.value,
+        "challenge": state.challenge.hex() if state.challenge is not None else None,
         "progress": None
         if progress is None
         else {
@@ -107,23 +107,23 @@ def _facts(one: One, board: Board) -> dict[str, Any]:
             "total": progress.total,
             "first_nonce": progress.first_nonce,
             "end_nonce": progress.end_nonce,
-            "seconds_left": seconds_left(progress, board.now),
+            "seconds_left": seconds_left(progress, snapshot.now),
         },
         "last_error": None
         if fault is None
-        else {"kind": fault.kind, "text": fault.text, "seconds_ago": round(board.now - fault.at, 1)},
+        else {"kind": fault.kind, "text": fault.text, "seconds_ago": round(snapshot.now - fault.at, 1)},
         "connected": link.connected_since is not None,
         "connection_problem": None
         if problem is None
-        else {"text": problem.text, "seconds_ago": round(board.now - problem.at, 1)},
+        else {"text": problem.text, "seconds_ago": round(snapshot.now - problem.at, 1)},
         "missing": list(one.incomplete),
         "wrong_labels": [{"index": bad.index, "file": file_name(bad.file), "offset": bad.offset} for bad in wrong],
         "wrong_labels_count": len(one.wrong_labels),
         "nonce_fault": one.nonce_fault or None,
         "read_errors": one.read_errors,
         "last_proof": None
-        if desk.last_made is None
-        else {"challenge": desk.last_made[1].hex(), "seconds_ago": round(board.now - desk.last_made[0], 1)},
+        if state.last_made is None
+        else {"challenge": state.last_made[1].hex(), "seconds_ago": round(snapshot.now - state.last_made[0], 1)},
     }
 
 
@@ -135,22 +135,22 @@ def seconds_left(progress: Progress, now: float) -> float | None:
     return round((progress.total - progress.done) * gone / made, 1)
 
 
-def rows(one: One, board: Board) -> list[tuple[str, str]]:
+def rows(one: One, snapshot: Snapshot) -> list[tuple[str, str]]:
     """Name and sentence, for one identity."""
-    metadata, desk, link = one.identity.metadata, one.desk, one.link
+    metadata, state, link = one.identity.metadata, one.state, one.link
     found = [
         ("Identity", metadata.node_id.hex()),
         ("Data", f"{one.identity.storage.path}, {metadata.num_units} units"),
-        ("Node", _connection(one, board)),
-        ("State", _state(one, board)),
+        ("Node", _connection(one, snapshot)),
+        ("State", _state(one, snapshot)),
     ]
-    if desk.challenge is not None:
-        found.append(("Challenge", desk.challenge.hex()))
-    if desk.fault is not None:
-        found.append(("Last error", f"{board.date(desk.fault.at)}: {desk.fault.text}"))
-    if desk.last_made is not None:
-        when, challenge = desk.last_made
-        found.append(("Last proof", f"made {board.date(when)} for challenge {challenge.hex()}"))
+    if state.challenge is not None:
+        found.append(("Challenge", state.challenge.hex()))
+    if state.fault is not None:
+        found.append(("Last error", f"{snapshot.date(state.fault.at)}: {state.fault.text}"))
+    if state.last_made is not None:
+        when, challenge = state.last_made
+        found.append(("Last proof", f"made {snapshot.date(when)} for challenge {challenge.hex()}"))
     if one.incomplete:
         found.append(("Missing data", "; ".join(one.incomplete)))
     if one.wrong_labels:
@@ -162,24 +162,24 @@ def rows(one: One, board: Board) -> list[tuple[str, str]]:
     if one.read_errors:
         found.append(("Read errors", f"{one.read_errors} files could not be read to their end in the last proof"))
     if link.problem is not None and link.connected_since is not None:
-        found.append(("Last break", f"{board.date(link.problem.at)}: {link.problem.text}"))
+        found.append(("Last break", f"{snapshot.date(link.problem.at)}: {link.problem.text}"))
     return found
 
 
-def _connection(one: One, board: Board) -> str:
+def _connection(one: One, snapshot: Snapshot) -> str:
     link = one.link
     if link.connected_since is not None:
-        return f"connected to {link.address} since {board.date(link.connected_since)}"
+        return f"connected to {link.address} since {snapshot.date(link.connected_since)}"
     if link.problem is None:
         return f"connecting to {link.address}"
     tries = f", {link.attempts} attempts" if link.attempts else ""
     return f"not connected to {link.address}{tries}: {link.problem.text}"
 
 
-def _state(one: One, board: Board) -> str:
-    desk = one.desk
-    since = f" since {board.date(desk.since)}"
-    match desk.phase:
+def _state(one: One, snapshot: Snapshot) -> str:
+    state = one.state
+    since = f" since {snapshot.date(state.since)}"
+    match state.phase:
         case Phase.IDLE:
             return "idle: waits for the node to ask for a proof"
         case Phase.QUEUED:
@@ -189,15 +189,15 @@ def _state(one: One, board: Board) -> str:
         case Phase.FAILED:
             return f"failed{since}: the node is told when it asks next, then a new request starts afresh"
         case Phase.PROVING:
-            return f"proving{since}: {_progress(one, board)}"
+            return f"proving{since}: {_progress(one, snapshot)}"
 
 
-def _progress(one: One, board: Board) -> str:
+def _progress(one: One, snapshot: Snapshot) -> str:
     progress = one.progress
     if progress is None:
         return "beginning"
     nonces = f"nonces {progress.first_nonce} to {progress.end_nonce - 1}"
-    gone = max(board.now - progress.since, 1e-9)
+    gone = max(snapshot.now - progress.since, 1e-9)
     match progress.phase:
         case "preparing":
             return "looking at the data"
@@ -214,7 +214,7 @@ def _progress(one: One, board: Board) -> str:
         case "labels":
             share = progress.done / progress.total if progress.total else 1.0
             rate = (progress.done - progress.done_then) * 16 / gone / 2**20
-            left = seconds_left(progress, board.now)
+            left = seconds_left(progress, snapshot.now)
             end = "" if left is None else f", at most {duration(left)} left of this pass"
             return f"reading the data for {nonces}: {share:.1%}, {rate:,.0f} MiB/s{end}"
 
@@ -229,21 +229,21 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def as_text(board: Board) -> bytes:
+def as_text(snapshot: Snapshot) -> bytes:
     """The page in words, plain."""
     parts = []
-    for one in board.identities:
-        parts.append("\n".join(f"{name + ':':14}{text}" for name, text in rows(one, board)))
-    parts.append(f"{'RandomX:':14}{HASHES_SHOWN[board.randomx]}")
+    for one in snapshot.identities:
+        parts.append("\n".join(f"{name + ':':14}{text}" for name, text in rows(one, snapshot)))
+    parts.append(f"{'RandomX:':14}{HASHES_SHOWN[snapshot.randomx]}")
     return ("\n\n".join(parts) + "\n").encode()
 
 
-def as_html(board: Board) -> bytes:
+def as_html(snapshot: Snapshot) -> bytes:
     """The page in words for browsers; it reloads itself."""
     tables = []
-    for one in board.identities:
+    for one in snapshot.identities:
         cells = "".join(
-            f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>" for name, text in rows(one, board)
+            f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>" for name, text in rows(one, snapshot)
         )
         tables.append(f"<table>{cells}</table>")
     return (
@@ -251,5 +251,5 @@ def as_html(board: Board) -> bytes:
         "<title>PoST service</title><style>body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;"
         "max-width:56rem}table{margin-bottom:2rem}th{text-align:left;padding-right:2rem;vertical-align:top;"
         "white-space:nowrap}td{word-break:break-word}</style><h1>PoST service</h1>"
-        f"{''.join(tables)}<p>RandomX: {HASHES_SHOWN[board.randomx]}</html>\n"
+        f"{''.join(tables)}<p>RandomX: {HASHES_SHOWN[snapshot.randomx]}</html>\n"
     ).encode()

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prover.poet.server.records import Nip, RoundState
+from protocol.types.poet import MerkleProof
+from prover.poet.server.records import RoundState
 
 if TYPE_CHECKING:
     from prover.poet.round.prove import RoundProver
@@ -69,7 +70,7 @@ class Execution:
         self._stopping = False
         self._prover: RoundProver | None = None
 
-    def run(self, progressed: Callable[[Measure], None]) -> tuple[int, Nip]:
+    def run(self, progressed: Callable[[Measure], None]) -> tuple[int, MerkleProof]:
         """Works to the end: leaf count and proof. Raises Interrupted after `stop`, DataError, EnvironmentFault."""
         from prover.poet.round.prove import (  # brings the compiled kernels, so only where a round is worked on
             ProverConfig,
@@ -86,27 +87,27 @@ class Execution:
                 self._directory,
                 expected_leaves=self._expected,
                 kept_height=settings.kept_height,
-                security_param=self._state.security_param,
+                security_param=self._state.execution.security_param,
                 checkpoint_s=settings.checkpoint_s,
                 cpu=settings.cpu,
                 realtime=settings.realtime,
                 thread_file=self._thread_file,
             ),
-            self._state.statement,
+            self._state.execution.statement,
             clock=seconds,
-            reference_leaves=self._state.num_leaves,
+            reference_leaves=self._state.execution.num_leaves,
             stopped=lambda: self._stopping,
         )
         self._prover = prover
         if self._stopping:
             prover.stop()
         proof = prover.run(self._end_ns / 1e9, leaves=self._leaves, on_progress=lambda one: progressed(_measure(one)))
-        return proof.num_leaves, Nip(proof.root, proof.proven_leaves, proof.proof_nodes)
+        return proof.num_leaves, proof.merkle_proof
 
     @property
     def durable_leaves(self) -> int:
         """Leaves that are on stable storage."""
-        return self._state.num_leaves if self._prover is None else self._prover.durable_leaves
+        return self._state.execution.num_leaves if self._prover is None else self._prover.durable_leaves
 
     def stop(self) -> None:
         """Makes `run` end at a checkpoint. From any thread."""

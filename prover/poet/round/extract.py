@@ -17,12 +17,11 @@ import numpy as np
 
 from kernels.posw import sha256
 from protocol.crypto.merkle import PADDING, proof_positions
-from protocol.poet.records import MerkleProof
+from protocol.types.poet import NODE_SIZE, MerkleProof
 from prover.errors import DataError, Interrupted
 from prover.poet.round import fiat_shamir
 from prover.poet.round.processors import usable_cores
 
-NODE_SIZE = 32
 BLOCKS = 4
 """Blocks that are regenerated side by side."""
 

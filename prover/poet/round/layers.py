@@ -15,12 +15,12 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from protocol.types.poet import NODE_SIZE
 from prover import durable
 from prover.errors import DataError, UsageError
 
 NODES_FILE = "kept_layer.bin"
 LOG_FILE = "checkpoints.bin"
-NODE_SIZE = 32
 
 LOG_BYTES = 1 << 30
 """Of the log at most: a checkpoint a second for more than three months."""
@@ -325,7 +325,7 @@ def _record(key: bytes, segment: Segment, closed: int) -> bytes:
 def _new_file(path: Path, content: bytes) -> None:
     descriptor = durable.open_new(path)
     try:
-        durable.write_all(descriptor, content)
+        durable.write_all_at(descriptor, content, 0)
         durable.sync(descriptor)
     finally:
         os.close(descriptor)

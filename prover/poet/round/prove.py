@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from kernels.posw import sha256
-from protocol.poet.records import SECURITY_PARAM, MerkleProof, PoetProof
+from protocol.types.poet import NODE_SIZE, SECURITY_PARAM, MerkleProof, PoetProof
 from prover import durable
 from prover.errors import DataError, EnvironmentFault, Interrupted, UsageError
 from prover.poet.round import layers, processors, takeover
@@ -376,12 +376,12 @@ class RoundProver:
     def _take(self) -> None:
         """Takes finished nodes out of the ring, into memory."""
         end = sha256.leaves_done(self._control) >> self._layer.height
-        places = len(self._ring) // layers.NODE_SIZE
+        places = len(self._ring) // NODE_SIZE
         taken = int(self._control[sha256.TAKEN])
         while taken < end:
             at = taken % places
             count = min(end - taken, places - at)
-            self._layer.append(self._ring[layers.NODE_SIZE * at : layers.NODE_SIZE * (at + count)].tobytes())
+            self._layer.append(self._ring[NODE_SIZE * at : NODE_SIZE * (at + count)].tobytes())
             taken += count
         self._control[sha256.TAKEN] = taken
         self._room.set()

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from kernels.posw import sha256
+from protocol.types.poet import NODE_SIZE
 from prover.errors import Interrupted
-from prover.poet.round.layers import NODE_SIZE, KeptLayer, Log, Segment, whole_nodes
+from prover.poet.round.layers import KeptLayer, Log, Segment, whole_nodes
 
 _PIECE = 1 << 15
 """Nodes read and hashed in one go."""

@@ -8,15 +8,15 @@ taken; the few leaves behind them are made again. Protocol 02-poet, sections 3.2
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from kernels.posw import sha256
+from protocol.types.poet import NODE_SIZE
 from prover.errors import DataError, Interrupted, UsageError
-from prover.poet.round.layers import NODE_SIZE
 from prover.poet.round.recovery import block_root
 
 _PREFIX = "layercache_"
@@ -57,39 +57,20 @@ def refuse_layer_files(directory: Path) -> None:
         raise UsageError(f"{directory} is not empty, layer files exist: {names}. Resume the round, or remove them.")
 
 
-def reference_refusal(sizes: Mapping[int, int], num_leaves: int) -> str | None:
-    """Why the reference would not go on with layer files of these sizes (bytes by layer); None if it would."""
-    if 0 not in sizes:
-        return "layer 0 cache file is missing"
-    for layer, size in sorted(sizes.items()):
-        expected, found = num_leaves >> layer, size // NODE_SIZE
-        if found < expected:
-            return f"layer {layer} cache file invalid width. expected: {expected}, found: {found}"
-    if num_leaves >> max(sizes) == 0:
-        return "base layer cannot be empty"
-    return None
-
-
 def take_over(
     directory: Path,
     statement: bytes,
     height: int,
     state_leaves: int | None = None,
     stopped: Callable[[], bool] = lambda: False,
-    as_reference: bool = False,
 ) -> Taken | None:
     """Nodes of our kept layer from the reference's files; None where there is none.
 
     state_leaves is the number of leaves in its state.bin. The files may be ahead of it: whatever of them is good is
-    taken. as_reference: what the reference would refuse is refused (DataError), and nothing behind state_leaves is
     taken. Raises OSError, DataError, Interrupted.
     """
     files = layer_files(directory)
     sizes = {layer: path.stat().st_size for layer, path in files.items()}
-    if as_reference:
-        refusal = reference_refusal(sizes, state_leaves or 0)
-        if refusal is not None:
-            raise DataError(f"{directory}: {refusal}")
     contiguous = {layer: path for layer, path in files.items() if sizes[layer] >= NODE_SIZE}
     if not contiguous:
         return None
@@ -100,8 +81,6 @@ def take_over(
             "Move the layer files away to begin it anew."
         )
     count = sizes[source] // NODE_SIZE
-    if as_reference and state_leaves is not None:
-        count = min(count, state_leaves >> source)
     below = contiguous.get(source - 1)
     with contiguous[source].open("rb") as file:
         nodes = bytearray(file.read(count * NODE_SIZE))

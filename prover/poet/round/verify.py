@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from kernels.posw import sha256_verify
 from protocol.crypto import merkle
-from protocol.poet.records import NODE_SIZE, SECURITY_PARAM, MembershipProof, MerkleProof
+from protocol.types.poet import NODE_SIZE, SECURITY_PARAM, MembershipProof, MerkleProof
 from prover.errors import DataError
 from prover.poet.round import fiat_shamir
 from prover.poet.round.labels import label, node_of

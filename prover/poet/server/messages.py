@@ -11,7 +11,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from prover.poet.server.records import Nip
+from protocol.types.poet import MerkleProof
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,11 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """From the worker: a round's proof; an empty Nip and no leaves where there is no worker."""
+    """From the worker: a round's proof; an empty proof and no leaves where there is no worker."""
 
     round_id: int
     num_leaves: int
-    nip: Nip
+    nip: MerkleProof
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,8 @@ def from_line(line: bytes) -> ToWorker | FromWorker:
     if kind == "Finished":
         nip = fields["nip"]
         lists = [tuple(bytes.fromhex(one) for one in nip[key]) for key in ("proven_leaves", "proof_nodes")]
-        return Finished(fields["round_id"], fields["num_leaves"], Nip(bytes.fromhex(nip["root"]), lists[0], lists[1]))
+        proof = MerkleProof(bytes.fromhex(nip["root"]), *lists)
+        return Finished(fields["round_id"], fields["num_leaves"], proof)
     if kind == "Progress":
         fields["problems"] = tuple(fields["problems"])
         return Progress(**fields)

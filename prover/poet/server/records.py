@@ -7,10 +7,16 @@ section 4.2.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Annotated, TypeVar
 
-from protocol.codec.xdr import ZERO_TIME, Reader, Time, Writer, XdrError
+from protocol.codec.declare import Codec, CodecError, Record, record, u32, u64, up_to
+from protocol.codec.xdr import MAX_LENGTH, TIME, required, xdr
+from protocol.errors import ProtocolError
+from protocol.numbers.time import ZERO_TIME, Time
+from protocol.types.poet import MerkleProof
 from prover import durable
 from prover.errors import DataError
 
@@ -21,118 +27,115 @@ STATE_BYTES = 256 << 20
 PRIVATE_KEY_SIZE = 64
 """Seed and public key."""
 
-
-@dataclass(frozen=True, slots=True)
-class Nip:
-    """A proof without its leaf count: what is known once the chain has ended."""
-
-    root: bytes = b""
-    proven_leaves: tuple[bytes, ...] = ()
-    proof_nodes: tuple[bytes, ...] = ()
+R = TypeVar("R")
+Bytes = Annotated[bytes, up_to(MAX_LENGTH)]
+ListOfBytes = Annotated[Sequence[Bytes], up_to(MAX_LENGTH)]
 
 
-@dataclass(frozen=True, slots=True)
-class RoundState:
+class XdrError(ProtocolError):
+    """A file or row that is cut off or no such record."""
+
+
+@record
+class ServerState(Record):
+    """The server's key."""
+
+    private_key: Bytes
+    """64 bytes."""
+
+
+@record
+class ExecutionState(Record):
+    """What the work of a round has come to."""
+
+    security_param: Annotated[int, u32]
+    """Leaves that are drawn."""
+    members: ListOfBytes
+    """Left over from old versions, and empty."""
+    statement: Bytes
+    """The root over the members' challenges."""
+    parked_nodes: ListOfBytes
+    """Left over from old versions, and empty."""
+    num_leaves: Annotated[int, u64]
+    """Leaves that are made and on stable storage."""
+    nip: MerkleProof | None
+    """The proof, once it is drawn."""
+
+
+@record
+class RoundState(Record):
     """Where the work of one round stands."""
 
-    statement: bytes
-    security_param: int
-    started: Time = ZERO_TIME
+    started: Annotated[Time, TIME]
     """The zero time: the round was never started."""
-    num_leaves: int = 0
-    nip: Nip | None = None
-    """Set once the proof is drawn."""
-    members: tuple[bytes, ...] = ()
-    parked_nodes: tuple[bytes, ...] = ()
-    """Both are left over from old versions, and empty."""
+    execution: Annotated[ExecutionState, required(ExecutionState)]
+    """A round without it cannot be gone on with."""
+
+    @classmethod
+    def new(cls, statement: bytes, security_param: int, started: Time = ZERO_TIME) -> RoundState:
+        """A round of which no leaf is made."""
+        return cls(started, ExecutionState(security_param, (), statement, (), 0, None))
+
+    def after(self, num_leaves: int, nip: MerkleProof | None = None) -> RoundState:
+        """The round with so many leaves, and with its proof once that is drawn."""
+        return replace(self, execution=replace(self.execution, num_leaves=num_leaves, nip=nip))
 
 
-@dataclass(frozen=True, slots=True)
-class ProofRecord:
+@record
+class ProofRecord(Record):
     """A proof as it lies in the database."""
 
-    nip: Nip
-    members: tuple[bytes, ...]
+    nip: MerkleProof
+    """What was drawn."""
+    members: ListOfBytes
     """The challenges in leaf order."""
-    num_leaves: int
-    service_pubkey: bytes
-    round_id: str
-
-
-def _write_nip(writer: Writer, nip: Nip) -> None:
-    writer.opaque(nip.root)
-    writer.opaques(nip.proven_leaves)
-    writer.opaques(nip.proof_nodes)
-
-
-def _read_nip(reader: Reader) -> Nip:
-    return Nip(reader.opaque("Root"), tuple(reader.opaques("ProvenLeaves")), tuple(reader.opaques("ProofNodes")))
+    num_leaves: Annotated[int, u64]
+    """Leaves of the whole tree."""
+    service_pubkey: Bytes
+    """The server's public key."""
+    round_id: Annotated[str, up_to(MAX_LENGTH)]
+    """A decimal number."""
 
 
 def encode_server_state(private_key: bytes) -> bytes:
     """The content of the server's state.bin."""
-    writer = Writer()
-    writer.opaque(private_key)
-    return writer.bytes()
+    return xdr(ServerState).encode(ServerState(private_key))
 
 
 def decode_server_state(data: bytes, file: str = STATE_FILE) -> bytes:
     """The private key (64 bytes). Raises XdrError, also for a key of another length."""
-    key = Reader(data, file).opaque("PrivKey")
+    key = _read(xdr(ServerState), data, file).private_key
     if len(key) != PRIVATE_KEY_SIZE:
-        raise XdrError(f"{file}: PrivKey has {len(key)} bytes, expected {PRIVATE_KEY_SIZE}")
+        raise XdrError(f"{file}: the private key has {len(key)} bytes, expected {PRIVATE_KEY_SIZE}.")
     return key
 
 
 def encode_round_state(state: RoundState) -> bytes:
     """The content of a round's state.bin."""
-    writer = Writer()
-    writer.time(state.started)
-    writer.bool(True)
-    writer.u32(state.security_param)
-    writer.opaques(state.members)
-    writer.opaque(state.statement)
-    writer.opaques(state.parked_nodes)
-    writer.u64(state.num_leaves)
-    writer.bool(state.nip is not None)
-    if state.nip is not None:
-        _write_nip(writer, state.nip)
-    return writer.bytes()
+    return xdr(RoundState).encode(state)
 
 
 def decode_round_state(data: bytes, file: str = STATE_FILE) -> RoundState:
     """A round's state. Raises XdrError where the data is cut off or says nothing about the execution."""
-    reader = Reader(data, file)
-    started = reader.time("ExecutionStarted")
-    if not reader.bool("Execution"):
-        raise XdrError(f"{file}: Execution is absent, so the round cannot be gone on with")
-    security_param = reader.u32("SecurityParam")
-    members = tuple(reader.opaques("Members"))
-    statement = reader.opaque("Statement")
-    parked = tuple(reader.opaques("ParkedNodes"))
-    num_leaves = reader.u64("NumLeaves")
-    nip = reader.optional("NIP", lambda: _read_nip(reader))
-    return RoundState(statement, security_param, started, num_leaves, nip, members, parked)
+    return _read(xdr(RoundState), data, file)
 
 
 def encode_proof(record: ProofRecord) -> bytes:
     """The value of a proof in the database."""
-    writer = Writer()
-    _write_nip(writer, record.nip)
-    writer.opaques(record.members)
-    writer.u64(record.num_leaves)
-    writer.opaque(record.service_pubkey)
-    writer.string(record.round_id)
-    return writer.bytes()
+    return xdr(ProofRecord).encode(record)
 
 
 def decode_proof(data: bytes, what: str = "the proof record") -> ProofRecord:
     """A proof from the database. Raises XdrError."""
-    reader = Reader(data, what)
-    nip = _read_nip(reader)
-    members = tuple(reader.opaques("Members"))
-    num_leaves = reader.u64("NumLeaves")
-    return ProofRecord(nip, members, num_leaves, reader.opaque("ServicePubKey"), reader.string("RoundID"))
+    return _read(xdr(ProofRecord), data, what)
+
+
+def _read(codec: Codec[R], data: bytes, what: str) -> R:
+    """The record at the start of the data; what follows is ignored, as the reference does."""
+    try:
+        return codec.read(data)[0]
+    except CodecError as error:
+        raise XdrError(f"{what} was cut off or is no such record: {error}") from None
 
 
 def read_round_state(directory: Path) -> RoundState:

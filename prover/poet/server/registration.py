@@ -111,13 +111,11 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Who is let in and how many. `as_reference` keeps what section 12 calls defects of the original."""
+    """Who is let in and how many."""
 
     max_members: int = 1 << 32
-    max_batch: int = 1000
     certifier: bool = False
     """Whether certificates are looked at at all; without, one that is sent is ignored."""
-    as_reference: bool = False
 
 
 @dataclass(slots=True)
@@ -227,16 +225,15 @@ class Registration:
         if request.deadline_ns is not None and end_ns > request.deadline_ns:
             return TOO_LATE
         known = self._known(request.pubkey)
-        full = self.members + self.pending >= self.policy.max_members
-        if full and (known is None or self.policy.as_reference):
-            return FULL
         if known is None:
+            if self.members + self.pending >= self.policy.max_members:
+                return FULL
             self._queue[request.pubkey] = request.challenge
             return Queued(self.open_round, end_ns, self._next_number)
         challenge, batch = known
         if challenge != request.challenge:
             return CONFLICT
-        if batch is None or self.policy.as_reference:
+        if batch is None:
             return Registered(self.open_round, end_ns)
         return Queued(self.open_round, end_ns, batch)
 
@@ -247,7 +244,7 @@ class Registration:
             return INVALID_SIGNATURE
         if request.hint and len(request.hint) != HINT_SIZE:
             return INVALID_HINT
-        if len(request.challenge) != CHALLENGE_SIZE and not self.policy.as_reference:
+        if len(request.challenge) != CHALLENGE_SIZE:
             return INVALID_CHALLENGE  # one odd member would spoil the round for everybody in it
         return None
 
@@ -290,11 +287,6 @@ class Registration:
         writing = self._writing
         in_write = len(writing.entries) if writing and writing.round_id == self.open_round else 0
         return len(self._queue) + in_write
-
-    @property
-    def queue_is_full(self) -> bool:
-        """Whether as many wait as one batch takes."""
-        return len(self._queue) >= self.policy.max_batch
 
     @property
     def has_queued(self) -> bool:
@@ -353,5 +345,5 @@ class Registration:
 
     def proof_stored(self, root: bytes) -> None:
         """A proof was stored: its root is the next challenge of the proof of work."""
-        if root or self.policy.as_reference:
+        if root:
             self.pow.rotate(root)  # an empty proof (no worker) would let everybody in

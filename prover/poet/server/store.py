@@ -16,10 +16,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from protocol.codec.xdr import XdrError
-from prover import leveldb
+from prover import durable, leveldb
 from prover.errors import DataError, EnvironmentFault, ProofError
-from prover.poet.server.records import ProofRecord, decode_proof, encode_proof
+from prover.poet.server.records import ProofRecord, XdrError, decode_proof, encode_proof
+from prover.poet.server.salvage import DamagedDatabase, require_whole, salvage
 
 POW_CHALLENGE = b"pow_challenge"
 POW_CHALLENGE_PREVIOUS = b"pow_challenge_previous"
@@ -33,11 +33,15 @@ REOPEN_S = 1.0
 
 
 def open_database(path: Path, *, create: bool = True) -> leveldb.DB:
-    """Opens a LevelDB. Raises DataError where it is damaged, absent or held by another process."""
+    """Opens a LevelDB, after its files were looked at. Raises DataError where it is damaged, absent or held by another
+    process."""
+    there = require_whole(path)
     try:
         if create:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        return leveldb.DB(str(path), create_if_missing=create, write_buffer_size=WRITE_BUFFER)
+            durable.make_directory(path.parent, 0o777)
+        return leveldb.DB(
+            str(path), create_if_missing=create and not there, paranoid_checks=True, write_buffer_size=WRITE_BUFFER
+        )
     except leveldb.IOError as error:
         raise _explained(path, str(error)) from None
     except leveldb.Error as error:
@@ -90,17 +94,17 @@ class Database:
     def get(self, key: bytes) -> bytes | None:
         """The value of a key. Raises DataError, EnvironmentFault."""
         with self._guard, self._readable():
-            value: bytes | None = self._opened().get(key)
+            value: bytes | None = self._opened().get(key, verify_checksums=True)
             return value
 
     def all_keys(self) -> list[bytes]:
         """All keys, ascending. Raises DataError, EnvironmentFault."""
-        with self._guard, self._readable(), self._opened().iterator(include_value=False) as rows:
+        with self._guard, self._readable(), self._opened().iterator(include_value=False, verify_checksums=True) as rows:
             return list(rows)
 
     def all_values(self) -> list[bytes]:
         """All values, in the order of their keys. Raises DataError, EnvironmentFault."""
-        with self._guard, self._readable(), self._opened().iterator(include_key=False) as rows:
+        with self._guard, self._readable(), self._opened().iterator(include_key=False, verify_checksums=True) as rows:
             return list(rows)
 
     @contextmanager
@@ -181,9 +185,40 @@ class ProofStore:
     """Proofs by round, and the proof of work's challenges. Reading and writing raise DataError, EnvironmentFault."""
 
     def __init__(self, path: Path) -> None:
+        """The store at `path`, made if absent. Raises DamagedDatabase, DataError, EnvironmentFault."""
         self.path = path
+        self.salvaged = ""
+        """What became of a damaged database in whose place this one is."""
         self._database = Database(path, create=True)
         self._database.open()
+
+    @classmethod
+    def always(cls, path: Path) -> ProofStore:
+        """The store at `path`; a damaged one is set aside, and what can be read of it is in a new one.
+
+        Old proofs must never keep a round from being open: nodes have copies of them, and what is in work is published
+        again. Everything is read once. Raises DataError where another process holds it, EnvironmentFault.
+        """
+        try:
+            store = cls(path)
+            try:
+                store.check()
+            except BaseException:
+                store.close()
+                raise
+            return store
+        except DamagedDatabase as error:
+            saved = salvage(path, is_proof_row)
+            store = cls(path)
+            store.salvaged = f"{error} It was set aside: {saved}."
+            return store
+
+    def check(self) -> None:
+        """Reads every row with its checksum. Raises DamagedDatabase, EnvironmentFault."""
+        try:
+            self._database.all_keys()
+        except DataError as error:
+            raise DamagedDatabase(str(error)) from None
 
     def get(self, round_id: str) -> ProofRecord | None:
         """The proof of a round, None if there is none. DataError also where the row is damaged."""
@@ -231,6 +266,21 @@ class ProofStore:
     def close(self) -> None:
         """Closes the database."""
         self._database.close()
+
+
+def is_proof_row(key: bytes, value: bytes) -> bool:
+    """Whether a row belongs into the database of proofs."""
+    if key in (POW_CHALLENGE, POW_CHALLENGE_PREVIOUS):
+        return bool(value)
+    try:
+        return decode_proof(value).round_id.encode() == key
+    except XdrError:
+        return False
+
+
+def is_member_row(key: bytes, value: bytes) -> bool:
+    """Whether a row belongs into the database of a round's members: a public key and a challenge."""
+    return len(key) == len(value) == 32
 
 
 def stored_rounds(directory: Path) -> list[int]:

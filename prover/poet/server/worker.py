@@ -16,7 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from protocol.codec.xdr import Time
+from protocol.numbers.time import Time
+from protocol.types.poet import SECURITY_PARAM
 from prover import durable
 from prover.errors import DataError, EnvironmentFault, Interrupted, ProofError
 from prover.poet.round.execution import Execution, Measure, Settings
@@ -27,7 +28,6 @@ from prover.poet.server.store import stored_rounds
 
 log = logging.getLogger("poet.worker")
 
-SECURITY_PARAM = 150
 THREAD_FILE = "round.tid"
 """The thread id of the hashing thread, for an operator who pins it from outside."""
 RETRY_S = 5.0
@@ -136,11 +136,11 @@ class Worker:
             except ProofError as error:
                 self._note(round_id, str(error))
                 continue
-            if state is None or (state.started.is_zero and state.nip is None):
+            if state is None or (state.started.is_zero and state.execution.nip is None):
                 if state is not None or not any(directory.iterdir()):
                     self._drop(round_id)  # never begun; the registration hands it over if it is still wanted
                 continue
-            if state.nip is not None:
+            if state.execution.nip is not None:
                 self._publish(round_id, state)
             else:
                 with self._changed:
@@ -150,9 +150,10 @@ class Worker:
         if not (directory / STATE_FILE).exists():
             return None
         state = read_round_state(directory)
-        if state.security_param != SECURITY_PARAM:
+        found = state.execution.security_param
+        if found != SECURITY_PARAM:
             raise DataError(
-                f"SecurityParam config mismatch: {directory / STATE_FILE} has {state.security_param}, expected "
+                f"SecurityParam config mismatch: {directory / STATE_FILE} has {found}, expected "
                 f"{SECURITY_PARAM}. Move the directory away to go on without this round."
             )
         return state
@@ -189,13 +190,13 @@ class Worker:
                 self._drop(round_id)
                 return
             # a state that is there already decides what is proved
-            known = statement if state is None else state.statement
+            known = statement if state is None else state.execution.statement
             assert known is not None, "checked above"
             durable.make_directory(directory, 0o777)
-            state = RoundState(known, SECURITY_PARAM, Time.of(self._clock()))
+            state = RoundState.new(known, SECURITY_PARAM, Time.of(self._clock()))
             write_round_state(directory, state)
             log.info("round %d begins", round_id)
-        if state.nip is None:
+        if state.execution.nip is None:
             state = self._prove(round_id, state, directory, end_ns)
         self._publish(round_id, state)
 
@@ -243,14 +244,14 @@ class Worker:
         try:
             leaves, nip = execution.run(progressed)
         except Interrupted:
-            write_round_state(directory, replace(state, num_leaves=execution.durable_leaves))
+            write_round_state(directory, state.after(execution.durable_leaves))
             raise
         finally:
             with self._changed:
                 self._execution = None
         if self._leaves(round_id) is not None:
             self._wait_until(end_ns)
-        state = replace(state, num_leaves=leaves, nip=nip)
+        state = state.after(leaves, nip)
         log.info("round %d ends with %d leaves", round_id, leaves)
         self._has_worked = True
         with self._changed:
@@ -278,11 +279,11 @@ class Worker:
                 raise Interrupted("the worker is stopping")
 
     def _publish(self, round_id: int, state: RoundState) -> None:
-        assert state.nip is not None, "only a round with a proof is published"
+        assert state.execution.nip is not None, "only a round with a proof is published"
         with self._changed:
             self._todo.pop(round_id, None)
             self._published.add(round_id)
-        self._emit(Finished(round_id, state.num_leaves, state.nip))
+        self._emit(Finished(round_id, state.execution.num_leaves, state.execution.nip))
 
     def _drop(self, round_id: int) -> None:
         """Removes a round's directory; its state goes last: a kill on the way leaves a round known to be done."""

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import overload
 
-from protocol.post.rules import ID_SIZE, LABEL_SIZE, MAX_LABELS, MIN_LABELS, check_scrypt_n
+from protocol.post.rules import LABEL_SIZE, MAX_LABELS, MIN_LABELS, check_scrypt_n
+from protocol.types.ids import ID_SIZE
 from prover.errors import DataError, MetadataError, UsageError
 from prover.post import metadata as metadata_file
 from prover.post import record as record_file

@@ -81,7 +81,6 @@ class Initialisation:
         batch_size: int = vrf_nonce.BATCH_SIZE,
         clock: Callable[[], float] = time.monotonic,
         note: Callable[[str], None] = lambda message: None,
-        as_reference: bool = False,
     ) -> None:
         """`labels32` computes many labels at once, and faster than `label32` one after another."""
         if batch_size < 1:
@@ -95,7 +94,6 @@ class Initialisation:
         self._clock = clock
         self._progress: Callable[[Progress], None] = lambda progress: None
         self._note = note
-        self._as_reference = as_reference
         self._commitment = commitment(request.node_id, request.commitment_atx_id)
         self._difficulty = vrf_difficulty(request.num_labels)
         self._books = Books(storage, plan.metadata, plan.record or Record(request.scrypt_n))
@@ -127,7 +125,7 @@ class Initialisation:
         self._settle_cuts()
         self._doubts = self._find_doubts()
         self._check_stored()
-        metadata = self._with_right_nonce(self.metadata)
+        metadata = self._with_nonce_value(self.metadata)
         for number in self._plan.delete:
             self._storage.remove(file_name(number))
         self._books.note_durable(self._doubts)
@@ -195,26 +193,36 @@ class Initialisation:
     def _right_labels(self, indices: Sequence[int]) -> list[bytes]:
         return [label[:LABEL_SIZE] for label in self._labels32(self._commitment, indices, self._request.scrypt_n)]
 
-    def _with_right_nonce(self, metadata: PostMetadata) -> PostMetadata:
-        """A nonce gets its label's value; one that is none is dropped, said, and searched again."""
+    def _with_nonce_value(self, metadata: PostMetadata) -> PostMetadata:
+        """A nonce without its value gets it; after growing, one that no longer suffices is dropped. What is wrong is
+        said and left, as other programs leave it: `smesher nonce` writes a right one."""
         if metadata.nonce is None:
             return metadata
+        path = self._storage.path
         if metadata.nonce > vrf_nonce.MAX_INDEX:
             raise DataError(
-                f"{self._storage.path / metadata_file.FILE_NAME}, field Nonce: found {metadata.nonce}, expected a "
-                "label index up to 2^64 - 2. Remove the field; the nonce is then searched again."
+                f"{path / metadata_file.FILE_NAME}, field Nonce: found {metadata.nonce}, expected a label index up to "
+                "2^64 - 2. Remove the field; the nonce is then searched again."
             )
         label = self._label32(self._commitment, metadata.nonce, self._request.scrypt_n)
-        value = label[:LABEL_SIZE]
-        if metadata.nonce_value not in (None, value):
-            self._note(
-                f"The NonceValue of the metadata is not the label at {metadata.nonce}; the right one is written."
-            )
-        if label >= self._difficulty:
-            why = "does not suffice for the larger number of units" if self._request.grow else "is none of this data"
-            self._note(f"The VRF nonce {metadata.nonce} {why}; another is searched.")
+        if label >= self._difficulty and self._request.grow:
+            self._note("The VRF nonce does not suffice for the larger number of units; another is searched.")
             return replace(metadata, nonce=None, nonce_value=None)
-        return replace(metadata, nonce_value=value)
+        if label >= self._difficulty:
+            self._note(
+                f"The VRF nonce {metadata.nonce} is not valid for this data: run `smesher nonce {path}` "
+                "to search a valid "
+                "one."
+            )
+        elif metadata.nonce_value not in (None, label[:LABEL_SIZE]):
+            self._note(
+                f"The NonceValue of the metadata is not the label at {metadata.nonce}: run `smesher nonce "
+                f"{path}` to write "
+                "the right one."
+            )
+        if metadata.nonce_value is None or self._request.grow:
+            metadata = replace(metadata, nonce_value=label[:LABEL_SIZE])
+        return metadata
 
     # -- work -------------------------------------------------------------------------------------------
 
@@ -246,7 +254,6 @@ class Initialisation:
                         self._batch_size,
                         clock=self._clock,
                         progress=lambda done: self._progress(Progress("search", done, None)),
-                        as_reference=self._as_reference,
                     )
         except Stopped:
             raise Interrupted("Stopped; run the same command again to go on.") from None
@@ -267,7 +274,11 @@ class Initialisation:
             if number in self._plan.doubtful:
                 self._note(f"{name} was too long, so its labels may be shifted: all {end} are made again.")
             else:
-                self._note(f"The last {end - at} labels of {name} may not have reached the disk: they are made again.")
+                self._note(
+                    f"{name} was being written when an earlier run ended, and not all may have reached "
+                    "the disk: checking "
+                    f"its last {end - at} labels, which are written again."
+                )
             wrong, synced_at = 0, self._clock()
             with closing(source.run(self._commitment, [(first + at, end - at)])) as batches:
                 for batch in batches:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from shlex import quote
 
 from protocol.post.rules import LABEL_SIZE
 from prover.errors import DataError
@@ -70,8 +71,8 @@ def check(labels: Sequence[StoredLabel], layout: Layout, right: Labels16, direct
         sentences.append(f"{place} {what}{copy}")
     more = f", and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
     raise DataError(
-        f"{'; '.join(sentences)}{more}. Nothing was written. Run `smesher verify {directory}` to find all wrong labels "
-        f"and `smesher repair {directory}` to rewrite them."
+        f"{'; '.join(sentences)}{more}. Nothing was written. Run `smesher verify {quote(str(directory))}` to find all "
+        f"wrong labels and `smesher repair {quote(str(directory))}` to rewrite them."
     )
 
 

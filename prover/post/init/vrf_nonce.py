@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from shlex import quote
 from typing import Protocol
 
 import numpy as np
@@ -165,7 +166,7 @@ def search_data(
     places = [(index, *layout.locate(index)) for index in wrong]
     return best, [
         f"{file_name(number)}: the label at byte offset {offset} (index {index}) is wrong; run `smesher verify "
-        f"{storage.path}` and `smesher repair {storage.path}`."
+        f"{quote(str(storage.path))}` and `smesher repair {quote(str(storage.path))}`."
         for index, number, offset in places
     ]
 
@@ -180,13 +181,11 @@ def search_beyond(
     *,
     clock: Callable[[], float] = time.monotonic,
     progress: Callable[[int], None] = lambda done: None,
-    as_reference: bool = False,
 ) -> Nonce:
     """Batch after batch past the data; the smallest label of the first batch with a hit is saved as the nonce.
 
-    Goes on where an earlier search stopped, in the middle of a batch too. `as_reference`: the value of the
-    nonce is not saved, as by the reference, whose next start computes it. Raises UsageError when the label
-    indices end; `kernels.devices.types.Stopped` after saving how far it came.
+    Goes on where an earlier search stopped, in the middle of a batch too. Raises UsageError when the
+    label indices end; `kernels.devices.types.Stopped` after saving how far it came.
     """
     metadata = books.metadata
     difficulty = vrf_difficulty(metadata.num_labels)
@@ -217,7 +216,7 @@ def search_beyond(
             books.note_search(Search(start, position, best.index if best else None))
             raise
         if best is not None:
-            books.save_nonce(best.index, None if as_reference else best.value)
+            books.save_nonce(best.index, best.value)
             books.note_search(None)
             return best
         start += batch_size

@@ -22,7 +22,7 @@ from prover.post import metadata as metadata_file
 from prover.post import record as record_file
 from prover.post.directory import Storage
 from prover.post.layout import file_number
-from prover.post.merge.plan import DataFile, Directory, FilePlan
+from prover.post.merge.types import DataFile, Directory, FilePlan
 
 BEGUN_NAME = ".merge.json"
 """In a destination without metadata: the five fields of the merge that was begun there."""

@@ -9,22 +9,21 @@ same call, repeated after any interruption, ends with the same result. Specified
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from protocol.post.rules import LABEL_SIZE, commitment
+from protocol.post.rules import commitment
 from prover import durable
-from prover.errors import DataError, EnvironmentFault, Interrupted
+from prover.errors import DataError, EnvironmentFault
 from prover.post import findings
 from prover.post import identity as identity_file
 from prover.post import metadata as metadata_file
 from prover.post import record as record_file
-from prover.post.directory import Storage, free_bytes, nearest
+from prover.post.directory import Storage, nearest
 from prover.post.init import scrypt_n
 from prover.post.init.plan import strangers
 from prover.post.init.scrypt_n import Label32
@@ -32,25 +31,11 @@ from prover.post.layout import file_number
 from prover.post.merge import files as on_disk
 from prover.post.merge import plan as planning
 from prover.post.merge import small
-from prover.post.merge.plan import DataFile, Directory, FilePlan, How, MergePlan, Mode
+from prover.post.merge.place import SPARE_BYTES, Phase, Placer, silent
+from prover.post.merge.types import DataFile, Directory, MergePlan, Mode
 from prover.post.metadata import PostMetadata
 
-COPY_BYTES = 32 << 20
-SYNC_BYTES = 64 << 20
-"""What may wait to be written at most, so that a stop never waits long for the disk."""
-
-SPARE_BYTES = 1 << 20
-"""Room on each disk beside the labels: small files and what the file system needs for itself."""
-
 _PROBE = ".merge.probe"
-
-Phase = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-"""(what is done, its labels) -> a context that takes the labels done so far."""
-
-
-@contextmanager
-def _silent(what: str, labels: int) -> Iterator[Callable[[int], None]]:
-    yield lambda done: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +76,7 @@ class Merge:
         asked_scrypt_n: int | None = None,
         stop: Callable[[], bool] = lambda: False,
         note: Callable[[str], None] = lambda message: None,
-        phase: Phase = _silent,
+        phase: Phase = silent,
     ) -> None:
         on_disk.check_places(sources, into)
         self._sources = [Storage(path.resolve()) for path in sources]
@@ -99,13 +84,8 @@ class Merge:
         self._label32 = functools.cache(label32)
         self._mode = mode
         self._asked = asked_scrypt_n
-        self._stop = stop
         self._note = note
-        self._phase = phase
-        self._copied = 0
-        self._linked = 0
-        self._moved = 0
-        self._removed = 0
+        self._placer = Placer(self._into.path, mode, stop, phase)
 
     def run(self) -> Outcome:
         """Does all of it; see the class for what it raises."""
@@ -124,7 +104,7 @@ class Merge:
                 self._note(note)
             self._note_rest()
             self._check_machine(plan, sources)
-            self._compare_all(plan)
+            self._placer.compare_all(plan)
             known_n, nonce, value = self._nonce(plan, [into, *sources])
             metadata = small.merged_metadata(plan.common, [into, *sources], nonce, value)
             if not existed:
@@ -132,7 +112,7 @@ class Merge:
                 locks.enter_context(self._into.lock())
                 self._check_still_empty()
             self._begin(plan, [into, *sources], metadata, known_n)
-            self._place_all(plan)
+            self._placer.place_all(plan)
             self._write_small(plan, [into, *sources], metadata, known_n)
             if self._mode is Mode.MOVE:
                 self._empty(plan, sources)
@@ -225,7 +205,7 @@ class Merge:
                 source.check_writable([])
         short = []
         for size, place in plan.needed().values():
-            free = free_bytes(Path(place))
+            free = Storage(Path(place)).free_bytes()
             if size + SPARE_BYTES > free:
                 short.append(
                     f"the disk of {place} has {free} bytes free ({free / 2**30:.2f} GiB), {size + SPARE_BYTES} are "
@@ -236,41 +216,6 @@ class Merge:
                 f"There is not enough room: {'; '.join(short)}. Nothing was changed. Free some space, or put links to "
                 "files on other disks into the destination."
             )
-
-    # -- comparing --------------------------------------------------------------------------------------
-
-    def _compare_all(self, plan: MergePlan) -> None:
-        if not plan.labels_to_compare:
-            return
-        done = 0
-        with self._phase("comparing", plan.labels_to_compare) as progress:
-            for one in plan.files:
-                for other in one.compare:
-                    labels = min(one.chosen.labels, other.labels)
-                    self._compare(one.chosen.target, other.target, labels, _from(done, progress))
-                    done += labels
-
-    def _compare(self, first: str, second: str, labels: int, progress: Callable[[int], None]) -> None:
-        size = labels * LABEL_SIZE
-        with (
-            durable.explained(Path(first), "read"),
-            open(first, "rb", buffering=0) as one,
-            open(second, "rb", buffering=0) as two,
-        ):
-            position = 0
-            while position < size:
-                self._check_stop()
-                wanted = min(on_disk.READ_BYTES, size - position)
-                left, right = on_disk.read_exactly(one, wanted), on_disk.read_exactly(two, wanted)
-                if left != right:
-                    at = position + on_disk.first_difference(left, right)
-                    raise DataError(
-                        f"{first} and {second} differ from byte {at} on (label {at // LABEL_SIZE} of the file), though "
-                        "both should hold the same labels. No source was changed. Run `smesher verify` on both "
-                        "directories to see which one is damaged, then `smesher repair` it or leave it out."
-                    )
-                position += wanted
-                progress(position // LABEL_SIZE)
 
     # -- the nonce and scrypt N -------------------------------------------------------------------------
 
@@ -321,98 +266,6 @@ class Merge:
             self._into.replace(on_disk.BEGUN_NAME, metadata_file.encode(plan.common).encode())
         self._write_record(plan, directories, metadata, n)
 
-    def _place_all(self, plan: MergePlan) -> None:
-        done = 0
-        with self._phase("merging", plan.labels_to_place) if plan.labels_to_place else _silent("", 0) as progress:
-            for one in plan.files:
-                self._check_stop()
-                self._place(one, _from(done, progress))
-                if one.how is not How.KEEP:
-                    done += one.chosen.labels
-                    progress(done)
-                if one.cut:
-                    self._cut(one)
-                if one.remove:
-                    durable.sync_file(one.final)
-                    for file in one.remove:
-                        self._remove(file, one.final)
-        for file in plan.discard:
-            self._remove(file, "")
-
-    def _place(self, one: FilePlan, progress: Callable[[int], None]) -> None:
-        if one.how is How.KEEP:
-            return
-        temporary = on_disk.temporary(one, self._into.path)
-        copied = one.how is How.COPY
-        with durable.explained(Path(one.final), "write"):
-            if one.how is How.SYMLINK:
-                os.symlink(one.chosen.target, temporary)
-                self._linked += 1
-            elif one.how is How.LINK:
-                copied = not on_disk.tried(os.link, one.chosen.target, temporary)
-                self._linked += not copied
-            elif one.how is How.RENAME:
-                durable.sync_file(one.chosen.target)
-                copied = not on_disk.tried(os.rename, one.chosen.target, one.final)
-                self._moved += not copied
-        if copied:
-            if one.how is not How.COPY:  # links were possible a moment ago; the room was not counted
-                self._check_room(one)
-            self._copy(one, temporary, progress)
-        with durable.explained(Path(one.final), "write"):
-            if copied or one.how is not How.RENAME:
-                if one.how is not How.SYMLINK:
-                    durable.sync_file(temporary)
-                os.replace(temporary, one.final)
-            durable.sync_directory(os.path.dirname(one.final))
-            if one.how is How.RENAME and not copied:
-                durable.sync_directory(os.path.dirname(one.chosen.target))
-
-    def _check_room(self, one: FilePlan) -> None:
-        size, free = one.chosen.labels * LABEL_SIZE + SPARE_BYTES, free_bytes(Path(one.final).parent)
-        if size > free:
-            raise EnvironmentFault(
-                f"{one.chosen.target} cannot be linked to {one.final} and has to be copied: {size} bytes are needed, "
-                f"{free} are free. Free some space, then run the same command again; what was done is kept."
-            )
-
-    def _copy(self, one: FilePlan, temporary: str, progress: Callable[[int], None]) -> None:
-        try:
-            self._copy_labels(one.chosen.target, temporary, one.chosen.labels * LABEL_SIZE, progress)
-            if self._mode is Mode.MOVE:
-                self._compare(one.chosen.target, temporary, one.chosen.labels, lambda now: None)
-        except Exception:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
-
-    def _copy_labels(self, source: str, temporary: str, size: int, progress: Callable[[int], None]) -> None:
-        with ExitStack() as stack:
-            stack.enter_context(durable.explained(Path(temporary), f"copy {source} to"))
-            reading = durable.open_file(source, os.O_RDONLY)
-            stack.callback(os.close, reading)
-            writing = durable.open_new(temporary)
-            stack.callback(os.close, writing)
-            position, flushed, inside = 0, 0, True
-            while position < size:
-                self._check_stop()
-                count, inside = on_disk.copy_some(reading, writing, min(COPY_BYTES, size - position), inside)
-                if not count:
-                    raise DataError(f"{source} became shorter while it was copied. Is another program writing to it?")
-                position += count
-                self._copied += count
-                if position - flushed >= SYNC_BYTES:
-                    durable.sync(writing)
-                    flushed = position
-                progress(position // LABEL_SIZE)
-            durable.sync(writing)
-            if hasattr(os, "posix_fadvise"):  # what is compared next shall come from the disk
-                os.posix_fadvise(writing, 0, 0, os.POSIX_FADV_DONTNEED)
-
-    def _cut(self, one: FilePlan) -> None:
-        with durable.explained(Path(one.final), "shorten"):
-            durable.truncate(Path(one.final), one.chosen.labels * LABEL_SIZE)
-
     # -- small files, and emptying the sources ----------------------------------------------------------
 
     def _write_small(
@@ -448,19 +301,6 @@ class Merge:
                 if there:
                     source.remove(name)
 
-    def _remove(self, file: DataFile, final: str) -> None:
-        """Removes a source's name, and the content of a link that lies in a source."""
-        with durable.explained(Path(file.path), "delete"):
-            if file.is_link and file.inside and file.target != final:
-                on_disk.unlink(file.target)
-            if on_disk.unlink(file.path):
-                self._removed += 1
-            durable.sync_directory(os.path.dirname(file.path))
-
-    def _check_stop(self) -> None:
-        if self._stop():
-            raise Interrupted("Stopped; nothing is lost. Run the same command again to go on.")
-
     def _outcome(self, plan: MergePlan, metadata: PostMetadata, n: int | None) -> Outcome:
         held = [one.chosen.labels for one in plan.files if one.chosen.labels]
         return Outcome(
@@ -468,15 +308,10 @@ class Merge:
             scrypt_n=n,
             files=len(held),
             labels=sum(held),
-            bytes_copied=self._copied,
-            linked=self._linked,
-            moved=self._moved,
-            removed=self._removed,
+            bytes_copied=self._placer.copied,
+            linked=self._placer.linked,
+            moved=self._placer.moved,
+            removed=self._placer.removed,
             missing=plan.missing,
             incomplete=plan.incomplete,
         )
-
-
-def _from(before: int, progress: Callable[[int], None]) -> Callable[[int], None]:
-    """Progress of a part, after `before` labels of the parts before it."""
-    return lambda done: progress(before + done)

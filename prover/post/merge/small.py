@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from protocol.post.rules import LABEL_SIZE
-from prover.post.merge.plan import Directory, MergePlan
+from prover.post.merge.types import Directory, MergePlan
 from prover.post.metadata import PostMetadata
 from prover.post.record import Record
 

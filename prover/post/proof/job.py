@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Literal, Protocol
 
 import numpy as np
@@ -222,7 +223,7 @@ class ProofJob:
         raise CheckFailed(
             f"None of the labels in {data.storage.path} that were looked at is right for this identity, its commitment "
             f"ATX and scrypt N = {n}: the metadata or the N is wrong, or the data is damaged. {owner}"
-            f"{' ' if owner else ''}Run smesher verify {data.storage.path}."
+            f"{' ' if owner else ''}Run smesher verify {quote(str(data.storage.path))}."
         )
 
     def verdict(self, proof: Proof) -> verify.Verdict:
@@ -318,7 +319,8 @@ class ProofJob:
         more = f" and {len(bad) - 1} others" if len(bad) > 1 else ""
         self._watch.note(
             f"Label {first.index} in {file_name(first.file)} at byte offset {first.offset}{more} would have made the "
-            f"proof invalid: wrong on disk, left out, and the pass goes on. Run smesher repair {data.storage.path}."
+            "proof invalid: wrong on disk, left out, and the pass goes on. Run smesher repair "
+            f"{quote(str(data.storage.path))}."
         )
         try:
             findings.add(data.storage, data.layout, bad)

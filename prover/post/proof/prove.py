@@ -119,22 +119,14 @@ class Pass:
             found[:] = [label for label in found if label not in labels]
 
 
-def incomplete(layout: Layout, sizes: Mapping[int, int], *, as_reference: bool = False) -> list[str]:
-    """Sentences about files that are missing or short.
-
-    `as_reference`: also about those that are too long or too many, of which the surplus is never read: the Go library
-    makes no proof then.
-    """
+def incomplete(layout: Layout, sizes: Mapping[int, int]) -> list[str]:
+    """Sentences about files that are missing or short; surplus bytes and files are never read."""
     wanted = {file: layout.file_size(file) for file in range(layout.num_files)}
-    found = [
+    return [
         f"{file_name(file)} " + ("is missing" if file not in sizes else f"has {sizes[file]} of {size} bytes")
         for file, size in wanted.items()
         if sizes.get(file, 0) < size
     ]
-    if as_reference:
-        surplus = {file: size - wanted.get(file, 0) for file, size in sizes.items()}
-        found += [f"{file_name(file)} has {size} bytes too many" for file, size in surplus.items() if size > 0]
-    return found
 
 
 def cores_for(threads: int) -> tuple[int, ...]:

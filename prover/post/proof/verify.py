@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from shlex import quote
 from typing import Protocol
 
 import numpy as np
@@ -37,7 +38,8 @@ from protocol.post.proof import (
     selection,
     unpack_indices,
 )
-from protocol.post.rules import ID_SIZE, check_scrypt_n, commitment
+from protocol.post.rules import check_scrypt_n, commitment
+from protocol.types.ids import ID_SIZE
 from prover.post.layout import Layout, file_name
 
 PowHash = Callable[[bytes], bytes]
@@ -139,8 +141,8 @@ def own_proof_fault(verdict: Verdict, layout: Layout, directory: Path) -> str:
         number, offset = layout.locate(verdict.label_index)
         place = f" That label is in {file_name(number)} at byte offset {offset}."
     return (
-        f"The proof that was found is not valid: {verdict.diagnosis}.{place} Run smesher verify {directory} and "
-        "smesher repair."
+        f"The proof that was found is not valid: {verdict.diagnosis}.{place} Run smesher verify "
+        f"{quote(str(directory))} and smesher repair."
     )
 
 

@@ -192,6 +192,11 @@ def test_what_comes_next_is_quoted_for_a_shell(tmp_path: Path) -> None:
     shown = smesher("init", "--data-dir", place, *words, "--node-id", NODE_ID).ok().out
     line = next(line for line in shown.splitlines() if "next:" in line)
     assert shlex.split(line.partition("next:")[2]) == ["smesher", "verify", str(place)]
+    with open(place / "postdata_0.bin", "r+b") as file:
+        file.write(bytes(1024))
+    shown = smesher("verify", place, "--fraction", "100", "--cpu").text
+    for line in (line for line in shown.splitlines() if "next: smesher" in line and "my disk" in line):
+        assert str(place) in shlex.split(line.partition("next:")[2])
     assert shlex.split(command("init", "--data-dir", "it's")) == ["smesher", "init", "--data-dir", "it's"]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from api.cli.data import info
-from kernels.devices import types as device
+from kernels.devices import find
 from kernels.devices.types import Device
 from tests.support.cli import run_child, smesher
 
@@ -64,8 +64,9 @@ def test_a_selector_for_several_devices_names_them_with_their_addresses(
 ) -> None:
     twins = [replace(CARD, id=number, pci=f"0000:0{number + 1}:00.0") for number in range(2)]
     other = replace(CARD, id=2, name="[GPU] AMD/gfx1100", pci=None, driver="3590.0")
-    monkeypatch.setattr(device, "devices", lambda: [*twins, other])
+    monkeypatch.setattr(find, "devices", lambda: [*twins, other])
     words = ["init", "--data-dir", tmp_path / "post", "--num-units", 4, "--commitment-atx-id", "22" * 32]
+    words += ["--labels-per-unit", 64, "--scrypt-n", 2]
     result = smesher(*words, "--provider", "rtx")
     result.refused(
         2, "'rtx' matches 2 devices", "0: [GPU] CUDA/RTX (0000:01:00.0, 535.54)", "1: [GPU] CUDA/RTX (0000:02"

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernels.devices import types as device
-from kernels.devices.find import DriverFailure
-from kernels.devices.types import CPU_ID, Device, PassedOver, SelectionError, select
+from kernels.devices import find as device
+from kernels.devices.find import select
+from kernels.devices.types import CPU_ID, GPU_BACKENDS, Device, PassedOver, SelectionError
 from kernels.errors import KernelError
+from kernels.gpu.probe import DriverFailure
 from kernels.labels import cpu, memory
 
 
@@ -133,6 +134,21 @@ def test_any_text_either_picks_one_device_or_is_refused(selector: str) -> None:
         assert len(chosen) == 1
 
 
+def test_two_pocls_are_told_apart_by_what_distinguishes_them_and_can_be_chosen() -> None:
+    """They have neither an id nor an address: their platforms' versions and their places differ."""
+    old = replace(POCL, platform="Portable Computing Language, OpenCL 3.0 PoCL 3.0", driver="3.0", handle="0:0")
+    new = replace(POCL, platform="Portable Computing Language, OpenCL 3.0 PoCL 5.0", driver="5.0", handle="1:0")
+    with pytest.raises(SelectionError) as caught:
+        select([RTX, old, new, CPU], ["pocl"])
+    message = str(caught.value)
+    assert "'pocl' matches 2 devices; name one of them: opencl:0:0 (platform" in message
+    assert "opencl:1:0 (platform Portable Computing Language, OpenCL 3.0 PoCL 5.0, driver 5.0)" in message
+    assert "cpu-haswell" not in message, "their name does not tell them apart"
+    assert select([RTX, old, new, CPU], ["opencl:1:0"]) == [new]
+    assert select([RTX, old, new, CPU], ["OpenCL:0:0"]) == [old]
+    assert select([RTX, old, new, CPU], ["PoCL 5.0"]) == [new]
+
+
 def test_the_cpu_is_there_with_the_reference_s_id() -> None:
     found = device.devices()
     last = found[-1]
@@ -232,7 +248,7 @@ def test_no_driver_is_touched_without_its_package(monkeypatch: pytest.MonkeyPatc
 
 def test_looking_for_drivers_never_fails() -> None:
     assert all(one.what and one.reason for one in device.passed_over())
-    assert all(one.backend in device.GPU_BACKENDS for one in device.alternatives())
+    assert all(one.backend in GPU_BACKENDS for one in device.alternatives())
 
 
 def through_cuda(number: int | None, of: Device) -> Device:

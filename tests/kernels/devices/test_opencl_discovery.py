@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,13 +14,14 @@ from typing import Any
 
 import pytest
 
-from kernels.devices import find as discovery
+from kernels.devices import find, opening
 from kernels.devices import types as device
-from kernels.devices.find import DriverFailure, ask
-from kernels.devices.types import Device, discover, merged
+from kernels.devices.find import discover, merged
+from kernels.devices.types import Device
 from kernels.errors import KernelError
-from kernels.gpu import sensors, tune
-from kernels.gpu.plan import DeviceNumbers, Layout, Tuning
+from kernels.gpu import probe, sensors, tune
+from kernels.gpu.layout import DeviceNumbers, Layout, Tuning
+from kernels.gpu.probe import DriverFailure, ask
 from kernels.labels import scalar as scrypt_scalar
 from tests.support import pocl
 
@@ -44,12 +46,10 @@ def test_an_answer_comes_back_whatever_the_driver_prints() -> None:
 
 
 def test_a_driver_that_hangs_is_given_up_in_time() -> None:
-    began = time.monotonic()
     # a grandchild holds the pipe as well, as a driver's own helper would
-    script = "import subprocess, time; subprocess.Popen(['sleep', '60']); time.sleep(60)"
+    script = "import subprocess, time; subprocess.Popen(['sleep', '600']); time.sleep(600)"
     with pytest.raises(DriverFailure, match=r"opencl driver did not answer within 0.5 s \(list\)"):
         ask("opencl", "list", timeout_s=0.5, command=child(script))
-    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize(
@@ -75,19 +75,17 @@ def test_a_driver_that_crashes_or_refuses_is_reported(script: str, facts: str) -
 def test_a_child_does_not_outlive_the_program(tmp_path: Path) -> None:
     """A thread asks a driver that hangs, as for a device that is opened again, and the program ends meanwhile."""
     note = tmp_path / "child"
-    hanging = f"import os, time; open({str(note)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    hanging = f"import os, time; open({str(note)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
     script = (
         "import sys, threading, time\n"
         "from pathlib import Path\n"
-        "from kernels.devices.find import ask\n"
+        "from kernels.gpu.probe import ask\n"
         f"command = [sys.executable, '-c', {hanging!r}]\n"
         "threading.Thread(target=lambda: ask('opencl', 'open', timeout_s=60, command=command), daemon=True).start()\n"
         f"note = Path({str(note)!r})\n"
         "while not (note.exists() and note.read_text()): time.sleep(0.01)\n"
     )
-    began = time.monotonic()
     subprocess.run(child(script), check=True, timeout=30, cwd=Path(__file__).resolve().parents[3])
-    assert time.monotonic() - began < 20
     with pytest.raises(ProcessLookupError):
         os.kill(int(note.read_text()), 0)
 
@@ -100,7 +98,7 @@ def test_a_child_that_cannot_be_started() -> None:
 @pocl.needed
 def test_the_real_child_lists_and_opens() -> None:
     answer = ask("opencl", "list", timeout_s=60)
-    found = [discovery.device_of(values) for values in answer["devices"]]
+    found = [probe.device_of(values) for values in answer["devices"]]
     assert pocl.device().name in [one.name for one in found]
     for wanted in ("default", "simple", asdict(Layout(gap=2, group=1))):
         question = {"device": asdict(pocl.device()), "scrypt_n": 16, "layout": wanted}
@@ -116,7 +114,7 @@ def test_the_real_child_lists_and_opens() -> None:
 
 @pytest.fixture(autouse=True)
 def packages_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(find.importlib.util, "find_spec", lambda name: object())
 
 
 def answers(**by_backend: Any) -> Callable[..., Any]:
@@ -170,6 +168,25 @@ def test_a_card_that_both_know_is_one_provider_with_the_reference_s_id() -> None
     assert [one.name for one in others] == ["rtx"]
 
 
+def test_a_card_that_two_opencl_platforms_know_is_one_device() -> None:
+    """The maker's own platform drives it, wherever it stands in the list; ids stay those of the reference's list."""
+    opencl = [
+        replace(named("rusticl/gfx", "opencl", "0000:03:00.0", 0), platform="rusticl, OpenCL 3.0"),
+        replace(named("AMD/gfx", "opencl", "0000:03:00.0", 1), platform="AMD Accelerated Parallel Processing, 2.1"),
+        replace(named("NVIDIA/rtx", "opencl", "0000:01:00.0", 2), platform="NVIDIA CUDA, OpenCL 3.0"),
+        replace(named("PoCL/rtx", "opencl", "0000:01:00.0", 3), platform="Portable Computing Language, OpenCL 3.0"),
+        named("arc", "opencl", None, 4),
+    ]
+    chosen, others = merged([], opencl)
+    assert [(one.id, one.name) for one in chosen] == [(0, "AMD/gfx"), (2, "NVIDIA/rtx"), (4, "arc")]
+    assert [one.name for one in others] == ["rusticl/gfx", "PoCL/rtx"]
+    chosen, others = merged([named("RTX", "cuda", "0000:01:00.0", None)], opencl)
+    assert [(one.id, one.name) for one in chosen] == [(0, "AMD/gfx"), (2, "RTX"), (4, "arc")]
+    assert [one.name for one in others] == ["rusticl/gfx", "NVIDIA/rtx", "PoCL/rtx"]
+    assert [one.name for one in find.select(chosen, ["rusticl"], others)] == ["rusticl/gfx"]
+    assert [one.name for one in find.select(chosen, ["rtx"], others)] == ["RTX"]
+
+
 def test_without_opencl_cuda_s_cards_are_counted_from_0() -> None:
     chosen, others = merged([named("a", "cuda", "1", None), named("b", "cuda", None, None)], [])
     assert [(one.id, one.name) for one in chosen] == [(0, "a"), (1, "b")]
@@ -185,58 +202,156 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path / "tuning"
 
 
-def opening(labels: dict[str, bytes], asked: list[object]) -> Callable[..., Any]:
-    def stub(backend: str, question: str, document: Any, *, timeout_s: float) -> Any:
-        wanted = document["layout"]
-        asked.append(wanted)
-        layout = asdict(Layout(group=1)) if isinstance(wanted, str) else wanted
-        return {"label": labels[wanted if isinstance(wanted, str) else "tuned"].hex(), "layout": layout}
-
-    return stub
-
-
 RIGHT = scrypt_scalar.label32(bytes(32), 0, 16)
+SIMPLE = Layout(gap=2, group=1)
+USUAL = Layout(group=1)
+
+
+class Probe:
+    """Stands in for the child process: what comes of each wish, a label or an error. `asked` are the wishes."""
+
+    def __init__(self, **outcomes: bytes | KernelError) -> None:
+        self.outcomes, self.asked, self.limits = outcomes, list[object](), list[object]()
+
+    def __call__(self, backend: str, question: str, document: Any, *, timeout_s: float) -> Any:
+        assert question == "open" and 0 < timeout_s < 200
+        wish = document["layout"]
+        self.asked.append(wish)
+        self.limits.append(document["memory_bytes"])
+        outcome = self.outcomes[wish if isinstance(wish, str) else "tuned"]
+        if isinstance(outcome, KernelError):
+            raise outcome
+        layout = {"simple": asdict(SIMPLE), "default": asdict(USUAL)}[wish] if isinstance(wish, str) else wish
+        later = [] if wish == "simple" else [asdict(SIMPLE)] if wish == "default" else [asdict(USUAL), asdict(SIMPLE)]
+        return {"label": outcome.hex(), "layout": layout, "later": later}
+
+
+WRONG, CRASHED = bytes(32), DriverFailure("the opencl driver crashed (SIGSEGV) at: open")
+HANGS = DriverFailure("the opencl driver did not answer within 120 s (open)")
+REFUSED = DriverFailure("building the kernel failed: undeclared builtin __builtin_amdgcn_mov_dpp")
 
 
 @pocl.needed
 def test_a_device_is_used_as_it_was_tuned(cache: Path) -> None:
-    from kernels.devices import backends
-
-    one, notes, asked = pocl.device(), list[str](), list[object]()
-    layout = Layout(gap=2, group=1)
-    tune.remember(one, backends.kernel_hash(), Tuning(layout, 1.0, 5.0))
-    engines = device.engines(one, 16, 1, ask=opening({"tuned": RIGHT}, asked), note=notes.append)
+    one, notes = pocl.device(), list[str]()
+    layout = Layout(gap=4, group=1)
+    tune.remember(one, 16, Tuning(layout, 1.0, 5.0))
+    child = Probe(tuned=RIGHT)
+    engines = opening.engines(one, 16, 1, 1 << 28, ask=child, note=notes.append)
     assert [engine.plan.layout for engine in engines] == [layout, layout]  # type: ignore[attr-defined]
-    assert (asked, notes) == ([asdict(layout)], [])
+    assert [engine.later_layouts for engine in engines] == [(USUAL, SIMPLE)] * 2  # type: ignore[attr-defined]
+    assert (child.asked, child.limits, notes) == ([asdict(layout)], [1 << 28], [])
     for engine in engines:
         engine.close()
 
 
 @pocl.needed
-def test_a_layout_that_gives_a_wrong_first_label_gives_way_to_the_simplest(cache: Path) -> None:
-    notes, asked = list[str](), list[object]()
-    stub = opening({"default": bytes(32), "simple": RIGHT}, asked)
-    for engine in device.engines(pocl.device(), 16, 1, ask=stub, note=notes.append):
+@pytest.mark.parametrize("failure", [WRONG, CRASHED, HANGS, REFUSED], ids=["wrong", "crashes", "hangs", "no build"])
+def test_whatever_a_layout_comes_to_the_next_one_is_tried(cache: Path, failure: bytes | KernelError) -> None:
+    notes, child = list[str](), Probe(default=failure, simple=RIGHT)
+    engines = opening.engines(pocl.device(), 16, 1, ask=child, note=notes.append)
+    assert child.asked == ["default", "simple"]
+    assert engines[0].layout == SIMPLE and engines[0].later_layouts == ()  # type: ignore[attr-defined]
+    (note,) = notes
+    assert pocl.device().name in note and "does not work with its default layout" in note
+    assert (str(failure) if isinstance(failure, KernelError) else "computes wrong labels") in note
+    for engine in engines:
         engine.close()
-    assert asked == ["default", "simple"]
-    assert "wrong first label" in notes[0] and pocl.device().name in notes[0]
 
 
-def test_a_device_whose_labels_are_wrong_is_not_used(cache: Path) -> None:
-    stub = opening({"default": bytes(32), "simple": bytes(32)}, [])
-    with pytest.raises(KernelError, match=r"P/card \(driver 1.2\) computes wrong labels: label 0 is 0000"):
-        device.engines(CARD, 16, 1, ask=stub)
+@pocl.needed
+def test_a_layout_that_fails_in_the_program_itself_gives_way_too(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kernels.gpu import engine as gpu_engine
+
+    real, tried = gpu_engine.engines, list[Layout]()
+
+    def engines(device: Device, scrypt_n: int, memory: int | None, tuning: Tuning, **more: Any) -> Any:
+        tried.append(tuning.layout)
+        if tuning.layout == USUAL:
+            raise KernelError("allocating memory failed")
+        return real(device, scrypt_n, memory, tuning, **more)
+
+    monkeypatch.setattr(gpu_engine, "engines", engines)
+    for one in opening.engines(pocl.device(), 16, 1, ask=Probe(default=RIGHT, simple=RIGHT)):
+        one.close()
+    assert tried == [USUAL, SIMPLE]
 
 
-def test_a_device_that_hangs_at_opening_is_an_error(cache: Path) -> None:
-    with pytest.raises(DriverFailure):
-        device.engines(CARD, 16, 1, ask=answers(opencl=DriverFailure("did not answer within 120 s (open)")))
+@pocl.needed
+@pytest.mark.parametrize("failure", [WRONG, CRASHED, REFUSED], ids=["wrong", "crashes", "no build"])
+def test_a_remembered_tuning_that_fails_is_dropped(cache: Path, failure: bytes | KernelError) -> None:
+    one, child = pocl.device(), Probe(tuned=failure, default=RIGHT)
+    tune.remember(one, 16, Tuning(Layout(gap=4, group=1)))
+    tune.remember(one, 32, Tuning(Layout(gap=4, group=1)))
+    for engine in opening.engines(one, 16, 1, ask=child):
+        engine.close()
+    assert child.asked == [asdict(Layout(gap=4, group=1)), "default"]
+    assert tune.remembered(one, 16) is None, "it would fail again"
+    assert tune.remembered(one, 32) is not None, "of another N"
+
+
+@pytest.mark.parametrize("failure", [WRONG, CRASHED, HANGS, REFUSED], ids=["wrong", "crashes", "hangs", "no build"])
+def test_a_device_on_which_no_layout_works_is_not_used(cache: Path, failure: bytes | KernelError) -> None:
+    child = Probe(default=failure, simple=failure)
+    message = str(failure) if isinstance(failure, KernelError) else "P/card (driver 1.2) computes wrong labels"
+    with pytest.raises(KernelError, match=re.escape(message)):
+        opening.engines(CARD, 16, 1, ask=child)
+    assert child.asked == ["default", "simple"]
+
+
+class Reopens:
+    """An engine that is opened again; `layout` does not fail, or `broken` says that it does."""
+
+    device, scrypt_n, current = CARD, 16, True
+
+    def __init__(self, *later: Layout) -> None:
+        self.layout, self.later_layouts, self.opened = USUAL, later, list[Layout]()
+
+    def reopen(self, layout: Layout) -> None:
+        self.opened.append(layout)
+
+
+@pytest.mark.parametrize(
+    ("how", "order"),
+    [
+        ({}, [USUAL, SIMPLE, Layout(gap=4)]),
+        ({"next_first": True}, [SIMPLE, Layout(gap=4), USUAL]),
+        ({"next_first": True, "trusted": False}, [SIMPLE, Layout(gap=4)]),
+    ],
+)
+def test_in_which_order_layouts_are_tried_again(how: dict[str, bool], order: list[Layout]) -> None:
+    for works in range(len(order)):
+        engine, tried = Reopens(SIMPLE, Layout(gap=4)), list[object]()
+
+        def child(backend: str, question: str, document: Any, tried: Any = tried, works: Any = works, **m: Any) -> Any:
+            tried.append(document["layout"])
+            if len(tried) <= works:
+                raise CRASHED
+            return {"label": RIGHT.hex(), "layout": document["layout"]}
+
+        assert opening.reopen(engine, **how, ask=child)  # type: ignore[arg-type]
+        assert tried == [asdict(layout) for layout in order[: works + 1]]
+        assert engine.opened == [order[works]]
+
+
+def test_a_card_without_another_layout_is_given_up() -> None:
+    with pytest.raises(opening.NoLayoutLeft, match="P/card: no other layout"):
+        opening.reopen(Reopens(), next_first=True, trusted=False, ask=Probe())  # type: ignore[arg-type]
+    with pytest.raises(KernelError, match="SIGSEGV"):
+        opening.reopen(Reopens(), ask=Probe(tuned=CRASHED))  # type: ignore[arg-type]
+
+
+def test_a_card_that_another_engine_has_opened_again_is_not_opened_twice() -> None:
+    engine = Reopens(SIMPLE)
+    engine.current = False
+    assert opening.reopen(engine, ask=Probe())  # type: ignore[arg-type]
+    assert engine.opened == []
 
 
 @pytest.mark.parametrize("scrypt_n", [0, 3, 1000])
 def test_n_that_is_no_power_of_two_is_refused_before_a_driver_is_asked(cache: Path, scrypt_n: int) -> None:
     with pytest.raises(KernelError, match="power of two"):
-        device.engines(CARD, scrypt_n, 1, ask=answers(opencl=AssertionError("asked")))
+        opening.engines(CARD, scrypt_n, 1, ask=answers(opencl=AssertionError("asked")))
 
 
 # == sensors =====================================================================================================
@@ -299,8 +414,9 @@ class Memory(Nvml):
         return self._results[1]
 
 
-def test_bandwidth_from_nvidia() -> None:
+def test_bandwidth_and_bus_from_nvidia(tmp_path: Path) -> None:
     assert sensors.memory_bandwidth("0000:01:00.0", nvml=Memory()) == pytest.approx(936e9, rel=1e-3)
+    assert sensors.bus_bits("0000:01:00.0", nvml=Memory(), nodes=tmp_path) == 384
     for pci, library in (
         (None, Memory()),
         ("0000:02:00.0", Memory()),
@@ -309,6 +425,41 @@ def test_bandwidth_from_nvidia() -> None:
         ("0000:01:00.0", Nvml()),
     ):
         assert sensors.memory_bandwidth(pci, nvml=library) is None
+    for pci, library in ((None, Memory()), ("0000:02:00.0", Memory()), ("0000:01:00.0", Memory(memory=3))):
+        assert sensors.bus_bits(pci, nvml=library, nodes=tmp_path) is None
+
+
+def test_the_bus_of_an_amd_card_from_the_description_of_its_node(tmp_path: Path) -> None:
+    """As Linux's driver shows a machine: the processor as node 0, a card with 4,096 lines, a part with 128."""
+    for number, (location, width) in enumerate([(0, 72), (0xC300, 4096), (0x0500, 128)]):
+        bank = tmp_path / str(number) / "mem_banks" / "0"
+        bank.mkdir(parents=True)
+        (bank / "properties").write_text(f"heap_type 1\nsize_in_bytes 68702699520\nwidth {width}\nmem_clk_max 1600\n")
+        (tmp_path / str(number) / "properties").write_text(f"simd_count 416\nlocation_id {location}\ndomain 0\n")
+    assert sensors.bus_bits("0000:c3:00.0", nvml=Nvml(), nodes=tmp_path) == 4096
+    assert sensors.bus_bits("0000:05:00.0", nvml=Nvml(), nodes=tmp_path) == 128
+    assert sensors.bus_bits("0001:05:00.0", nvml=Nvml(), nodes=tmp_path) is None
+    assert sensors.bus_bits("0000:06:00.0", nvml=Nvml(), nodes=tmp_path / "absent") is None
+
+
+def test_a_library_that_hangs_with_its_card_does_not_hold_the_program_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer, asked = threading.Event(), threading.Event()
+
+    def read(pci: str) -> sensors.Reading:
+        asked.set()
+        assert answer.wait(20)
+        return sensors.Reading(55.0)
+
+    monkeypatch.setattr(sensors, "read", read)
+    monkeypatch.setattr(sensors, "ANSWER_SECONDS", 0.01)
+    heat = sensors.Thermometer(["0000:01:00.0", None])
+    assert heat.latest() == {} and asked.is_set()
+    monkeypatch.setattr(sensors, "SENSOR_SECONDS", 0.0)
+    assert heat.latest() == {}
+    answer.set()
+    assert heat._answered.wait(20)
+    assert heat.latest() == {"0000:01:00.0": 55.0}
+    assert sensors.Thermometer([None]).latest() == {}
 
 
 # == autotune ====================================================================================================
@@ -433,45 +584,45 @@ def test_tuning_stops_when_the_time_is_up() -> None:
     assert clock.now <= 32
 
 
-def test_a_tuning_is_remembered_by_device_driver_and_kernel(cache: Path) -> None:
+def test_a_tuning_is_remembered_by_device_driver_n_and_kernel(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     best = Tuning(Layout(gap=4, free=1), 0.5, 1234.5)
-    tune.remember(CARD, "kernel", best)
-    assert tune.remembered(CARD, "kernel") == best
-    assert tune.remembered(CARD, "another kernel") is None
-    assert tune.remembered(replace(CARD, driver="1.3"), "kernel") is None
-    assert tune.remembered(replace(CARD, name="[GPU] P/other"), "kernel") is None
-    assert tune.remembered(replace(CARD, id=5, pci=None, handle="1:1"), "kernel") == best, "another slot, the same card"
+    tune.remember(CARD, 8192, best)
+    assert tune.remembered(CARD, 8192) == best
+    assert tune.remembered(CARD, 16384) is None, "what is best depends on N"
+    assert tune.remembered(replace(CARD, driver="1.3"), 8192) is None
+    assert tune.remembered(replace(CARD, name="[GPU] P/other"), 8192) is None
+    assert tune.remembered(replace(CARD, id=5, pci=None, handle="1:1"), 8192) == best, "another slot, the same card"
+    monkeypatch.setattr(tune, "kernel_hash", lambda: "another kernel")
+    assert tune.remembered(CARD, 8192) is None
 
 
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", "{}", '{"Key": [], "layout": {}, "share": 1, "labels_per_second": 1}']
 )
 def test_a_damaged_cache_is_none(cache: Path, content: str) -> None:
-    tune.remember(CARD, "kernel", Tuning(Layout()))
+    tune.remember(CARD, 8192, Tuning(Layout()))
     (file,) = cache.iterdir()
     file.write_text(content)
-    assert tune.remembered(CARD, "kernel") is None
+    assert tune.remembered(CARD, 8192) is None
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(tune, "folder", lambda: tmp_path / "file" / "tuning")
-    tune.remember(CARD, "kernel", Tuning(Layout()))
-    assert tune.remembered(CARD, "kernel") is None
+    tune.remember(CARD, 8192, Tuning(Layout()))
+    assert tune.remembered(CARD, 8192) is None
 
 
 def test_a_device_on_which_nothing_works_cannot_be_tuned(cache: Path) -> None:
     failed = asdict(tune.Trial(Layout(), 1.0, 0, 0.0, "label 7 is wrong"))
     with pytest.raises(KernelError, match=r"no layout works \(gap 1, groups of 64: label 7 is wrong\)"):
-        tune.tuned(CARD, 8192, ask=answers(opencl=[failed]))
+        opening.tuned(CARD, 8192, ask=answers(opencl=[failed]))
     assert not cache.exists()
 
 
 @pocl.needed
 @pytest.mark.slow
 def test_tuning_pocl(cache: Path) -> None:
-    best, trials = tune.tuned(pocl.device(), 1024, seconds=6)
+    best, trials = opening.tuned(pocl.device(), 1024, seconds=6)
     assert best.labels_per_second == pytest.approx(max(one.labels_per_second for one in trials), rel=0.03)
-    from kernels.devices import backends
-
-    assert tune.remembered(pocl.device(), backends.kernel_hash()) == best
+    assert tune.remembered(pocl.device(), 1024) == best

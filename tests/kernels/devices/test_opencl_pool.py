@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kernels.devices import pool
-from kernels.devices.gather import Gather
-from kernels.devices.pool import AllDevicesFailed, Pool, Sample, WrongLabel
-from kernels.devices.types import Device, Labels, Stopped, VrfCandidate
-from kernels.gpu import opencl
+from kernels.devices import pool, rig
+from kernels.devices.opening import NoLayoutLeft
+from kernels.devices.pool import AllDevicesFailed, Pool, State
+from kernels.devices.spot_check import Sample, WrongLabel
+from kernels.devices.types import Device, Engine, Labels, Stopped, VrfCandidate
+from kernels.gpu import engine as gpu_engine
 from kernels.labels import cpu
 from tests.support import pocl
 
@@ -119,7 +120,7 @@ def test_pocl_the_cpu_a_slow_device_and_one_that_fails_give_the_bytes_of_one_cpu
 ) -> None:
     monkeypatch.setattr(pool, "RETRY_SECONDS", 0.01)
     engines = [
-        *opencl.engines(pocl.device(), N),
+        *gpu_engine.engines(pocl.device(), N),
         *cpu.engines(cpu.devices()[0], N, 1),
         Slow(Shared(0.001), replace(CARD, name="slow"), granularity=3),
         Failing(Shared(0.0), replace(CARD, name="failing"), granularity=5),
@@ -176,14 +177,20 @@ def test_a_paused_pool_rests_and_goes_on() -> None:
     first = next(batches)
     work.pause()
     work.pause()
-    time.sleep(0.1)
+    worker = work._workers[0]
+    with work._change:
+        assert work._change.wait_for(lambda: worker.state is State.IDLE, 20), "its piece ends"
     begun = len(engine.counts)
-    time.sleep(0.3)
-    assert work.paused and len(engine.counts) == begun
-    assert work.paused_seconds >= 0.4
-    threading.Timer(0.1, work.resume).start()
+    for _ in range(3):
+        with work._change:  # whatever wakes it, it takes nothing
+            work._change.notify_all()
+    assert work.paused and len(engine.counts) == begun and worker.state is State.IDLE
+    rested = work.paused_seconds
+    assert work.paused_seconds > rested > 0
+    work.resume()
+    rested = work.paused_seconds
     rest = list(batches)
-    assert not work.paused and 0.4 <= work.paused_seconds < 2
+    assert not work.paused and work.paused_seconds == rested
     work.resume()
     assert b"".join(batch.labels.tobytes() for batch in [first, *rest]) == simple(range(3000))[:, :16].tobytes()
 
@@ -239,12 +246,106 @@ def test_a_wrong_label_takes_all_engines_of_the_card_out() -> None:
         list(Pool(engines, sample=SIMPLE).run(KEY, [(0, 6000)]))
 
 
-def test_cards_of_one_name_are_told_apart() -> None:
-    from api.cli import common
+class Layers(FakeEngine):
+    """A card with several layouts, of which some compute wrong labels; `with_the_next` opens it with the next."""
 
+    def __init__(self, card: Shared, layouts: list[str], wrong: set[str], **more: Any) -> None:
+        super().__init__(card, **more)
+        self.layouts, self.bad = layouts, wrong
+
+    def labels32(self, commitments: Sequence[bytes], indices: Any) -> Labels:
+        found = super().labels32(commitments, indices)
+        if self.layouts[0] in self.bad:
+            found[-1] ^= 1
+        return found
+
+
+def with_the_next(engine: Engine, next_first: bool = False, trusted: bool = True) -> bool:
+    assert isinstance(engine, Layers)
+    if trusted:
+        return True
+    if len(engine.layouts) == 1:
+        raise NoLayoutLeft("no other layout is left to try")
+    del engine.layouts[0]
+    return True
+
+
+def test_after_a_wrong_label_a_card_goes_on_with_its_next_layout_and_is_checked_as_at_first() -> None:
+    layouts = ["fast", "simple"]
+    pair = [Layers(Shared(0.0001), layouts, {"fast"}) for _ in range(2)]
+    work = Pool(pair, sample=SIMPLE, piece_seconds=0.01, reopen=with_the_next)
+    batches = list(work.run(KEY, [(0, 4000)]))
+    assert b"".join(batch.labels.tobytes() for batch in batches) == simple(range(4000))[:, :16].tobytes()
+    (report,) = work.reports
+    assert layouts == ["simple"]
+    assert (report.wrong, report.reopened, report.retired, report.distrusted) == (1, 1, 0, False)
+    assert report.checked >= 64
+
+
+def test_a_card_that_is_wrong_with_every_layout_is_given_up_by_name_and_the_others_go_on() -> None:
+    layouts, notes = ["fast", "usual", "simple"], list[str]()
+    pair = [Layers(Shared(0.0001), layouts, {"fast", "usual", "simple"}) for _ in range(2)]
+    other = FakeEngine(Shared(0.0003), replace(CARD, name="other"))
+    work = Pool([*pair, other], sample=SIMPLE, piece_seconds=0.01, reopen=with_the_next, note=notes.append)
+    batches = list(work.run(KEY, [(0, 4000)]))
+    assert {batch.device.name for batch in batches} == {"other"}
+    assert b"".join(batch.labels.tobytes() for batch in batches) == simple(range(4000))[:, :16].tobytes()
+    report = work.reports[0]
+    assert (report.wrong, report.retired, report.distrusted, report.labels) == (3, 2, True, 0)
+    assert notes[-1] == f"{CARD.name} is not used any more"
+
+
+def test_a_device_that_hangs_holds_no_call_for_any_labels_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "SLOW_SECONDS", 0.1)
+    monkeypatch.setattr(pool, "SLOW_FACTOR", 0.0)
+    monkeypatch.setattr(pool, "LOOK_SECONDS", 0.02)
+    release = threading.Event()
+
+    class Hangs(FakeEngine):
+        def labels32(self, commitments: Sequence[bytes], indices: Any) -> Labels:
+            assert release.wait(20)
+            return super().labels32(commitments, indices)
+
+    hanging = Hangs(Shared(0.0), replace(CARD, name="hangs"))
+    both = Pool([FakeEngine(Shared(0.0)), hanging])
+    try:
+        for _ in range(2):
+            assert both.labels32([KEY], range(500)).tobytes() == simple(range(500)).tobytes()
+        assert both._workers[1].detained
+    finally:
+        release.set()
+
+
+def test_a_device_that_hangs_with_its_first_piece_is_overtaken_by_one_that_has_had_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool, "SLOW_SECONDS", 0.1)
+    monkeypatch.setattr(pool, "UNKNOWN_SECONDS", 0.2)
+    monkeypatch.setattr(pool, "LOOK_SECONDS", 0.02)
+    release, began = threading.Event(), threading.Event()
+
+    class Hangs(FakeEngine):
+        def labels32(self, commitments: Sequence[bytes], indices: Any) -> Labels:
+            began.set()
+            assert release.wait(20)
+            return super().labels32(commitments, indices)
+
+    class Later(FakeEngine):
+        def labels32(self, commitments: Sequence[bytes], indices: Any) -> Labels:
+            assert began.wait(20)
+            return super().labels32(commitments, indices)
+
+    both = Pool([Hangs(Shared(0.0), replace(CARD, name="hangs")), Later(Shared(0.0))])
+    try:
+        assert both.labels32([KEY], [7]).tobytes() == simple([7]).tobytes()
+    finally:
+        release.set()
+
+
+def test_cards_of_one_name_are_told_apart() -> None:
     twins = [replace(CARD, pci=f"0000:0{number}:00.0", id=number) for number in range(2)]
     work = Pool([FakeEngine(Shared(0.0), one) for one in [*twins, replace(CARD, name="third")]])
-    assert list(common.device_rates(work, 1.0)) == [
+    assert rig.titles(work) == [
         "[GPU] P/card (0000:00:00.0)",
         "[GPU] P/card (0000:01:00.0)",
         "third",
@@ -252,7 +353,7 @@ def test_cards_of_one_name_are_told_apart() -> None:
 
 
 def test_what_there_is_to_say_of_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    from api.cli import common, output
+    from api.cli import progress
     from kernels.gpu import sensors
 
     heat = sensors.Reading(temperature_c=64.4)
@@ -260,44 +361,44 @@ def test_what_there_is_to_say_of_devices(monkeypatch: pytest.MonkeyPatch) -> Non
     work = Pool(
         [FakeEngine(Shared(0.0), replace(CARD, pci="0000:01:00.0")), FakeEngine(Shared(0.0), replace(CARD, name="b"))]
     )
-    states = common.DeviceStates(work)
+    states = rig.States(work)
     assert states.now() == {CARD.name: {"temperature_c": 64.4}}
     work.reports[0].errors.append("no")
     work.reports[1].errors += ["no", "no"]
     work.reports[1].retired = 1
     now = states.now()
     assert now["b"] == {"errors": 2, "engines_retired": 1}
-    assert output._state(now[CARD.name]) == ", 64 °C, 1 error"
-    assert output._state(now["b"]) == ", 2 errors, given up"
+    assert progress.state_text(now[CARD.name]) == ", 64 °C, 1 error"
+    assert progress.state_text(now["b"]) == ", 2 errors, given up"
 
 
 # == any labels on several devices ===============================================================================
 
 
 @pytest.fixture
-def gathers() -> Iterator[list[Gather]]:
-    made: list[Gather] = []
+def gathers() -> Iterator[list[Pool]]:
+    made: list[Pool] = []
     yield made
     for one in made:
         one.close()
 
 
-def test_any_labels_come_back_in_their_places(gathers: list[Gather]) -> None:
+def test_any_labels_come_back_in_their_places(gathers: list[Pool]) -> None:
     engines = [FakeEngine(Shared(0.00001), granularity=16), FakeEngine(Shared(0.0001), granularity=3)]
-    gathers.append(Gather(engines, SIMPLE))
+    gathers.append(Pool(engines, sample=SIMPLE))
     for count in (0, 1, 50, 5000):
         indices = [(index * 7919) % 100_003 for index in range(count)]
         assert gathers[0].labels32([KEY], indices).tobytes() == simple(indices).tobytes()
     assert all(engine.counts for engine in engines)
 
 
-def test_any_labels_when_devices_fail_or_err(gathers: list[Gather], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kernels.devices.gather.RETRY_SECONDS", 0.0)
+def test_any_labels_when_devices_fail_or_err(gathers: list[Pool], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "RETRY_SECONDS", 0.0)
     failing, wrong = FakeEngine(Shared(0.0)), FakeEngine(Shared(0.0), replace(CARD, name="wrong"))
     good = FakeEngine(Shared(0.001), replace(CARD, name="good"))
     failing.fail, wrong.wrong = RuntimeError("no such luck"), set(range(10**6))
     notes: list[str] = []
-    gathers.append(Gather([failing, wrong, good], SIMPLE, notes.append))
+    gathers.append(Pool([failing, wrong, good], sample=SIMPLE, note=notes.append))
     indices = range(500)
     assert gathers[0].labels32([KEY], indices).tobytes() == simple(indices).tobytes()
     assert gathers[0].labels32([KEY], indices).tobytes() == simple(indices).tobytes()
@@ -308,8 +409,8 @@ def test_any_labels_when_devices_fail_or_err(gathers: list[Gather], monkeypatch:
         gathers[0].labels32([KEY], indices)
 
 
-def test_any_labels_can_be_stopped(gathers: list[Gather]) -> None:
-    gathers.append(Gather([FakeEngine(Shared(0.1)), FakeEngine(Shared(0.1))]))
+def test_any_labels_can_be_stopped(gathers: list[Pool]) -> None:
+    gathers.append(Pool([FakeEngine(Shared(0.1)), FakeEngine(Shared(0.1))]))
     threading.Timer(0.2, gathers[0].stop).start()
     with pytest.raises(Stopped):
         gathers[0].labels32([KEY], range(1000))

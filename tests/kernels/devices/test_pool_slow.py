@@ -194,13 +194,13 @@ def test_a_job_that_follows_goes_on_without_the_device_that_is_still_behind() ->
 
 
 class Openings:
-    """Stands for `device.reopen`; `answer` is what it returns or raises."""
+    """Stands for `opening.reopen`; `answer` is what it returns or raises."""
 
     def __init__(self, answer: Callable[[FakeEngine], bool]) -> None:
         self.engines: list[Engine] = []
         self._answer = answer
 
-    def __call__(self, engine: Engine) -> bool:
+    def __call__(self, engine: Engine, **how: bool) -> bool:
         self.engines.append(engine)
         return self._answer(engine)  # type: ignore[arg-type]
 

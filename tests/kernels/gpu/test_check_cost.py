@@ -17,7 +17,7 @@ import pytest
 from kernels.devices.pool import MAX_PIECE, PIECE_SECONDS, Pool
 from kernels.devices.spot_check import FIRST_CHECK, WAVE_CHECK, Sample
 from kernels.devices.types import Device, Labels, VrfCandidate
-from kernels.gpu import opencl
+from kernels.gpu import engine as gpu_engine
 from kernels.labels import cpu
 from tests.support import pocl
 
@@ -116,7 +116,7 @@ def test_checking_costs_at_most_2_percent_of_the_time_that_the_device_works() ->
             spent[0] += time.thread_time() - began
         return found
 
-    engines = opencl.engines(pocl.device(), 8192)
+    engines = gpu_engine.engines(pocl.device(), 8192)
     pool = Pool(engines, sample=Sample(labels32))
     batches, busy, before, began = pool.run(key, [(0, 1 << 40)]), 0.0, 0.0, 0.0
     for _ in batches:

@@ -15,9 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from kernels.gpu import cuda_plan
-from kernels.gpu import plan as plan_gpu
-from kernels.gpu.plan import Layout
+from kernels.gpu.layout import Layout, source
+from kernels.gpu.session import KERNELS
 from kernels.labels import scalar as scrypt_scalar
 from tests.support.cuda_shim.build import CompilationFailed, Library, cache_folder, group_limits, require_compiler
 
@@ -74,8 +73,9 @@ def runs(vectors_root: Path) -> list[dict[str, Any]]:
     return list(document["runs"])
 
 
-def build(folder: Path, layout: Layout, scrypt_n: int, source: str | None = None) -> Library:
-    return Library(source or plan_gpu.source(), cuda_plan.options(layout, scrypt_n), cuda_plan.KERNELS, folder)
+def build(folder: Path, layout: Layout, scrypt_n: int, text: str | None = None) -> Library:
+    options = [f"-D{name}={value}" for name, value in layout.options(scrypt_n).items()]
+    return Library(text or source(), options, ("romix", *KERNELS), folder)
 
 
 def aligned(words: int) -> Words:
@@ -192,9 +192,9 @@ def test_the_smallest_of_many_groups_goes_by_value_then_by_index(folder: Path, o
 
 def test_a_missing_barrier_is_noticed(folder: Path, runs: list[dict[str, Any]]) -> None:
     """Not of the kernels but of this emulation: without the barriers of the reduction it must find a wrong minimum."""
-    source = plan_gpu.source()
-    broken = re.sub(r"FN void smallest.*?\n}", lambda found: found[0].replace("SYNC;", ""), source, flags=re.DOTALL)
-    assert broken != source, "the reduction of labels.cl has another name or no barriers now: adapt this test"
+    text = source()
+    broken = re.sub(r"FN void smallest.*?\n}", lambda found: found[0].replace("SYNC;", ""), text, flags=re.DOTALL)
+    assert broken != text, "the reduction of labels.cl has another name or no barriers now: adapt this test"
     run = next(run for run in runs if run["n"] == 16)
     wrong = 0
     for order in range(4):
@@ -206,13 +206,13 @@ def test_a_missing_barrier_is_noticed(folder: Path, runs: list[dict[str, Any]]) 
 
 def test_lanes_that_part_from_their_warp_are_noticed(folder: Path) -> None:
     """On a device a warp whose lanes are not together at an exchange hangs or computes nonsense."""
-    source = "\n".join(
+    text = "\n".join(
         [
             "#define KERNEL(size) __global__",
             "KERNEL(64) void part(unsigned *) { if (threadIdx.x) __shfl_sync(~0u, 1u, 0, 4); }",
         ]
     )
-    library = Library(source, (), ("part",), folder)
+    library = Library(text, (), ("part",), folder)
     with pytest.raises(AssertionError, match="different exchanges"):
         library.kernels["part"](1, 32, [np.uint64(0)])
     with pytest.raises(AssertionError, match="fewer than 32 lanes"):
@@ -221,8 +221,8 @@ def test_lanes_that_part_from_their_warp_are_noticed(folder: Path) -> None:
 
 def test_a_source_that_does_not_compile_is_told_in_the_compilers_words(folder: Path) -> None:
     with pytest.raises(CompilationFailed, match="no such kernel here"):
-        build(folder, LAYOUTS["A"], 16, plan_gpu.source() + '\nstatic_assert(N == 3, "no such kernel here");\n')
+        build(folder, LAYOUTS["A"], 16, source() + '\nstatic_assert(N == 3, "no such kernel here");\n')
 
 
 def test_every_kernel_of_the_source_is_loaded() -> None:
-    assert set(group_limits(plan_gpu.source(), ("-DGROUP=64",))) == set(cuda_plan.KERNELS)
+    assert set(group_limits(source(), ("-DGROUP=64",))) == {"romix", *KERNELS}

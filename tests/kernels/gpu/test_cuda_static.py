@@ -15,9 +15,9 @@ import pytest
 
 from bench import gpu_model, gpu_static
 from bench.gpu_static import ARCHITECTURES, LAYOUTS, Analysis, Compiled, Counts, ToolMissing
-from kernels.gpu import cuda_plan
 from kernels.gpu import plan as plan_gpu
-from kernels.gpu.plan import Layout
+from kernels.gpu.layout import DeviceNumbers, Layout
+from kernels.gpu.session import KERNELS
 
 Tool = TypeVar("Tool")
 
@@ -34,7 +34,7 @@ REGISTERS = {
 REGISTER_SLACK = 4
 """Compilers differ from version to version."""
 
-CARD = plan_gpu.DeviceNumbers("nvidia", 24 << 30, None, 6 << 30, 82, 1024, lane_op=2)
+CARD = DeviceNumbers("nvidia", 24 << 30, None, 6 << 30, 82, 1024, lane_op=2)
 
 CANDIDATES = [name for name, layout in LAYOUTS.items() if layout in gpu_static.MAY_BE_CHOSEN]
 """What the planner or the autotune may choose on any card; tiles beside, which only change addresses."""
@@ -61,7 +61,7 @@ def compiled() -> dict[tuple[str, str], Compiled]:
 
     def one(key: tuple[str, str]) -> Compiled:
         architecture, name = key
-        return gpu_static.compiler(architecture).compile(architecture, cuda_plan.options(LAYOUTS[name], gpu_static.N))
+        return gpu_static.compiler(architecture).compile(architecture, gpu_static.options(LAYOUTS[name]))
 
     with ThreadPoolExecutor(gpu_static.JOBS) as pool:
         return dict(zip(known, pool.map(one, known)))
@@ -72,7 +72,7 @@ def test_every_architecture_gets_machine_code_of_every_kernel_without_spills(
 ) -> None:
     assert {architecture for architecture, _ in compiled} >= {"75", "80", "86", "89", "90"}
     for (architecture, name), one in compiled.items():
-        assert set(one.resources) == set(cuda_plan.KERNELS)
+        assert set(one.resources) == {"romix", *KERNELS}
         for kernel, resources in one.resources.items():
             assert (resources.spill_bytes, resources.stack_bytes) == (0, 0), f"{kernel}, sm_{architecture}, {name}"
             assert resources.registers <= 128, f"{kernel}, sm_{architecture}, {name}"
@@ -83,7 +83,7 @@ def test_every_architecture_gets_machine_code_of_every_kernel_without_spills(
 def test_the_ptx_is_for_the_architecture_and_uses_no_local_memory(compiled: dict[tuple[str, str], Compiled]) -> None:
     for (architecture, name), one in compiled.items():
         assert re.search(rf"^\.target sm_{architecture}\b", one.ptx, re.MULTILINE)
-        assert set(re.findall(r"\.entry (\w+)\(", one.ptx)) == set(cuda_plan.KERNELS)
+        assert set(re.findall(r"\.entry (\w+)\(", one.ptx)) == {"romix", *KERNELS}
         assert ".local " not in one.ptx
         shuffles = one.ptx.count("shfl.sync")
         assert (shuffles > 0) == (LAYOUTS[name].lanes > 1)
@@ -163,8 +163,16 @@ def test_the_planner_chooses_the_layout_that_the_model_expects_to_be_fastest(
 )
 def test_what_the_autotune_may_try_compiles_without_spills(layout: Layout) -> None:
     tool(gpu_static.compilers)
-    one = gpu_static.compiler("86").compile("86", cuda_plan.options(layout, gpu_static.N))
+    one = gpu_static.compiler("86").compile("86", gpu_static.options(layout))
     assert all(resources.spill_bytes == 0 for resources in one.resources.values())
+
+
+def test_the_two_parts_compile_apart_as_they_are_built_for_a_card() -> None:
+    tool(gpu_static.compilers)
+    options = gpu_static.options(Layout())
+    romix = gpu_static.compiler("86").compile("86", (*options, "-DPART=1"))
+    others = gpu_static.compiler("86").compile("86", (options[0], "-DPART=2"))
+    assert (set(romix.resources), set(others.resources)) == ({"romix"}, set(KERNELS))
 
 
 def test_older_cards_with_the_compiler_of_cuda_12() -> None:
@@ -173,7 +181,7 @@ def test_older_cards_with_the_compiler_of_cuda_12() -> None:
     if not older:
         pytest.skip("NOT TESTED: cards before Turing: pip install nvidia-cuda-nvrtc-cu12")
     for architecture in ("61", "70"):
-        one = older[0].compile(architecture, cuda_plan.options(Layout(gap=2, free=1), gpu_static.N))
+        one = older[0].compile(architecture, gpu_static.options(Layout(gap=2, free=1)))
         assert all(resources.spill_bytes == 0 for resources in one.resources.values())
 
 

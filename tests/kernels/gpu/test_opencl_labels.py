@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kernels.gpu import opencl
-from kernels.gpu.plan import Layout, Tuning
+from kernels.gpu.engine import Card, LabelEngine
+from kernels.gpu.layout import Layout, Tuning
 from kernels.labels import cpu
 from tests.support import pocl
 
@@ -56,9 +56,9 @@ SOME_NUMBERS = (2, 16, 128, 8192)
 MEMORY = 1 << 30
 
 
-def engine(scrypt_n: int, layout: Layout | None = None, **options: Any) -> opencl.LabelEngine:
+def engine(scrypt_n: int, layout: Layout | None = None, **options: Any) -> LabelEngine:
     tuning = Tuning(layout) if layout is not None else None
-    return opencl.LabelEngine(pocl.device(), scrypt_n, MEMORY, tuning=tuning, **options)
+    return LabelEngine(Card(pocl.device(), scrypt_n, MEMORY, tuning, **options))
 
 
 def right(key: bytes, start: int, count: int, scrypt_n: int) -> np.ndarray[Any, Any]:
@@ -76,7 +76,7 @@ def known(request: pytest.FixtureRequest) -> dict[str, Any]:
     return document
 
 
-def check_vectors(one: opencl.LabelEngine, known: dict[str, Any]) -> int:
+def check_vectors(one: LabelEngine, known: dict[str, Any]) -> int:
     entries = [entry for entry in known["labels"] if entry["n"] == one.scrypt_n]
     keys = [bytes.fromhex(entry["commitment"]) for entry in entries]
     found = one.labels32(keys, [int(entry["index"]) for entry in entries])
@@ -98,7 +98,7 @@ def check_vectors(one: opencl.LabelEngine, known: dict[str, Any]) -> int:
 BATCHES_N = 16
 
 
-def check_batches(one: opencl.LabelEngine, start: int, sizes: tuple[int, ...]) -> None:
+def check_batches(one: LabelEngine, start: int, sizes: tuple[int, ...]) -> None:
     """One batch after another on the same engine, with their smallest labels."""
     for count in sizes:
         out = np.zeros((count, 16), np.uint8)
@@ -152,7 +152,7 @@ def test_the_512_labels_of_the_file(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture(scope="module")
-def small() -> Iterator[opencl.LabelEngine]:
+def small() -> Iterator[LabelEngine]:
     one = engine(16)
     yield one
     one.close()
@@ -160,7 +160,7 @@ def small() -> Iterator[opencl.LabelEngine]:
 
 @pytest.mark.parametrize("count", [1, 2, 7, 15, 16, 17, 63, 64, 65, 127, 129, 1000])
 @pytest.mark.parametrize("start", [0, 2**32 - 5, 2**40 + 1, 2**64 - 1001])
-def test_odd_sizes_and_ranges_across_2_to_the_32(small: opencl.LabelEngine, start: int, count: int) -> None:
+def test_odd_sizes_and_ranges_across_2_to_the_32(small: LabelEngine, start: int, count: int) -> None:
     out = np.full((count + 2, 16), 0xAA, np.uint8)
     candidate = small.labels(KEY, start, count, out[1:-1])
     full = right(KEY, start, count, 16)
@@ -177,14 +177,14 @@ def test_a_first_batch_smaller_than_the_second(sizes: tuple[int, ...]) -> None:
     one.close()
 
 
-def test_another_commitment_is_another_set_of_labels(small: opencl.LabelEngine) -> None:
+def test_another_commitment_is_another_set_of_labels(small: LabelEngine) -> None:
     for key in (bytes(32), KEY, bytes(32)):
         out = np.zeros((20, 16), np.uint8)
         small.labels(key, 0, 20, out)
         assert out.tobytes() == right(key, 0, 20, 16)[:, :16].tobytes()
 
 
-def test_no_labels_are_none(small: opencl.LabelEngine) -> None:
+def test_no_labels_are_none(small: LabelEngine) -> None:
     assert small.labels32([KEY], []).shape == (0, 32)
 
 

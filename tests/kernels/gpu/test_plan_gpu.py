@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from bench import gpu_model
 from kernels.errors import KernelError, MemoryShortage
 from kernels.gpu import plan as plan_gpu
-from kernels.gpu.plan import DeviceNumbers, Layout, halved, layout_of, plan
+from kernels.gpu.layout import DeviceNumbers, Layout, layout_of
+from kernels.gpu.plan import halved, plan
 
 GIB = 1 << 30
 
@@ -25,8 +26,8 @@ def card(kind: str, gib: float, units: int, **more: object) -> DeviceNumbers:
 RTX_3090 = card("nvidia", 24, 82, lane_op=2, capability=(8, 6))
 RTX_4090 = card("nvidia", 24, 128, lane_op=2, capability=(8, 9))
 RTX_5090 = card("nvidia", 32, 170, lane_op=2, capability=(12, 0))
-H100 = card("nvidia", 80, 132, lane_op=2, hbm=True)
-MI300X = card("amd", 192, 304, lane_op=3, hbm=True)
+H100 = card("nvidia", 80, 132, lane_op=2, bus_bits=5120)
+MI300X = card("amd", 192, 304, lane_op=3, bus_bits=8192)
 SMALL = card("nvidia", 4, 20, lane_op=2)
 CPU = DeviceNumbers("cpu", 16 * GIB, None, 4 * GIB, 8, 4096)
 
@@ -125,7 +126,7 @@ def test_without_one_of_the_figures_the_kind_of_card_decides(missing: str) -> No
     assert plan_gpu.expected_rate(numbers, 1) is None
     assert plan_gpu.gaps(numbers) == ([4, 2, 1] if missing != "capability" else [2, 1, 4])
     assert plan_gpu.gaps(replace(numbers, capability=(8, 6))) == ([2, 1, 4] if missing != "capability" else [4, 2, 1])
-    assert plan_gpu.gaps(replace(numbers, capability=None, hbm=True)) == [1, 2, 4]
+    assert plan_gpu.gaps(replace(numbers, capability=None, bus_bits=5120)) == [1, 2, 4]
     assert plan_gpu.gaps(card("amd", 24, 96, clock_hz=2.5e9, bandwidth=960e9)) == [2, 1, 4]
 
 
@@ -136,6 +137,47 @@ def test_what_is_free_and_what_a_person_allows_count() -> None:
     assert all_of_it.slots > busy.slots > limited.slots > 0
     assert busy.total_bytes <= 12 * GIB - plan_gpu.FREE_HEADROOM
     assert limited.total_bytes <= 8 * GIB
+
+
+@pytest.mark.parametrize(
+    ("numbers", "stacked"),
+    [
+        (card("nvidia", 80, 108, capability=(8, 0)), True),
+        (card("nvidia", 80, 108, capability=(8, 0), bus_bits=5120), True),
+        (card("nvidia", 16, 56, capability=(6, 0), bus_bits=4096), True),
+        # RTX A1000 and A3000, Quadro P1000: names that begin as those of other cards
+        (card("nvidia", 4, 16, capability=(8, 6), bus_bits=128), False),
+        (card("nvidia", 6, 32, capability=(8, 6)), False),
+        (card("nvidia", 4, 4, capability=(6, 1), bus_bits=128), False),
+        # gfx90a is a card of a data centre, gfx90c a part of a processor
+        (card("amd", 64, 104, bus_bits=4096), True),
+        (card("amd", 8, 8, bus_bits=128), False),
+        (card("amd", 8, 8), False),
+    ],
+)
+def test_stacked_memory_is_what_the_driver_says(numbers: DeviceNumbers, stacked: bool) -> None:
+    assert numbers.stacked == stacked
+    assert plan_gpu.gaps(numbers)[0] == (1 if stacked else 2)
+
+
+def test_a_limit_on_memory_reaches_the_choice_of_layout() -> None:
+    """As a rig owner expects: with a quarter of the memory a larger gap, not a quarter of the card."""
+    all_of_it = plan_gpu.default_layout(RTX_3090, 8192)
+    limited = plan_gpu.default_layout(RTX_3090, 8192, 4 * GIB)
+    assert (all_of_it.gap, limited.gap) == (2, 8)
+    assert plan(RTX_3090, limited, 8192, 4 * GIB).slots > 2 * plan(RTX_3090, all_of_it, 8192, 4 * GIB).slots
+    tuned = Layout(gap=1, group=128)
+    assert plan_gpu.default_layout(H100, 8192, None, tuned) == tuned
+    assert plan_gpu.default_layout(H100, 8192, 16 * GIB, tuned) == replace(tuned, gap=4, free=1)
+
+
+def test_memory_that_is_the_machines_is_left_to_the_machine() -> None:
+    """An integrated card of a laptop with 16 GiB, of which 9 are free, says that it has 12.8."""
+    numbers = card("intel", 12.8, 96, shared=True, memory_free=9 * GIB, lane_op=1)
+    found = plan(numbers, plan_gpu.default_layout(numbers, 8192), 8192)
+    assert 0 < found.total_bytes <= 4.5 * GIB
+    assert plan_gpu.budget(numbers, 2 * GIB) == 2 * GIB
+    assert plan_gpu.budget(replace(numbers, memory_free=None)) == int(6.4 * GIB)
 
 
 def test_less_than_a_wave_is_taken_in_whole_groups() -> None:

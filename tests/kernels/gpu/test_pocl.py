@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kernels.gpu import opencl, pocl
+from kernels.gpu import opencl_devices, pocl
 from tests.support import pocl as pocl_of_tests
 from tests.support.opencl_fakes import FakeDevice, FakeDriver, FakePlatform
 
@@ -50,11 +50,11 @@ def test_a_pocl_of_the_systems_own_is_not_looked_at(tmp_path: Path) -> None:
 
 def test_the_device_is_passed_over_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     platform = FakePlatform("Portable Computing Language", [FakeDevice("pthread")])
-    monkeypatch.setattr(opencl.importlib.util, "find_spec", lambda name: object())
-    monkeypatch.setattr(opencl, "_driver", lambda: FakeDriver([platform]))
-    monkeypatch.setattr(opencl, "pocl_lacks", lambda version: "PoCL links what it compiles, and …")
-    assert opencl.devices() == []
-    (passed,) = opencl.passed_over()
+    monkeypatch.setattr(opencl_devices.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(opencl_devices, "load", lambda: FakeDriver([platform]))
+    monkeypatch.setattr(opencl_devices, "pocl_lacks", lambda version: "PoCL links what it compiles, and …")
+    found, (passed,) = opencl_devices.devices()
+    assert found == []
     assert (passed.what, passed.reason) == (
         "OpenCL device Portable Computing Language/pthread",
         "PoCL links what it compiles, and …",

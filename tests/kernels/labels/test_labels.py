@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import itertools
+import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,14 +19,14 @@ from hypothesis import strategies as st
 from kernels.devices.pool import Pool
 from kernels.devices.types import Labels, Stopped, VrfCandidate
 from kernels.errors import MemoryShortage
-from kernels.labels import cpu, scrypt
+from kernels.labels import cpu, memory, scrypt
 from kernels.labels import scalar as scrypt_scalar
 from kernels.labels.memory import HEADROOM_BYTES, Plan
-from kernels.vectors import target
 from protocol.post.rules import commitment
 
 ZERO = bytes(32)
-LANES = target.variant().lanes
+WAY = cpu.WAYS[0]
+LANES = cpu.lanes(WAY)
 INDICES = st.one_of(
     st.integers(0, 5000),
     st.integers(2**32 - 40, 2**32 + 40),
@@ -33,6 +35,15 @@ INDICES = st.one_of(
     st.integers(2**64 - 400, 2**64 - 1),
 )
 """Where 32-bit, floating-point and signed arithmetic would go wrong, and the ends."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def the_first_way() -> Iterator[None]:
+    """Whatever was measured on this machine; the other ways have a test of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cpu, "way", lambda: WAY)
+        yield
+
 
 quick = settings(max_examples=30, deadline=None)
 
@@ -214,9 +225,11 @@ def test_the_kernel_is_compiled_once_for_every_kind_of_index_array() -> None:
     read_only.flags.writeable = False
     strided = np.repeat(plain, 2)[::2]
     expected = scalar(ZERO, range(5, 15), 4)
-    for indices in (plain, read_only, strided, plain.astype(np.int64), plain.tolist(), tuple(plain.tolist())):
+    assert vector(ZERO, plain, 4) == expected
+    before = len(scrypt.labels.signatures)
+    for indices in (read_only, strided, plain.astype(np.int64), plain.tolist(), tuple(plain.tolist())):
         assert vector(ZERO, indices, 4) == expected
-    assert len(scrypt.labels.signatures) == 1
+    assert len(scrypt.labels.signatures) == before
 
 
 def test_the_pool_of_real_engines_gives_the_bytes_of_one_engine() -> None:
@@ -304,9 +317,10 @@ def test_stop_from_another_thread_ends_a_long_run(plan: Plan) -> None:
 
 def test_a_stopped_kernel_leaves_the_output_and_the_scratch_memory_alone() -> None:
     out = np.full((3, 4), 7, np.uint64)
-    scratch = np.full(scrypt.scratch_words(16, 2), 9, np.uint32)
+    scratch = np.full(scrypt.scratch_words(16, 2 * LANES), 9, np.uint32)
     keys = np.frombuffer(ZERO, np.uint64).reshape(1, 4)
-    done = scrypt.labels(keys, np.arange(3, dtype=np.uint64), out, 16, 2, scratch, np.ones(1, np.uint8))
+    indices, stop = np.arange(3, dtype=np.uint64), np.ones(1, np.uint8)
+    done = scrypt.labels(keys, indices, out, 16, 2, (0,) * WAY.registers, scratch, stop)
     assert done == 0
     assert (out == 7).all()
     assert (scratch == 9).all()
@@ -339,6 +353,73 @@ def test_every_memory_plan_gives_the_same_bytes(plan: Plan, scrypt_n: int) -> No
     keys = [bytes([byte]) * 32 for byte in range(9)]
     found = of.labels32(keys, range(9))
     assert found.tobytes() == engine(scrypt_n).labels32(keys, range(9)).tobytes()
+
+
+@pytest.mark.parametrize("way", cpu.WAYS, ids=str)
+@pytest.mark.parametrize("scrypt_n", [2, 128, 8192])
+def test_every_way_gives_the_same_bytes(way: cpu.Way, scrypt_n: int) -> None:
+    of = cpu.LabelEngine(cpu.devices()[0], scrypt_n, how=way)
+    assert of.granularity == way.runs * way.registers * scrypt.REGISTER_LANES
+    for count in (1, of.granularity + 1) if scrypt_n == 8192 else (1, of.granularity, 3 * of.granularity - 1):
+        indices = np.arange(count, dtype=np.uint64) + np.uint64(2**32 - 3)
+        for keys in [ZERO], [bytes([byte]) * 32 for byte in range(count)]:
+            found = of.labels32(keys, indices)
+            places = sorted({0, count // 2, count - 1}) if scrypt_n == 8192 else range(count)
+            assert [found[place].tobytes() for place in places] == [
+                scrypt_scalar.label32(keys[place % len(keys)], int(indices[place]), scrypt_n) for place in places
+            ]
+    of.close()
+
+
+@pytest.fixture
+def own_ways(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The fastest way is kept in a file of this test."""
+    file = tmp_path / "ways.json"
+    monkeypatch.setattr(cpu, "_ways_file", lambda: file)
+    monkeypatch.setattr(cpu, "warm_up", lambda: None)
+    return file
+
+
+def test_the_fastest_way_is_kept_for_this_machine(own_ways: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[cpu.Way] = []
+
+    def rate(way: cpu.Way, threads: int) -> float:
+        measured.append(way)
+        return 3000.0 if way == cpu.WAYS[1] and len(measured) > 8 else 2000.0
+
+    monkeypatch.setattr(cpu, "_labels_per_second", rate)
+    assert cpu._remembered() is None
+    cpu.choose_way()
+    assert measured == list(cpu.WAYS) * cpu.MEASURED_TIMES, "in turns"
+    assert cpu._remembered() == cpu.WAYS[1]
+    monkeypatch.setattr(cpu, "_labels_per_second", lambda way, threads: 2000.0 + 50 * (way == cpu.WAYS[2]))
+    cpu.choose_way()
+    assert cpu._remembered() == cpu.WAYS[0], "a little more is no reason"
+    monkeypatch.setattr(cpu, "_machine", lambda: "another machine")
+    assert cpu._remembered() is None
+    cpu._remember(cpu.WAYS[2])
+    assert cpu._remembered() == cpu.WAYS[2]
+    assert len(json.loads(own_ways.read_text())) == 2
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"MACHINE": {"registers": 9, "runs": 1}}', '{"MACHINE": 3}'])
+def test_a_damaged_note_of_the_fastest_way_is_none(own_ways: Path, content: str) -> None:
+    own_ways.write_text(content.replace("MACHINE", cpu._machine()))
+    assert cpu._remembered() is None
+
+
+def test_ways_that_do_not_fit_into_memory_are_not_measured(own_ways: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = HEADROOM_BYTES + cpu.lanes(cpu.WAYS[3]) * (8192 * cpu.ROW_BYTES + cpu.LABEL_OVERHEAD)
+    monkeypatch.setattr(memory, "available_memory", lambda: room)
+    monkeypatch.setattr(cpu, "usable_cores", lambda: 1)
+    monkeypatch.setattr(cpu, "_labels_per_second", lambda way, threads: pytest.fail("there is nothing to choose"))
+    cpu.choose_way()
+    assert cpu._remembered() == cpu.WAYS[3]
+
+
+def test_a_measurement_computes_labels_on_every_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu, "MEASURED_N", 16)
+    assert cpu._labels_per_second(cpu.WAYS[0], 2) > 0
 
 
 def test_the_engine_fits_itself_into_the_memory_it_is_given() -> None:
@@ -378,4 +459,4 @@ def test_no_engine_where_not_even_one_label_fits() -> None:
 @pytest.mark.parametrize("runs", [1, 2, 4])
 def test_the_scratch_memory_is_no_more_than_was_planned_for(exponent: int, runs: int) -> None:
     planned = runs * LANES * (2**exponent * cpu.ROW_BYTES + cpu.LABEL_OVERHEAD)
-    assert 4 * scrypt.scratch_words(2**exponent, runs) <= planned
+    assert 4 * scrypt.scratch_words(2**exponent, runs * LANES) <= planned

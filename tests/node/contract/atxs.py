@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 from node.contract.checks import SignatureCheck
 from node.contract.demands import Demand, Fetch, Fetched, PostVerdict, VerifyPost
@@ -19,35 +20,30 @@ from node.store.keys import compound, fixed, u32
 from node.store.own import SIGNED, Kind, Slot
 from node.store.table import RAW, Table
 from node.store.view import Rows, View
-from protocol.codec.declare import byte_string, c32, struct, u64
-from protocol.codec.kinds import CodecError
+from protocol.codec.declare import CodecError, Record, c32, record, u64, up_to
 from protocol.crypto.hashing import hash32
 from protocol.crypto.signing import Domain
 from protocol.types.activation import PostMetadataV1, PostV1
 from protocol.types.fetch import Hint
-from protocol.types.ids import ATX_ID, ED_SIGNATURE, EMPTY_ATX_ID, HASH32, NODE_ID, AtxId, EdSignature, Hash32, NodeId
+from protocol.types.ids import EMPTY_ATX_ID, AtxId, EdSignature, Hash32, NodeId
 
 TOPIC = "ax1"
 EPOCH_LAYERS = 4
 VALID_FOR = 4 * EPOCH_LAYERS * 300 * SECOND
 
 
-@dataclass(frozen=True, slots=True)
-class Atx:
+@record
+class Atx(Record):
     """An activation, as far as the walks need it."""
 
-    epoch: int
+    epoch: Annotated[int, c32]
     previous: AtxId
     """Zeros: none."""
     poet: Hash32
     smesher: NodeId
-    note: bytes
+    note: Annotated[bytes, up_to(100)]
     """What makes two of one epoch differ."""
     signature: EdSignature
-
-    codec = struct(
-        epoch=c32, previous=ATX_ID, poet=HASH32, smesher=NODE_ID, note=byte_string(100), signature=ED_SIGNATURE
-    )
 
     def id(self) -> AtxId:
         """The hash of everything but the signature."""
@@ -58,14 +54,12 @@ class Atx:
         return self.codec.encode(replace(self, signature=EdSignature(bytes(64))))
 
 
-@dataclass(frozen=True, slots=True)
-class StoredAtx:
+@record
+class StoredAtx(Record):
     """A row."""
 
-    data: bytes
-    received: int
-
-    codec = struct(data=byte_string(1000), received=u64)
+    data: Annotated[bytes, up_to(1000)]
+    received: Annotated[int, u64]
 
 
 ATXS: Table[AtxId, StoredAtx] = Table(b"ax", "atxs", fixed(32), StoredAtx.codec)

@@ -17,7 +17,7 @@ from node.store.keys import fixed
 from node.store.own import SIGNED, Kind, Slot
 from node.store.table import RAW, Table
 from node.store.view import Rows, View
-from protocol.codec.kinds import CodecError
+from protocol.codec.declare import CodecError
 from protocol.crypto.signing import Domain
 from protocol.types.hare import Hare3Body, Hare3Message, Hare3Value, HareEligibility, HareMetadata, IterRound
 from protocol.types.ids import EdSignature, Hash32, LayerId, NodeId, ProposalId, VrfSignature

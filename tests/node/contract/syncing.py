@@ -18,12 +18,11 @@ from node.contract.verdicts import ACCEPT, reject
 from node.store.keys import compound, fixed, u32
 from node.store.table import RAW, Table
 from node.store.view import Rows, Span, View
-from protocol.codec.declare import c32, struct
-from protocol.codec.kinds import CodecError
+from protocol.codec.declare import CodecError, Record, c32, record
 from protocol.crypto.hashing import hash20
 from protocol.crypto.signing import Domain
 from protocol.types.fetch import Hint, LayerData, RequestBatch, RequestMessage, ResponseBatch
-from protocol.types.ids import ED_SIGNATURE, NODE_ID, BallotId, EdSignature, Hash32, LayerId, NodeId, as_hash32
+from protocol.types.ids import BallotId, EdSignature, Hash32, LayerId, NodeId, as_hash32
 
 LAYER_DATA = "ld/1"
 OBJECTS = "hs/1"
@@ -31,15 +30,13 @@ OBJECTS = "hs/1"
 BALLOTS: Table[tuple[int, BallotId], bytes] = Table(b"ba", "ballots", compound(u32, fixed(20)), RAW)
 
 
-@dataclass(frozen=True, slots=True)
-class Ballot:
+@record
+class Ballot(Record):
     """A ballot, as far as the walk needs it."""
 
     layer: LayerId
     smesher: NodeId
     signature: EdSignature
-
-    codec = struct(layer=c32, smesher=NODE_ID, signature=ED_SIGNATURE)
 
 
 def ballot(signer: Signer, layer: int) -> bytes:

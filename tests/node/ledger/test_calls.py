@@ -11,7 +11,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -26,7 +26,7 @@ from node.ledger.templates.template import ArgumentCodecs, Payload
 from node.ledger.templates.wallet import Wallet
 from node.ledger.verify import verifier
 from protocol.codec.compact import compact, read_compact
-from protocol.codec.declare import c32, struct
+from protocol.codec.declare import Record, c32, record
 from protocol.types.ids import Address, LayerId, NodeId
 from protocol.types.templates import (
     METHOD_SPAWN,
@@ -43,13 +43,11 @@ FIXED = 5_000
 SCRIPTS: list[Sequence[Any]] = []
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
+@record
+class Script(Record):
     """Which script is called."""
 
-    number: int
-
-    codec = struct(number=c32)
+    number: Annotated[int, c32]
 
 
 class Scripted(Wallet):

@@ -11,7 +11,6 @@ from node.malfeasance import verdicts as malfeasance
 from node.malfeasance.verdicts import InvalidProof, PostQuestion, World
 from protocol.crypto import signing
 from protocol.crypto.signing import Domain, Signer
-from protocol.poet.records import MembershipProof
 from protocol.types.activation import (
     ActivationTxV1,
     InnerActivationTxV1,
@@ -43,6 +42,7 @@ from protocol.types.malfeasance import (
     ProofData,
     ProofDoubleMarry,
 )
+from protocol.types.poet import MembershipProof
 
 PREFIX = bytes(range(20))
 CULPRIT, OTHER = Signer(b"c" * 32, PREFIX), Signer(b"o" * 32, PREFIX)

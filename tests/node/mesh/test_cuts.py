@@ -151,40 +151,53 @@ def memory_of(node: Node) -> object:
 
 @pytest.mark.parametrize("first", range(0, 60, 15))
 def test_a_unit_cut_at_any_write_has_not_happened_and_happens_when_it_is_asked_for_again(first: int) -> None:
-    cuts = 0
-    for seed in range(first, first + 15):
-        one = scenario(seed)
-        contents = one.start
-        rng = Random(seed)
-        for number, step in enumerate(one.steps):
-            whole = Cut(memory_with(contents))
-            node = Node.on(one.vm, whole)
-            step(node)
-            after = node.kept.everything()
-            assert len(whole.batches) <= 1, "a unit is one batch"
-            assert whole.batches or after == contents
-            writes = sum(whole.batches)
-            for at in sorted(rng.sample(range(writes), min(3, writes))):
-                cut = Cut(memory_with(contents))
-                victim = Node.on(one.vm, cut)
-                cut.cut_at = at
-                with pytest.raises(Killed):
-                    step(victim)
-                cut.cut_at = None
-                restarted = Node.on(one.vm, cut)
-                assert restarted.kept.everything() == contents, f"seed {seed}, step {number}, write {at}"
-                step(restarted)
-                assert restarted.kept.everything() == after
-                assert memory_of(restarted) == memory_of(node)
-                cuts += 1
-            contents = after
+    cuts = sum(cuts_of_units(seed) for seed in range(first, first + 15))
     assert cuts >= 150, "four such runs are more than 500 cuts"
+
+
+def cuts_of_units(seed: int) -> int:
+    """A scenario whose units are cut at some of their writes; how many cuts."""
+    cuts = 0
+    one = scenario(seed)
+    contents = one.start
+    rng = Random(seed)
+    for number, step in enumerate(one.steps):
+        whole = Cut(memory_with(contents))
+        node = Node.on(one.vm, whole)
+        step(node)
+        after = node.kept.everything()
+        assert len(whole.batches) <= 1, "a unit is one batch"
+        assert whole.batches or after == contents
+        writes = sum(whole.batches)
+        for at in sorted(rng.sample(range(writes), min(3, writes))):
+            cut = Cut(memory_with(contents))
+            victim = Node.on(one.vm, cut)
+            cut.cut_at = at
+            with pytest.raises(Killed):
+                step(victim)
+            cut.cut_at = None
+            restarted = Node.on(one.vm, cut)
+            assert restarted.kept.everything() == contents, f"seed {seed}, step {number}, write {at}"
+            step(restarted)
+            assert restarted.kept.everything() == after
+            assert memory_of(restarted) == memory_of(node)
+            cuts += 1
+        contents = after
+    return cuts
 
 
 @pytest.mark.parametrize("seed", range(100, 106))
 def test_a_log_cut_at_any_byte_opens_as_a_state_between_two_units(seed: int, tmp_path: Path) -> None:
+    cuts_of_a_log(seed, tmp_path)
+
+
+LOG_CUTS = 12
+
+
+def cuts_of_a_log(seed: int, directory: Path) -> None:
+    """A scenario whose log is cut at LOG_CUTS bytes."""
     one = scenario(seed)
-    path, copy = tmp_path / "state", tmp_path / "copy"
+    path, copy = directory / "state", directory / "copy"
     backend = LevelBackend.open(path, STATE.name)
     backend.write(one.start.items(), sync=False)
     node = Node.on(one.vm, backend)
@@ -200,7 +213,7 @@ def test_a_log_cut_at_any_byte_opens_as_a_state_between_two_units(seed: int, tmp
     data = log.read_bytes()
     first = len(read_log("", data).records) - len(done)
     rng = Random(seed)
-    for at in sorted(rng.sample(range(len(data) // 8, len(data) + 1), 12)):
+    for at in sorted(rng.sample(range(len(data) // 8, len(data) + 1), LOG_CUTS)):
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(path, copy)
         shutil.copy(marker_of(path), marker_of(copy))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from pathlib import Path
 
+import pytest
+
+from node.store import level
 from node.store.level import marker_of, open_store
 from node.store.store import Store
 from node.store.view import Rows
@@ -46,6 +50,23 @@ def copy_of(path: Path, to: Path) -> Path:
     shutil.copytree(path, to)
     shutil.copy(marker_of(path), marker_of(to))
     return to
+
+
+def make_whole(path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A closed store with tables, a log and rows in all of them."""
+    monkeypatch.setattr(level, "WRITE_BUFFER", 1 << 16)
+    rng = random.Random(seed)
+    for first, last in ((0, 300), (300, 320)):  # opened again, it has no tables left that nothing leads to
+        store = open_store(path, STATE)
+        for number in range(first, last):
+            rows = Rows(store.view())
+            rows.put(VALUES, (b"%c" % (number % 3), number % 256), number)
+            for _ in range(4):
+                rows.put(NAMES, rng.randbytes(60), None)
+            store.write(rows)
+        store.close()
+    assert any(path.glob("*.ldb")) and any(path.glob("*.log"))
+    return path
 
 
 def opens_as(path: Path) -> State:

@@ -104,10 +104,13 @@ while True:
 
 
 def test_nothing_that_was_acknowledged_is_lost_to_a_kill(tmp_path: Path) -> None:
-    path = tmp_path / "state"
-    rng = random.Random(3)
+    killed_writers(tmp_path / "state", random.Random(3), 4)
+
+
+def killed_writers(path: Path, rng: random.Random, times: int) -> None:
+    """Processes that write into a store, each killed; what they had said was written is there."""
     first = 1
-    for _ in range(4):
+    for _ in range(times):
         child = subprocess.Popen(
             [sys.executable, "-c", CHILD, str(path), str(first)], stdout=subprocess.PIPE, text=True
         )
@@ -163,7 +166,7 @@ def test_a_flipped_bit_is_an_error_that_names_the_file_or_changes_nothing(whole:
     assert refused > 2 * same  # the padding of footers, and filters, which are done without
 
 
-def _opens_the_same_or_is_refused(path: Path, name: str, expected: tuple[State, list[bytes]]) -> bool:
+def opens_the_same_or_is_refused(path: Path, name: str, expected: tuple[State, list[bytes]]) -> bool:
     """Whether it is refused, then by name; else it must be what it was."""
     try:
         assert (opens_as(path), names_of(path)) == expected
@@ -189,11 +192,11 @@ def test_files_cut_short_or_overwritten_with_zeros_are_refused_or_change_nothing
         for cut in cuts:
             copy_of(whole, copy)
             (copy / file.name).write_bytes(data[:cut])
-            refused += _opens_the_same_or_is_refused(copy, file.name, expected)
+            refused += opens_the_same_or_is_refused(copy, file.name, expected)
         for at in (rng.randrange(len(data)), max(0, len(data) - 100)):
             copy_of(whole, copy)
             (copy / file.name).write_bytes(data[:at] + bytes(min(4096, len(data) - at)) + data[at + 4096 :])
-            refused += _opens_the_same_or_is_refused(copy, file.name, expected)
+            refused += opens_the_same_or_is_refused(copy, file.name, expected)
     assert refused > 20
 
 

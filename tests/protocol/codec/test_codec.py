@@ -1,14 +1,12 @@
 """The codec: integers, limits, laxities, nesting, what an error says, and lists that are one buffer."""
 
-from __future__ import annotations
-
 import copy
 import operator
 import pickle
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
+from typing import Annotated, Any, NewType
 
 import numpy as np
 import pytest
@@ -18,67 +16,55 @@ from protocol.codec.declare import (
     CodecError,
     Fault,
     IdList,
-    array,
+    Record,
     boolean,
     byte,
-    byte_string,
     c8,
     c16,
     c32,
     c64,
     choice,
+    codec_of,
     compact,
     custom,
+    encoded_as,
+    exactly,
     fixed,
     option,
-    struct,
+    record,
     text,
     u16,
     u32,
     u64,
+    up_to,
     vector,
 )
 from protocol.errors import ProtocolError
 
 
-@dataclass(frozen=True, slots=True)
-class Leg:
+@record
+class Leg(Record):
     """Something small."""
 
-    id: bytes
-    layer: int
-    height: int
-
-    codec = struct(id=fixed(20), layer=c32, height=c64)
+    id: Annotated[bytes, exactly(20)]
+    layer: Annotated[int, c32]
+    height: Annotated[int, c64]
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+@record
+class Table(Record):
     """One field of each kind."""
 
-    root: bytes
-    signature: bytes
-    legs: Sequence[Leg]
-    ids: Sequence[bytes] = ()
-    name: str = ""
+    root: Annotated[bytes, exactly(32)]
+    signature: Annotated[bytes, exactly(64)]
+    legs: Annotated[Sequence[Leg], up_to(10)]
+    ids: Annotated[Sequence[Annotated[bytes, exactly(20)]], up_to(5)] = ()
+    name: Annotated[str, up_to(5)] = ""
     best: Leg | None = None
-    numbers: Sequence[int] = ()
-    rows: Sequence[Sequence[bytes]] = ()
+    numbers: Annotated[Sequence[Annotated[int, u32]], up_to(7)] = ()
+    rows: Annotated[Sequence[Annotated[Sequence[Annotated[bytes, up_to(9)]], up_to(3)]], up_to(2)] = ()
     is_set: bool = False
-    pair: Sequence[int] = (1, 2)
-
-    codec = struct(
-        root=fixed(32),
-        signature=fixed(64),
-        legs=vector(Leg.codec, 10),
-        ids=vector(fixed(20), 5),
-        name=text(5),
-        best=option(Leg.codec),
-        numbers=vector(u32, 7),
-        rows=vector(vector(byte_string(9), 3), 2),
-        is_set=boolean,
-        pair=array(c16, 2),
-    )
+    pair: Annotated[Sequence[Annotated[int, c16]], exactly(2)] = (1, 2)
 
 
 LEG = Leg(b"x" * 20, 77, 1 << 40)
@@ -274,49 +260,101 @@ def test_a_list_that_promises_more_than_there_is_costs_nothing() -> None:
     assert (error.reason, error.field, error.offset) == ("truncated", "[b32]<=8000000[1]", 36)
 
 
-def test_a_codec_names_all_fields_in_their_order() -> None:
-    @dataclass(frozen=True, slots=True)
-    class Swapped:
-        first: int
-        second: int
+def test_a_declaration_gives_the_codecs_of_its_fields() -> None:
+    assert {name: member.name for name, member in Table.codec.members.items()} == {
+        "root": "b32",
+        "signature": "b64",
+        "legs": "[Leg]<=10",
+        "ids": "[b20]<=5",
+        "name": "str<=5",
+        "best": "?Leg",
+        "numbers": "[u32]<=7",
+        "rows": "[[bytes<=9]<=3]<=2",
+        "is_set": "bool",
+        "pair": "[c16;2]",
+    }
 
-        codec = struct(second=c8, first=c8)
 
-    with pytest.raises(TypeError, match=r"\['second', 'first'\], its fields are \['first', 'second'\]"):
-        Swapped.codec.encode(Swapped(1, 2))
-    with pytest.raises(TypeError, match="attribute of its dataclass"):
-        struct(a=c8).decode(b"\0")
+Name = NewType("Name", bytes)
+encoded_as(fixed(3), Name)
 
 
-def test_a_class_whose_making_does_more_than_setting_fields_has_no_codec() -> None:
-    @dataclass(frozen=True, slots=True)
-    class Checked:
-        first: int
+def test_a_named_type_is_encoded_in_one_way_everywhere() -> None:
+    @record
+    class Named(Record):
+        name: Name
+        other: Name | None
+        names: Annotated[tuple[Name | None, ...], up_to(2)]
 
-        codec = struct(first=c8)
+    value = Named(Name(b"abc"), None, (None, Name(b"xyz")))
+    assert Named.codec.encode(value) == b"abc\0\x08\0\1xyz"
+    assert Named.codec.decode(b"abc\0\x08\0\1xyz") == value
+    for codec, name in ((fixed(3), Name), (c8, NewType("Word", bytes)), (fixed(3), bytes)):
+        with pytest.raises(TypeError, match=r"cannot be encoded as|was said before"):
+            encoded_as(codec, name)
 
-        def __post_init__(self) -> None:
-            assert self.first
 
-    @dataclass(frozen=True)
-    class Loose:
-        first: int
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        int,
+        bytes,
+        str,
+        float,
+        Sequence[int],
+        int | None,
+        Leg | Table,
+        Leg | Table | None,
+        NewType("Unknown", bytes),
+        Annotated[int, "c8"],
+        Annotated[int, up_to(8)],
+        Annotated[int, exactly(8)],
+        Annotated[str, exactly(8)],
+        Annotated[str, c8],
+        Annotated[bytes, c8],
+        Annotated[int, fixed(8)],
+        Annotated[int, boolean],
+        Annotated[int, c8, c16],
+        Annotated[Sequence[int], up_to(3)],
+        Annotated[tuple[int, int], up_to(3)],
+        Annotated[tuple[Name, ...], up_to(3)],
+        Annotated[list[Leg], up_to(3)],
+        Annotated[Leg, option(Leg.codec)],
+        Annotated[Table, Leg.codec],
+        Annotated[Leg | Table, choice({1: Leg})],
+        Annotated[int, custom("x", lambda data, at: (1, at), lambda value: b"", like=fixed(1))],
+    ],
+)
+def test_a_field_without_an_encoding_is_refused_where_it_is_declared(annotation: Any) -> None:
+    with pytest.raises(TypeError):
+        codec_of(annotation)
+    with pytest.raises(TypeError, match=r"^Wrong\.second: "):
+        record(type("Wrong", (Record,), {"__annotations__": {"first": bool, "second": annotation}}))
 
-        codec = struct(first=c8)
 
-    for codec in (Checked.codec, Loose.codec):
-        with pytest.raises(TypeError, match="has to be a dataclass with slots and without __post_init__"):
-            codec.decode(b"\4")
+def test_a_class_whose_making_does_more_than_setting_fields_is_no_record() -> None:
+    with pytest.raises(TypeError, match="no __post_init__"):
+
+        @record
+        class Checked(Record):
+            first: bool
+
+            def __post_init__(self) -> None:
+                assert self.first
+
+    with pytest.raises(TypeError, match="derived from Record alone"):
+
+        @record
+        class Longer(Leg):
+            more: bool
 
 
 def test_the_first_use_may_come_from_many_threads() -> None:
-    @dataclass(frozen=True, slots=True)
-    class Fresh:
-        legs: Sequence[Leg] = field(default_factory=tuple)
+    @record
+    class Fresh(Record):
+        legs: Annotated[Sequence[Leg], up_to(3)] = ()
 
-        codec = struct(legs=vector(Leg.codec, 3))
-
-    data, found = Fresh.codec.encode(Fresh((LEG,))), []
+    data, found = Fresh.codec.encode(Fresh((LEG,))), list[object]()
     threads = [threading.Thread(target=lambda: found.append(Fresh.codec.decode(data))) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -329,17 +367,13 @@ def test_the_first_use_may_come_from_many_threads() -> None:
 
 
 def test_a_level_is_entered_before_its_tag_or_count_is_read() -> None:
-    @dataclass(frozen=True, slots=True)
-    class Inner:
+    @record
+    class Inner(Record):
         best: Leg | None
 
-        codec = struct(best=option(Leg.codec))
-
-    @dataclass(frozen=True, slots=True)
-    class Outer:
-        inner: Sequence[Inner]
-
-        codec = struct(inner=vector(Inner.codec, 3))
+    @record
+    class Outer(Record):
+        inner: Annotated[Sequence[Inner], up_to(3)]
 
     assert Outer.codec.decode(b"\x04\0", nesting=2) == Outer((Inner(None),))
     assert Outer.codec.decode(b"\0", nesting=1) == Outer(())
@@ -351,13 +385,11 @@ def test_a_level_is_entered_before_its_tag_or_count_is_read() -> None:
 
 
 def test_levels_are_left_again() -> None:
-    @dataclass(frozen=True, slots=True)
-    class Side:
+    @record
+    class Side(Record):
         first: Leg | None
-        second: Sequence[Leg]
+        second: Annotated[Sequence[Leg], up_to(3)]
         third: Leg | None
-
-        codec = struct(first=option(Leg.codec), second=vector(Leg.codec, 3), third=option(Leg.codec))
 
     value = Side(LEG, (LEG, LEG), LEG)
     data = Side.codec.encode(value, nesting=1)
@@ -368,11 +400,11 @@ def test_levels_are_left_again() -> None:
 
 
 def test_one_of_several_structs_by_the_byte_before_it() -> None:
-    @dataclass(frozen=True, slots=True)
-    class Stop:
-        codec = struct()
+    @record
+    class Stop(Record):
+        pass
 
-    message = choice({0: Stop.codec, 7: Leg.codec})
+    message = choice({0: Stop, 7: Leg})
     assert message.encode(Stop()) == b"\0"
     assert message.decode(b"\x07" + Leg.codec.encode(LEG)) == LEG
     error = refusal(message, "01")

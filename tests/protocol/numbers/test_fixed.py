@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from kernels import seats as kernel
-from protocol.numbers import fixed
+from protocol.numbers import binomial, fixed
 
 words = st.integers(0, 2**128 - 1)
 magnitudes = st.integers(0, 127).flatmap(lambda bits: st.integers(0, (1 << bits) - 1))
@@ -85,9 +85,9 @@ def test_the_raw_order_puts_negative_numbers_on_top() -> None:
         (lambda: fixed.fraction_from_bytes(bytes(7)), "length"),
         (lambda: fixed.log_gamma(0), "overflow"),
         (lambda: fixed.exp(fixed.from_int(1 << 62)), "overflow"),
-        (lambda: fixed.binomial_cdf((1 << 30) + 1, fixed.HALF, 0), "overflow"),
-        (lambda: fixed.eligibility_count((1 << 30) + 1, fixed.HALF, 5), "overflow"),
-        (lambda: fixed.eligibility_counts([1, 2], fixed.HALF, [5]), "length"),
+        (lambda: binomial.binomial_cdf((1 << 30) + 1, fixed.HALF, 0), "overflow"),
+        (lambda: binomial.eligibility_count((1 << 30) + 1, fixed.HALF, 5), "overflow"),
+        (lambda: binomial.eligibility_counts([1, 2], fixed.HALF, [5]), "length"),
     ],
 )
 def test_what_does_not_fit_is_refused(compute, reason: str) -> None:
@@ -105,7 +105,7 @@ def test_compiled_and_plain_distribution_agree(n: int, p: int, data: st.DataObje
     x = data.draw(st.integers(0, n - 1))
     high, low, fits = kernel.binomial_cdf(n, np.uint64(p), x)
     try:
-        plain = fixed.binomial_cdf(n, p, x)
+        plain = binomial.binomial_cdf(n, p, x)
     except fixed.FixedError:
         assert not fits
     else:
@@ -119,10 +119,10 @@ def test_compiled_and_plain_distribution_agree(n: int, p: int, data: st.DataObje
     st.one_of(st.just(0), st.just(fixed.ONE), probabilities),
 )
 def test_many_counts_are_the_counts_one_by_one(smeshers: list[tuple[int, int]], p: int) -> None:
-    counts = fixed.eligibility_counts([n for n, _ in smeshers], p, [draw for _, draw in smeshers])
+    counts = binomial.eligibility_counts([n for n, _ in smeshers], p, [draw for _, draw in smeshers])
     for (n, draw), count in zip(smeshers, counts, strict=True):
-        assert fixed.binomial_cdf(n, p, count) > draw
-        assert all(fixed.binomial_cdf(n, p, smaller) <= draw for smaller in range(count))
+        assert binomial.binomial_cdf(n, p, count) > draw
+        assert all(binomial.binomial_cdf(n, p, smaller) <= draw for smaller in range(count))
 
 
 def test_the_distribution_is_the_real_one() -> None:
@@ -130,4 +130,4 @@ def test_the_distribution_is_the_real_one() -> None:
     exact_sum = 0.0
     for x in range(n):
         exact_sum += math.comb(n, x) * p**x * (1 - p) ** (n - x)
-        assert fixed.to_float(fixed.binomial_cdf(n, fixed.from_float(p), x)) == pytest.approx(exact_sum, abs=1e-12)
+        assert fixed.to_float(binomial.binomial_cdf(n, fixed.from_float(p), x)) == pytest.approx(exact_sum, abs=1e-12)

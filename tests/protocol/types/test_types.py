@@ -8,7 +8,6 @@ import pytest
 
 from protocol.codec.declare import CodecError, IdList
 from protocol.crypto import hashing, merkle
-from protocol.poet.records import MerkleProof, PoetProof
 from protocol.types import eligibility, text
 from protocol.types.activation import (
     NIPostChallengeV1,
@@ -44,6 +43,7 @@ from protocol.types.ids import (
     as_hash32,
 )
 from protocol.types.opinions import EMPTY_MESH_HASH, opinion_hash
+from protocol.types.poet import MerkleProof, PoetProof
 from protocol.types.rangesync import MESSAGE, Done, EmptyRange, ItemBatch, Recent
 from protocol.types.templates import (
     MULTISIG,
@@ -119,7 +119,7 @@ def test_opinions(votes: list[list[tuple[int, int]] | None], expected: str) -> N
 
 def test_a_poet_proof_is_named_by_its_encoding() -> None:
     proof = PoetProof(MerkleProof(b"\1\2\3", (), ()), 1234)
-    assert proof.encode().hex() == "0c01020300004913"
+    assert proof.codec.encode(proof).hex() == "0c01020300004913"
     assert proof.ref().hex() == "c36f9a9b7d0137eb50f955619018412a5b394481a27f8af193f42e0f9789b344"
 
 

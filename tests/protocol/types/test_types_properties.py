@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -12,17 +14,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench import types as bench_types
-from protocol.codec.declare import NESTING, Codec, CodecError, Struct, array, c32, c64, option, struct, vector
-from protocol.poet.records import MerkleProof, PoetProof
+from protocol.codec.declare import NESTING, Codec, CodecError, Record, Struct, array, option, record
 from protocol.types.ballots import Vote, Votes
 from protocol.types.ids import BallotId, BlockId, LayerId
+from protocol.types.poet import MerkleProof, PoetProof
 from tests.fuzz.__main__ import main
-from tests.fuzz.declared import declared
+from tests.fuzz.declared import declared, modules
 from tests.fuzz.run import Found, Tally, check, compare, fuzz
 from tests.fuzz.samples import sample
 from tests.fuzz.slow import SlowDecoder
 
 NAMES = sorted(declared())
+
+
+@record
+class Deep(Record):
+    """Two levels."""
+
+    votes: Votes | None
 
 
 class DrawnSource:
@@ -62,10 +71,19 @@ def test_what_is_written_is_read(name: str, data: st.DataObject) -> None:
     assert SlowDecoder(encoded, NESTING).whole(codec) == value
 
 
-def test_fields_are_declared_in_the_order_of_the_class() -> None:
-    for codec in declared().values():
-        codec.reader()
-        codec.writer()
+@pytest.mark.parametrize("module", modules(), ids=lambda module: module.__name__)
+def test_every_record_and_every_field_says_what_it_is(module: ModuleType) -> None:
+    assert module.__file__ is not None
+    for declared_class in ast.parse(Path(module.__file__).read_text()).body:
+        if not isinstance(declared_class, ast.ClassDef) or "record" not in map(
+            ast.unparse, declared_class.decorator_list
+        ):
+            continue
+        assert ast.get_docstring(declared_class), declared_class.name
+        for statement, following in zip(declared_class.body, [*declared_class.body[1:], None]):
+            if isinstance(statement, ast.AnnAssign):
+                said = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
+                assert said, f"{declared_class.name}.{ast.unparse(statement.target)}"
 
 
 def levels(codec: Codec[Any]) -> int:
@@ -80,7 +98,7 @@ def levels(codec: Codec[Any]) -> int:
 
 def test_no_record_comes_near_the_limit_of_nesting() -> None:
     assert max(levels(codec) for codec in declared().values()) == 2 < NESTING
-    assert levels(struct(a=option(vector(c32)), b=array(struct(c=option(struct(d=c64))), 2))) == 2
+    assert levels(option(Deep.codec)) == levels(array(Deep.codec, 2)) == 3
 
 
 # ---- damaged bytes ----
@@ -157,7 +175,7 @@ def test_the_longest_lists_take_memory_in_proportion_to_their_bytes() -> None:
     )
     longest: dict[str, bytes] = {
         "ballots.Votes": Votes.codec.encode(votes),
-        "records.PoetProof": PoetProof(MerkleProof(b"", (b"",) * 150, (b"x",) * 5_400), 0).encode(),
+        "poet.PoetProof": PoetProof.codec.encode(PoetProof(MerkleProof(b"", (b"",) * 150, (b"x",) * 5_400), 0)),
         "fetch.REQUESTS": b"\x02\x00\x01\x00" + bytes(33 * 16_384),
         "activation.EpochActiveSet": b"\0\x02\x00\x01\x00" + bytes(32 * 16_384),
     }

@@ -17,7 +17,8 @@ import pytest
 
 from api.clients.poet.messages import read_proof
 from api.clients.poet.service import membership
-from protocol.poet.records import PoetProof
+from protocol.types.poet import NODE_SIZE, PoetProof
+from prover import durable
 from prover.errors import DataError, EnvironmentFault
 from prover.poet.round import layers
 from prover.poet.round.execution import Settings
@@ -103,7 +104,7 @@ def test_a_proof_that_cannot_be_saved_is_published_and_saved_later(
     full.set()
 
     def write(directory: Path, state: RoundState) -> None:
-        if state.nip is not None and full.is_set():
+        if state.execution.nip is not None and full.is_set():
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         write_round_state(directory, state)
 
@@ -115,12 +116,12 @@ def test_a_proof_that_cannot_be_saved_is_published_and_saved_later(
     assert finished.nip.root == expected.merkle_proof.root
     told = running.wait_for(lambda message: isinstance(message, Progress) and message.state == "waiting")
     assert isinstance(told, Progress) and "not saved" in told.problem and "No space left" in told.problem
-    assert read_round_state(running.directory).nip is None
+    assert read_round_state(running.directory).execution.nip is None
     full.clear()
     running.wait_for(
         lambda message: isinstance(message, Progress) and message.state == "waiting" and not message.problem
     )
-    assert read_round_state(running.directory).nip == finished.nip
+    assert read_round_state(running.directory).execution.nip == finished.nip
     running.worker.tell(Stored(0))
     assert not running.directory.exists()
     running.stop()
@@ -134,7 +135,7 @@ def test_files_that_cannot_be_removed_do_not_stop_the_worker(tmp_path: Path, mon
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     with monkeypatch.context() as patch:
-        patch.setattr(worker, "sync_directory", refuse)
+        patch.setattr(durable, "sync_directory", refuse)
         running.worker.tell(Stored(0))
     told = running.wait_for(lambda message: isinstance(message, Progress) and "removed" in message.problem)
     assert isinstance(told, Progress) and told.problem.startswith("round 0: ")
@@ -169,7 +170,7 @@ def test_a_full_disk_under_a_whole_server(tmp_path: Path) -> None:
         assert nodes.stat().st_size > room
         # what waited in memory is on disk now: a kill does not lose it
         server.kill()
-        assert layers.open_log(nodes.parent, STATEMENT, KEPT_HEIGHT).recorded > room // layers.NODE_SIZE
+        assert layers.open_log(nodes.parent, STATEMENT, KEPT_HEIGHT).recorded > room // NODE_SIZE
         server.start()
         set_clock(tmp_path, SCHEDULE.end(0))
         wait(lambda: server.get("/v1/proofs/0") is not None)

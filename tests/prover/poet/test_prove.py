@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 
 from protocol.crypto import merkle
+from prover import durable
 from prover.errors import DataError, EnvironmentFault, Interrupted, UsageError
-from prover.poet.round import labels, layers, recovery, takeover
+from prover.poet.round import labels, layers, recovery
 from prover.poet.round.extract import DamagedNodes, extract
 from prover.poet.round.prove import Proof, ProverConfig, RoundProver
 from prover.poet.round.verify import verify
@@ -148,7 +149,7 @@ class Deed:
 def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Deed]]:
     """All that is written to a round's files, in order."""
     deeds: list[Deed] = []
-    write, truncate = layers._write_at, layers._truncate
+    write, truncate = durable.write_all_at, layers._truncate
 
     def name(descriptor: int) -> str:
         return Path(os.readlink(f"/proc/self/fd/{descriptor}")).name
@@ -161,7 +162,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Deed]]:
         deeds.append(Deed(name(descriptor), size, None))
         truncate(descriptor, size)
 
-    monkeypatch.setattr(layers, "_write_at", write_at)
+    monkeypatch.setattr(durable, "write_all_at", write_at)
     monkeypatch.setattr(layers, "_truncate", cut)
     yield deeds
 
@@ -368,7 +369,7 @@ def test_damage_in_a_block_that_only_regeneration_sees(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_shown_and_survived(tmp_path: Path, whole: Proof, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = layers._write_at
+    write = durable.write_all_at
     full = [False]
     problems: list[str] = []
 
@@ -378,7 +379,7 @@ def test_a_full_disk_is_shown_and_survived(tmp_path: Path, whole: Proof, monkeyp
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         write(descriptor, data, offset)
 
-    monkeypatch.setattr(layers, "_write_at", write_at)
+    monkeypatch.setattr(durable, "write_all_at", write_at)
     prover = RoundProver(config(tmp_path, 0, checkpoint_s=0.02), STATEMENT)
     checks = [0]
 
@@ -403,7 +404,7 @@ def test_a_disk_that_stays_full_does_not_stop_the_proof(
     def write_at(descriptor: int, data: bytes, offset: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(layers, "_write_at", write_at)
+    monkeypatch.setattr(durable, "write_all_at", write_at)
     assert prover.run(leaves=LEAVES) == whole
     assert "not saved" in prover.problem
 
@@ -456,7 +457,6 @@ def test_files_of_no_layer_are_refused(tmp_path: Path) -> None:
     (tmp_path / "layercache_x.bin").write_bytes(b"")
     with pytest.raises(DataError):
         RoundProver.resume(config(tmp_path), STATEMENT)
-    assert takeover.reference_refusal({}, 10) == "layer 0 cache file is missing"
 
 
 def test_a_check_of_the_files_can_be_interrupted(stopped_round: Path) -> None:

@@ -1,4 +1,4 @@
-"""A stand-in for the parts of CuPy that `kernels.gpu.cuda_driver` calls, on the driver that runs kernels on the CPU.
+"""A stand-in for the parts of CuPy that `kernels.gpu.cuda` calls, on the driver that runs kernels on the CPU.
 
 It checks what CuPy or CUDA would: that the device is current, that addresses and sizes are plain numbers, that a
 launch has a current stream. Names, argument order and result types are those of CuPy 13 and 14.
@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from kernels.gpu.cuda_driver import OutOfMemory, Properties
+from kernels.gpu.cuda_devices import Properties
+from kernels.gpu.driver import OutOfMemory
 from tests.support.cuda_shim.build import group_limits
-from tests.support.cuda_shim.driver import ShimDriver
+from tests.support.cuda_shim.driver import ShimDevice
 
 
 class CUDARuntimeError(RuntimeError):
@@ -37,7 +38,7 @@ class FakeCupy(ModuleType):
         super().__init__("cupy")
         self.folder = folder
         self.cards = list(cards)
-        self.drivers = [ShimDriver(folder, card) for card in cards]
+        self.drivers = [ShimDevice(folder, card) for card in cards]
         self.compute_modes = [0] * len(cards)
         self.current: list[int] = []
         self.stream: list[Any] = []
@@ -51,7 +52,7 @@ class FakeCupy(ModuleType):
         )
 
     @property
-    def driver(self) -> ShimDriver:
+    def driver(self) -> ShimDevice:
         """The current device's."""
         assert self.current, "no device was made current"
         return self.drivers[self.current[-1]]
@@ -63,7 +64,10 @@ class FakeCupy(ModuleType):
 
         def get_function(name: str) -> Any:
             if not kernels:
-                kernels.update(driver.compile(code, options, list(group_limits(code, options))))
+                known = list(group_limits(code, options))
+                part = {"-DPART=1": ["romix"], "-DPART=2": [one for one in known if one != "romix"]}
+                names = next((part[option] for option in options if option in part), known)
+                kernels.update(driver.compile(code, options, names))
             kernel = kernels[name]
 
             def launch(grid: tuple[int], block: tuple[int], arguments: tuple[Any, ...]) -> None:
@@ -110,13 +114,11 @@ class _Stream:
 
 class _Event:
     def __init__(self, cupy: FakeCupy, mark: Any) -> None:
-        self.cupy, self.mark = cupy, mark
+        self.cupy, self.mark, self.ptr = cupy, mark, id(mark)
+        cupy.cuda.runtime.events[self.ptr] = mark
 
     def record(self, stream: _Stream) -> None:
         self.cupy.driver.record(self.mark, stream.queue)
-
-    def synchronize(self) -> None:
-        self.cupy.driver.wait(self.mark)
 
 
 class _Runtime:
@@ -127,6 +129,18 @@ class _Runtime:
     def __init__(self, cupy: FakeCupy) -> None:
         self.cupy = cupy
         self.streams: dict[int, Any] = {}
+        self.events: dict[int, Any] = {}
+        self.failing = 0
+        """The error that a question for an event is answered with."""
+
+    @staticmethod
+    def CUDARuntimeError(status: int) -> CUDARuntimeError:
+        return CUDARuntimeError({719: "cudaErrorLaunchFailure"}.get(status, "cudaError"), status)
+
+    def eventQuery(self, event: int) -> int:
+        if self.failing:
+            return self.failing
+        return 0 if self.cupy.driver.done(self.events[event]) else 600
 
     def getDeviceCount(self) -> int:
         return len(self.cupy.cards)
@@ -145,11 +159,16 @@ class _Runtime:
             "maxThreadsPerMultiProcessor": card.threads,
             "totalGlobalMem": card.memory_bytes,
             "computeMode": self.cupy.compute_modes[ordinal],
+            "integrated": int(card.integrated),
         }
 
     def deviceGetAttribute(self, attribute: int, ordinal: int) -> int:
         card = self.cupy.cards[ordinal]
-        figures = {13: (card.clock_hz or 0) / 1e3, 36: (card.bandwidth or 0) * 8 / 2 / 256 / 1e3, 37: 256}
+        figures = {
+            13: (card.clock_hz or 0) / 1e3,
+            36: (card.bandwidth or 0) * 8 / 2 / (card.bus_bits or 256) / 1e3,
+            37: card.bus_bits or 256,
+        }
         if attribute not in figures:
             raise CUDARuntimeError("cudaErrorInvalidValue", 1)
         return int(figures[attribute])

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from kernels.gpu.cuda_driver import Argument, Bytes, Driver, DriverError, Kernel, OutOfMemory, Properties
+from kernels.gpu.cuda_devices import Properties, numbers_of
+from kernels.gpu.driver import Argument, Bytes, Driver, DriverError, Kernel, OutOfMemory
 from tests.support.cuda_shim.build import CompilationFailed, Library
 
 GUARD = 256
@@ -49,8 +50,8 @@ def small_card(multiprocessors: int = 1, memory_bytes: int = 1 << 30) -> Propert
     return Properties("Fake", multiprocessors, (8, 6), 65536, 1536, memory_bytes, "0000:01:00.0")
 
 
-class ShimDriver:
-    """Implements `kernels.gpu.cuda_driver.Driver`.
+class ShimDevice:
+    """The device, with streams and events as CUDA has them.
 
     `order` is the seed of the order of work; 0 does everything at once, as it is queued. `before_launch` may
     raise what a driver raises; `while_running` may raise what a device does to those who wait.
@@ -68,8 +69,10 @@ class ShimDriver:
         self.properties = properties or small_card()
         self.trace: list[str] = []
         """What was queued, in that order."""
-        self.done: list[str] = []
+        self.carried_out: list[str] = []
         """What was carried out, in that order."""
+        self.queued_at: list[int] = []
+        """How much of that was carried out when each of `trace` was queued."""
         self.closed = False
         self.refuse_above: int | None = None
         """Allocations of more bytes than this are refused."""
@@ -108,7 +111,7 @@ class ShimDriver:
 
     def free(self, address: int) -> None:
         with self._lock:
-            self._advance(lambda: not any(stream.work for stream in self._streams))
+            assert not any(stream.work for stream in self._streams), "memory is freed that queued work may use"
             self._check_guards(address)
             del self._memory[address]
             self.trace.append("free")
@@ -155,16 +158,17 @@ class ShimDriver:
         number = event.recorded
         self._queue(stream, "follow", lambda: None, lambda: event.reached >= number)
 
-    def wait(self, event: Any) -> None:
-        self.trace.append("wait")
-        self._advance(lambda: event.reached >= event.recorded)
+    def done(self, event: Any) -> bool:
+        """Whether the mark is reached; with an order of work, after some steps of it."""
+        with self._lock:
+            for _ in range(self._random.randrange(6) if self._order else 0):
+                if any(stream.work for stream in self._streams):
+                    self._advance_once()
+            return bool(event.reached >= event.recorded)
 
     def seconds(self, earlier: Any, later: Any) -> float:
         assert earlier.reached == earlier.recorded and later.reached == later.recorded, "a mark was not reached yet"
         return later.time - earlier.time
-
-    def finish(self, stream: Any) -> None:
-        self._advance(lambda: not stream.work)
 
     def close(self) -> None:
         with self._lock:
@@ -177,19 +181,19 @@ class ShimDriver:
     ) -> None:
         with self._lock:
             self.trace.append(f"{stream.name}: {what}")
+            self.queued_at.append(len(self.carried_out))
             stream.work.append((what, work, ready))
-        if not self._order:
-            self._advance(lambda: not any(queue.work and queue.work[0][2]() for queue in self._streams))
-
-    def _advance(self, reached: Callable[[], bool]) -> None:
         with self._lock:
-            while not reached():
-                able = [stream for stream in self._streams if stream.work and stream.work[0][2]()]
-                assert able, "the device waits for a mark that nobody will reach"
-                stream = self._random.choice(able)
-                what, work, _ = stream.work.popleft()
-                self.done.append(f"{stream.name}: {what}")
-                work()
+            while not self._order and any(queue.work and queue.work[0][2]() for queue in self._streams):
+                self._advance_once()
+
+    def _advance_once(self) -> None:
+        able = [stream for stream in self._streams if stream.work and stream.work[0][2]()]
+        assert able, "the device waits for a mark that nobody will reach"
+        stream = self._random.choice(able)
+        what, work, _ = stream.work.popleft()
+        self.carried_out.append(f"{stream.name}: {what}")
+        work()
 
     def _view(self, address: int, size: int) -> Bytes:
         """Device memory; the whole range must be of one allocation."""
@@ -206,6 +210,61 @@ class ShimDriver:
         offset = address - int(block.ctypes.data)
         assert (block[:offset] == RUBBISH).all(), "a kernel wrote before the start of an allocation"
         assert (block[offset + size :] == RUBBISH).all(), "a kernel wrote behind the end of an allocation"
+
+
+class ShimDriver:
+    """Implements `kernels.gpu.driver.Driver` on such a device."""
+
+    def __init__(self, card: ShimDevice) -> None:
+        self.card = card
+        self.numbers = numbers_of(card.properties, card.free_memory())
+        self.compute, self.copies = card.stream(), card.stream()
+
+    def build(self, source: str, options: Sequence[str], names: Sequence[str]) -> Mapping[str, Kernel]:
+        return self.card.compile(source, options, names)
+
+    def registers(self, kernel: Kernel) -> int | None:
+        return int(kernel.registers)
+
+    def allocate(self, size: int) -> np.uint64:
+        return np.uint64(self.card.allocate(size))
+
+    def free(self, buffer: np.uint64) -> None:
+        self.card.free(int(buffer))
+
+    def host(self, size: int) -> Bytes:
+        return self.card.pinned(size)
+
+    def upload(self, buffer: np.uint64, data: Bytes) -> None:
+        self.card.upload(int(buffer), data, self.compute)
+
+    def launch(
+        self, kernel: Kernel, groups: int, size: int, arguments: Sequence[Argument], local: Sequence[int] = ()
+    ) -> None:
+        self.card.launch(kernel, groups, size, arguments, self.compute)
+
+    def mark(self) -> Any:
+        return self._marked(self.compute)
+
+    def read(self, copies: Sequence[tuple[Bytes, np.uint64]], after: Any) -> Any:
+        self.card.follow(self.copies, after)
+        for data, buffer in copies:
+            self.card.download(data, int(buffer), self.copies)
+        return self._marked(self.copies)
+
+    def _marked(self, stream: Stream) -> Any:
+        event = self.card.event()
+        self.card.record(event, stream)
+        return event
+
+    def done(self, mark: Any) -> bool:
+        return self.card.done(mark)
+
+    def seconds(self, earlier: Any, later: Any) -> float:
+        return self.card.seconds(earlier, later)
+
+    def close(self) -> None:
+        self.card.close()
 
 
 def as_driver(driver: ShimDriver) -> Driver:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 
-from kernels.devices.types import Device, VrfCandidate
-from kernels.gpu import cuda
+from kernels.devices.types import VrfCandidate
+from kernels.gpu import cuda_devices
 from kernels.gpu import plan as plan_gpu
-from kernels.gpu.cuda import LabelEngine
-from kernels.gpu.plan import Layout
+from kernels.gpu.engine import Card, LabelEngine
+from kernels.gpu.layout import Layout
 from kernels.labels import scalar as scrypt_scalar
-from tests.support.cuda_shim.driver import ShimDriver
+from tests.support.cuda_shim.driver import ShimDevice, ShimDriver, as_driver
 
 KEY = bytes.fromhex("72f83ca99604810287652e3402f62784f66ceecc3ca7fda28e680aa816cff153")
 PLAIN = Layout(group=32)
@@ -24,10 +27,18 @@ def room(layout: Layout, scrypt_n: int, slots: int) -> int:
 
 
 def open_engine(
-    driver: ShimDriver, scrypt_n: int = 16, layout: Layout = PLAIN, slots: int = SLOTS, device: Device | None = None
+    shim: ShimDevice,
+    scrypt_n: int = 16,
+    layout: Layout = PLAIN,
+    slots: int = SLOTS,
+    note: Callable[[str], None] = lambda message: None,
+    driver: Callable[[ShimDevice], ShimDriver] = ShimDriver,
 ) -> LabelEngine:
-    device = device or cuda.device_of(driver.properties, "535.54, CUDA 12.2")
-    return LabelEngine(device, scrypt_n, layout=layout, memory_bytes=room(layout, scrypt_n, slots), driver=driver)
+    """An engine with so many labels in flight and no more of a launch."""
+    plan = plan_gpu.plan(cuda_devices.numbers_of(shim.properties), layout, scrypt_n, room(layout, scrypt_n, slots))
+    device = cuda_devices.device_of(shim.properties, "535.54, CUDA 12.2")
+    plan = replace(plan, launch=plan.slots)
+    return LabelEngine(Card(device, scrypt_n, plan=plan, note=note, opened=lambda one: as_driver(driver(shim))))
 
 
 def compute(engine: LabelEngine, start: int, count: int, key: bytes = KEY) -> tuple[str, VrfCandidate]:

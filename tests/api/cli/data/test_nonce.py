@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kernels.devices import types as device
+from kernels.devices import find
 from kernels.labels import cpu
 from protocol.post.rules import vrf_difficulty
 from prover.post.init import scrypt_n
@@ -193,10 +193,12 @@ def test_scrypt_n_cannot_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for name in job.files():
         cli.damage(directory, name, *range(64))
     smesher("verify", directory).refused(1, "scrypt N", "--scrypt-n", "--network")
-    # with the option all labels are known to be wrong, and repaired
+    # with the option all labels are known to be wrong
     result = verify(directory, "--fraction", 100, "--scrypt-n", 2)
     assert (result.code, result.last["bad_labels"]) == (1, 128)
-    smesher("repair", directory, "--scrypt-n", 2).ok()
+    # but not without a word: it may be the data of somebody else
+    smesher("repair", directory, "--scrypt-n", 2).refused(1, "other data", "--yes")
+    smesher("repair", directory, "--scrypt-n", 2, "--yes").ok()
     assert cli.data_files(directory) == job.files()
 
 
@@ -226,13 +228,18 @@ def test_the_same_scrypt_n_as_recorded_or_found(tmp_path: Path, command: str) ->
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"ScryptN": "2"}', '{"ScryptN": 3}'])
-def test_a_broken_record(filled: Path, text: str) -> None:
+@pytest.mark.parametrize("writing", ["nonce", "init"])
+def test_a_broken_record_stops_nobody(filled: Path, text: str, writing: str) -> None:
+    """All that it says can be found out; who writes a new one keeps it."""
     (filled / "smesher.json").write_text(text)
     before = snapshot(filled)
-    for command in ("info", "verify", "repair", "nonce"):
-        smesher(command, filled).refused(1, filled / "smesher.json")
-    JOB.init(filled).refused(1, filled / "smesher.json")
+    for command in ("info", "verify", "repair"):
+        smesher(command, filled).ok().refused(0, "smesher.json cannot be read", "deleted")
     assert snapshot(filled) == before
+    done = smesher("nonce", filled) if writing == "nonce" else JOB.init(filled)
+    done.ok().refused(0, "smesher.json.damaged")
+    assert (filled / "smesher.json.damaged").read_text() == text
+    assert smesher("info", filled, "--json").ok().last["scrypt_n"] == JOB.scrypt_n
 
 
 # == providers =================================================================================================
@@ -241,7 +248,7 @@ def test_a_broken_record(filled: Path, text: str) -> None:
 def test_providers_json_is_one_object_a_line_for_each_provider() -> None:
     result = smesher("providers", "--json").ok()
     found = result.named("provider")
-    assert [one["id"] for one in found] == [one.id for one in device.devices()]
+    assert [one["id"] for one in found] == [one.id for one in find.devices()]
     for one in found:
         assert {"name", "class", "memory_bytes", "driver"} <= one.keys()
         assert one["name"].startswith(f"[{one['class']}] ")
@@ -256,7 +263,7 @@ def test_providers_json_is_one_object_a_line_for_each_provider() -> None:
 def test_providers_for_people() -> None:
     text = smesher("providers").ok().text
     assert "4294967295" in text and "CPU" in text
-    for missing in device.passed_over():
+    for missing in find.passed_over():
         assert missing.what in text
 
 

@@ -14,17 +14,18 @@ import pytest
 
 from api.cli import common
 from api.cli.data import pause
-from kernels.devices import backends, pool
-from kernels.devices import find as discovery
+from kernels.devices import find, pool
 from kernels.devices import types as device
-from kernels.devices.find import DriverFailure
 from kernels.devices.types import Labels
-from kernels.gpu import opencl, tune
-from kernels.gpu.opencl_card import CommandFailed, Faults
+from kernels.gpu import engine as gpu_engine
+from kernels.gpu import opencl, opencl_devices, probe, tune
+from kernels.gpu.driver import backend as backend_of
+from kernels.gpu.layout import Layout, Tuning
+from kernels.gpu.probe import DriverFailure
 from kernels.labels import scalar as scrypt_scalar
 from tests.support import pocl
 from tests.support.cli import Job, Result, finish, run_child, smesher, start, wait_for
-from tests.support.opencl_fakes import FakeDevice, FakeDriver, FakePlatform
+from tests.support.opencl_fakes import FakeDevice, FakeDriver, FakePlatform, Faults, Faulty, failure
 
 JOB = Job(units=4, labels_per_unit=512, max_file_size=8192, scrypt_n=16)
 LONG = Job(units=4, labels_per_unit=4096, max_file_size=16384, scrypt_n=1024)
@@ -48,8 +49,8 @@ def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
 def gpu(monkeypatch: pytest.MonkeyPatch) -> device.Device:
     """PoCL, taken for a GPU."""
     one = replace(pocl.device(), id=0, device_class="GPU")
-    cpus = [other for other in device.devices() if other.backend == "cpu"]
-    monkeypatch.setattr(device, "devices", lambda: [one, *cpus])
+    cpus = [other for other in find.devices() if other.backend == "cpu"]
+    monkeypatch.setattr(find, "devices", lambda: [one, *cpus])
     return one
 
 
@@ -64,11 +65,8 @@ class Wrong(Faults):
             labels[self.index - start] ^= 1
 
 
-REAL_ENGINES = opencl.engines
-
-
 def faulty(monkeypatch: pytest.MonkeyPatch, faults: Faults) -> None:
-    monkeypatch.setattr(opencl, "engines", lambda *words, **more: REAL_ENGINES(*words, **more, faults=faults))
+    monkeypatch.setattr(opencl, "Driver", lambda one: Faulty(one, faults))
 
 
 # == the same bytes ==============================================================================================
@@ -77,21 +75,21 @@ def faulty(monkeypatch: pytest.MonkeyPatch, faults: Faults) -> None:
 @pocl.needed
 def test_init_verify_nonce_and_repair(tmp_path: Path) -> None:
     data = tmp_path / "post"
-    smesher(*options(JOB, data, "--provider", "pocl")).ok()
+    smesher(*options(JOB, data, "--provider", pocl.device().place)).ok()
     same(JOB, data)
     index, _ = JOB.smallest()
     metadata = json.loads((data / "postdata_metadata.json").read_text())
     assert metadata["Nonce"] == index
-    smesher("verify", data, "--fraction", 100, "--provider", "pocl").ok()
-    smesher("nonce", data, "--provider", "pocl").ok()
+    smesher("verify", data, "--fraction", 100, "--provider", pocl.device().place).ok()
+    smesher("nonce", data, "--provider", pocl.device().place).ok()
     content = bytearray((data / "postdata_1.bin").read_bytes())
     content[160:176] = bytes(16)
     (data / "postdata_1.bin").write_bytes(content)
-    result = smesher("verify", data, "--fraction", 100, "--provider", "pocl", "--json")
+    result = smesher("verify", data, "--fraction", 100, "--provider", pocl.device().place, "--json")
     assert result.code == 1
     (bad,) = result.named("bad_label")
     assert (bad["index"], bad["file"], bad["offset"], bad["found"]) == (512 + 10, "postdata_1.bin", 160, "00" * 16)
-    smesher("repair", data, "--provider", "pocl").ok()
+    smesher("repair", data, "--provider", pocl.device().place).ok()
     same(JOB, data)
 
 
@@ -117,7 +115,7 @@ def test_throttled_devices_write_the_same(tmp_path: Path, gpu: device.Device) ->
 @pocl.needed
 def test_killed_and_resumed_on_a_mixture_of_devices(tmp_path: Path) -> None:
     data = tmp_path / "post"
-    words = options(LONG, data, "--provider", "pocl", "--cpu", "--threads", "1")
+    words = options(LONG, data, "--provider", pocl.device().place, "--cpu", "--threads", "1")
     for number in range(2):
         child = start(*words)
         wanted = 4096 * (number + 1)
@@ -136,9 +134,9 @@ def test_a_driver_that_hangs_is_reported_and_passed_over(tmp_path: Path, monkeyp
     def hanging(backend: str, question: str, document: object = None, **more: Any) -> Any:
         raise DriverFailure(f"the {backend} driver did not answer within 30 s ({question})")
 
-    monkeypatch.setattr(discovery, "ask", hanging)
-    monkeypatch.setattr(device.importlib.util, "find_spec", lambda name: object())
-    device._discovered.cache_clear()
+    monkeypatch.setattr(probe, "ask", hanging)
+    monkeypatch.setattr(find.importlib.util, "find_spec", lambda name: object())
+    find._discovered.cache_clear()
     try:
         passed = {one["what"]: one["reason"] for one in smesher("providers", "--json").ok().named("passed_over")}
         assert set(passed) == {"CUDA", "OpenCL"}
@@ -147,7 +145,7 @@ def test_a_driver_that_hangs_is_reported_and_passed_over(tmp_path: Path, monkeyp
         smesher(*options(JOB, tmp_path / "post")).ok()
         same(JOB, tmp_path / "post")
     finally:
-        device._discovered.cache_clear()
+        find._discovered.cache_clear()
 
 
 @pocl.needed
@@ -157,7 +155,7 @@ def test_a_device_that_cannot_be_opened_leaves_the_work_to_the_others(
     def crashing(*words: Any, **more: Any) -> Any:
         raise DriverFailure("the opencl driver crashed (SIGSEGV) at: open")
 
-    monkeypatch.setattr(discovery, "ask", crashing)
+    monkeypatch.setattr(probe, "ask", crashing)
     result = smesher(*options(JOB, tmp_path / "a", "--gpu", "--cpu")).ok()
     assert f"{gpu.name} is passed over" in result.text and "SIGSEGV" in result.text
     same(JOB, tmp_path / "a")
@@ -189,10 +187,10 @@ def test_no_memory_at_first_or_later_is_half_the_memory_and_a_note(
         def step(self, where: str) -> None:
             if where == what and self.left:
                 self.left -= 1
-                raise CommandFailed(-4)
+                raise failure(-4)
 
     faulty(monkeypatch, Once())
-    tune.remember(gpu, backends_hash(), tuning())
+    tune.remember(gpu, JOB.scrypt_n, tuning())
     result = smesher(*options(JOB, tmp_path / "a", "--gpu")).ok()
     assert "could not be had" in result.text and gpu.name in result.text and "error -4" in result.text
     same(JOB, tmp_path / "a")
@@ -210,7 +208,7 @@ class Lost(Faults):
         elif what == "launch":
             self.launches += 1
             if self.launches > self.after and self.opened < self.comes_back:
-                raise CommandFailed(-36)
+                raise failure(-36)
 
 
 @pytest.fixture
@@ -223,7 +221,7 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
         wanted, label = document["layout"], scrypt_scalar.label32(bytes(32), 0, document["scrypt_n"])
         return {"label": label.hex(), "layout": wanted if isinstance(wanted, dict) else asdict(tuning().layout)}
 
-    monkeypatch.setattr(discovery, "ask", opened)
+    monkeypatch.setattr(probe, "ask", opened)
 
 
 @pocl.needed
@@ -256,8 +254,8 @@ def test_a_device_that_comes_back_goes_on(
 @pocl.needed
 def test_a_device_that_was_removed_between_two_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = replace(pocl.device(), id=0, device_class="GPU", handle="7:0")
-    cpus = [other for other in device.devices() if other.backend == "cpu"]
-    monkeypatch.setattr(device, "devices", lambda: [gone, *cpus])
+    cpus = [other for other in find.devices() if other.backend == "cpu"]
+    monkeypatch.setattr(find, "devices", lambda: [gone, *cpus])
     smesher(*options(JOB, tmp_path / "a", "--gpu")).refused(3, gone.name, "is not there any more")
     assert not list((tmp_path / "a").glob("*.bin"))
     result = smesher(*options(JOB, tmp_path / "a", "--gpu", "--cpu")).ok()
@@ -268,7 +266,7 @@ def test_a_device_that_was_removed_between_two_runs(tmp_path: Path, monkeypatch:
 
 @pocl.needed
 def test_two_processes_on_one_device(tmp_path: Path) -> None:
-    children = [start(*options(JOB, tmp_path / name, "--provider", "pocl")) for name in ("a", "b")]
+    children = [start(*options(JOB, tmp_path / name, "--provider", pocl.device().place)) for name in ("a", "b")]
     for child in children:
         finish(child).ok()
     for name in ("a", "b"):
@@ -279,7 +277,7 @@ def test_two_processes_on_one_device(tmp_path: Path) -> None:
 def test_n_that_is_no_power_of_two_is_refused_before_a_driver_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scrypt_n: int
 ) -> None:
-    monkeypatch.setattr(discovery, "ask", lambda *words, **more: pytest.fail("a driver was asked"))
+    monkeypatch.setattr(probe, "ask", lambda *words, **more: pytest.fail("a driver was asked"))
     words = options(JOB, tmp_path / "a", "--provider", "cpu", "--scrypt-n", scrypt_n)
     smesher(*words).refused(2, str(scrypt_n), "power of two")
     assert not (tmp_path / "a").exists()
@@ -291,15 +289,15 @@ def test_n_that_is_no_power_of_two_is_refused_before_a_driver_is_asked(
 @pytest.fixture
 def drivers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any], None]]:
     """Lets discovery find the given OpenCL platforms (or the given error of the loader) in this process."""
-    monkeypatch.setattr(device.importlib.util, "find_spec", lambda name: object() if name == "pyopencl" else None)
-    monkeypatch.setattr(opencl.importlib.util, "find_spec", lambda name: object())
-    for variable in (opencl.PLATFORMS_FILTER, opencl.DEVICES_FILTER):
+    monkeypatch.setattr(find.importlib.util, "find_spec", lambda name: object() if name == "pyopencl" else None)
+    monkeypatch.setattr(opencl_devices.importlib.util, "find_spec", lambda name: object())
+    for variable in (opencl_devices.PLATFORMS_FILTER, opencl_devices.DEVICES_FILTER):
         monkeypatch.delenv(variable, raising=False)
 
     def here(backend: str, question: str, document: object = None, **more: Any) -> Any:
-        return discovery.QUESTIONS[question](backends.of(backend), document)
+        return probe.QUESTIONS[question](backend_of(backend), document)
 
-    monkeypatch.setattr(discovery, "ask", here)
+    monkeypatch.setattr(probe, "ask", here)
 
     def given(found: Any) -> None:
         def driver() -> Any:
@@ -307,11 +305,11 @@ def drivers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any], None]]:
                 raise found
             return FakeDriver(found)
 
-        device._discovered.cache_clear()
-        monkeypatch.setattr(opencl, "_driver", driver)
+        find._discovered.cache_clear()
+        monkeypatch.setattr(opencl_devices, "load", driver)
 
     yield given
-    device._discovered.cache_clear()
+    find._discovered.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -342,10 +340,10 @@ def test_without_a_driver_or_a_device_the_reason_is_told_and_the_cpu_works(
 @pytest.mark.parametrize(
     ("environment", "listed", "reason"),
     [
-        ({opencl.PLATFORMS_FILTER: "Portable"}, False, f"filtered by {opencl.PLATFORMS_FILTER}"),
-        ({opencl.DEVICES_FILTER: "."}, False, f"filtered by {opencl.DEVICES_FILTER}"),
-        ({opencl.DEVICES_FILTER: "("}, True, "'(' is no regular expression"),
-        ({opencl.PLATFORMS_FILTER: "*"}, True, "'*' is no regular expression"),
+        ({opencl_devices.PLATFORMS_FILTER: "Portable"}, False, f"filtered by {opencl_devices.PLATFORMS_FILTER}"),
+        ({opencl_devices.DEVICES_FILTER: "."}, False, f"filtered by {opencl_devices.DEVICES_FILTER}"),
+        ({opencl_devices.DEVICES_FILTER: "("}, True, "'(' is no regular expression"),
+        ({opencl_devices.PLATFORMS_FILTER: "*"}, True, "'*' is no regular expression"),
         ({"OCL_ICD_VENDORS": "/nonexistent"}, False, "no platform"),
     ],
     ids=["platforms", "devices", "invalid", "invalid, platforms", "no ICD"],
@@ -356,23 +354,17 @@ def test_filters_and_loaders_of_the_environment(
     """With the real loader, in the real child process."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    device._discovered.cache_clear()
+    find._discovered.cache_clear()
     try:
         result = smesher("providers", "--json").ok()
     finally:
-        device._discovered.cache_clear()
+        find._discovered.cache_clear()
     assert any(reason in one["reason"] for one in result.named("passed_over")), result.text
     assert any("pocl" in one["aliases"] for one in result.named("provider")) == listed
 
 
-def backends_hash() -> str:
-    return backends.kernel_hash()
-
-
-def tuning() -> tune.Tuning:
-    from kernels.gpu.plan import Layout
-
-    return tune.Tuning(Layout(group=8))
+def tuning() -> Tuning:
+    return Tuning(Layout(group=8))
 
 
 @pocl.needed
@@ -381,14 +373,14 @@ def test_a_wrong_verdict_of_a_gpu_is_no_verdict(
 ) -> None:
     """Right data, and a device that takes some of it for wrong: the CPU is asked before anything is said."""
     JOB.make(tmp_path / "post")
-    real = opencl.LabelEngine.labels32
+    real = gpu_engine.LabelEngine.labels32
 
     def labels32(self: Any, commitments: Any, indices: Any) -> Labels:
         found = real(self, commitments, indices)
         found[[place for place, index in enumerate(indices) if int(index) == 77]] ^= 1
         return found
 
-    monkeypatch.setattr(opencl.LabelEngine, "labels32", labels32)
+    monkeypatch.setattr(gpu_engine.LabelEngine, "labels32", labels32)
     for command in (["verify", "--fraction", 100], ["repair"]):
         result = smesher(command[0], tmp_path / "post", *command[1:], "--gpu", "--check", 0)
         result.refused(3, "wrong label 77", gpu.name, "--cpu")
@@ -470,11 +462,11 @@ def test_sizes_that_are_none(text: str, tmp_path: Path) -> None:
 
 
 def test_the_cpu_alone_asks_no_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "discover", lambda ask: pytest.fail("a driver was asked"))
-    device._discovered.cache_clear()
+    monkeypatch.setattr(find, "discover", lambda ask: pytest.fail("a driver was asked"))
+    find._discovered.cache_clear()
     JOB.init(tmp_path / "post").ok()
     smesher(*options(JOB, tmp_path / "post", "--provider", "cpu")).ok()
-    device._discovered.cache_clear()
+    find._discovered.cache_clear()
 
 
 @pocl.needed
@@ -490,10 +482,10 @@ def test_pocl_is_a_provider_without_a_number() -> None:
 def test_providers_tune(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tune, "SECONDS", 6.0)
     monkeypatch.setattr("api.cli.data.providers.BENCHMARK_N", 256)
-    monkeypatch.setattr(tune.tuned, "__defaults__", (6.0, None))
+    monkeypatch.setattr(find, "devices", lambda: [pocl.device()])
     result: Result = smesher("providers", "--tune", "--json").ok()
     (tuned,) = result.named("tuned")
     assert tuned["name"] == pocl.device().name and tuned["labels_per_second"] > 0
     assert len(result.named("trial")) >= 1
-    found = tune.remembered(pocl.device(), backends_hash())
+    found = tune.remembered(pocl.device(), 256)
     assert found is not None and found.labels_per_second == tuned["labels_per_second"]

@@ -90,7 +90,11 @@ def test_proofs_of_work_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     assert last["iterations"] == 3 and set(last["randomx_vm_init_time"]) == {"secs", "nanos"}
     average = last["average_time"]["secs"] + last["average_time"]["nanos"] / 1e9
     assert average == pytest.approx(2 * 3 / last["hashes_per_second"], rel=1e-3)
-    out = " ".join(smesher("profile", "pow", *words, "--threads", 2, "--randomx-large-pages").ok().out.split())
+    assert last["randomx_large_pages"] is False
+    asked = smesher("profile", "pow", *words, "--threads", 2, "--randomx-large-pages").ok()
+    assert " ".join(asked.text.split()).count("The system has no large pages left for RandomX") == 1
+    assert "vm.nr_hugepages" in asked.text
+    out = " ".join(asked.out.split())
     assert "2 threads" in out and "1.0 hashes are expected" in out and "RandomX (light mode) was ready" in out
 
 

@@ -16,6 +16,7 @@ from kernels import randomx
 from prover.errors import EnvironmentFault
 from prover.post import directory as storage
 from prover.post.directory import Storage
+from prover.post.proof import job as proof_job
 from prover.post.proof import prove as proving
 from prover.post.proof import scan
 from tests.support.cli import Job, damage, edit_metadata, small_disk, smesher, snapshot
@@ -201,18 +202,27 @@ def test_of_many_missing_files_some_are_named(tmp_path: Path) -> None:
     prove(data).refused(1, "postdata_2.bin is missing", "postdata_6.bin is missing", "and 4 more")
 
 
-def test_data_that_gives_no_valid_proof_names_the_wrong_label(data: Path, tmp_path: Path) -> None:
+def test_data_without_a_right_label_is_refused_before_the_pass(data: Path, tmp_path: Path) -> None:
     for number in range(4):
         damage(data, f"postdata_{number}.bin", *range(64))
-    result = prove(data).refused(1, "not valid", "postdata_", "byte offset", "smesher repair")
-    assert not (tmp_path / "proof.json").exists()
-    assert not (data / proving.STATE_NAME).exists(), "a saved pass over wrong labels is of no use"
-    named, offset = result.text.split("That label is in ")[1].split(" at byte offset ")
-    assert int(offset.split(".")[0]) % 16 == 0 and (data / named).is_file()
+    result = prove(data).refused(1, "None of the labels", "smesher verify")
+    assert "repair" not in result.text, "it may be the data of somebody else"
+    assert not (tmp_path / "proof.json").exists() and not (data / proving.STATE_NAME).exists()
+
+
+def test_wrong_labels_are_left_out_and_named(data: Path, tmp_path: Path) -> None:
+    damage(data, "postdata_1.bin", *range(64))
+    result = prove(data, "--json")
+    wrong = result.last.get("wrong_labels", [])
+    if result.code == 0:
+        verify_proof(tmp_path).ok()
+        assert all(64 <= index < 128 for index in wrong)
+    notes = " ".join(event["message"] for event in result.named("note"))
+    assert not wrong or ("left out" in notes and "postdata_1.bin at byte offset" in notes)
 
 
 def test_no_proof_where_too_few_labels_are_good(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command.Search, "run", lambda self: 0)
+    monkeypatch.setattr(proof_job.Search, "run", lambda self: 0)
     prove(data, "--k2", 200, "--nonces", 4096).refused(1, "No proof was found", "smesher verify")
 
 
@@ -354,8 +364,8 @@ def test_proofs_of_work_of_another_difficulty_are_not_used(
 ) -> None:
     """A pass is broken off after its proof of work, and goes on with the network's difficulty changed, or not."""
     searches: list[object] = []
-    real = command.Search.run
-    monkeypatch.setattr(command.Search, "run", lambda self: (searches.append(self), real(self))[1])
+    real = proof_job.Search.run
+    monkeypatch.setattr(proof_job.Search, "run", lambda self: (searches.append(self), real(self))[1])
 
     def broken_off() -> None:
         with monkeypatch.context() as patch:

@@ -415,7 +415,7 @@ def test_our_poet_lets_a_certified_node_in(
         PowParams(b"", 0),
         certificate=(certificate.data, certificate.signature),
     )
-    with PlayedServer(load(flags, {}), now_ns=GENESIS_NS, as_reference=False) as poet:
+    with PlayedServer(load(flags, {}), now_ns=GENESIS_NS) as poet:
         assert isinstance(poet.register(submit), Registered)
         stranger, secret = crypto_sign_seed_keypair(bytes(32))
         signature = crypto_sign(b"prefix" + CHALLENGE, secret)[:64]

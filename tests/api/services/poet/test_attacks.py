@@ -16,6 +16,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -63,9 +64,16 @@ class Target:
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    with attacked(tmp_path_factory.mktemp("poet")) as one:
+        yield one
+
+
+@contextmanager
+def attacked(directory: Path) -> Iterator[Target]:
+    """A server of its own."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(6000, hard)), hard))
-    process, port = load.start_server(str(tmp_path_factory.mktemp("poet")), 0, [])
+    process, port = load.start_server(str(directory), 0, [])
     try:
         yield Target(process.pid, port, load.grpc_port_of(process))
     finally:

@@ -16,7 +16,7 @@ import pytest
 from api.clients.poet.messages import RoundProof, read_proof
 from api.clients.poet.service import membership, verify_round
 from protocol.crypto.merkle import root_of
-from protocol.poet.records import PoetProof
+from protocol.types.poet import PoetProof
 from prover.poet.round import layers
 from prover.poet.round.prove import ProverConfig, RoundProver
 from tests.support.poet_child import KEPT_HEIGHT, SCHEDULE, Server, set_clock
@@ -38,11 +38,11 @@ STEP_TIMEOUT_S = 60.0
 class Driver(threading.Thread):
     """Brings round after round to its end: registers, closes, waits for the proof. Kills only delay it."""
 
-    def __init__(self, server: Server, directory: Path) -> None:
+    def __init__(self, server: Server, directory: Path, dice: random.Random) -> None:
         super().__init__(name="driver")
         self._server = server
         self._directory = directory
-        self._dice = random.Random(SEED + 1)
+        self._dice = dice
         self._keys = itertools.count(1)
         self.step = "starting"
         self.stopping = False
@@ -110,33 +110,41 @@ class Driver(threading.Thread):
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to find the worker")
 @pytest.mark.timeout(120 + 20 * KILLS)
 def test_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
-    dice = random.Random(SEED)
-    uninterrupted(bytes(32), tmp_path / "warm")  # a kernel that is being compiled cannot be told to stop
-    set_clock(tmp_path, SCHEDULE.genesis_ns)
-    with Server(tmp_path, LEAVES) as server:
-        driver = Driver(server, tmp_path)
+    hit, rounds = rounds_with_kills(tmp_path, SEED, KILLS)
+    print(f"{KILLS} kills in {rounds} rounds, by step: {dict(hit)}")
+    if KILLS >= 100:
+        assert set(STEPS) <= set(hit), hit
+
+
+def rounds_with_kills(directory: Path, seed: int, kills: int) -> tuple[Counter[str], int]:
+    """Rounds of a server that is killed so often, each compared with one that is not.
+
+    How often it was killed at which step, and how many rounds there were.
+    """
+    uninterrupted(bytes(32), directory / "warm")  # a kernel that is being compiled cannot be told to stop
+    set_clock(directory, SCHEDULE.genesis_ns)
+    with Server(directory, LEAVES) as server:
+        driver = Driver(server, directory, random.Random(seed + 1))
         driver.start()
         try:
-            hit = killed(server, driver, dice)
+            hit = killed(server, driver, random.Random(seed), kills)
         finally:
             driver.stopping = True
             driver.join()
         assert driver.error is None, driver.error
         assert server.stop() == 0
-    print(f"{KILLS} kills in {len(driver.proofs)} rounds, by step: {dict(hit)}")
     assert set(driver.acknowledged) <= set(driver.proofs)
     for round_id, found in driver.proofs.items():
-        check_round(found, driver.acknowledged.get(round_id, []), tmp_path / f"again{round_id}")
-    assert not any((tmp_path / "data" / "rounds").iterdir()), "a finished round's files are still there"
-    if KILLS >= 100:
-        assert set(STEPS) <= set(hit), hit
+        check_round(found, driver.acknowledged.get(round_id, []), directory / f"again{round_id}")
+    assert not any((directory / "data" / "rounds").iterdir()), "a finished round's files are still there"
+    return hit, len(driver.proofs)
 
 
-def killed(server: Server, driver: Driver, dice: random.Random) -> Counter[str]:
-    """Kills it KILLS times; how often at which step of a round."""
+def killed(server: Server, driver: Driver, dice: random.Random, kills: int) -> Counter[str]:
+    """Kills it; how often at which step of a round."""
     hit: Counter[str] = Counter()
     in_a_row = 0
-    for _ in range(KILLS):
+    for _ in range(kills):
         driver.wait_for(dice.choice(STEPS))
         time.sleep(dice.random() * LONGEST_DELAY_S)
         kills_server = dice.random() < 0.75 or in_a_row == WORKER_KILLS

@@ -40,7 +40,7 @@ def make(tmp_path: Path) -> Callable[..., PlayedServer]:
         limits: Limits | None = None,
     ) -> PlayedServer:
         config = load([f"--poetdir={tmp_path}", *FLAGS, *flags], {})
-        return PlayedServer(config, now_ns=now_ns, leaves=leaves, as_reference=False, limits=limits)
+        return PlayedServer(config, now_ns=now_ns, leaves=leaves, limits=limits)
 
     return server
 

@@ -17,7 +17,8 @@ import pytest
 from nacl.bindings import crypto_sign, crypto_sign_seed_keypair
 
 from api.cli.main import main
-from protocol.poet.registration import Certificate, PowParams, encode_certificate, has_leading_zero_bits, pow_hash
+from protocol.poet.registration import PowParams, encode_certificate, has_leading_zero_bits, pow_hash
+from protocol.types.poet import PoetCertificate
 from prover.poet.server.registration import Refused, Registered, Submit
 from prover.poet.server.store import RoundStore
 from tests.api.services.poet.test_ours import GENESIS_NS, make
@@ -61,7 +62,7 @@ def certified(
     by: tuple[bytes, bytes] = CERTIFIER, pubkey: bytes = PUBLIC, expires_s: int | None = None
 ) -> dict[str, Any]:
     """A certificate."""
-    data = encode_certificate(Certificate(pubkey, expires_s))
+    data = encode_certificate(PoetCertificate(pubkey, expires_s))
     return {"certificate": {"data": text(data), "signature": text(crypto_sign(data, by[1])[:64])}}
 
 

@@ -51,14 +51,14 @@ def test_a_proof_from_the_first_request_to_the_last() -> None:
     assert (answer, starts(effects)) == ("progress", [(0, A)])
     assert ask(service, A) == ("progress", [])
     service.made(0, PROOF, 1.0)
-    assert service.desks[0].phase is Phase.DONE
+    assert service.states[0].phase is Phase.DONE
     request = pb.NodeRequest(gen_proof=pb.GenProofRequest(challenge=A))
     response, _ = service.receive(0, request, 2.0)
     assert (response.gen_proof.proof.nonce, response.gen_proof.proof.indices) == (7, b"\x01\x02")
     assert response.gen_proof.proof.pow == 2**40
     meta = response.gen_proof.metadata.meta
     assert (meta.node_id, meta.num_units, meta.nonce, meta.HasField("nonce")) == (METADATA.node_id, 4, 0, True)
-    assert service.desks[0].phase is Phase.IDLE
+    assert service.states[0].phase is Phase.IDLE
     answer, effects = ask(service, A)
     assert (answer, starts(effects)) == ("progress", [(0, A)]), "asked again it is made again"
 
@@ -74,7 +74,7 @@ def test_a_challenge_of_another_size_is_an_error_with_a_reason(size: int) -> Non
     answer, effects = ask(service, bytes(size))
     assert (answer, starts(effects)) == ("error", [])
     assert f"has {size} bytes, expected 32" in said(effects)
-    fault = service.desks[0].fault
+    fault = service.states[0].fault
     assert fault is not None and fault.kind == "challenge" and f"{size} bytes" in fault.text
     assert ask(service, A)[0] == "progress"
 
@@ -104,7 +104,7 @@ def test_an_error_is_told_once_and_the_next_request_starts_afresh() -> None:
     assert ask(service, A) == ("error", [])
     answer, effects = ask(service, A)
     assert (answer, starts(effects)) == ("progress", [(0, A)])
-    assert service.desks[0].refusals == {"proof": 1}
+    assert service.states[0].refusals == {"proof": 1}
 
 
 def test_an_error_does_not_stand_in_the_way_of_another_challenge() -> None:
@@ -134,30 +134,13 @@ def test_a_finished_proof_is_kept_while_the_node_asks_nonsense() -> None:
     assert ask(service, A)[0] == "proof"
 
 
-def test_as_reference_an_error_stays_and_a_proof_is_checked_against_any_challenge() -> None:
-    """The recorded program; see post/post_service.json."""
-    service = PostService([METADATA], as_reference=True)
-    ask(service, A)
-    service.failed(0, "why", 1.0)
-    assert [ask(service, challenge)[0] for challenge in (A, A, B)] == ["error"] * 3
-    assert service.desks[0].phase is Phase.FAILED
-    service = PostService([METADATA], as_reference=True)
-    ask(service, A)
-    service.made(0, PROOF, 1.0)
-    assert ask(service, B)[0] == "error"
-    assert service.desks[0].phase is Phase.IDLE
-    ask(service, A)
-    service.failed(0, "not valid", 1.0, in_check=True)
-    assert [ask(service, A)[0] for _ in range(2)] == ["error", "progress"]
-
-
 def test_proofs_of_several_identities_are_made_one_after_another() -> None:
     service = PostService([metadata(1), metadata(2), metadata(3)])
     assert starts(ask(service, A, 0)[1]) == [(0, A)]
     for identity in (2, 1):
         answer, effects = ask(service, A, identity)
         assert (answer, starts(effects)) == ("progress", [])
-        assert service.desks[identity].phase is Phase.QUEUED
+        assert service.states[identity].phase is Phase.QUEUED
     assert ask(service, A, 2) == ("progress", [])
     assert starts(service.failed(0, "why", 1.0)) == [(2, A)]
     assert starts(service.made(2, PROOF, 2.0)) == [(1, A)]

@@ -17,11 +17,14 @@ import pytest
 
 from api.services.post.job import Progress, ProofJob
 from api.services.post.options import PowServices
+from protocol.params.post import MAINNET
 from protocol.pb.spacemesh.v1 import post_types_pb2 as pb
-from protocol.post.proof import Proof
+from protocol.post.proof import Proof, required_bits, unpack_indices
 from prover.errors import EnvironmentFault
 from prover.post.directory import Storage
+from prover.post.layout import Layout, file_name
 from prover.post.metadata import FILE_NAME, decode, encode
+from prover.post.proof.job import MOST_LEFT_OUT
 from prover.post.proof.pow import Search
 from prover.post.proof.prove import Prover
 from tests.support import archives
@@ -154,14 +157,55 @@ def test_no_data_is_an_error_until_it_is_there_again(data: Path, node: Node, tmp
         assert stream.prove(CHALLENGE).HasField("proof")
 
 
-def test_a_damaged_file_is_named(data: Path, node: Node) -> None:
+def test_a_damaged_file_is_named_and_left_out(data: Path, node: Node) -> None:
     (data / "postdata_1.bin").write_bytes(random.Random(1).randbytes(65536))
+    with Service(settings_for(node.address, k2=30), data) as service:
+        assert node.connected().prove(CHALLENGE).HasField("proof")
+        assert "postdata_1.bin at" in words(service) and "run smesher repair" in words(service)
+        found = metric(service, "wrong_labels")
+        assert found > 0 and findings_of(data) == found
+        if found > MOST_LEFT_OUT:
+            assert metric(service, "proofs_total", outcome="weakened") == 1
+
+
+def findings_of(data: Path) -> int:
+    """Wrong labels that are remembered beside the data."""
+    return len(json.loads((data / "smesher-findings.json").read_text())["BadLabels"])
+
+
+def test_one_wrong_label_beside_a_winning_one_costs_no_proof(data: Path, node: Node) -> None:
+    """The label after the first good one becomes a copy of the second good one: taken for good, and wrong."""
+    metadata = decode((data / FILE_NAME).read_bytes())
+    layout = Layout(metadata.num_labels, metadata.max_file_size)
+    with Service(settings_for(node.address), data):
+        made = node.connected().prove(CHALLENGE).proof
+    good = list(unpack_indices(made.indices, required_bits(metadata.num_labels), MAINNET.k2))
+    bad = next(index for index in range(good[0] + 1, metadata.num_labels) if index not in good)
+    (number, offset), (bad_number, bad_offset) = layout.locate(good[1]), layout.locate(bad)
+    label = (data / file_name(number)).read_bytes()[offset : offset + 16]
+    with (data / file_name(bad_number)).open("r+b") as file:
+        file.seek(bad_offset)
+        file.write(label)
+    (data / "smesher-proof-made.json").unlink()
     with Service(settings_for(node.address), data) as service:
-        stream = node.connected()
-        assert stream.prove(CHALLENGE).status == ERROR
-        assert "postdata_1.bin at byte offset" in words(service)
-        assert metric(service, "errors_total", reason="check") == 1
-        assert service.status() == '"Idle"'
+        proof = node.connected().prove(CHALLENGE).proof
+        assert bad not in unpack_indices(proof.indices, required_bits(metadata.num_labels), MAINNET.k2)
+        assert metric(service, "wrong_labels") == 1 and metric(service, "proofs_total", outcome="made") == 1
+        assert f"{bad} ({file_name(bad_number)} at {bad_offset})" in words(service)
+        (facts,) = json.loads(service.ask("GET", "/status.json").text)["identities"]
+        assert facts["wrong_labels"] == [{"index": bad, "file": file_name(bad_number), "offset": bad_offset}]
+
+
+def test_a_nonce_that_is_none_is_told_before_the_node_is_asked(data: Path, node: Node) -> None:
+    metadata = decode((data / FILE_NAME).read_bytes())
+    (data / FILE_NAME).write_text(encode(replace(metadata, nonce=5, nonce_value=None)))
+    with Service(settings_for(node.address), data) as service:
+        node.connected()
+        assert "VRF nonce 5 is none" in words(service) and metric(service, "nonce_invalid") == 1
+    (data / FILE_NAME).write_text(encode(metadata))
+    with Service(settings_for(node.address), data) as service:
+        node.connected()
+        assert metric(service, "nonce_invalid") == 0 and "VRF nonce" not in words(service)
 
 
 def test_data_of_another_identity_is_found_before_the_pass(data: Path, node: Node) -> None:
@@ -344,4 +388,4 @@ def test_scrypt_with_other_r_and_p_is_checked_as_such(data: Path, node: Node) ->
     """The data was made with r = p = 1, so with other parameters no label is right."""
     with Service(settings_for(node.address, scrypt_r=2), data) as service:
         assert node.connected().prove(CHALLENGE).status == ERROR
-        assert "is not valid" in words(service)
+        assert "None of the labels" in words(service), "found before a pass over the data"

@@ -125,13 +125,21 @@ def initialise(disk: Disk, scenario: Scenario, rng: random.Random, stop_after: i
     initialisation.run(Labels(scenario.job, rng, scenario.largest, stop_after))
 
 
+DiskOf = Callable[[Scenario, random.Random], Disk]
+"""Makes a new directory for a scenario, with a `Disk` below the storage."""
+
+
 @pytest.fixture
-def disk_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Scenario, random.Random], Disk]:
-    """Makes a new directory for a scenario, with a `Disk` below the storage."""
+def disk_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DiskOf:
+    return disks(tmp_path, monkeypatch)
+
+
+def disks(directory: Path, monkeypatch: pytest.MonkeyPatch) -> DiskOf:
+    """As above, in directories of this one."""
     number = iter(range(1_000_000))
 
     def make(scenario: Scenario, rng: random.Random) -> Disk:
-        root = tmp_path / str(next(number))
+        root = directory / str(next(number))
         root.mkdir()
         scenario.begin(root)
         disk = Disk(root, rng)
@@ -435,21 +443,25 @@ def test_a_sync_that_fails_is_not_believed_later(runner: Runner, disk_of: Callab
 def test_failing_syncs_kills_and_power_cuts_in_any_order(
     runner: Runner, disk_of: Callable[..., Disk], name: str
 ) -> None:
-    expected, changes = runner.uninterrupted(name)
     for seed in range(SEEDS):
-        rng = random.Random(f"{name} syncs {seed}")
-        disk = disk_of(SCENARIOS[name], rng)
-        disk.after_power_cut = "what was synced"
-        for _ in range(4):
-            disk.arm(rng.choice([None, rng.randint(1, changes)]), rng.randint(1, changes // 2))
-            with contextlib.suppress(Cut, EnvironmentFault):
-                initialise(disk, SCENARIOS[name], rng)
-            if rng.random() < 0.3:
-                disk.power_cut()
-        disk.arm(None)
-        initialise(disk, SCENARIOS[name], rng)
-        disk.power_cut()
-        assert visible(disk.root) == expected, seed
+        failing_syncs(runner, disk_of, name, random.Random(f"{name} syncs {seed}"))
+
+
+def failing_syncs(runner: Runner, disk_of: DiskOf, name: str, rng: random.Random) -> None:
+    """Four runs whose syncs fail, that are killed or lose their power, then one that is left alone."""
+    expected, changes = runner.uninterrupted(name)
+    disk = disk_of(SCENARIOS[name], rng)
+    disk.after_power_cut = "what was synced"
+    for _ in range(4):
+        disk.arm(rng.choice([None, rng.randint(1, changes)]), rng.randint(1, max(1, changes // 2)))
+        with contextlib.suppress(Cut, EnvironmentFault):
+            initialise(disk, SCENARIOS[name], rng)
+        if rng.random() < 0.3:
+            disk.power_cut()
+    disk.arm(None)
+    initialise(disk, SCENARIOS[name], rng)
+    disk.power_cut()
+    assert visible(disk.root) == expected
 
 
 @pytest.mark.parametrize("name", ["one file", "many files", "search beyond the data", "search in large batches"])

@@ -12,7 +12,7 @@ import pytest
 from prover.errors import DataError, EnvironmentFault
 from prover.post import metadata, record
 from prover.post.merge import small as merge_small
-from prover.post.merge.plan import Mode
+from prover.post.merge.types import Mode
 from prover.post.record import Record, Search
 from tests.support.merging import (
     IDENTITY,
@@ -332,9 +332,9 @@ def test_positions_and_unknown_fields(tmp_path: Path) -> None:
 
 def test_what_a_power_cut_may_have_damaged_stays_noted(tmp_path: Path) -> None:
     a = part(tmp_path / "a", {0: content(0), 1: content(1, 6)})
-    (a / record.FILE_NAME).write_text(record.encode(Record(2, "another boot", ((1, 4),))))
+    (a / record.FILE_NAME).write_text(record.encode(Record(2, ((1, 4),))))
     merge([a], tmp_path / "d")
-    assert record.decode((tmp_path / "d" / record.FILE_NAME).read_bytes()) == Record(2, None, ((1, 4),))
+    assert record.decode((tmp_path / "d" / record.FILE_NAME).read_bytes()) == Record(2, ((1, 4),))
     b = part(tmp_path / "b", whole(1))
     merge([a, b], tmp_path / "e")
     assert record.decode((tmp_path / "e" / record.FILE_NAME).read_bytes()) == Record(2)

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from api.cli.main import main
 from kernels.labels import scalar as scrypt_scalar
 from prover.errors import DataError, EnvironmentFault, Interrupted, MetadataError, ProofError, UsageError
-from prover.post import metadata, record
+from prover.post import directory, metadata, record
 from prover.post.directory import LOCK_NAME, Storage
 from prover.post.merge import files as merge_files
-from prover.post.merge.plan import Mode
 from prover.post.merge.run import Merge
+from prover.post.merge.types import Mode
 from prover.post.metadata import PostMetadata
 from prover.post.record import Record
 from tests.support.merging import (
@@ -172,7 +172,7 @@ def test_room_is_counted_on_every_disk_before_work(
     (d / "postdata_0.bin").symlink_to(other_disk / "zero")
     before = tree(a, b, d)
     free = 128 + (1 << 20)
-    monkeypatch.setattr(merge_files, "free_bytes", lambda path: free)
+    monkeypatch.setattr(directory, "free_bytes", lambda path: free)
     with pytest.raises(EnvironmentFault) as raised:
         merge([a, b], d, mode)
     message = str(raised.value)
@@ -385,7 +385,7 @@ def test_a_link_that_is_refused_late_becomes_a_copy(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(os, "link", refuse)
     outcome, _ = merge([a], tmp_path / "d")
     assert (outcome.linked, outcome.bytes_copied) == (0, 128)
-    monkeypatch.setattr(merge_files, "free_bytes", lambda path: 100)
+    monkeypatch.setattr(directory, "free_bytes", lambda path: 100)
     with pytest.raises(EnvironmentFault, match="has to be copied"):
         merge([a], tmp_path / "e")
 

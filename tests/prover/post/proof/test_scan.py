@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernels.scan import aes
+from prover import durable
 from prover.errors import EnvironmentFault
 from prover.post import directory as storage
 from prover.post.directory import PAGE, Storage
@@ -107,13 +108,14 @@ def test_a_file_system_without_direct_reads_is_read_the_ordinary_way(
         def __getattr__(self, name: str) -> object:
             return getattr(os, name)
 
-        def open(self, path: Path, flags: int) -> int:
+        def open(self, path: Path, flags: int, mode: int = 0o777) -> int:
             if flags & self.O_DIRECT:
                 refused.append(flags)
                 raise OSError(errno.EINVAL, "Invalid argument")
-            return os.open(path, flags)
+            return os.open(path, flags, mode)
 
-    monkeypatch.setattr(storage, "os", Os())
+    for module in (durable, storage):
+        monkeypatch.setattr(module, "os", Os())
     monkeypatch.setattr(storage, "DIRECT", True)
     (tmp_path / "f").write_bytes(b"x" * PAGE)
     target = pages(PAGE)

@@ -188,14 +188,22 @@ def test_lost_metadata_of_complete_data_brings_the_nonce_back(tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", ["postdata_0.bin", "postdata_1.bin", "postdata_2.bin", "postdata_3.bin"])
 @pytest.mark.parametrize("position", [0, 32, 63])
-def test_parameters_for_lost_metadata_that_do_not_fit(tmp_path: Path, name: str, position: int) -> None:
+def test_labels_for_lost_metadata_that_are_wrong(tmp_path: Path, name: str, position: int) -> None:
     directory = JOB.make(tmp_path / "post")
     (directory / "postdata_metadata.json").unlink()
     cli.damage(directory, name, position)
     before = snapshot(directory)
     JOB.init(directory).refused(1, name, f"byte offset {position * 16}")
     assert snapshot(directory) == before
-    replace(JOB, max_file_size=2048).init(tmp_path / "post").refused(1)
+
+
+def test_parameters_for_lost_metadata_that_do_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scrypt_n, "CANDIDATES", (8192, 2, 4))  # trying 2^20 takes seconds
+    directory = JOB.make(tmp_path / "post")
+    (directory / "postdata_metadata.json").unlink()
+    before = snapshot(directory)
+    replace(JOB, max_file_size=2048).init(tmp_path / "post").refused(1, "postdata_2.bin (1024 bytes too many)")
+    replace(JOB, max_file_size=2048).init(tmp_path / "post", "--yes").refused(1, "postdata_1.bin", "expected")
     replace(JOB, node_id="12" * 32, scrypt_n=2).init(tmp_path / "post").refused(1, "belongs to other data")
     assert snapshot(directory) == before
 
@@ -222,7 +230,7 @@ def test_an_overlong_file_is_made_again_whole(tmp_path: Path) -> None:
     assert (info["complete"], info["status"]) == (False, "doubtful")
     assert "shifted" in smesher("info", directory).ok().text and "doubtful" in smesher("info", directory).text
     JOB.init(directory).refused(1, "postdata_1.bin (5 bytes too many)")
-    JOB.init(directory, "--yes").ok().refused(0, "too long", "33 of them were wrong")
+    JOB.init(directory, "--yes").ok().refused(0, "too long", "34 of them were wrong")
     assert cli.data_files(directory) == JOB.files() and cli.metadata_of(directory) == JOB.metadata()
     assert smesher("info", directory, "--json").ok().last["status"] == "completed"
 
@@ -235,11 +243,17 @@ def test_a_damaged_record_is_set_aside(half: Path) -> None:
     assert cli.data_files(half) == JOB.files()
 
 
-def test_a_wrong_nonce_is_searched_again(half: Path) -> None:
+@pytest.mark.parametrize("nonce", [5, None])
+def test_a_wrong_nonce_is_told_and_mended_by_nonce(half: Path, nonce: int | None) -> None:
     """Its forged value is smaller than any label, so that no candidate would ever take its place."""
-    cli.edit_metadata(half, lambda text: encode(JOB.metadata(nonce=5, nonce_value=bytes(16))))
-    JOB.init(half).ok().refused(0, "NonceValue", "VRF nonce 5 is none of this data")
-    assert cli.metadata_of(half) == JOB.metadata()
+    right = JOB.metadata()
+    wrong = encode(JOB.metadata(nonce=right.nonce if nonce is None else nonce, nonce_value=bytes(16)))
+    cli.edit_metadata(half, lambda text: wrong)
+    said = "NonceValue of the metadata is not the label" if nonce is None else "VRF nonce 5 is not valid"
+    JOB.init(half).ok().refused(0, said, f"smesher nonce {half}")
+    assert cli.metadata_text(half) == wrong
+    smesher("nonce", half).ok()
+    assert cli.metadata_of(half) == right
 
 
 @pytest.mark.parametrize("name", ["postdata_0.bin", "postdata_2.bin"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import re
+import resource
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from typing import Any
 import pytest
 
 from api.cli.main import COMMANDS
-from kernels.devices import types as device
-from kernels.devices.types import Device, PassedOver
+from kernels.devices import find
+from kernels.devices.types import CPU_ID, Device, PassedOver
 from tests.api.cli.data.init.jobs import JOB, OTHER, is_complete
 from tests.support import cli
 from tests.support.cli import Job, smesher
@@ -44,9 +45,9 @@ GPUS = [
 
 
 def test_gpu_with_no_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cpus = [one for one in device.devices() if one.device_class == "CPU"]
-    monkeypatch.setattr(device, "devices", lambda: cpus)
-    monkeypatch.setattr(device, "passed_over", lambda: [PassedOver("OpenCL", "no driver library libOpenCL")])
+    cpus = [one for one in find.devices() if one.device_class == "CPU"]
+    monkeypatch.setattr(find, "devices", lambda: cpus)
+    monkeypatch.setattr(find, "passed_over", lambda: [PassedOver("OpenCL", "no driver library libOpenCL")])
     options = [word for word in JOB.options(tmp_path / "post") if word != "--cpu"]
     smesher(*options, "--gpu").refused(
         3, "No GPU", "OpenCL: no driver library libOpenCL", cpus[0].name, "--cpu", "pocl"
@@ -56,13 +57,13 @@ def test_gpu_with_no_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_provider_that_matches_none(tmp_path: Path) -> None:
     result = JOB.init(tmp_path / "post", "--provider", "voodoo")
-    cpu = next(one for one in device.devices() if one.id == device.CPU_ID)
+    cpu = next(one for one in find.devices() if one.id == CPU_ID)
     result.refused(2, "voodoo", cpu.name, cpu.id)
     assert not any((tmp_path / "post").glob("*"))
 
 
 def test_provider_that_matches_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "devices", lambda: [*GPUS, a_device(device.CPU_ID, "[CPU] Zen", "CPU")])
+    monkeypatch.setattr(find, "devices", lambda: [*GPUS, a_device(CPU_ID, "[CPU] Zen", "CPU")])
     result = JOB.init(tmp_path / "post", "--provider", "geforce")
     result.refused(2, "geforce", GPUS[0].name, GPUS[1].name, "id")
     assert "Zen" not in result.text
@@ -191,11 +192,10 @@ code = main()
 print("LOADED", *sorted({name.partition(".")[0] for name in sys.modules} & {"rich", "numba", "llvmlite", "cupy"}))
 sys.exit(code)
 """
-    before = os.times()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     result = cli.run_child(*words, script=script)
-    after = os.times()
-    # of the processor, whoever else wants it: the child and what it started
-    seconds = after.children_user + after.children_system - before.children_user - before.children_system
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime  # of the processor, not of the wall
     assert result.code == 0, result.text
     text, _, loaded = result.out.rpartition("LOADED")
     assert loaded.split() == []

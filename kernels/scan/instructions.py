@@ -1,4 +1,4 @@
-"""The scan of a proving pass on the AES instructions, with vectors of 128 (AES-NI), 256 or 512 bits (VAES).
+"""The scan of a proving pass on AES instructions: of x86, with vectors of 128, 256 or 512 bits (VAES), or of Arm.
 
 A block of labels is walked in short stretches that stay in the first-level cache. For each group the first pass
 leaves one bit for every byte that equals the difficulty's top byte; it looks before the last substitution, whose
@@ -20,11 +20,13 @@ from numba.extending import intrinsic
 
 from kernels.scan.hits import add_hit, trailing_zeros
 from kernels.scan.scalar import ROUNDS, before_last_substitution, expand_key
-from kernels.vectors import target
+from kernels.vectors import arm, target
+
+target.keep_code_of(__name__)
 
 
 def _width() -> int:
-    if not target.has_feature("vaes"):
+    if target.family() == "arm" or not target.has_feature("vaes"):
         return 128
     return 512 if target.variant().name == "avx512" else 256
 
@@ -62,6 +64,8 @@ def _load(builder: Any, pointer: Any, kind: Any) -> Any:
 
 
 def _aes(builder: Any, bits: int, last: bool, state: Any, key: Any) -> Any:
+    if target.family() == "arm":
+        return arm.aes_round(builder, last, state, key)
     kind = state.type
     suffix = "" if bits == 128 else f".{bits}"
     function = cgutils.get_or_insert_function(

@@ -1,0 +1,51 @@
+"""Many rows of one table at once: the same as one after another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.store.keys import compound, fixed, u32
+from node.store.store import Store
+from node.store.table import RAW, Schema, Table
+from node.store.view import Rows
+
+PLAIN: Table[tuple[bytes, int], bytes] = Table(b"pl", "plain", compound(fixed(1), u32), RAW)
+INDEXED: Table[tuple[bytes, int], bytes] = Table(b"in", "indexed", compound(fixed(1), u32), RAW)
+BY_ROW = INDEXED.index(b"ir", "by row", u32, lambda key, row: (len(row),))
+BY_NUMBER = INDEXED.key_index(b"ik", "by number", u32, lambda key: (key[1],))
+SCHEMA = Schema("many", 1, (PLAIN, INDEXED))
+
+rows = st.lists(st.tuples(st.tuples(st.sampled_from([b"a", b"b"]), st.integers(0, 3)), st.binary(max_size=3)))
+
+
+def written(table: Table[Any, Any], many: bool, *groups: list[Any]) -> list[tuple[bytes, bytes]]:
+    store = Store.in_memory(SCHEMA)
+    for group in groups:
+        view = store.view()
+        unit = Rows(view)
+        if many:
+            unit.put_many(table, group)
+        else:
+            for key, row in group:
+                unit.put(table, key, row)
+        assert {key: unit.get(table, key) for key, _ in group} == dict(group)
+        assert sorted(unit.scan(table)) == sorted({**dict(view.scan(table)), **dict(group)}.items())
+        store.write(unit)
+        view.close()
+    return list(store.snapshot().scan(b"", None, False))
+
+
+@pytest.mark.parametrize("table", [PLAIN, INDEXED], ids=lambda table: table.name)
+@given(first=rows, second=rows)
+def test_many_rows_are_put_as_one_after_another(table: Table[Any, Any], first: list[Any], second: list[Any]) -> None:
+    assert written(table, True, first, second) == written(table, False, first, second)
+
+
+def test_a_row_that_cannot_be_written_is_refused() -> None:
+    store = Store.in_memory(SCHEMA)
+    with pytest.raises(ValueError, match="expected 0 to"):
+        Rows(store.view()).put_many(PLAIN, [((b"a", 1), b""), ((b"a", -1), b"")])

@@ -1,0 +1,1 @@
+"""Minutes of kills, failing system calls, hostile clients and damaged messages, all from one seed."""
