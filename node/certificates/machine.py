@@ -19,7 +19,6 @@ from typing import Protocol
 
 from node.certificates.adoption import adopt
 from node.certificates.collected import LayerMessages, belonging
-from node.certificates.errors import CertificateRefused
 from node.certificates.parameters import CertificateParameters
 from node.certificates.seats import Oracle, Seats
 from node.certificates.tables import HARE_OUTPUTS
@@ -227,7 +226,7 @@ class CertificateMachine(Machine):
                 return self._take_certificate(memo, found, view)
             assert isinstance(memo, CertifyMessage)
             return self._take_message(memo, found, view)
-        except (EligibilityError, CertificateRefused) as error:
+        except EligibilityError as error:
             return Judged(ignore(error.reason, str(error)))
 
     def _known(self, decoded: CertifyMessage, view: View) -> Judged | None:
@@ -298,10 +297,7 @@ class CertificateMachine(Machine):
 
     def _take_certificate(self, memo: _Entries, found: Found, view: View) -> Judged:
         if self._valid_seats(view, memo.entries, found) < self._parameters.threshold:
-            raise CertificateRefused(
-                f"The certificate of layer {memo.layer} does not have {self._parameters.threshold} seats.",
-                "certificate_below_threshold",
-            )
+            return Judged(ignore("certificate_below_threshold"))
         rows = Rows(view)
         event = self._adopt(rows, memo.layer, memo.certificate)
         is_only = isinstance(event.event, BlockCertified)
