@@ -4,18 +4,32 @@ from __future__ import annotations
 
 from node.activation.tables import TABLES as ACTIVATION
 from node.beacon.machine import BEACONS
+from node.blocks.tables import TABLES as BLOCKS
+from node.certificates.tables import TABLES as CERTIFICATES
 from node.checkpoint import tables as checkpoint
 from node.contract.owed import OWED
 from node.ledger import tables as ledger
 from node.malfeasance.tables import TABLES as MALFEASANCE
 from node.mempool import tables as mempool
+from node.mesh.tables import TABLES as MESH
 from node.store.own import SIGNED
 from node.store.table import Schema
 
 STATE = Schema(
     "state",
     1,
-    (OWED, *ledger.TABLES, *mempool.TABLES, *checkpoint.TABLES, *ACTIVATION, *MALFEASANCE, BEACONS),
+    (
+        OWED,
+        *ledger.TABLES,
+        *mempool.TABLES,
+        *checkpoint.TABLES,
+        *ACTIVATION,
+        *MALFEASANCE,
+        BEACONS,
+        *CERTIFICATES,
+        *MESH,
+        *BLOCKS,
+    ),
 )
 OWN = Schema("own", 1, (SIGNED,))
 

@@ -23,16 +23,14 @@ from node.contract.effects import Ask, Publish, SetTimer
 from node.contract.inputs import Answer, Tick, Timer
 from node.contract.instants import SECOND, Instant
 from node.contract.messages import Message, Origin
-from node.contract.ports import Signer as SignerPort
 from node.contract.steps import Found, Judged, Needs, Step, Ticket
 from node.store.memory import MemoryBackend
 from node.store.store import Store
 from node.store.table import Schema
-from protocol.crypto import signing
-from protocol.crypto.signing import Domain
 from protocol.numbers.layers import NetworkTime
 from protocol.types.beacon import FollowingVotingMessage, WeakCoinMessage
-from protocol.types.ids import EdSignature, EpochId, LayerId, NodeId, VrfSignature
+from protocol.types.ids import EpochId, LayerId, NodeId, VrfSignature
+from tests.vector_cases.consensus_support import Key, Keys
 from tests.vector_cases.harness import Case, Context, NotUnderstood, unknown_sections, vectors
 
 LAYERS_PER_EPOCH = 10
@@ -46,34 +44,6 @@ CHANNELS = {
     "following_votes": FOLLOWING_VOTES,
     "weak_coin": COINS,
 }
-
-
-class _Key:
-    """A Signer."""
-
-    def __init__(self, seed: str, genesis_id: bytes) -> None:
-        self._signer = signing.Signer(bytes.fromhex(seed), genesis_id)
-
-    @property
-    def identity(self) -> NodeId:
-        return NodeId(self._signer.public_key)
-
-    def sign(self, domain: Domain, message: bytes) -> EdSignature:
-        return EdSignature(self._signer.sign(domain, message))
-
-    def prove(self, alpha: bytes) -> VrfSignature:
-        return VrfSignature(self._signer.prove(alpha))
-
-
-class _Keys:
-    def __init__(self, keys: Sequence[_Key]) -> None:
-        self.keys = keys
-
-    def signers(self) -> Sequence[SignerPort]:
-        return tuple(self.keys)
-
-    def stop(self, identity: NodeId, sentence: str) -> None:
-        raise AssertionError(sentence)
 
 
 class _Smeshers:
@@ -112,7 +82,7 @@ def _after_start(row: Any) -> int:
 class _Node:
     """One machine on a store of its own, and what it wants next."""
 
-    def __init__(self, document: Any, smeshers: Sequence[Any], own: Sequence[_Key], theta: str, grace: int) -> None:
+    def __init__(self, document: Any, smeshers: Sequence[Any], own: Sequence[Key], theta: str, grace: int) -> None:
         self.epoch = EpochId(document["epoch"])
         length = document.get("layers_per_epoch", LAYERS_PER_EPOCH)
         self.time = NetworkTime(GENESIS, LAYER, length, checkpoint_genesis=length * self.epoch - 1)
@@ -136,7 +106,7 @@ class _Node:
         self.machine = BeaconMachine(
             parameters,
             self.time,
-            _Keys(own),
+            Keys(own),
             _Smeshers(self.epoch, self.begin, smeshers),
             lambda: self.is_synced,
         )
@@ -250,7 +220,7 @@ def runs(document: Any, context: Context) -> Iterator[Any]:
 def _run(run: Any, recorded: Any) -> None:
     genesis_id = bytes.fromhex(run["genesis_id"])
     mine = [one for one in run["smeshers"] if one["node"] == recorded["node"]]
-    own = [_Key(one["key_seed"], genesis_id) for one in mine]
+    own = [Key(one["key_seed"], genesis_id) for one in mine]
     node = _Node(run, run["smeshers"], own, run["theta"], run["grace_ns"])
     messages = {one["id"]: one for one in run["messages"]}
     received = [messages[id] for id in recorded["received"]]

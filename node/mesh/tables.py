@@ -1,0 +1,36 @@
+"""The rows of the mesh: blocks and ballots, what became of each block, and how far layers are processed.
+
+Which block a layer has in the state is the ledger's row of the layer. Protocol 05-consensus, section 10.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from node.store.keys import KeyCodec, compound, fixed, u32
+from node.store.table import RowCodec, Table
+from protocol.codec.declare import boolean, c32, codec_of
+from protocol.types.ballots import Ballot
+from protocol.types.blocks import InnerBlock
+from protocol.types.ids import BallotId, BlockId, Hash32, LayerId, NodeId
+
+LAYER = cast(KeyCodec[LayerId], u32)
+
+BLOCKS: Table[BlockId, InnerBlock] = Table(b"bl", "blocks", fixed(20), InnerBlock.codec)
+BLOCKS_BY_LAYER = BLOCKS.index(b"bn", "blocks by layer", LAYER, lambda id, block: (block.layer,))
+VALIDITY: Table[BlockId, bool] = Table(b"bv", "validity of blocks", fixed(20), boolean)
+"""What tortoise has decided; no row: nothing yet."""
+BALLOTS: Table[BallotId, Ballot] = Table(b"ba", "ballots", fixed(20), Ballot.codec)
+BALLOTS_BY_SMESHER = BALLOTS.index(
+    b"bs",
+    "ballots by layer and smesher",
+    cast(KeyCodec[tuple[LayerId, NodeId]], compound(LAYER, fixed(32))),
+    lambda id, ballot: ((ballot.inner.layer, ballot.smesher_id),),
+)
+MESH_HASHES: Table[LayerId, Hash32] = Table(b"mh", "mesh hashes", LAYER, codec_of(Hash32))
+"""Our opinion on all layers up to this one, as it was when the layer was applied."""
+PROCESSED: Table[bytes, LayerId] = Table(b"mp", "last processed layer", fixed(0), cast(RowCodec[LayerId], c32))
+"""One row, of the key `ONLY`: the last layer before which none is left out."""
+ONLY = b""
+
+TABLES = (BLOCKS, VALIDITY, BALLOTS, MESH_HASHES, PROCESSED)
