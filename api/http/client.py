@@ -8,6 +8,7 @@ or is cut off before its end, is never taken for a whole one. What a server says
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -169,7 +170,9 @@ def cause(error: BaseException, limits: ClientLimits) -> str:
     if isinstance(error, aiohttp.ClientResponseError):
         return f"its answer is not HTTP ({of_peer(error.message)})"
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+        # the loop's own words ("Connect call failed ('::1', 80, 0, 0)") do not say why
+        number = error.errno or 0
+        return os.strerror(number) if number > 0 else of_peer(error.strerror)
     return of_peer(error) or type(error).__name__
 
 
