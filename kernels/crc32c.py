@@ -1,88 +1,88 @@
-"""CRC-32C (Castagnoli), eight bytes a step through tables: what LevelDB writes beside its records and blocks."""
+"""CRC-32C (Castagnoli): what LevelDB writes beside its records and blocks.
+
+The first MiB of a process is computed in plain Python, so that a server with small stores needs no compiler in its
+memory; after that `crc32c_compiled` does it, a hundred times faster.
+"""
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-from numba import njit
-
-from kernels.vectors import target
-
-target.variant()
+from functools import cache
+from typing import Any
 
 POLYNOMIAL = 0x82F63B78
 """Reflected."""
+BY_HAND = 1 << 20
+"""Bytes of a process that are computed without a compiler."""
+ONES = 0xFFFF_FFFF
 
 
-def _tables() -> npt.NDArray[np.uint32]:
-    """Row k: what a byte becomes k bytes later."""
-    tables = np.zeros((8, 256), np.uint32)
-    for byte in range(256):
-        value = byte
+def _row() -> tuple[int, ...]:
+    """What each byte becomes."""
+    values = []
+    for value in range(256):
         for _ in range(8):
             value = value >> 1 ^ (POLYNOMIAL if value & 1 else 0)
-        tables[0, byte] = value
-    for row in range(1, 8):
-        tables[row] = tables[row - 1] >> 8 ^ tables[0, tables[row - 1] & 0xFF]
-    return tables
+        values.append(value)
+    return tuple(values)
 
 
-_TABLES = _tables()
+_ROW = _row()
+_by_hand = [BY_HAND]
+"""What is left of it."""
 
 
-@njit(nogil=True)
-def _update(crc, data):  # type: ignore[no-untyped-def]
+@cache
+def _tables() -> Any:
+    """Row k: what a byte becomes k bytes later, for the compiled functions."""
+    import numpy as np
+
+    rows = [np.array(_ROW, np.uint32)]
+    for _ in range(7):
+        rows.append(rows[-1] >> 8 ^ rows[0][rows[-1] & 0xFF])
+    return np.stack(rows)
+
+
+def _compiled(size: int) -> Any:
+    """The compiled functions where these bytes are too many to do by hand; counts those that are not."""
+    if size > _by_hand[0]:
+        from kernels import crc32c_compiled
+
+        return crc32c_compiled
+    _by_hand[0] -= size
+    return None
+
+
+def _update(crc: int, data: bytes | memoryview) -> int:
     """The inverted remainder after more bytes; begins with all ones."""
-    at = 0
-    while at + 8 <= len(data):
-        low = crc ^ (
-            np.uint32(data[at])
-            | np.uint32(data[at + 1]) << np.uint32(8)
-            | np.uint32(data[at + 2]) << np.uint32(16)
-            | np.uint32(data[at + 3]) << np.uint32(24)
-        )
-        crc = (
-            _TABLES[7, low & np.uint32(0xFF)]
-            ^ _TABLES[6, low >> np.uint32(8) & np.uint32(0xFF)]
-            ^ _TABLES[5, low >> np.uint32(16) & np.uint32(0xFF)]
-            ^ _TABLES[4, low >> np.uint32(24)]
-            ^ _TABLES[3, data[at + 4]]
-            ^ _TABLES[2, data[at + 5]]
-            ^ _TABLES[1, data[at + 6]]
-            ^ _TABLES[0, data[at + 7]]
-        )
-        at += 8
-    while at < len(data):
-        crc = crc >> np.uint32(8) ^ _TABLES[0, (crc ^ np.uint32(data[at])) & np.uint32(0xFF)]
-        at += 1
+    if (fast := _compiled(len(data))) is not None:
+        import numpy as np
+
+        return int(fast.update(_tables(), np.uint32(crc), np.frombuffer(data, np.uint8)))
+    for byte in bytes(data):
+        crc = crc >> 8 ^ _ROW[(crc ^ byte) & 0xFF]
     return crc
-
-
-@njit(nogil=True)
-def _first_end(crc, data, wanted):  # type: ignore[no-untyped-def]
-    """After how many bytes the remainder is `wanted` for the first time; -1 where it never is."""
-    if crc == wanted:
-        return 0
-    for at in range(len(data)):
-        crc = crc >> np.uint32(8) ^ _TABLES[0, (crc ^ np.uint32(data[at])) & np.uint32(0xFF)]
-        if crc == wanted:
-            return at + 1
-    return -1
-
-
-_ONES = np.uint32(0xFFFFFFFF)
 
 
 def crc32c(*pieces: bytes | memoryview) -> int:
     """The checksum of the pieces one after another."""
-    crc = _ONES
+    crc = ONES
     for piece in pieces:
-        crc = np.uint32(_update(crc, np.frombuffer(piece, np.uint8)))
-    return int(crc ^ _ONES)
+        crc = _update(crc, piece)
+    return crc ^ ONES
 
 
 def first_end(start: bytes, data: bytes | memoryview, checksum: int) -> int | None:
     """The smallest number of bytes of `data` that has this checksum behind `start`; None where no number has it."""
-    crc = np.uint32(_update(_ONES, np.frombuffer(start, np.uint8)))
-    found = int(_first_end(crc, np.frombuffer(data, np.uint8), np.uint32(checksum) ^ _ONES))
-    return None if found < 0 else found
+    crc, wanted = _update(ONES, start), checksum ^ ONES
+    if (fast := _compiled(len(data))) is not None:
+        import numpy as np
+
+        found = int(fast.first_end(_tables(), np.uint32(crc), np.frombuffer(data, np.uint8), np.uint32(wanted)))
+        return None if found < 0 else found
+    if crc == wanted:
+        return 0
+    for count, byte in enumerate(bytes(data), 1):
+        crc = crc >> 8 ^ _ROW[(crc ^ byte) & 0xFF]
+        if crc == wanted:
+            return count
+    return None

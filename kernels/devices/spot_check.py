@@ -38,12 +38,9 @@ class Sample:
 
     def places(self, count: int, pieces_before: int) -> list[int]:
         """Which labels of a piece are recomputed: always the last; of the first two pieces of an engine, more."""
-        if pieces_before == 0:
-            wanted = self.first
-        elif pieces_before == 1:
-            wanted = min(self.first, WAVE_CHECK)
-        else:
-            wanted = count // self.one_in if self.one_in else 0
+        always = count // self.one_in if self.one_in else 0
+        early = self.first if pieces_before == 0 else min(self.first, WAVE_CHECK) if pieces_before == 1 else 0
+        wanted = max(always, early)
         others = self.chooser.sample(range(count - 1), min(wanted, count - 1))
         return [*sorted(others), count - 1]
 

@@ -2,6 +2,8 @@
 
 `Rows` are changes over a View, and a View themselves: what was put is read back, what was deleted is gone, ranges are
 merged. Rows over rows are a journal that can be undone: merge the inner ones, or let go of them.
+
+More than 400 lines, because reading through changes is defined once for points, ranges and indexes together.
 """
 
 from __future__ import annotations

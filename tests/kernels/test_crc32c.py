@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kernels import crc32c as crc
 from kernels.crc32c import POLYNOMIAL, crc32c, first_end
 
 
@@ -43,3 +44,14 @@ def test_the_end_that_a_checksum_covers_is_found(start: bytes, data: bytes, end:
     found = first_end(start, data, crc32c(start, data[:end]))
     assert found is not None and found <= end and crc32c(start, data[:found]) == crc32c(start, data[:end])
     assert first_end(start, data, bit_by_bit(start + data + b"other") ^ 1) in (None, *range(len(data) + 1))
+
+
+@settings(deadline=None)  # it is compiled in the first case
+@given(st.binary(min_size=1, max_size=60), st.integers(0, 60))
+def test_compiled_and_by_hand_are_the_same(data: bytes, end: int) -> None:
+    answers = []
+    for left in (crc.BY_HAND, 0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(crc, "_by_hand", [left])
+            answers.append((crc32c(data), first_end(data[:3], data, crc32c(data[:3], data[:end]))))
+    assert answers[0] == answers[1]

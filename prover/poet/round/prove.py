@@ -4,6 +4,8 @@ One thread does nothing but hash, in a single compiled call without the interpre
 lasts; it leaves the finished nodes of the kept layer in a ring. The thread that called `run` looks at the clock,
 empties the ring and brings it to disk every second. At the end the proof is drawn, and judged by our own verifier
 before anybody sees it. Protocol 02-poet, sections 3 and 8.
+
+More than 400 lines, because the thread that hashes and the one that writes share one ring and one order of stopping.
 """
 
 from __future__ import annotations

@@ -215,6 +215,8 @@ def test_all_labels_of_the_first_piece_some_of_the_second_then_one_in_many() -> 
     assert len(one.places(5000, 1)) == 65
     assert len(one.places(5000, 2)) == 6
     assert one.places(900, 2) == [899]
+    every = Sample(lambda key, indices: simple(indices), one_in=1, first=256)
+    assert all(every.places(5000, before) == list(range(5000)) for before in range(3)), "who asks for all gets all"
     assert one.places(1, 0) == one.places(1, 9) == [0]
     assert replace(one, one_in=0).places(1 << 18, 5) == [(1 << 18) - 1]
     for pieces in range(3):

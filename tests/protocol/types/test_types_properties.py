@@ -52,7 +52,7 @@ class DrawnSource:
 
 def test_every_kind_of_record_is_found() -> None:
     assert len(NAMES) > 90
-    for name in ("ballots.Ballot", "activation_v2.ActivationTxV2", "rangesync.MESSAGE", "records.PoetProofMessage"):
+    for name in ("ballots.Ballot", "activation_v2.ActivationTxV2", "rangesync.MESSAGE", "poet.PoetProofMessage"):
         assert name in NAMES
 
 

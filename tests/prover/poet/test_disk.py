@@ -157,7 +157,7 @@ def test_a_full_disk_under_a_whole_server(tmp_path: Path) -> None:
             return str(json.loads(server.get("/status.json") or b"{}").get("fault", ""))
 
         def metric() -> bool:
-            return b"\nsmesher_poet_fault 1\n" in (server.get("/metrics", "metrics") or b"")
+            return b"\nsmesher_poet_fault 1.0\n" in (server.get("/metrics", "metrics") or b"")
 
         with no_file_grows_beyond(room, hashing):
             set_clock(tmp_path, SCHEDULE.start(0))
