@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from prover import leveldb
+from prover import durable, leveldb
 from prover.leveldb_files import check
 from prover.leveldb_files.findings import Finding
 
 from .errors import StoreDamaged, StoreFault, StoreRefused
-from .marker import Marker, marker_of, sync_directory, sync_file
+from .marker import Marker, marker_of
 from .own import OwnStore
 from .store import Store
 from .table import Schema
@@ -67,7 +67,7 @@ def back_up(store: Store, path: Path) -> int:
             copy.close()
         partial.rename(path)
         marker_of(partial).rename(marker_of(path))
-        sync_directory(path.parent)
+        durable.sync_directory(path.parent)
     except OSError as error:
         raise StoreFault(f"The backup {path} cannot be written: {error.strerror}.") from None
     return len(rows)
@@ -140,8 +140,9 @@ class LevelBackend:
             logs = sorted((name for name in os.listdir(self._path) if name.endswith(".log")), key=_in_order)
             if logs and logs[-1] != self._synced_log:
                 for name in logs[:-1]:
-                    sync_file(self._path / name)
-                sync_directory(self._path)
+                    with suppress(FileNotFoundError):  # LevelDB has no more need of it
+                        durable.sync_file(self._path / name)
+                durable.sync_directory(self._path)
                 self._synced_log = logs[-1]
         except OSError as error:
             raise StoreFault(f"The store {self._path} cannot be written: {error.strerror}.") from None

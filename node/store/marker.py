@@ -11,6 +11,8 @@ import json
 import os
 from pathlib import Path
 
+from prover import durable
+
 from .errors import StoreFault, StoreRefused
 
 SUFFIX = ".store"
@@ -58,39 +60,15 @@ class Marker:
         """Notes that the store is there. On stable storage on return, with the folder's entries. Raises StoreFault."""
         text = json.dumps({"store": name, "note": "This store exists. Without this file it may be begun anew."})
         try:
-            os.pwrite(self._descriptor, text.encode() + b"\n", 0)
-            os.fsync(self._descriptor)
-            sync_directory(self.path.parent)
+            durable.write_all_at(self._descriptor, text.encode() + b"\n", 0)
+            durable.sync(self._descriptor)
+            durable.sync_directory(self.path.parent)
         except OSError as error:
             raise StoreFault(f"{self.path} cannot be written: {error.strerror}.") from None
 
     def release(self) -> None:
         """Lets another process have the store; the file stays."""
         os.close(self._descriptor)
-
-
-def sync_directory(path: Path) -> None:
-    """Makes the names in a folder durable, where its file system can. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def sync_file(path: Path) -> None:
-    """Waits until what a file holds is on stable storage; nothing where it is gone. Raises OSError."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _lock(descriptor: int) -> None:

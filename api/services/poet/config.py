@@ -32,7 +32,7 @@ from prover.poet.server.rounds import Schedule
 
 KEY_VARIABLE = "POET_PRIVATE_KEY"
 PRIVATE_KEY_SIZE = 64
-TOOLS = ("status", "verify", "bench")
+TOOLS = ("status", "verify", "bench", "db")
 """Words that the command takes in the server's place."""
 
 _POW_DIFFICULTY = {"mainnet": 20, "fastnet": 4}

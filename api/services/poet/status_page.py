@@ -12,11 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from api.services.poet.service import PoetService
+from protocol.params.config import networks
 from prover.errors import ProofError
-
-TICK_SIZES = {"mainnet": 9_331_200, "testnet": 666_514, "fastnet": 100, "standalone": 100}
-"""Leaves a tick. Protocol 02-poet-client, section 1.1."""
-DEFAULT_TICK_SIZE = 100
 
 LISTED = 10
 """Proofs that are named; of all it is told how many there are."""
@@ -33,7 +30,7 @@ def snapshot(service: PoetService) -> dict[str, Any]:
         end = progress.deadline_ns or schedule.end(progress.round_id)
         left_s = max(0, end - now) / 1e9
         expected = progress.num_leaves + int(left_s * progress.leaves_per_second)
-    tick_size = TICK_SIZES.get(config.network or "", DEFAULT_TICK_SIZE)
+    tick_size = networks.BY_NAME.get(config.network or "", networks.BY_NAME["standalone"]).main.tick_size
     drift = 0.0
     if progress.mean_leaves_per_second > 0:
         drift = progress.leaves_per_second / progress.mean_leaves_per_second - 1

@@ -18,6 +18,7 @@ from node.store.level import marker_of, open_store
 from node.store.store import Store
 from node.store.table import MARKER, Schema, Table
 from node.store.view import Rows
+from prover import durable
 from prover.leveldb_files import check
 from prover.leveldb_files.log import read_log
 
@@ -333,7 +334,7 @@ def test_the_name_of_a_new_log_is_synced_with_the_first_rows_that_must_last(
     def noted(folder: Path) -> None:
         synced.append(max(file.name for file in folder.glob("*.log")))
 
-    monkeypatch.setattr(level, "sync_directory", noted)
+    monkeypatch.setattr(durable, "sync_directory", noted)
     for number in range(300):
         rows = Rows(store.view())
         rows.put(NAMES, b"%0500d" % number, None)
