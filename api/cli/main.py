@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
-from typing import Never, TextIO
+from typing import TYPE_CHECKING, Never, TextIO
 
 from api.edge import errors
 from api.edge.errors import EXIT_DONE, EXIT_ENVIRONMENT, EXIT_INTERRUPTED, EXIT_USAGE
@@ -25,6 +25,9 @@ from api.edge.signals import ignore_rest
 from api.edge.version import program_version
 
 from .output import Output
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,11 @@ class Parser(argparse.ArgumentParser):
             self.print_usage(sys.stderr)
             print(f"{self.prog}: {message}\nTry '{self.prog} --help'.", file=sys.stderr)
         raise SystemExit(EXIT_USAGE)
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """argparse swallows what an unbuffered output refuses, so that help on a full disk would seem to be told."""
+        if message:
+            (sys.stderr if file is None else file).write(message)
 
 
 def build_parser(command: Command | None) -> argparse.ArgumentParser:
