@@ -116,6 +116,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # numpy's linear algebra, which nothing here uses, starts a thread for each processor when it is loaded; where the
     # system has none left it interrupts the program
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # read once when gRPC is loaded; what matters of it is in the log in our words
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     output = Parser.output = Output(json="--json" in words)
     try:
         with _terminate_like_interrupt(), ignore_rest():
