@@ -5,10 +5,15 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from kernels.devices.types import Device
 from tests.support import pocl
 from tests.vector_cases.runner import default_root
+
+# how long one example takes says more about what else the machine does than about us
+settings.register_profile("smesher", settings.default, deadline=None)
+settings.load_profile("smesher")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

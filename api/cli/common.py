@@ -89,7 +89,7 @@ def percent(text: str) -> float:
     except ValueError:
         raise argparse.ArgumentTypeError(f"found {shown(text)}, expected a number of percent") from None
     if not 0 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"found {text}, expected 0 to 100 percent")
+        raise argparse.ArgumentTypeError(f"found {shown(text)}, expected 0 to 100 percent")
     return value
 
 

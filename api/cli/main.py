@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
-from typing import Never, TextIO
+from typing import TYPE_CHECKING, Never, TextIO
 
 from api.edge import errors
 from api.edge.errors import EXIT_DONE, EXIT_ENVIRONMENT, EXIT_INTERRUPTED, EXIT_USAGE
@@ -25,6 +25,9 @@ from api.edge.signals import ignore_rest
 from api.edge.version import program_version
 
 from .output import Output
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,11 @@ class Parser(argparse.ArgumentParser):
             print(f"{self.prog}: {message}\nTry '{self.prog} --help'.", file=sys.stderr)
         raise SystemExit(EXIT_USAGE)
 
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """argparse swallows what an unbuffered output refuses, so that help on a full disk would seem to be told."""
+        if message:
+            (sys.stderr if file is None else file).write(message)
+
 
 def build_parser(command: Command | None) -> argparse.ArgumentParser:
     """The parser of the whole command line, with the options of one command (the others are only named)."""
@@ -108,6 +116,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # numpy's linear algebra, which nothing here uses, starts a thread for each processor when it is loaded; where the
     # system has none left it interrupts the program
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # read once when gRPC is loaded; what matters of it is in the log in our words
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     output = Parser.output = Output(json="--json" in words)
     try:
         with _terminate_like_interrupt(), ignore_rest():

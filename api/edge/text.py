@@ -111,7 +111,7 @@ def hint_of_base64(text: str, size: int) -> str:
         except (binascii.Error, ValueError):
             return ""
         if len(data) == size:
-            return f"in base64 it is; in hex that is {data.hex()}"
+            return f"that is base64; in hex it is {data.hex()}"
     return ""
 
 

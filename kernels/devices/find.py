@@ -177,7 +177,7 @@ def _matches(available: Sequence[Device], wanted: str, others: Sequence[Device])
     if not wanted:
         return []
     if wanted.isdecimal():
-        numbered = [device for device in available if device.id == int(wanted)]
+        numbered = [device for device in available if str(device.id) == wanted.lstrip("0").zfill(1)]
         if numbered or len(wanted) < 3:  # three digits and more may be the number in a card's name
             return numbered
     addressed = [device for device in available if wanted == (device.pci or "").lower()]

@@ -6,6 +6,7 @@ to be copied to the node's `data/identities`. Specified in protocol 01-post-tool
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass
 
 from prover.errors import UsageError
@@ -44,7 +45,7 @@ def decode(data: bytes, file: str) -> Identity:
     Raises UsageError when it is not 128 hex digits or its two halves do not belong together. Never shows
     what the file holds.
     """
-    text = data.strip()
+    text = data.removeprefix(codecs.BOM_UTF8).strip()  # an editor's mark, where somebody pasted the key
     try:
         key = bytes.fromhex(text.decode("ascii"))
     except ValueError:

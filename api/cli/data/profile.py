@@ -20,7 +20,7 @@ from api.cli.output import Output
 from api.cli.units import byte_size
 from api.edge.errors import DataError, EnvironmentFault, UsageError
 from api.edge.signals import stop_on_signal
-from api.edge.text import kind_of
+from api.edge.text import kind_of, shown
 from protocol.params.config.networks import BY_NAME
 from protocol.params.post import NETWORKS, network
 from prover.measure import proving as profiling
@@ -284,5 +284,5 @@ def _gib(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value < 1 << 30:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number of GiB such as 1 or 0.5")
+        raise argparse.ArgumentTypeError(f"found {shown(text)}, expected a number of GiB such as 1 or 0.5")
     return value

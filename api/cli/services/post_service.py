@@ -58,7 +58,6 @@ def _terminated(number: int, frame: object) -> Never:
 
 
 def _run(arguments: argparse.Namespace, output: Output) -> int:
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what matters of it is in the log in our words
     log = set_up_logging(output)
     from api.services.k2pow.worker import RandomX
     from api.services.post import options

@@ -8,13 +8,12 @@ sections 7 to 9.
 from __future__ import annotations
 
 import asyncio
-import os
 import resource
 import signal
 import socket
 import time
 from collections.abc import Callable
-from logging import DEBUG, INFO, getLogger
+from logging import DEBUG, INFO, WARNING, getLogger
 
 from api.edge import logging
 from api.edge.errors import EnvironmentFault
@@ -37,6 +36,8 @@ log = getLogger("poet")
 
 WANTED_FILES = 65_536
 """Open files asked of the system; every waiting client is one."""
+FEW_FILES = 4096
+"""Below this the smeshers of a network, who come within minutes of each other, may have to wait."""
 
 
 def worker_config(config: Config) -> WorkerConfig:
@@ -190,6 +191,13 @@ def raise_file_limit() -> int:
     return max(soft, wanted)
 
 
+def tell_file_limit(files: int) -> None:
+    """Says for how many clients the open files suffice, where they are fewer than asked; few are worth a warning."""
+    if files < WANTED_FILES:
+        level = WARNING if files < FEW_FILES else INFO
+        log.log(level, "%d files may be open, so about %d clients are served at once", files, files - 100)
+
+
 def set_up_logging(config: Config) -> None:
     """Log to standard error and to poet.log. Raises ConfigError where the folder cannot be used."""
     try:
@@ -206,11 +214,8 @@ def set_up_logging(config: Config) -> None:
 
 def run(config: Config, ready: Callable[[App], None] = lambda app: None) -> int:
     """Serves until told to stop; returns the exit code. Raises ProofError."""
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what matters of it is in the log in our words
     set_up_logging(config)
-    files = raise_file_limit()
-    if files < WANTED_FILES:
-        log.warning("only %d files may be open, so only about %d clients are served at once", files, files - 100)
+    tell_file_limit(raise_file_limit())
     with processors.without(config.cpu):
         run_loop(lambda: App(config).serve(ready))
     return 0

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from api.edge import listen
-from api.services.post.job import Identity, Job, ProofJob, Say, reason_of
+from api.services.post.job import Identity, Job, ProofJob, Say, reason_of, shortened
 from api.services.post.link import KeepAlive, Link
 from api.services.post.machine import Effect, Level, PostService, Start
 from api.services.post.operator import OperatorApi
@@ -97,14 +97,13 @@ class App:
         self._end = loop.create_future()
         with self._signals(loop):
             await self._listen()
-            await asyncio.to_thread(self._look_at_nonces)
+            await asyncio.to_thread(self._look_at_data)
             tasks = [asyncio.create_task(link.run()) for link in self.links]
             tasks.append(asyncio.create_task(self._tick()))
             if self.settings.watch_pid is not None:
                 tasks.append(asyncio.create_task(self._watch(self.settings.watch_pid)))
             for task in tasks:
                 task.add_done_callback(self._task_ended)
-            self._look_at_files()
             ready(self)
             try:
                 return await self._end
@@ -184,7 +183,7 @@ class App:
             self._perform(self.machine.failed(place, reason, now, in_check=isinstance(result, CheckFailed)))
 
     def _look_at_files(self, only: int | None = None) -> None:
-        """Counts what is missing, for the operator; a proof says it in the log."""
+        """Counts what is missing, for the operator; the start and each proof say it in the log."""
         for place, identity in enumerate(self.identities):
             if only in (None, place):
                 try:
@@ -193,9 +192,20 @@ class App:
                 except ProofError as error:
                     self._incomplete[place] = [str(error)]
 
-    def _look_at_nonces(self) -> None:
-        """Says which identity has a VRF nonce that the network would refuse: no proof of space would tell."""
+    def _look_at_data(self) -> None:
+        """Says which identity's files are missing or short, or its VRF nonce one that the network would refuse.
+
+        The first proof, which would tell of the files, may be two weeks away; of the nonce no proof tells.
+        """
+        self._look_at_files()
         for place, identity in enumerate(self.identities):
+            if self._incomplete[place]:
+                self._say(
+                    place,
+                    "warning",
+                    f"The data is not complete: {shortened(self._incomplete[place])}. A proof from it is weaker, or "
+                    "there is none; complete the data with smesher init.",
+                )
             with contextlib.suppress(ProofError, KernelError):  # data that cannot be read is told when a proof needs it
                 self._nonce_faults[place] = identity.nonce_fault(self.settings)
             if self._nonce_faults[place]:

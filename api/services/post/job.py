@@ -13,7 +13,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -348,7 +348,7 @@ def _labels(settings: Settings) -> Any:
     return cpu.LabelEngine(cpu.devices()[0], settings.scrypt_n, settings.threads)
 
 
-def shortened(sentences: list[str]) -> str:
+def shortened(sentences: Sequence[str]) -> str:
     """The first of many, and how many more there are."""
     more = len(sentences) - NAMED
     return "; ".join(sentences[:NAMED]) + (f" and {more} more" if more > 0 else "")

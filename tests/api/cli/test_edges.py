@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import os
 import shlex
 import subprocess
@@ -97,14 +98,15 @@ def test_what_is_no_file_of_this_kind_is_refused_by_name(
 
 def test_an_output_that_is_full_ends_with_one_sentence(tmp_path: Path) -> None:
     data = Job().make(tmp_path / "data")
-    for words in (("info", data), ("info", data, "--json"), ("poet", "--help"), ("init", "--help"), ("--version",)):
+    told = (("info", data), ("info", data, "--json"), ("poet", "--help"), ("init", "--help"), ("--version",))
+    for words, unbuffered in itertools.product(told, ("", "1")):
         with open("/dev/full", "w") as full:
             child = subprocess.run(
                 [sys.executable, "-c", ENTRY, *map(str, words)],
                 stdout=full,
                 stderr=subprocess.PIPE,
                 text=True,
-                env=environment(PYTHONUNBUFFERED=""),
+                env=environment(PYTHONUNBUFFERED=unbuffered),
                 check=False,
             )
         assert child.returncode == 3, (words, child.stderr)
@@ -134,8 +136,8 @@ def test_the_short_form_of_version(words: tuple[str, ...]) -> None:
 def test_a_base64_id_is_recognised(tmp_path: Path) -> None:
     text = base64.b64encode(bytes.fromhex(NODE_ID)).decode()
     words = ("--data-dir", tmp_path / "d", "--num-units", 1, "--commitment-atx-id", ATX_ID)
-    smesher("init", *words, "--node-id", text).refused(2, "--node-id", f"in base64 it is; in hex that is {NODE_ID}")
-    smesher("wallet", "address", "wallet", "--key", text).refused(2, f"in hex that is {NODE_ID}")
+    smesher("init", *words, "--node-id", text).refused(2, "--node-id", f"that is base64; in hex it is {NODE_ID}")
+    smesher("wallet", "address", "wallet", "--key", text).refused(2, f"in hex it is {NODE_ID}")
 
 
 def test_hex_as_it_is_pasted() -> None:

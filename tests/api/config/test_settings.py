@@ -133,7 +133,7 @@ def test_any_text_of_any_flag_is_a_value_or_refused(flag: str, text: str) -> Non
 
 
 def test_base64_in_place_of_hex_is_recognised() -> None:
-    with pytest.raises(BadValue, match=f"in hex that is {'00' * 31}01"):
+    with pytest.raises(BadValue, match=f"in hex it is {'00' * 31}01"):
         kinds.HASH32.from_text("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE=")
 
 

@@ -134,6 +134,12 @@ def test_any_text_either_picks_one_device_or_is_refused(selector: str) -> None:
         assert len(chosen) == 1
 
 
+def test_more_digits_than_make_a_number_match_nothing() -> None:
+    with pytest.raises(SelectionError, match="no device matches"):
+        select(ALL, ["9" * 5000])
+    assert select(ALL, ["1".zfill(5000)]) == [QUADRO]
+
+
 def test_two_pocls_are_told_apart_by_what_distinguishes_them_and_can_be_chosen() -> None:
     """They have neither an id nor an address: their platforms' versions and their places differ."""
     old = replace(POCL, platform="Portable Computing Language, OpenCL 3.0 PoCL 3.0", driver="3.0", handle="0:0")

@@ -28,6 +28,13 @@ def test_a_new_key_is_written_for_its_owner_alone_and_its_node_id_told(tmp_path:
     assert key.seed.hex() not in shown.text
 
 
+def test_a_key_that_an_editor_saved_is_the_same_key(tmp_path: Path) -> None:
+    """With a byte order mark in front and another line end."""
+    made = smesher("identity", "new", tmp_path / "key", "--json").ok().last
+    (tmp_path / "edited").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "key").read_bytes() + b"\r\n")
+    assert smesher("identity", "show", tmp_path / "edited", "--json").ok().last["node_id"] == made["node_id"]
+
+
 def test_two_keys_are_not_the_same(tmp_path: Path) -> None:
     ids = {smesher("identity", "new", tmp_path / name, "--json").ok().last["node_id"] for name in ("a", "b")}
     assert len(ids) == 2

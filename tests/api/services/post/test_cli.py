@@ -233,6 +233,20 @@ def test_mutual_tls_by_files(data: Path, tmp_path: Path) -> None:
     smesher(*options(data, node, **{**files, "ca_cert": tmp_path / "other.pem"})).refused(1, "--ca-cert", "other.pem")
 
 
+@pytest.mark.parametrize("scheme", ["http", "HTTP"])
+def test_certificates_are_refused_where_nothing_would_be_encrypted(data: Path, tmp_path: Path, scheme: str) -> None:
+    words: list[object] = ["post-service", "--dir", data, "--threads", 1, "--address", f"{scheme}://127.0.0.1:9"]
+    for option, content in (
+        ("--ca-cert", post_tls.CA_CERT),
+        ("--cert", post_tls.SERVICE_CERT),
+        ("--key", post_tls.SERVICE_KEY),
+    ):
+        path = tmp_path / f"{option}.pem"
+        path.write_bytes(content)
+        words += [option, path]
+    smesher(*words, "--max-retries", 0).refused(2, f"{scheme}://127.0.0.1:9 is not https", "--ca-cert")
+
+
 @pytest.mark.parametrize(
     ("more", "code", "facts"),
     [

@@ -137,7 +137,9 @@ def test_a_proof_from_incomplete_data_is_made_and_marked(
 ) -> None:
     (data / "postdata_0.bin").unlink()
     with Service(settings_for(node.address, k2=30), data) as service:
-        assert node.connected().prove(CHALLENGE).HasField("proof")
+        stream = node.connected()
+        assert "The data is not complete: postdata_0.bin is missing" in caplog.text, "told before a proof is asked for"
+        assert stream.prove(CHALLENGE).HasField("proof")
         assert metric(service, "incomplete_files") == 1
         assert metric(service, "proofs_total", outcome="weakened") == 1
         assert "postdata_0.bin is missing" in words(service)
