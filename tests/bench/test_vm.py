@@ -21,6 +21,7 @@ def test_every_figure_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(rates) == {
         "pynacl",
         "signed_layer",
+        "stored_layer",
         "verified_layer",
         "wallet",
         "multisig",

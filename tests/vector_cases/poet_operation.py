@@ -102,7 +102,7 @@ def check_run(entry: dict[str, Any], directory: Path) -> None:
 
 
 SENSELESS = ("certifier-pubkey has", "epoch-duration is", "second half is not the public key", "certifier-url is set",
-             "max-round-members is 0", "is no option of the server", "PrivKey has")  # fmt: skip
+             "max-round-members is 0", "is no option of the server", "private key has")  # fmt: skip
 """What ours refuses though the reference starts: it fails at the first use, or never does what it was set up for."""
 
 

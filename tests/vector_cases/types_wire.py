@@ -31,9 +31,9 @@ from tests.vector_cases.types_derived import DERIVED
 
 OTHER_NAMES = {
     "ATXMetadataV1": "activation.ATXMetadata",
-    "MembershipMerkleProof": "records.MembershipProof",
-    "MerkleProofV1": "records.MembershipProof",
-    "MerkleProof": "records.MerkleProof",
+    "MembershipMerkleProof": "poet.MembershipProof",
+    "MerkleProofV1": "poet.MembershipProof",
+    "MerkleProof": "poet.MerkleProof",
     "BlockHeader": "ballots.Vote",
     "Block": "blocks.InnerBlock",
     "Certificate": "certificates.Certificate",

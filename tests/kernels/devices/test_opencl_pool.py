@@ -301,15 +301,21 @@ def test_a_device_that_hangs_holds_no_call_for_any_labels_up(monkeypatch: pytest
     monkeypatch.setattr(pool, "SLOW_SECONDS", 0.1)
     monkeypatch.setattr(pool, "SLOW_FACTOR", 0.0)
     monkeypatch.setattr(pool, "LOOK_SECONDS", 0.02)
-    release = threading.Event()
+    release, began = threading.Event(), threading.Event()
 
     class Hangs(FakeEngine):
         def labels32(self, commitments: Sequence[bytes], indices: Any) -> Labels:
+            began.set()
             assert release.wait(20)
             return super().labels32(commitments, indices)
 
+    class Later(FakeEngine):
+        def labels32(self, commitments: Sequence[bytes], indices: Any) -> Labels:
+            assert began.wait(20)
+            return super().labels32(commitments, indices)
+
     hanging = Hangs(Shared(0.0), replace(CARD, name="hangs"))
-    both = Pool([FakeEngine(Shared(0.0)), hanging])
+    both = Pool([Later(Shared(0.0)), hanging])
     try:
         for _ in range(2):
             assert both.labels32([KEY], range(500)).tobytes() == simple(range(500)).tobytes()

@@ -63,7 +63,8 @@ def replaced(self, name, content):
     replace(self, name, content)
     if where == "after":
         kill()
-storage.os = Os()
+from prover import durable
+durable.os = storage.os = Os()
 storage.Storage.replace = replaced
 """
     + ENTRY

