@@ -231,6 +231,13 @@ def check(config: Config) -> None:
         raise ConfigError(
             "disable-worker leaves nothing to do for cpu, realtime and one-process; give one or the other."
         )
+    schedule = config.schedule
+    if schedule.duration_ns <= 0 and not config.disable_worker:
+        raise ConfigError(
+            f"cycle-gap is {durations.text(schedule.cycle_gap_ns)} and epoch-duration "
+            f"{durations.text(schedule.epoch_duration_ns)}: every round would be over when it starts. Expected a "
+            "shorter cycle-gap."
+        )
     why = refused_processors([] if config.cpu is None else [config.cpu])
     if why:
         raise ConfigError(f"cpu: {why}.")

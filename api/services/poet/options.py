@@ -70,7 +70,7 @@ SETTINGS = (
     _one("profile", "Profile", APPLICATION, kinds.TEXT, "accepted, unused"),
     _one("disable-worker", "DisableWorker", APPLICATION, kinds.SWITCH,
          "register only; every round has an empty proof", False),
-    _one("version", "DisplayVersion", APPLICATION, kinds.SWITCH, "print the version and exit", False, short="V"),
+    _one("version", "DisplayVersion", APPLICATION, kinds.SWITCH, "print the version and exit", False),
     _one("epoch-duration", "EpochDuration", ROUND, kinds.PLAIN_DURATION, "from one round's start to the next",
          30 * SECOND),
     _one("phase-shift", "PhaseShift", ROUND, kinds.PLAIN_DURATION, "from genesis to the start of round 0", 15 * SECOND),

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from api.edge.version import program_version
 from api.services.poet.app import FEW_FILES, WANTED_FILES, tell_file_limit
-from tests.support.cli import finish, smesher, start
+from tests.support.cli import finish, start
 
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (INFO|WARNING|ERROR) poet[ .]")
 
@@ -42,8 +41,3 @@ def test_only_few_open_files_are_worth_a_warning(
     with caplog.at_level(logging.INFO, "poet"):
         tell_file_limit(files)
     assert [one.levelno for one in caplog.records] == ([] if level is None else [level])
-
-
-@pytest.mark.parametrize("word", ["-V", "--version"])
-def test_it_tells_its_version(word: str) -> None:
-    assert smesher("poet", word).ok().out.split()[-1] == program_version()

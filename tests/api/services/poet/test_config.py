@@ -33,6 +33,8 @@ def refused(*words: str, environment: dict[str, str] | None = None) -> str:
         (["--epoch-duration", "9" * 5000 + "s"], ["--epoch-duration is '999", "too long"]),
         (["--epoch-duration", "0s"], ["epoch-duration is 0 ns"]),
         (["--cycle-gap=-1s"], ["cycle-gap is -1000000000 ns"]),
+        (["--cycle-gap=30s"], ["cycle-gap is 30s and epoch-duration 30s", "shorter cycle-gap"]),
+        (["--epoch-duration=5s"], ["cycle-gap is 10s and epoch-duration 5s"]),
         (["--lps=-1"], ["--lps is '-1'", "from 0 to"]),
         (["--lps", "9" * 5000], ["--lps is '999"]),
         (["--lps", "0x10"], ["--lps is '0x10'"]),
@@ -90,8 +92,8 @@ def from_file(tmp_path: Path, content: bytes, *words: str) -> Config:
 
 
 def test_the_file_stands_below_the_flags_and_above_the_network(tmp_path: Path) -> None:
-    found = from_file(tmp_path, b"network=mainnet\nepoch-duration=60s\nlps=1\n", "--lps", "2")
-    assert found.schedule.epoch_duration_ns == 60 * SECOND and found.lps == 2
+    found = from_file(tmp_path, b"network=mainnet\nepoch-duration=13h\nlps=1\n", "--lps", "2")
+    assert found.schedule.epoch_duration_ns == 13 * HOUR and found.lps == 2
     assert (found.schedule.cycle_gap_ns, found.pow_difficulty) == (12 * HOUR, 20)
 
 
