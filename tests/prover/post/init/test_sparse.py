@@ -245,7 +245,9 @@ def test_repair_of_findings_beyond_4_gib(directory: Path) -> None:
     assert len(found) == 10
     findings = json.loads((directory / "smesher-findings.json").read_text())["BadLabels"]
     assert [(one["File"], one["Offset"], one["Index"]) for one in findings] == found
-    smesher("repair", directory, "--from-file", 9, "--to-file", 9).ok()
+    repaired = smesher("repair", directory, "--json")
+    assert repaired.code == 1, "the other files are missing"
+    assert (repaired.last["labels"], repaired.last["still_wrong"]) == (10, 0)
     for _, offset, index in found:
         assert read(path, offset // 16) == right(index)
     assert smesher(*words).code == 0
