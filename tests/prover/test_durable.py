@@ -68,8 +68,15 @@ def test_a_directory_that_cannot_be_synced_is_told(
 def test_a_file_system_without_directory_syncs_is_usable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    monkeypatch.setattr(durable, "os", failing(number))
+    asked: list[int] = []
+
+    def fsync(descriptor: int) -> None:
+        asked.append(descriptor)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(durable, "os", FaultyOs(fsync=fsync))
     Storage(tmp_path).sync_directory()
+    assert len(asked) == 1
 
 
 def test_a_write_that_is_not_synced_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,9 +96,10 @@ def hurt_stores(seed: int, directory: Path) -> Counts:
 
 def ledgers(seed: int, directory: Path) -> Counts:
     """Layers applied and reverted, transactions coming in: cut at any write, logs cut at any byte."""
+    rng = random.Random(seed)
     told: Counts = Counter()
-    for number in range(SCENARIOS):
-        told["cuts of units"] += cuts.cuts_of_units(seed + number)
+    for _ in range(SCENARIOS):
+        told["cuts of units"] += cuts.cuts_of_units(rng.getrandbits(32))
     cuts.cuts_of_a_log(seed, directory)
     told["cuts of logs"] += cuts.LOG_CUTS
     return told

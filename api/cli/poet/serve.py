@@ -12,7 +12,6 @@ import importlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from api.cli.output import Output
 from api.edge import logging as logs
@@ -67,23 +66,29 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     return _serve([word for word in words if word != "--json"], output)
 
 
-def _run_tool(name: str, words: list[str], output: Output) -> int:
-    tool = TOOLS[name]
-    module: Any = importlib.import_module(tool.module)
+def tool_parser(name: str) -> argparse.ArgumentParser:
+    """The options of a tool."""
     from api.cli.main import Parser
 
+    tool = TOOLS[name]
     summary = tool.summary[0].upper() + tool.summary[1:] + "."
     parser = Parser(prog=f"smesher poet {name}", description=summary, allow_abbrev=False)
-    getattr(module, tool.arguments)(parser)
+    getattr(importlib.import_module(tool.module), tool.arguments)(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object a line on standard output")
-    return int(getattr(module, tool.function)(parser.parse_args(words), output))
+    return parser
+
+
+def _run_tool(name: str, words: list[str], output: Output) -> int:
+    tool = TOOLS[name]
+    function = getattr(importlib.import_module(tool.module), tool.function)
+    return int(function(tool_parser(name).parse_args(words), output))
 
 
 def _serve(words: list[str], output: Output) -> int:
     from api.services.poet import config
 
     try:
-        loaded = config.load(words, config.user_environment())
+        loaded = config.load(words, config.user_environment(), TOOLS)
     except config.HelpWanted:
         print(help_text())
         return 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,6 @@ from prover.poet.server.rounds import Schedule
 
 KEY_VARIABLE = "POET_PRIVATE_KEY"
 PRIVATE_KEY_SIZE = 64
-TOOLS = ("status", "verify", "bench", "db")
-"""Words that the command takes in the server's place."""
 
 _POW_DIFFICULTY = {"mainnet": 20, "fastnet": 4}
 """Leading zero bits that the servers of a network ask for, where they ask for any."""
@@ -111,17 +109,18 @@ class Config:
         return self.datadir / "rounds"
 
 
-def load(words: Sequence[str], environment: Mapping[str, str]) -> Config:
+def load(words: Sequence[str], environment: Mapping[str, str], tools: Iterable[str] = ()) -> Config:
     """The configuration from a command line (without the program) and the environment.
 
-    Raises ConfigError, HelpWanted, VersionWanted.
+    tools: words that the command takes in the server's place, for who meant one of them. Raises ConfigError,
+    HelpWanted, VersionWanted.
     """
     if any(word in ("--help", "-h") for word in _before_dashes(words)):
         raise HelpWanted
     try:
         given, others = Flags((*SETTINGS, HELP), strict=True).parse(words)
         if others:  # the original ignores them; a slip in the name of a tool would start a server
-            raise errors.ConfigError(f"{shown(others[0])} is no option of the server.{nearest(others[0], TOOLS)}")
+            raise errors.ConfigError(f"{shown(others[0])} is no option of the server.{nearest(others[0], tools)}")
         found = values(SETTINGS, given)
         if found["version"]:
             raise VersionWanted

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from api.services.poet.app import FEW_FILES, WANTED_FILES, tell_file_limit
-from tests.support.cli import finish, start
+from tests.support.cli import finish, smesher, start
 
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (INFO|WARNING|ERROR) poet[ .]")
 
@@ -29,6 +29,11 @@ def test_every_line_of_a_server_is_one_of_its_log(tmp_path: Path, monkeypatch: p
     lines += finish(child).err.splitlines()
     assert [line for line in lines if not LOG_LINE.match(line)] == []
     assert "has ended" in lines[-1]
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("statsu", "status"), ("benhc", "bench"), ("verfy", "verify")])
+def test_a_slip_in_the_name_of_a_tool_starts_no_server(typed: str, meant: str) -> None:
+    smesher("poet", typed).refused(1, f"'{typed}' is no option of the server", f"Did you mean {meant}?")
 
 
 @pytest.mark.parametrize(
