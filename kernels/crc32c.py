@@ -32,32 +32,32 @@ _by_hand = [BY_HAND]
 
 
 @cache
-def _tables() -> Any:
-    """Row k: what a byte becomes k bytes later, for the compiled functions."""
+def _fast() -> tuple[Any, Any, Any]:
+    """numpy, the compiled functions, and their table: row k says what a byte becomes k bytes later."""
     import numpy as np
+
+    from kernels import crc32c_compiled
 
     rows = [np.array(_ROW, np.uint32)]
     for _ in range(7):
         rows.append(rows[-1] >> 8 ^ rows[0][rows[-1] & 0xFF])
-    return np.stack(rows)
+    return np, crc32c_compiled, np.stack(rows)
 
 
-def _compiled(size: int) -> Any:
-    """The compiled functions where these bytes are too many to do by hand; counts those that are not."""
+def _many(size: int) -> bool:
+    """Whether these bytes are too many to be done by hand; counts those that are not."""
     if size > _by_hand[0]:
-        from kernels import crc32c_compiled
-
-        return crc32c_compiled
+        _by_hand[0] = 0  # once the compiler is there, it is used
+        return True
     _by_hand[0] -= size
-    return None
+    return False
 
 
 def _update(crc: int, data: bytes | memoryview) -> int:
     """The inverted remainder after more bytes; begins with all ones."""
-    if (fast := _compiled(len(data))) is not None:
-        import numpy as np
-
-        return int(fast.update(_tables(), np.uint32(crc), np.frombuffer(data, np.uint8)))
+    if _many(len(data)):
+        np, compiled, tables = _fast()
+        return int(compiled.update(tables, np.uint32(crc), np.frombuffer(data, np.uint8)))
     for byte in bytes(data):
         crc = crc >> 8 ^ _ROW[(crc ^ byte) & 0xFF]
     return crc
@@ -74,10 +74,9 @@ def crc32c(*pieces: bytes | memoryview) -> int:
 def first_end(start: bytes, data: bytes | memoryview, checksum: int) -> int | None:
     """The smallest number of bytes of `data` that has this checksum behind `start`; None where no number has it."""
     crc, wanted = _update(ONES, start), checksum ^ ONES
-    if (fast := _compiled(len(data))) is not None:
-        import numpy as np
-
-        found = int(fast.first_end(_tables(), np.uint32(crc), np.frombuffer(data, np.uint8), np.uint32(wanted)))
+    if _many(len(data)):
+        np, compiled, tables = _fast()
+        found = int(compiled.first_end(tables, np.uint32(crc), np.frombuffer(data, np.uint8), np.uint32(wanted)))
         return None if found < 0 else found
     if crc == wanted:
         return 0

@@ -14,13 +14,10 @@ import pytest
 from kernels.labels import cpu
 from prover.post import findings
 from prover.post.metadata import encode
+from tests.api.cli.data.small_set import FILES, FINDINGS, JOB, bad_labels, findings_of, verify
 from tests.support import cli
-from tests.support.cli import ATX_ID, NODE_ID, Job, Result, smesher, snapshot
+from tests.support.cli import ATX_ID, NODE_ID, Job, smesher, snapshot
 from tests.vector_cases.harness import Context
-
-JOB = Job(units=5, labels_per_unit=100, max_file_size=2048)  # files of 128 labels, the last of 116
-FILES = 4
-FINDINGS = "smesher-findings.json"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,26 +30,6 @@ def compiled() -> None:
 def filled(tmp_path: Path) -> Path:
     """A complete set of `JOB`."""
     return JOB.make(tmp_path / "post")
-
-
-def verify(directory: Path, *more: object) -> Result:
-    """`verify --json`."""
-    return smesher("verify", directory, "--json", *more)
-
-
-def bad_labels(result: Result) -> list[tuple[str, int]]:
-    """File and byte offset of each bad label that a command named."""
-    return [(event["file"], event["offset"]) for event in result.named("bad_label")]
-
-
-def findings_of(directory: Path) -> list[tuple[str, int]]:
-    """File and byte offset of each bad label in the findings beside the data."""
-    document = json.loads((directory / FINDINGS).read_text())
-    return [(bad["File"], bad["Offset"]) for bad in document["BadLabels"]]
-
-
-def nonce_of(directory: Path) -> int | None:
-    return cli.metadata_of(directory).nonce
 
 
 # == info ======================================================================================================
