@@ -122,8 +122,7 @@ class JudgeV1:
         atx = stage.atx
         if found.wrong_position is not None:
             return self._wrong_index(atx, found.wrong_position, view)
-        if not found.is_valid:
-            raise AtxRefused(f"The proof of space is not valid: {found.reason}.", "post_invalid")
+        rules.require_post(found, "post_invalid")
         parameters = self._around.parameters
         basis = rules_v1.basis(atx, view, parameters)
         height = rules_v1.check_space(atx, view, parameters)

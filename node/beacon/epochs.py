@@ -17,6 +17,7 @@ from node.beacon.parameters import BeaconParameters
 from node.beacon.thresholds import proposal_threshold
 from node.beacon.votes import Class, OwnVotes, Proposal, ProposalFacts, classify, decode_bits, own_votes
 from node.contract.instants import Instant
+from protocol.crypto import vrf
 from protocol.types.ids import NodeId, RoundId, VrfSignature
 
 Words = np.ndarray[Any, np.dtype[np.uint64]]
@@ -124,7 +125,7 @@ class EpochState:
         if found is Class.VALID and smesher.is_malicious:
             found = Class.POTENTIALLY_VALID
         if found is not Class.INVALID:
-            proposal = proof[:4]
+            proposal = vrf.beacon_proposal(proof)
             (self.valid if found is Class.VALID else self.potentially_valid).add(proposal)
             self.margins[proposal] = 0
         return found

@@ -14,6 +14,7 @@ from protocol.crypto import vrf
 from protocol.crypto.signing import Signer
 from protocol.types import eligibility as inputs
 from protocol.types.activation import EpochActiveSet, active_set_hash
+from protocol.types.certificates import CERTIFIER_ROUND
 from protocol.types.ids import AtxId, Beacon, EpochId, Hash32, LayerId, NodeId, VrfSignature
 from tests.vector_cases.harness import Case, Context, unknown_sections, vectors
 
@@ -22,7 +23,7 @@ from tests.vector_cases.harness import Case, Context, unknown_sections, vectors
 def eligibility(document: Any, context: Context) -> Iterator[Any]:
     known = ("active_set", "certify_round", "counts_real", "counts_stubbed_vrf", "vrf_messages")
     yield from unknown_sections(document, known)
-    yield Case("certify_round", lambda: _same(committee.CERTIFY_ROUND, document["certify_round"]))
+    yield Case("certify_round", lambda: _same(CERTIFIER_ROUND, document["certify_round"]))
     for name, check in (
         ("vrf_messages", _vrf_message),
         ("counts_real", _count),
