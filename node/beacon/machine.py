@@ -127,10 +127,12 @@ class BeaconMachine(Machine):
     def tick(self, tick: Tick, view: View, now: Instant) -> Step:
         """As Machine says."""
         self._memory.epoch = epoch = self._memory.time.epoch_of(tick.layer)
-        for known in [known for known in self._memory.states if known < epoch]:
+        run = self._memory.run
+        oldest = epoch if run is None else min(run.epoch, epoch)  # a run that outlasts its epoch still needs the state
+        for known in [known for known in self._memory.states if known < oldest]:
             del self._memory.states[known]
         if (
-            self._memory.run is not None
+            run is not None
             or self._memory.time.ordinal_in_epoch(tick.layer) != 0
             or tick.layer <= self._memory.time.effective_genesis
             or self._memory.parameters.rounds == 0
