@@ -54,6 +54,22 @@ def _bytes(words: Column) -> bytes:
     return words.astype(">u8").tobytes()
 
 
+def order_of(words: Column) -> Indices:
+    """The rows of identifiers in ascending order; equal ones as they stand."""
+    return np.lexsort(tuple(words[:, word] for word in reversed(range(ID_WORDS))))
+
+
+def row_of(words: Column, id: bytes) -> int | None:
+    """The first row of an identifier among ascending ones; None where it is not there."""
+    wanted = _words(id)[0]
+    row = int(np.searchsorted(words[:, 0], wanted[0]))
+    while row < len(words) and words[row, 0] == wanted[0]:
+        if bool((words[row] == wanted).all()):
+            return row
+        row += 1
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class AtxRow:
     """One ATX, as much of it as consensus needs."""
@@ -139,8 +155,7 @@ class EpochColumns:
             raise ValueError("an ATX stands twice in the epoch")
 
     def _put_in_order(self) -> None:
-        ids = self.column("id")
-        order = np.lexsort(tuple(ids[:, word] for word in reversed(range(ID_WORDS))))
+        order = order_of(self.column("id"))
         for name in _COLUMNS:
             self._columns[name] = self.column(name)[order]
         self._in_order, self._new = self._count, {}
@@ -150,14 +165,7 @@ class EpochColumns:
         new = self._new.get(id)
         if new is not None:
             return new
-        ids = self._columns["id"]
-        words = _words(id)[0]
-        row = int(np.searchsorted(ids[: self._in_order, 0], words[0]))
-        while row < self._in_order and ids[row, 0] == words[0]:
-            if bool((ids[row] == words).all()):
-                return row
-            row += 1
-        return None
+        return row_of(self._columns["id"][: self._in_order], id)
 
     def find_all(self, ids: bytes | bytearray | memoryview) -> Indices:
         """The rows of many ATXs, given as their ids one after another; -1 where one is not known.
