@@ -141,7 +141,7 @@ class _Node:
         self._follow(self.machine.changed(change, self.store.view(), self.now), is_certifying)
 
     def receive(self, message: Message) -> tuple[str, str | None]:
-        found = judged(self.machine, message, self.store.view(), self.now, self.checker)
+        found = judged(self.machine, message, self.store, self.now, self.checker)
         self._follow(found)
         return found.verdict.judgement.value, found.verdict.reason or None
 

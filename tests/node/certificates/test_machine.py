@@ -99,9 +99,7 @@ class Node:
 
     def gossip(self, message: CertifyMessage) -> tuple[str, str]:
         data = CertifyMessage.codec.encode(message)
-        found = judged(
-            self.machine, Message(TOPIC, data, Origin.GOSSIP, self.now), self.store.view(), self.now, CHECKER
-        )
+        found = judged(self.machine, Message(TOPIC, data, Origin.GOSSIP, self.now), self.store, self.now, CHECKER)
         self.follow(found)
         return found.verdict.judgement.value, found.verdict.reason
 
@@ -119,7 +117,7 @@ class Node:
     def fetched(self, certificate: Certificate, layer: LayerId = LAYER) -> tuple[str, str]:
         data = Certificate.codec.encode(certificate)
         message = Message(HINT, data, Origin.FETCHED, self.now, expected=layer.to_bytes(4, "big"))
-        found = judged(self.machine, message, self.store.view(), self.now, CHECKER)
+        found = judged(self.machine, message, self.store, self.now, CHECKER)
         self.follow(found)
         return found.verdict.judgement.value, found.verdict.reason
 
