@@ -189,8 +189,7 @@ class BeaconMachine(Machine):
             if run.round == FIRST_ROUND:
                 return self._next_round(run, state, timer.due, view)
             effects: list[Effect] = [SetTimer("coin", after(timer.due, parameters.weak_coin_duration))]
-            for message in self._memory.coin.start_round(run.round):
-                self._reception.take_kept(run.epoch, message)
+            self._reception.take_kept(self._memory.coin.start_round(run.round))
             return Step(effects=[*effects, *self._ask_coins(run)])
         self._memory.coin.finish_round()
         is_heads = self._memory.coin.coins.get(run.round)

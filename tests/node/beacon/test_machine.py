@@ -6,9 +6,12 @@ from fractions import Fraction
 
 import numpy as np
 
+from node.beacon.coin import WeakCoin
 from node.beacon.epochs import EpochAtxs
 from node.beacon.machine import BEACONS, BeaconFailed, BeaconMachine
+from node.beacon.memory import Memory
 from node.beacon.parameters import BeaconParameters
+from node.beacon.reception import Reception
 from node.contract.effects import Emit, SetTimer
 from node.contract.inputs import Tick, Timer
 from node.contract.instants import SECOND, Instant
@@ -17,8 +20,10 @@ from node.store.memory import MemoryBackend
 from node.store.store import Store
 from node.store.table import Schema
 from protocol.numbers.layers import NetworkTime
-from protocol.types.ids import EpochId, LayerId, NodeId
-from tests.vector_cases.consensus_support import Keys
+from protocol.types.beacon import WeakCoinMessage
+from protocol.types.eligibility import weak_coin_input
+from protocol.types.ids import EpochId, LayerId, NodeId, RoundId, VrfSignature
+from tests.vector_cases.consensus_support import Key, Keys
 
 PARAMETERS = BeaconParameters(
     kappa=40,
@@ -68,3 +73,18 @@ def test_a_run_that_outlasts_its_epoch_goes_on_to_its_end() -> None:
         step = fire(step)
     assert [one.event for one in step.effects if isinstance(one, Emit)] == [BeaconFailed(EpochId(3), "no_coin")]
     assert not machine.states
+
+
+def test_of_coins_that_came_before_their_round_the_smallest_valid_one_counts() -> None:
+    key, epoch, round = Key("01" * 32, bytes(20)), EpochId(2), RoundId(1)
+    coin = WeakCoin(PARAMETERS.rounds)
+    coin.start_epoch(epoch)
+    proofs = [key.prove(weak_coin_input(1, epoch, round, unit)) for unit in range(3)]
+    for unit, proof in enumerate(proofs):  # a smesher with one unit may toss 0 and 1, as in the reference
+        coin.keep(WeakCoinMessage(epoch, round, unit, key.identity, proof))
+    for number in range(20):
+        bad = VrfSignature(number.to_bytes(80, "little"))
+        coin.keep(WeakCoinMessage(epoch, round, 0, key.identity, bad))
+    reception = Reception(Memory(PARAMETERS, TIME, _OneSmesher(), coin, epoch))
+    reception.take_kept(coin.start_round(round))
+    assert coin.smallest == min(proofs[:2], key=lambda proof: int.from_bytes(proof, "little"))
