@@ -54,6 +54,37 @@ def _bytes(words: Column) -> bytes:
     return words.astype(">u8").tobytes()
 
 
+def order_of(words: Column) -> Indices:
+    """The rows of identifiers in ascending order; equal ones as they stand."""
+    return np.lexsort(tuple(words[:, word] for word in reversed(range(ID_WORDS))))
+
+
+def row_of(words: Column, id: bytes) -> int | None:
+    """The first row of an identifier among ascending ones; None where it is not there."""
+    wanted = _words(id)[0]
+    row = int(np.searchsorted(words[:, 0], wanted[0]))
+    while row < len(words) and words[row, 0] == wanted[0]:
+        if bool((words[row] == wanted).all()):
+            return row
+        row += 1
+    return None
+
+
+def rows_of(words: Column, wanted: Column) -> Indices:
+    """The rows of many identifiers among ascending ones; -1 where one is not there."""
+    found = np.full(len(wanted), -1, np.int64)
+    if len(words) and len(wanted):
+        rows = np.minimum(np.searchsorted(words[:, 0], wanted[:, 0]), len(words) - 1)
+        there = words[rows]
+        same = (there == wanted).all(axis=1)
+        found[same] = rows[same]
+        for position in np.flatnonzero(~same & (there[:, 0] == wanted[:, 0])):
+            # another one with the same first word
+            row = row_of(words, _bytes(wanted[position]))
+            found[position] = -1 if row is None else row
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class AtxRow:
     """One ATX, as much of it as consensus needs."""
@@ -102,8 +133,11 @@ class EpochColumns:
         """All columns by their names, as `load` takes them; not to be changed."""
         return {name: self.column(name) for name in _COLUMNS}
 
-    def add(self, atx: AtxRow) -> bool:
-        """Add an ATX; whether it is new. Raises ValueError for a weight of 2^63 or more."""
+    def add(self, atx: AtxRow, *, is_malicious: bool = False) -> bool:
+        """Add an ATX; whether it is new. is_malicious: its smesher broke the rules.
+
+        Raises ValueError for a weight of 2^63 or more.
+        """
         if not 0 <= atx.weight <= MAX_WEIGHT:
             raise ValueError(f"weight of ATX {atx.id.hex()} is {atx.weight}, expected below 2^63")
         if self.find(atx.id) is not None:
@@ -120,6 +154,7 @@ class EpochColumns:
         columns["weight"][row], columns["base_height"][row] = atx.weight, atx.base_height
         columns["height"][row], columns["nonce"][row] = atx.height, atx.nonce
         columns["received"][row], columns["order"][row] = atx.received, row
+        columns["is_malicious"][row] = is_malicious
         self._new[bytes(atx.id)] = row
         self._count += 1
         if len(self._new) > max(NEW_LEAST, self._count // NEW_SHARE):
@@ -139,8 +174,7 @@ class EpochColumns:
             raise ValueError("an ATX stands twice in the epoch")
 
     def _put_in_order(self) -> None:
-        ids = self.column("id")
-        order = np.lexsort(tuple(ids[:, word] for word in reversed(range(ID_WORDS))))
+        order = order_of(self.column("id"))
         for name in _COLUMNS:
             self._columns[name] = self.column(name)[order]
         self._in_order, self._new = self._count, {}
@@ -150,14 +184,7 @@ class EpochColumns:
         new = self._new.get(id)
         if new is not None:
             return new
-        ids = self._columns["id"]
-        words = _words(id)[0]
-        row = int(np.searchsorted(ids[: self._in_order, 0], words[0]))
-        while row < self._in_order and ids[row, 0] == words[0]:
-            if bool((ids[row] == words).all()):
-                return row
-            row += 1
-        return None
+        return row_of(self._columns["id"][: self._in_order], id)
 
     def find_all(self, ids: bytes | bytearray | memoryview) -> Indices:
         """The rows of many ATXs, given as their ids one after another; -1 where one is not known.
@@ -170,16 +197,7 @@ class EpochColumns:
         known = self._columns["id"][: self._in_order]
         if len(wanted) == len(known) and np.array_equal(wanted, known):
             return np.arange(len(known))
-        found = np.full(len(wanted), -1, np.int64)
-        if len(known) and len(wanted):
-            rows = np.minimum(np.searchsorted(known[:, 0], wanted[:, 0]), len(known) - 1)
-            there = known[rows]
-            same = (there == wanted).all(axis=1)
-            found[same] = rows[same]
-            for position in np.flatnonzero(~same & (there[:, 0] == wanted[:, 0])):
-                # another id with the same first word
-                row = self.find(AtxId(_bytes(wanted[position])))
-                found[position] = -1 if row is None else row
+        found = rows_of(known, wanted)
         if self._new:
             for position in np.flatnonzero(found < 0):
                 found[position] = self._new.get(_bytes(wanted[position]), -1)
@@ -193,6 +211,11 @@ class EpochColumns:
     def mark_malicious(self, node: NodeId) -> None:
         """The smesher of these ATXs broke the rules."""
         self._columns["is_malicious"][self.rows_of(node)] = True
+
+    def mark_all_malicious(self, nodes: Iterable[bytes]) -> None:
+        """The same of many at once."""
+        marked = _words(b"".join(sorted(nodes)))
+        self.column("is_malicious")[rows_of(marked, self.column("node")) >= 0] = True
 
     def at(self, row: int) -> AtxRow:
         """An ATX by its row."""
@@ -242,18 +265,14 @@ class AtxColumns:
             return False
         self._touches += 1
         columns = self._epochs.setdefault(epoch, EpochColumns())
-        is_new = columns.add(atx)
-        if is_new and atx.node in self._malicious:
-            columns.mark_malicious(atx.node)
-        return is_new
+        return columns.add(atx, is_malicious=bytes(atx.node) in self._malicious)
 
     def load(self, epoch: EpochId, columns_of_rows: dict[str, Column]) -> None:
         """Take many at once, at start, as `EpochColumns.load`. Raises ValueError for a doubled id."""
         self._touches += 1
         columns = self._epochs.setdefault(epoch, EpochColumns())
         columns.load(columns_of_rows)
-        for node in self._malicious:
-            columns.mark_malicious(NodeId(node))
+        columns.mark_all_malicious(self._malicious)
 
     def get(self, epoch: EpochId, id: AtxId) -> AtxRow | None:
         """One ATX; None where it is not known."""
@@ -285,6 +304,8 @@ class AtxColumns:
 
     def mark_malicious(self, node: NodeId) -> None:
         """An identity broke the rules."""
+        if bytes(node) in self._malicious:
+            return  # all its ATXs are marked: those that were here, and each that came later
         self._touches += 1
         self._malicious.add(bytes(node))
         for columns in self._epochs.values():

@@ -96,7 +96,7 @@ class JudgeV1:
                 return self._basis(stage, view)
             case Wait.NONCE:
                 rules.require_nonce(found.results[0])
-                return self._space(stage, view)
+                return self._space(stage, view, rules_v1.basis(atx, view, parameters))
             case Wait.POST:
                 return self._finish(stage, rules.post_verdict(found.results[0]), message, view)
         challenge, ids = rules_v1.dependencies(atx)
@@ -109,11 +109,10 @@ class JudgeV1:
         if basis.must_check_nonce:
             check = rules_v1.nonce_check(stage.atx, parameters, basis.commitment, basis.vrf_nonce)
             return _needs(stage, Wait.NONCE, check)
-        return self._space(stage, view)
+        return self._space(stage, view, basis)
 
-    def _space(self, stage: StageV1, view: View) -> Needs:
+    def _space(self, stage: StageV1, view: View, basis: rules_v1.Basis) -> Needs:
         atx, parameters = stage.atx, self._around.parameters
-        basis = rules_v1.basis(atx, view, parameters)
         rules_v1.check_space(atx, view, parameters)
         positions = self._around.positions(atx.smesher_id, rules_v1.proof_of(atx).metadata.challenge)
         return _needs(stage, Wait.POST, rules_v1.post_check(atx, basis.commitment, positions))
@@ -122,8 +121,7 @@ class JudgeV1:
         atx = stage.atx
         if found.wrong_position is not None:
             return self._wrong_index(atx, found.wrong_position, view)
-        if not found.is_valid:
-            raise AtxRefused(f"The proof of space is not valid: {found.reason}.", "post_invalid")
+        rules.require_post(found, "post_invalid")
         parameters = self._around.parameters
         basis = rules_v1.basis(atx, view, parameters)
         height = rules_v1.check_space(atx, view, parameters)

@@ -22,6 +22,8 @@ from .errors import AtxIgnored, AtxRefused
 from .parameters import ActivationParameters
 from .tables import ATXS, POETS, PoetFacts, StoredAtx
 
+ZERO_CHALLENGE = bytes(32)
+"""What an initial proof of space answers."""
 MAX_U32 = 0xFFFF_FFFF
 FAULTS_OF_PEERS = ("malformed", "wrong_hash", "bad_signature")
 """For what an activation that was asked for is rejected when a peer sends something else under its id."""

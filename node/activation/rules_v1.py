@@ -19,8 +19,6 @@ from .errors import AtxRefused
 from .parameters import ActivationParameters
 from .tables import POSTS, StoredAtx, StoredPost, Validity, commitment_of
 
-ZERO_CHALLENGE = bytes(32)
-
 
 @dataclass(frozen=True, slots=True)
 class Proof:
@@ -114,7 +112,7 @@ def initial_post(atx: ActivationTxV1) -> VerifyPost:
     """The check of the initial proof: all of its labels."""
     commitment, post = atx.inner.challenge.commitment_atx, atx.inner.challenge.initial_post
     assert commitment is not None and post is not None, "its syntax was checked"
-    metadata = PostMetadataV1(ZERO_CHALLENGE, proof_of(atx).metadata.labels_per_unit)
+    metadata = PostMetadataV1(rules.ZERO_CHALLENGE, proof_of(atx).metadata.labels_per_unit)
     return VerifyPost(atx.smesher_id, commitment, post, metadata, atx.inner.num_units)
 
 

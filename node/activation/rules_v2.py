@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from node.contract.demands import VerifyPost, VerifyVrfNonce
 from node.contract.instants import Instant
 from node.store.view import View
+from protocol.numbers.u64 import MASK
 from protocol.types.activation import PostMetadataV1, PostV1
 from protocol.types.activation_v2 import ActivationTxV2, NiPostsV2, SubPostV2
 from protocol.types.ids import EMPTY_ATX_ID, AtxId, EpochId, Hash32, NodeId
@@ -22,9 +23,6 @@ from .errors import AtxRefused
 from .marriages import equivocation_set
 from .parameters import ActivationParameters
 from .tables import POSTS, StoredAtx, StoredPost, Validity, commitment_of
-
-ZERO_CHALLENGE = bytes(32)
-WRAP = 1 << 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +111,7 @@ def initial_nonce(atx: ActivationTxV2, parameters: ActivationParameters) -> Veri
 def initial_post(atx: ActivationTxV2, parameters: ActivationParameters) -> VerifyPost:
     """The check of the initial proof: all of its labels."""
     assert atx.initial is not None, "it is a first one"
-    metadata = PostMetadataV1(ZERO_CHALLENGE, parameters.labels_per_unit)
+    metadata = PostMetadataV1(rules.ZERO_CHALLENGE, parameters.labels_per_unit)
     units = atx.niposts[0].posts[0].num_units
     return VerifyPost(atx.smesher_id, atx.initial.commitment_atx, atx.initial.post, metadata, units)
 
@@ -147,7 +145,7 @@ def plan(atx: ActivationTxV2, view: View, parameters: ActivationParameters) -> P
     if sum(effective) > rules.MAX_U32:
         raise AtxRefused(f"It has {sum(effective)} units, which is 2^32 or more.", "units_overflow")
     weights = [rules.weight(units, count) for units, count in zip(effective, ticks)]
-    weight = sum(weights) % WRAP
+    weight = sum(weights) & MASK
     if weight > MAX_WEIGHT:
         raise AtxRefused(f"The weight is {weight}, which is 2^63 or more.", "weight_overflow")
     parts = tuple(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from node.contract.instants import Instant
-from node.contract.ports import Keys
+from node.contract.ports import Keys, signer_of
 from node.contract.steps import Judged
 from node.contract.verdicts import ignore, reject
 from protocol.numbers.layers import NetworkTime
@@ -40,7 +40,7 @@ class Surroundings:
 
     def is_own(self, identity: NodeId) -> bool:
         """Whether we sign for an identity."""
-        return any(signer.identity == identity for signer in self.keys.signers())
+        return signer_of(self.keys, identity) is not None
 
 
 @dataclass(frozen=True, slots=True)

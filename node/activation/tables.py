@@ -14,6 +14,7 @@ from node.store.table import RAW, Table
 from node.store.view import Rows, Span, View
 from protocol.codec.declare import Record, byte, c32, c64, exactly, record
 from protocol.codec.declare import u64 as fixed_u64
+from protocol.numbers.u64 import MASK
 from protocol.types.ids import (
     EMPTY_ATX_ID,
     Address,
@@ -61,7 +62,7 @@ class StoredAtx(Record):
     @property
     def height(self) -> int:
         """Ticks at its end, modulo 2^64."""
-        return (self.base_height + self.ticks) & 0xFFFF_FFFF_FFFF_FFFF
+        return (self.base_height + self.ticks) & MASK
 
     @property
     def target_epoch(self) -> EpochId:

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from node.activation.columns import total
+from node.activation.columns import order_of, row_of, total
 from node.beacon.parameters import BeaconParameters
 from node.beacon.thresholds import proposal_threshold
 from node.beacon.votes import Class, OwnVotes, Proposal, ProposalFacts, classify, decode_bits, own_votes
 from node.contract.instants import Instant
+from protocol.crypto import vrf
 from protocol.types.ids import NodeId, RoundId, VrfSignature
 
 Words = np.ndarray[Any, np.dtype[np.uint64]]
@@ -47,13 +48,12 @@ class Smeshers:
     """Who may propose and vote in an epoch. Mutable: late ATXs are added."""
 
     def __init__(self, atxs: EpochAtxs) -> None:
-        order = np.lexsort((np.arange(len(atxs.nodes)), *(atxs.nodes[:, word] for word in (3, 2, 1, 0))))
+        order = order_of(atxs.nodes)
         nodes = atxs.nodes[order]
         is_first = np.ones(len(nodes), bool)
         is_first[1:] = (nodes[1:] != nodes[:-1]).any(axis=1)
         rows = order[is_first]
-        self._nodes = atxs.nodes[rows]
-        self._atxs = EpochAtxs(self._nodes, atxs.weights[rows], atxs.received[rows], atxs.is_malicious[rows])
+        self._atxs = EpochAtxs(atxs.nodes[rows], atxs.weights[rows], atxs.received[rows], atxs.is_malicious[rows])
         self._late: dict[NodeId, Smesher] = {}
 
     def received_before(self, instant: int) -> int:
@@ -65,14 +65,11 @@ class Smeshers:
         late = self._late.get(node)
         if late is not None:
             return late
-        words = np.frombuffer(node, ">u8").astype(np.uint64)
-        row = int(np.searchsorted(self._nodes[:, 0], words[0]))
-        while row < len(self._nodes) and self._nodes[row, 0] == words[0]:
-            if bool((self._nodes[row] == words).all()):
-                of = self._atxs
-                return Smesher(int(of.weights[row]), int(of.received[row]), bool(of.is_malicious[row]))
-            row += 1
-        return None
+        of = self._atxs
+        row = row_of(of.nodes, node)
+        if row is None:
+            return None
+        return Smesher(int(of.weights[row]), int(of.received[row]), bool(of.is_malicious[row]))
 
     def add(self, node: NodeId, weight: int, received: int) -> None:
         """An ATX came after the state was made; another one of a known smesher is ignored."""
@@ -124,7 +121,7 @@ class EpochState:
         if found is Class.VALID and smesher.is_malicious:
             found = Class.POTENTIALLY_VALID
         if found is not Class.INVALID:
-            proposal = proof[:4]
+            proposal = vrf.beacon_proposal(proof)
             (self.valid if found is Class.VALID else self.potentially_valid).add(proposal)
             self.margins[proposal] = 0
         return found

@@ -127,10 +127,12 @@ class BeaconMachine(Machine):
     def tick(self, tick: Tick, view: View, now: Instant) -> Step:
         """As Machine says."""
         self._memory.epoch = epoch = self._memory.time.epoch_of(tick.layer)
-        for known in [known for known in self._memory.states if known < epoch]:
+        run = self._memory.run
+        oldest = epoch if run is None else min(run.epoch, epoch)  # a run that outlasts its epoch still needs the state
+        for known in [known for known in self._memory.states if known < oldest]:
             del self._memory.states[known]
         if (
-            self._memory.run is not None
+            run is not None
             or self._memory.time.ordinal_in_epoch(tick.layer) != 0
             or tick.layer <= self._memory.time.effective_genesis
             or self._memory.parameters.rounds == 0
@@ -187,8 +189,7 @@ class BeaconMachine(Machine):
             if run.round == FIRST_ROUND:
                 return self._next_round(run, state, timer.due, view)
             effects: list[Effect] = [SetTimer("coin", after(timer.due, parameters.weak_coin_duration))]
-            for message in self._memory.coin.start_round(run.round):
-                self._reception.take_kept(run.epoch, message)
+            self._reception.take_kept(self._memory.coin.start_round(run.round))
             return Step(effects=[*effects, *self._ask_coins(run)])
         self._memory.coin.finish_round()
         is_heads = self._memory.coin.coins.get(run.round)

@@ -17,7 +17,7 @@ class LayerPatrol:
     def set_in_charge(self, layer: LayerId) -> None:
         """Hare begins a layer."""
         self.touches += 1
-        self._layers.discard(LayerId(layer - self._window))
+        self._layers = {known for known in self._layers if known > layer - self._window}
         self._layers.add(layer)
 
     def complete(self, layer: LayerId) -> None:

@@ -30,7 +30,7 @@ from node.contract.instants import Instant
 from node.contract.machine import Machine
 from node.contract.messages import Message, Origin
 from node.contract.owed import owed
-from node.contract.ports import Keys
+from node.contract.ports import Keys, signer_of
 from node.contract.steps import NOTHING, Found, Judged, Needs, Step, Ticket
 from node.contract.verdicts import ACCEPT, ignore, reject
 from node.eligibility.errors import EligibilityError
@@ -188,7 +188,7 @@ class CertificateMachine(Machine):
         tag = answer.tag
         if not isinstance(tag, _ProofTag) or not isinstance(answer.result, bytes):
             return NOTHING
-        signer = next((one for one in self._keys.signers() if one.identity == tag.identity), None)
+        signer = signer_of(self._keys, tag.identity)
         if signer is None:
             return NOTHING
         proof = VrfSignature(answer.result)
@@ -278,11 +278,9 @@ class CertificateMachine(Machine):
         if certificate is None:
             self._of(layer).add(decoded)
             return Judged(ACCEPT)
-        rows = Rows(view)
-        event = self._adopt(rows, layer, certificate)
+        adopted = self._adopted(view, layer, certificate)
         self._of(layer).add(decoded)
-        is_only = isinstance(event.event, BlockCertified)
-        return Judged(ACCEPT if is_only else ignore("multiple_valid_certificates"), rows, [event])
+        return adopted
 
     def _admit_certificate(self, message: Message, view: View) -> Judged | Needs:
         if message.expected is None or len(message.expected) != 4:
@@ -298,8 +296,12 @@ class CertificateMachine(Machine):
     def _take_certificate(self, memo: _Entries, found: Found, view: View) -> Judged:
         if self._valid_seats(view, memo.entries, found) < self._parameters.threshold:
             return Judged(ignore("certificate_below_threshold"))
+        return self._adopted(view, memo.layer, memo.certificate)
+
+    def _adopted(self, view: View, layer: LayerId, certificate: Certificate) -> Judged:
+        """The verdict on what made a certificate valid, which is put."""
         rows = Rows(view)
-        event = self._adopt(rows, memo.layer, memo.certificate)
+        event = self._adopt(rows, layer, certificate)
         is_only = isinstance(event.event, BlockCertified)
         return Judged(ACCEPT if is_only else ignore("multiple_valid_certificates"), rows, [event])
 

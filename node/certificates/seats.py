@@ -11,12 +11,12 @@ from typing import Protocol
 from node.beacon.machine import BEACONS
 from node.contract.checks import SignatureCheck, VrfCheck
 from node.eligibility.active_set import ActiveSet
-from node.eligibility.committee import CERTIFY_ROUND, Stake, counts, is_count
+from node.eligibility.committee import Stake, counts, is_count
 from node.eligibility.errors import EligibilityError
 from node.store.view import View
 from protocol.crypto.signing import Domain
 from protocol.numbers.layers import NetworkTime
-from protocol.types.certificates import CertifyMessage
+from protocol.types.certificates import CERTIFIER_ROUND, CertifyMessage
 from protocol.types.eligibility import hare_input
 from protocol.types.ids import Beacon, LayerId, NodeId, VrfSignature
 
@@ -46,7 +46,7 @@ class Seats:
         beacon = self.beacon(view, layer)
         if beacon is None:
             raise EligibilityError(f"The beacon of the epoch of layer {layer} is not known.", "beacon_missing")
-        return hare_input(beacon, CERTIFY_ROUND, layer)
+        return hare_input(beacon, CERTIFIER_ROUND, layer)
 
     def checks(
         self, view: View, layer: LayerId, entries: Sequence[CertifyMessage]

@@ -70,6 +70,11 @@ class Keys(Protocol):
         """Let an identity sign no more, and tell its owner why."""
 
 
+def signer_of(keys: Keys, identity: NodeId) -> Signer | None:
+    """The own identity with this public key; None where it is not ours, or may not sign now."""
+    return next((signer for signer in keys.signers() if signer.identity == identity), None)
+
+
 class Network(Protocol):
     """Peers, without saying how they are reached. Messages and answers come as inputs."""
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from node.eligibility.errors import EligibilityError
+from protocol.numbers.layers import NetworkTime
 from protocol.types.ids import AtxId, Beacon, EpochId, Hash32, LayerId, NodeId
 
 
@@ -71,23 +72,15 @@ class Sources(Protocol):
         """Smesher and weight of an ATX that is active in an epoch."""
 
 
-@dataclass(frozen=True, slots=True)
-class ActiveSetParameters:
-    """What all nodes of a network have in common."""
+def target_epoch(time: NetworkTime, confidence: int, layer: LayerId) -> EpochId:
+    """The epoch whose set counts in a layer. Raises EligibilityError (empty_active_set).
 
-    layers_per_epoch: int
-    effective_genesis: LayerId
-    confidence: int
-    """Layers at the start of an epoch in which the set of the one before counts."""
-
-
-def target_epoch(parameters: ActiveSetParameters, layer: LayerId) -> EpochId:
-    """The epoch whose set counts in a layer. Raises EligibilityError (empty_active_set)."""
-    if layer <= parameters.effective_genesis:
+    confidence: layers at the start of an epoch in which the set of the one before counts.
+    """
+    if layer <= time.effective_genesis:
         raise EligibilityError(f"Layer {layer} belongs to the genesis, which has no active set.", "empty_active_set")
-    epoch, ordinal = divmod(layer, parameters.layers_per_epoch)
-    first = (parameters.effective_genesis + 1) // parameters.layers_per_epoch
-    return EpochId(epoch - 1 if epoch > first and ordinal < parameters.confidence else epoch)
+    epoch, first = time.epoch_of(layer), time.epoch_of(time.effective_genesis + 1)
+    return EpochId(epoch - 1) if epoch > first and time.ordinal_in_epoch(layer) < confidence else epoch
 
 
 def active_ids(sources: Sources, epoch: EpochId) -> Sequence[AtxId]:

@@ -13,9 +13,6 @@ from node.eligibility.errors import EligibilityError
 from protocol.numbers import binomial, fixed
 from protocol.types.ids import VrfSignature
 
-CERTIFY_ROUND = 0x7FFF_FFFF
-"""The round in which a block is certified."""
-
 MAX_UNITS = 1 << 30
 """Of a smesher's weight, where the distribution is still defined."""
 

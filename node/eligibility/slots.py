@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from node.eligibility.errors import EligibilityError
+from protocol.numbers.u64 import MASK
 from protocol.types.ids import EpochId
 
-MASK64 = (1 << 64) - 1
 MASK32 = (1 << 32) - 1
 
 
@@ -39,5 +39,5 @@ def slot_count(weight: int, total: int, minimal: int, layer_size: int, layers_pe
     """
     if total == 0:
         raise EligibilityError("The active set has no weight.", "zero_total_weight")
-    product = weight * layer_size * layers_per_epoch & MASK64
+    product = weight * layer_size * layers_per_epoch & MASK
     return max(1, product // max(minimal, total)) & MASK32

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from protocol.numbers.layers import MAX_LAYER
 from protocol.types.hare import HareRound, IterRound
 from protocol.types.ids import LayerId
 
-NEVER = LayerId(2**32 - 1)
+NEVER = LayerId(MAX_LAYER)
 """The last layer there can be: as the one in which a version is disabled, it is not."""
 
 MESSAGE_ROUNDS = (HareRound.PREROUND, HareRound.PROPOSE, HareRound.COMMIT, HareRound.NOTIFY)

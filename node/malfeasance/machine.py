@@ -23,7 +23,7 @@ from node.contract.effects import Effect, Emit, Publish, StopIdentity
 from node.contract.instants import Instant
 from node.contract.machine import Machine
 from node.contract.messages import Message, Origin
-from node.contract.ports import Keys
+from node.contract.ports import Keys, signer_of
 from node.contract.steps import NOTHING, Found, Judged, Needs, Step, Ticket
 from node.contract.verdicts import ACCEPT, ignore, reject
 from node.store.view import Rows, View
@@ -193,7 +193,7 @@ class MalfeasanceMachine(Machine):
         return self._made_known(identity, b"", rows)
 
     def _made_known(self, identity: NodeId, proof: bytes, rows: Rows) -> Step:
-        is_own = any(signer.identity == identity for signer in self._keys.signers())
+        is_own = signer_of(self._keys, identity) is not None
         effects: list[Effect] = [Emit(Convicted(identity, proof, is_own))]
         if is_own:
             why = "It is known to have broken the rules of the network, which gives it no rewards any more."

@@ -11,9 +11,7 @@ from node.tortoise.errors import BallotRefused, VotesRefused
 from node.tortoise.state import BallotInfo, Reference, State, unit_weight
 from node.tortoise.votes import Chain, decode
 from protocol.types.ballots import Opinion
-from protocol.types.ids import AtxId, BallotId, Beacon, LayerId, NodeId
-
-NO_BALLOT = BallotId(bytes(20))
+from protocol.types.ids import EMPTY_BALLOT_ID, AtxId, BallotId, Beacon, LayerId, NodeId
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,7 @@ def decode_ballot(state: State, ballot: TortoiseBallot, *, is_recovered: bool) -
     wire = ballot.opinion.votes
     refusal: BallotRefused | None = None
     base_votes: Chain = None
-    if wire.base == NO_BALLOT:
+    if wire.base == EMPTY_BALLOT_ID:
         base_layer = state.parameters.effective_genesis
     elif (base := state.ballots.get(wire.base)) is not None:
         base_layer, base_votes = base.layer, base.votes

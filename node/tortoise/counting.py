@@ -17,10 +17,7 @@ from node.tortoise.state import BallotInfo, Layer, State
 from node.tortoise.thresholds import local_threshold
 from node.tortoise.verifying import NEVER, Verifying
 from node.tortoise.votes import AGAINST, Block, LayerVotes, walk
-from protocol.types.ids import BlockId, LayerId
-
-NO_BLOCK = BlockId(bytes(20))
-"""What hare's output is where it agreed on nothing."""
+from protocol.types.ids import EMPTY_BLOCK_ID, BlockId, LayerId
 
 
 class Counting:
@@ -34,7 +31,7 @@ class Counting:
         """Ballots of processed layers whose epoch has no beacon yet."""
 
     def on_hare_output(self, layer: LayerId, block: BlockId) -> None:
-        """Hare agreed on a block, or on none (NO_BLOCK). Any number of times, in any order."""
+        """Hare agreed on a block, or on none (EMPTY_BLOCK_ID). Any number of times, in any order."""
         state = self.state
         if layer <= state.evicted:
             return
@@ -143,7 +140,7 @@ class Counting:
         if number > parameters.zdist:
             late = LayerId(number - parameters.zdist)
             if late > state.evicted and not state.layer(late).hare_terminated:
-                self.on_hare_output(late, NO_BLOCK)
+                self.on_hare_output(late, EMPTY_BLOCK_ID)
         if number > parameters.hdist and number - parameters.hdist > state.evicted:
             self.on_opinion_change(LayerId(number - parameters.hdist), early=True)
 

@@ -14,10 +14,7 @@ from node.tortoise.thresholds import crosses
 from node.tortoise.verifying import Verifying
 from node.tortoise.votes import AGAINST, NEUTRAL, SUPPORT, Block, Chain, Sign, decode, walk
 from protocol.types.ballots import Opinion, Vote, Votes
-from protocol.types.ids import BallotId, LayerId
-
-GENESIS_BALLOT = BallotId(bytes(20))
-"""The base of those who stand on nothing."""
+from protocol.types.ids import EMPTY_BALLOT_ID, BallotId, LayerId
 
 
 def encode_votes(state: State, verifying: Verifying, current: LayerId) -> Opinion:
@@ -28,7 +25,7 @@ def encode_votes(state: State, verifying: Verifying, current: LayerId) -> Opinio
     refusal: TortoiseError | None = None
     for number in range(current - 1, state.evicted, -1):
         if number == state.parameters.effective_genesis:
-            bases: Mapping[Chain, BallotId] = {None: GENESIS_BALLOT}
+            bases: Mapping[Chain, BallotId] = {None: EMPTY_BALLOT_ID}
             newest: Chain = None
         elif (layer := state.layers.get(LayerId(number))) is not None:
             bases, newest = {votes: ballot.id for votes, ballot in layer.bases.items()}, layer.newest_base

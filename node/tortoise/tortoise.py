@@ -156,7 +156,7 @@ class Tortoise:
             self._counting.verifying.unsettle(vote.layer)
 
     def on_hare_output(self, layer: LayerId, block: BlockId) -> None:
-        """Hare agreed on a block, or on none (NO_BLOCK). Any number of times, in any order."""
+        """Hare agreed on a block, or on none (EMPTY_BLOCK_ID). Any number of times, in any order."""
         self._counting.on_hare_output(layer, block)
 
     def on_applied(self, layer: LayerId, opinion: Hash32) -> bool:

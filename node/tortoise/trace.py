@@ -112,22 +112,6 @@ def read_opinion(written: Event) -> Opinion:
     return Opinion(Hash32(bytes.fromhex(written["hash"])), votes)
 
 
-def write_ballot(ballot: TortoiseBallot) -> dict[str, Any]:
-    """A ballot."""
-    claim = ballot.epoch_data
-    return {
-        "id": ballot.id.hex(),
-        "node": ballot.smesher.hex(),
-        "layer": ballot.layer,
-        "eligibilities": ballot.eligibilities,
-        "atx": ballot.atx_id.hex(),
-        "opinion": write_opinion(ballot.opinion),
-        "malicious": ballot.is_malicious,
-        "epoch_data": claim and {"beacon": claim.beacon.hex(), "total_eligibilities": claim.total_eligibilities},
-        "ref": ballot.ref and ballot.ref.hex(),
-    }
-
-
 def read_ballot(written: Event) -> TortoiseBallot:
     """A ballot."""
     claim = written["epoch_data"]

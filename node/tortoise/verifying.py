@@ -20,12 +20,13 @@ from node.tortoise.parameters import ADVERSARIAL_FRACTION
 from node.tortoise.state import BallotInfo, Layer, State
 from node.tortoise.thresholds import crosses, decide, expected_weight, global_threshold
 from node.tortoise.votes import NEUTRAL, SUPPORT, Block, Sign
+from protocol.numbers.layers import MAX_LAYER
 from protocol.types.ids import EpochId, LayerId
 
 Floats = np.ndarray[tuple[int], np.dtype[np.float64]]
 Integers = np.ndarray[tuple[int], np.dtype[np.int64]]
 
-NEVER = LayerId(2**32 - 1)
+NEVER = LayerId(MAX_LAYER)
 """No layer at all, as the lowest of those that have changed."""
 
 CLOSE = 1e-9

@@ -22,8 +22,6 @@ from node.contract.demands import Demand, Failed, Fetch, Fetched, PostVerdict, R
 from node.contract.effects import Effect, Emit, Publish, ReportMalfeasance
 from node.contract.instants import SECOND, Instant
 from node.contract.messages import Message, Origin, PeerId
-from node.contract.ports import Signer as SignerPort
-from node.contract.steps import Found, Judged, Needs, Ticket
 from node.contract.verdicts import ACCEPT
 from node.malfeasance.machine import MalfeasanceMachine
 from node.malfeasance.tables import PROOFS
@@ -34,11 +32,11 @@ from node.store.store import Store
 from node.store.table import Schema
 from node.store.view import Rows, View
 from protocol.crypto import signing
-from protocol.crypto.signing import Domain
 from protocol.numbers.layers import NetworkTime
 from protocol.types.fetch import Hint
-from protocol.types.ids import EMPTY_ATX_ID, Address, AtxId, EdSignature, EpochId, NodeId, PoetProofRef
+from protocol.types.ids import EMPTY_ATX_ID, Address, AtxId, EpochId, NodeId, PoetProofRef
 from protocol.types.malfeasance import ProofDoubleMarry
+from tests.vector_cases.consensus_support import Keys, SilentKey, judged
 from tests.vector_cases.harness import Case, Context, NotUnderstood, unknown_sections, vectors
 
 UNHEX = bytes.fromhex
@@ -49,25 +47,6 @@ INDEX = 7
 PEER = PeerId(b"peer")
 PANICS = ("post_missing", "post_metadata_missing")
 """What this node says where the recorded one stopped."""
-
-
-class _Key:
-    def __init__(self, identity: NodeId) -> None:
-        self.identity = identity
-
-    def sign(self, domain: Domain, message: bytes) -> EdSignature:
-        raise AssertionError("nothing is signed here")
-
-
-class _Keys:
-    def __init__(self, identities: Sequence[NodeId]) -> None:
-        self._signers = tuple(_Key(identity) for identity in identities)
-
-    def signers(self) -> Sequence[SignerPort]:
-        return self._signers
-
-    def stop(self, identity: NodeId, sentence: str) -> None:
-        raise AssertionError(sentence)
 
 
 class _World:
@@ -91,17 +70,18 @@ class _World:
         self.parameters = parameters
         self.time = NetworkTime(GENESIS, LAYER, setup["layers_per_epoch"])
         self.columns = AtxColumns()
+        keys = Keys([SilentKey(identity) for identity in own])
         self.machine = ActivationMachine(
             parameters,
             self.time,
-            _Keys(own),
+            keys,
             self.columns,
             self,
             lambda identity, challenge: (0,),
             lambda: True,
             lambda view: EpochId(0),
         )
-        self.keeper = MalfeasanceMachine(_Keys(own), tables, self, lambda: True)
+        self.keeper = MalfeasanceMachine(keys, tables, self, lambda: True)
         self.store = Store(Schema("activation", 1, (*tables.TABLES, *MALFEASANCE_TABLES)), MemoryBackend())
         self._checker = NetworkChecker(self.genesis_id)
         self.calls: list[dict[str, Any]] = []
@@ -129,17 +109,9 @@ class _World:
         origin = Origin.FETCHED if step["op"] == "synced" else Origin.OWN if step["from_self"] else Origin.GOSSIP
         expected = UNHEX(step["requested_hash"]) if step.get("requested_hash") else None
         message = Message(machine.topics[0], UNHEX(step["bytes"]), origin, now, PEER, expected)
-        judged = machine.admit(message, self.store.view(), now)
-        while isinstance(judged, Needs):
-            found = Found(
-                self._checker.signatures(judged.signatures),
-                self._checker.vrf_proofs(judged.vrf_proofs),
-                [self._answer(demand) for demand in judged.demands],
-            )
-            judged = machine.proceed(Ticket(0, message, judged.memo, now), found, self.store.view(), now)
-        assert isinstance(judged, Judged)
-        self._follow(judged.rows, judged.effects, now)
-        return judged.verdict.judgement.value, judged.verdict.reason or None
+        found = judged(machine, message, self.store, now, self._checker, self._answer)
+        self._follow(found.rows, found.effects, now)
+        return found.verdict.judgement.value, found.verdict.reason or None
 
     def _follow(self, rows: Rows | None, effects: Sequence[Effect], now: Instant) -> None:
         if rows is not None:

@@ -23,14 +23,14 @@ from node.contract.effects import Ask, Publish, SetTimer
 from node.contract.inputs import Answer, Tick, Timer
 from node.contract.instants import SECOND, Instant
 from node.contract.messages import Message, Origin
-from node.contract.steps import Found, Judged, Needs, Step, Ticket
+from node.contract.steps import Step
 from node.store.memory import MemoryBackend
 from node.store.store import Store
 from node.store.table import Schema
 from protocol.numbers.layers import NetworkTime
 from protocol.types.beacon import FollowingVotingMessage, WeakCoinMessage
 from protocol.types.ids import EpochId, LayerId, NodeId, VrfSignature
-from tests.vector_cases.consensus_support import Key, Keys
+from tests.vector_cases.consensus_support import Key, Keys, judged
 from tests.vector_cases.harness import Case, Context, NotUnderstood, unknown_sections, vectors
 
 LAYERS_PER_EPOCH = 10
@@ -142,14 +142,9 @@ class _Node:
 
     def receive(self, kind: str, data: bytes) -> tuple[str, str | None]:
         """Verdict and reason of a message."""
-        view = self.store.view()
         message = Message(CHANNELS[kind], data, Origin.GOSSIP, self.now)
-        judged = self.machine.admit(message, view, self.now)
-        if isinstance(judged, Needs):
-            found = Found(self._checker.signatures(judged.signatures), self._checker.vrf_proofs(judged.vrf_proofs))
-            judged = self.machine.proceed(Ticket(0, message, judged.memo, self.now), found, view, self.now)
-        assert isinstance(judged, Judged)
-        return judged.verdict.judgement.value, judged.verdict.reason or None
+        found = judged(self.machine, message, self.store, self.now, self._checker)
+        return found.verdict.judgement.value, found.verdict.reason or None
 
 
 @vectors("consensus/beacon_handlers.json", variants=False)

@@ -22,7 +22,7 @@ from node.contract.inputs import Answer, Change, Tick
 from node.contract.instants import SECOND, Instant
 from node.contract.messages import Message, Origin
 from node.contract.steps import Judged, Step
-from node.eligibility.active_set import ActiveSet, ActiveSetParameters, Member, target_epoch
+from node.eligibility.active_set import ActiveSet, Member, target_epoch
 from node.eligibility.errors import EligibilityError
 from node.store.memory import MemoryBackend
 from node.store.own import Kind
@@ -48,9 +48,8 @@ class _Oracle:
     """The same smeshers in the epochs 2 to 4."""
 
     def __init__(self, document: Any, setup: Any) -> None:
-        self._parameters = ActiveSetParameters(
-            document["layers_per_epoch"], document["effective_genesis"], setup["confidence_param"]
-        )
+        self._time = NetworkTime(GENESIS, LAYER, document["layers_per_epoch"], document["effective_genesis"])
+        self._confidence = setup["confidence_param"]
         rows = setup["active_set_epochs_2_to_4"]
         members = {
             NodeId(bytes.fromhex(row["node_id"])): Member(AtxId(bytes.fromhex(row["atx"])), row["weight"])
@@ -59,7 +58,7 @@ class _Oracle:
         self._set = ActiveSet(members, sum(row["weight"] for row in rows))
 
     def active_set(self, view: View, layer: LayerId) -> ActiveSet:
-        if not 2 <= target_epoch(self._parameters, layer) <= 4:
+        if not 2 <= target_epoch(self._time, self._confidence, layer) <= 4:
             raise EligibilityError(f"Nobody is active in layer {layer}.", "empty_active_set")
         return self._set
 
@@ -141,7 +140,7 @@ class _Node:
         self._follow(self.machine.changed(change, self.store.view(), self.now), is_certifying)
 
     def receive(self, message: Message) -> tuple[str, str | None]:
-        found = judged(self.machine, message, self.store.view(), self.now, self.checker)
+        found = judged(self.machine, message, self.store, self.now, self.checker)
         self._follow(found)
         return found.verdict.judgement.value, found.verdict.reason or None
 

@@ -7,13 +7,15 @@ from typing import Any
 
 from node.eligibility import active_set as sets
 from node.eligibility import committee, slots
-from node.eligibility.active_set import ActiveSetParameters, FirstBallot
+from node.eligibility.active_set import FirstBallot
 from node.eligibility.committee import Stake
 from node.eligibility.errors import EligibilityError
 from protocol.crypto import vrf
 from protocol.crypto.signing import Signer
+from protocol.numbers.layers import NetworkTime
 from protocol.types import eligibility as inputs
 from protocol.types.activation import EpochActiveSet, active_set_hash
+from protocol.types.certificates import CERTIFIER_ROUND
 from protocol.types.ids import AtxId, Beacon, EpochId, Hash32, LayerId, NodeId, VrfSignature
 from tests.vector_cases.harness import Case, Context, unknown_sections, vectors
 
@@ -22,7 +24,7 @@ from tests.vector_cases.harness import Case, Context, unknown_sections, vectors
 def eligibility(document: Any, context: Context) -> Iterator[Any]:
     known = ("active_set", "certify_round", "counts_real", "counts_stubbed_vrf", "vrf_messages")
     yield from unknown_sections(document, known)
-    yield Case("certify_round", lambda: _same(committee.CERTIFY_ROUND, document["certify_round"]))
+    yield Case("certify_round", lambda: _same(CERTIFIER_ROUND, document["certify_round"]))
     for name, check in (
         ("vrf_messages", _vrf_message),
         ("counts_real", _count),
@@ -165,18 +167,17 @@ def _with_several(sources: _Database, epoch: EpochId) -> list[str]:
 
 def _active_set(row: Any) -> None:
     sources = _Database(row)
-    parameters = ActiveSetParameters(
-        row["layers_per_epoch"], LayerId(row["effective_genesis"]), row["confidence_param"]
-    )
+    time = NetworkTime(0, 1, row["layers_per_epoch"], row["effective_genesis"])
+    confidence = row["confidence_param"]
     for query in row["queries"]:
         layer = LayerId(query["layer"])
-        found = _outcome(lambda layer=layer: sets.active_set(sources, sets.target_epoch(parameters, layer)))
+        found = _outcome(lambda layer=layer: sets.active_set(sources, sets.target_epoch(time, confidence, layer)))
         if query.get("error"):
             _same((layer, found), (layer, query["error"]))
             continue
         members = {node.hex(): (one.atx_id.hex(), one.weight) for node, one in found.members.items()}
         expected = {node: (one["atx"], int(one["weight"])) for node, one in query["set"].items()}
-        epoch = sets.target_epoch(parameters, layer)
+        epoch = sets.target_epoch(time, confidence, layer)
         for node in _with_several(sources, epoch):
             # which of them counts is the order of a map in the reference, different from run to run
             expected[node] = members[node]

@@ -5,17 +5,15 @@ A proof of space is valid unless its nonce is 1000 or 1001. What a node knows of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 from node.contract.checks import NetworkChecker
-from node.contract.demands import PostVerdict, VerifyPost
+from node.contract.demands import Demand, PostVerdict, VerifyPost
 from node.contract.effects import Effect, Emit, StopIdentity
 from node.contract.instants import Instant
 from node.contract.messages import Message, Origin
-from node.contract.ports import Signer as SignerPort
-from node.contract.steps import Found, Judged, Needs, Ticket
 from node.malfeasance.info import info
 from node.malfeasance.machine import TOPIC, Convicted, MalfeasanceMachine
 from node.malfeasance.tables import PROOFS, TABLES
@@ -23,10 +21,10 @@ from node.store.memory import MemoryBackend
 from node.store.store import Store
 from node.store.table import Schema
 from node.store.view import Rows, View
-from protocol.crypto.signing import Domain
 from protocol.types.fetch import Hint
-from protocol.types.ids import AtxId, EdSignature, NodeId
+from protocol.types.ids import AtxId, NodeId
 from protocol.types.malfeasance import MalfeasanceGossip, MalfeasanceProof
+from tests.vector_cases.consensus_support import Keys, SilentKey, judged
 from tests.vector_cases.harness import Case, Context, NotUnderstood, unknown_sections, vectors
 
 UNHEX = bytes.fromhex
@@ -43,31 +41,17 @@ REASONS = {
 """Our words for those of the vectors."""
 
 
-class _Key:
-    def __init__(self, identity: NodeId) -> None:
-        self.identity = identity
-
-    def sign(self, domain: Domain, message: bytes) -> EdSignature:
-        raise AssertionError("nothing is signed here")
-
-
 class _Node:
     """The machine on a store, who knows identities, and who is told of them."""
 
     def __init__(self, document: Any) -> None:
         self._identities = {NodeId(UNHEX(one["node_id"])): one for one in document["identities"]}
-        self._own = tuple(_Key(node) for node, one in self._identities.items() if one["own"])
+        own = Keys([SilentKey(node) for node, one in self._identities.items() if one["own"]])
         self._checker = NetworkChecker(UNHEX(document["genesis_id"]))
-        self.machine = MalfeasanceMachine(self, self, self, lambda: True)
+        self.machine = MalfeasanceMachine(own, self, self, lambda: True)
         self.store = Store(Schema("malfeasance", 1, TABLES), MemoryBackend())
         self.calls: list[dict[str, Any]] = []
         self.events: list[Effect] = []
-
-    def signers(self) -> Sequence[SignerPort]:
-        return self._own
-
-    def stop(self, identity: NodeId, sentence: str) -> None:
-        raise AssertionError(sentence)
 
     def exists(self, view: View, identity: NodeId) -> bool:
         return identity in self._identities and self._identities[identity]["has_atx"]
@@ -88,19 +72,14 @@ class _Node:
     def judge(self, message: Message) -> tuple[str, str | None]:
         """Verdict and reason of a message."""
         self.calls, self.events = [], []
-        view = self.store.view()
-        judged = self.machine.admit(message, view, NOW)
-        while isinstance(judged, Needs):
-            results = [self._verify(demand) for demand in judged.demands if isinstance(demand, VerifyPost)]
-            found = Found(self._checker.signatures(judged.signatures), (), results)
-            judged = self.machine.proceed(Ticket(0, message, judged.memo, NOW), found, view, NOW)
-        assert isinstance(judged, Judged)
-        if judged.rows is not None:
-            self.store.write(judged.rows)
-        self.events = list(judged.effects)
-        return judged.verdict.judgement.value, judged.verdict.reason or None
+        found = judged(self.machine, message, self.store, NOW, self._checker, self._verify)
+        if found.rows is not None:
+            self.store.write(found.rows)
+        self.events = list(found.effects)
+        return found.verdict.judgement.value, found.verdict.reason or None
 
-    def _verify(self, demand: VerifyPost) -> PostVerdict:
+    def _verify(self, demand: Demand) -> PostVerdict:
+        assert isinstance(demand, VerifyPost)
         assert demand.positions is not None and len(demand.positions) == 1
         self.calls.append(
             {

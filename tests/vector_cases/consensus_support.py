@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from node.contract.checks import Checker
+from node.contract.demands import Demand, Result
 from node.contract.instants import Instant
 from node.contract.machine import Machine
 from node.contract.messages import Message
 from node.contract.ports import Signer as SignerPort
 from node.contract.steps import Found, Judged, Needs, Ticket
-from node.store.view import View
+from node.store.store import Store
 from protocol.crypto import signing
 from protocol.crypto.signing import Domain
 from protocol.types.ids import EdSignature, NodeId, VrfSignature
@@ -33,10 +34,20 @@ class Key:
         return VrfSignature(self._signer.prove(alpha))
 
 
+class SilentKey:
+    """A Signer where nothing is signed: only whose it is counts."""
+
+    def __init__(self, identity: NodeId) -> None:
+        self.identity = identity
+
+    def sign(self, domain: Domain, message: bytes) -> EdSignature:
+        raise AssertionError("nothing is signed here")
+
+
 class Keys:
     """The own identities."""
 
-    def __init__(self, keys: Sequence[Key]) -> None:
+    def __init__(self, keys: Sequence[SignerPort]) -> None:
         self.keys = keys
 
     def signers(self) -> Sequence[SignerPort]:
@@ -46,11 +57,25 @@ class Keys:
         raise AssertionError(sentence)
 
 
-def judged(machine: Machine, message: Message, view: View, now: Instant, checker: Checker) -> Judged:
-    """What becomes of a message that asks for nothing but checks."""
-    step = machine.admit(message, view, now)
+def _no_answer(demand: Demand) -> Result:
+    raise AssertionError(f"asked for {demand}")
+
+
+def judged(
+    machine: Machine,
+    message: Message,
+    store: Store,
+    now: Instant,
+    checker: Checker,
+    answer: Callable[[Demand], Result] = _no_answer,
+) -> Judged:
+    """What becomes of a message. answer: what it asks for beside checks, which may write to the store."""
+    step = machine.admit(message, store.view(), now)
     while isinstance(step, Needs):
-        assert not step.demands, f"asked for {step.demands}"
-        found = Found(checker.signatures(step.signatures), checker.vrf_proofs(step.vrf_proofs))
-        step = machine.proceed(Ticket(0, message, step.memo, now), found, view, now)
+        found = Found(
+            checker.signatures(step.signatures),
+            checker.vrf_proofs(step.vrf_proofs),
+            [answer(demand) for demand in step.demands],
+        )
+        step = machine.proceed(Ticket(0, message, step.memo, now), found, store.view(), now)
     return step

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from statistics import median
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -109,10 +110,17 @@ def test_loading_many_is_adding_each() -> None:
     one_by_one, at_once = EpochColumns(), AtxColumns()
     for one in known:
         one_by_one.add(one)
-    at_once.mark_malicious(known[0].node)
+    # the second one shares its first word with an honest one
+    marked = [known[0].node, NodeId(known[1].node[:8] + bytes(24)), known[2].node]
+    for node in marked:
+        at_once.mark_malicious(node)
     at_once.load(EPOCH, one_by_one.columns())
     assert [at_once.get(EPOCH, one.id) for one in known] == known
-    assert at_once.epoch(EPOCH).column("is_malicious").sum() == 1
+    columns = at_once.epoch(EPOCH)
+    found = {columns.at(int(row)).node for row in np.flatnonzero(columns.column("is_malicious"))}
+    assert found == {known[0].node, known[2].node}
+    assert at_once.add(EPOCH, atx(dice, node=marked[1]))
+    assert columns.column("is_malicious").sum() == 3
     with pytest.raises(ValueError, match="stands twice"):
         at_once.load(EPOCH, {name: column[:1] for name, column in one_by_one.columns().items()})
 

@@ -17,3 +17,5 @@ def test_a_layer_is_hares_until_it_is_done_or_long_ago() -> None:
     assert patrol.is_in_charge(LayerId(10))
     patrol.set_in_charge(LayerId(110))
     assert not patrol.is_in_charge(LayerId(10)) and patrol.is_in_charge(LayerId(12))
+    patrol.set_in_charge(LayerId(1000))  # hare was away for long
+    assert not any(patrol.is_in_charge(LayerId(layer)) for layer in range(1000))

@@ -18,14 +18,14 @@ from node.contract.instants import SECOND, Instant
 from node.contract.messages import Message, Origin
 from node.contract.steps import Found, Judged, Needs, Step, Ticket
 from node.eligibility.active_set import ActiveSet, Member
-from node.eligibility.committee import CERTIFY_ROUND, Stake, counts
+from node.eligibility.committee import Stake, counts
 from node.store.memory import MemoryBackend
 from node.store.store import Store
 from node.store.table import Schema
 from node.store.view import Rows, View
 from protocol.crypto.signing import Domain
 from protocol.numbers.layers import NetworkTime
-from protocol.types.certificates import Certificate, CertifyContent, CertifyMessage
+from protocol.types.certificates import CERTIFIER_ROUND, Certificate, CertifyContent, CertifyMessage
 from protocol.types.eligibility import hare_input
 from protocol.types.ids import EMPTY_BLOCK_ID, AtxId, Beacon, BlockId, EdSignature, EpochId, LayerId, NodeId
 from tests.vector_cases.consensus_support import Key, Keys, judged
@@ -43,7 +43,7 @@ CHECKER = NetworkChecker(GENESIS_ID)
 
 def word(key: Key, block: BlockId = A, layer: LayerId = LAYER) -> CertifyMessage:
     """The message of a smesher with the seats that it has."""
-    proof = key.prove(hare_input(BEACON, CERTIFY_ROUND, layer))
+    proof = key.prove(hare_input(BEACON, CERTIFIER_ROUND, layer))
     count = counts(COMMITTEE, ACTIVE.total, [Stake(50, proof)])[0]
     return signed(key, CertifyContent(layer, block, count, proof))
 
@@ -99,9 +99,7 @@ class Node:
 
     def gossip(self, message: CertifyMessage) -> tuple[str, str]:
         data = CertifyMessage.codec.encode(message)
-        found = judged(
-            self.machine, Message(TOPIC, data, Origin.GOSSIP, self.now), self.store.view(), self.now, CHECKER
-        )
+        found = judged(self.machine, Message(TOPIC, data, Origin.GOSSIP, self.now), self.store, self.now, CHECKER)
         self.follow(found)
         return found.verdict.judgement.value, found.verdict.reason
 
@@ -119,7 +117,7 @@ class Node:
     def fetched(self, certificate: Certificate, layer: LayerId = LAYER) -> tuple[str, str]:
         data = Certificate.codec.encode(certificate)
         message = Message(HINT, data, Origin.FETCHED, self.now, expected=layer.to_bytes(4, "big"))
-        found = judged(self.machine, message, self.store.view(), self.now, CHECKER)
+        found = judged(self.machine, message, self.store, self.now, CHECKER)
         self.follow(found)
         return found.verdict.judgement.value, found.verdict.reason
 

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from node.tortoise.ballots import EpochClaim, TortoiseBallot
-from node.tortoise.counting import NO_BLOCK
 from node.tortoise.parameters import HistoricalWindow, TortoiseParameters
 from node.tortoise.state import AtxInfo
 from node.tortoise.tortoise import Tortoise
 from node.tortoise.trace import AtxTable
 from protocol.types.ballots import Opinion, Vote
-from protocol.types.ids import AtxId, BallotId, Beacon, BlockId, EpochId, Hash32, LayerId, NodeId
+from protocol.types.ids import EMPTY_BLOCK_ID, AtxId, BallotId, Beacon, BlockId, EpochId, Hash32, LayerId, NodeId
 
 WEIGHT, HEIGHT = 1000, 100
 
@@ -106,7 +105,7 @@ class Network:
         self.blocks.setdefault(layer, []).append(block)
         self.tortoise.on_block(block)
         if hare is not None:
-            self.hare[layer] = block.id if hare else NO_BLOCK
+            self.hare[layer] = block.id if hare else EMPTY_BLOCK_ID
             self.tortoise.on_hare_output(layer, self.hare[layer])
         if tally:
             self.tortoise.tally(layer)
