@@ -117,15 +117,5 @@ class StopIdentity:
 
 
 Effect = (
-    Publish
-    | Ask
-    | GiveUp
-    | Reply
-    | Deliver
-    | SetTimer
-    | StopTimer
-    | Emit
-    | Penalise
-    | ReportMalfeasance
-    | StopIdentity
+    Publish | Ask | GiveUp | Reply | Deliver | SetTimer | StopTimer | Emit | Penalise | ReportMalfeasance | StopIdentity
 )

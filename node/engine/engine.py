@@ -1,4 +1,4 @@
-"""The engine: inputs in, units of work one after another, one commit, outputs out. DESIGN section 6.
+"""The engine: inputs in, units of work one after another, one commit, outputs out. `docs/contract.md`.
 
 A turn is `prepare`, which calls machines and touches nothing outside memory, and `commit`, which writes all rows of the
 turn at once and lets the outputs go; the driver carries them out. Messages that follow each other without a timer in

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from node.ledger.tables import RESULTS
 from node.mempool.tables import HELD, IN_BLOCK, IN_PROPOSAL, PENDING, TRANSACTIONS, StoredTransaction
 from node.mempool.transaction import PoolTransaction
-from node.store.errors import StoreDamaged
+from node.store.errors import WHAT_TO_DO, StoreDamaged
 from node.store.view import Rows, Span, View
 from protocol.types.ids import NO_LAYER, Address, BlockId, LayerId, ProposalId, TransactionId
 from protocol.types.transactions import Transaction
@@ -97,6 +97,6 @@ def _pooled(view: View, id: TransactionId) -> PoolTransaction:
     if found is None or found.header is None:
         raise StoreDamaged(
             f"Transaction {id.hex()} is listed as one that waits or was applied, but it is not stored with its header. "
-            "Run `smesher db check` on the data directory; restore it from a backup or begin it anew."
+            f"{WHAT_TO_DO}"
         )
     return PoolTransaction.of_header(id, found.raw, found.header, found.received)
