@@ -110,6 +110,7 @@ class Engine:
         """Let every machine rebuild its memory; once, before anything else. Raises EngineStopped."""
         self._begin(now)
         with self._stopping_on_errors():
+            owed.clear_expired(self._turn, now)
             for machine in self._routes.machines:
                 self._unit(machine, lambda view, machine=machine: machine.start(view, now))  # type: ignore[misc]
                 self._settle()

@@ -12,7 +12,7 @@ from node.contract.inputs import Answer, Sent, Tick
 from node.contract.instants import SECOND, Instant, after
 from node.contract.machine import Machine
 from node.contract.messages import Message, Origin
-from node.contract.owed import clear_expired, owed
+from node.contract.owed import owed
 from node.contract.ports import Keys, Signer
 from node.contract.steps import Found, Judged, Needs, Step, Ticket
 from node.contract.verdicts import ACCEPT, ignore, reject
@@ -183,9 +183,7 @@ class Builder(Machine):
         self.signed = 0
 
     def start(self, view: View, now: Instant) -> Step:
-        rows = Rows(view)
-        clear_expired(rows, self.name, now)
-        return Step(rows, [replace(one, tag="again") for one in owed(rows, self.name, now)])
+        return Step(effects=[replace(one, tag="again") for one in owed(view, self.name, now)])
 
     def tick(self, tick: Tick, view: View, now: Instant) -> Step:
         epoch, ordinal = divmod(tick.layer, EPOCH_LAYERS)
