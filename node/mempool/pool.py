@@ -120,6 +120,8 @@ class Mempool:
         Raises StoreFault.
         """
         for one in (*executed, *ineffective):
+            if one.id in self._candidates:  # those are stored with their headers
+                continue
             transactions.put(rows, Transaction(RawTx(one.id, one.raw), one.header), one.received)
         transactions.set_applied(rows, executed)
         principals = {one.principal: None for one in executed}
