@@ -9,6 +9,7 @@ out: so it is closed.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -67,6 +68,9 @@ def back_up(store: Store, path: Path) -> int:
         raise StoreFault(f"The backup {path} cannot be written: {durable.reason(error)}.") from None
     finally:
         snapshot.close()
+        shutil.rmtree(partial, ignore_errors=True)  # what could not be copied whole; else it is not there any more
+        with suppress(OSError):  # what kept it from being written is what is told
+            marker_of(partial).unlink()
     return count
 
 

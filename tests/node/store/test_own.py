@@ -139,3 +139,16 @@ def test_a_backup_made_in_use_is_a_store(tmp_path: Path, monkeypatch: pytest.Mon
     copy.close()
     assert marker_of(tmp_path / "backup").exists()
     assert not list(tmp_path.glob("*partial*"))
+
+
+def test_a_backup_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(backend: level.LevelBackend, changes: object, sync: bool) -> None:
+        raise StoreFault("The disk is full.")
+
+    stores = in_files(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr(level.LevelBackend, "write", fail)
+    with pytest.raises(StoreFault, match="disk is full"):
+        back_up(stores.own, tmp_path / "backup")
+    assert sorted(tmp_path.iterdir()) == before
+    stores.close()
