@@ -9,7 +9,7 @@ from node.contract.checks import SignatureCheck
 from node.contract.demands import Demand, Fetch, Fetched, PostVerdict, VerifyPost
 from node.contract.effects import Effect, Emit, Publish, ReportMalfeasance
 from node.contract.inputs import Answer, Sent, Tick
-from node.contract.instants import SECOND, Instant, after
+from node.contract.instants import Instant, after
 from node.contract.machine import Machine
 from node.contract.messages import Message, Origin
 from node.contract.owed import owed
@@ -23,6 +23,7 @@ from node.store.view import Rows, View
 from protocol.codec.declare import CodecError, Record, c32, record, u64, up_to
 from protocol.crypto.hashing import hash32
 from protocol.crypto.signing import Domain
+from protocol.numbers.durations import SECOND
 from protocol.types.activation import PostMetadataV1, PostV1
 from protocol.types.fetch import Hint
 from protocol.types.ids import EMPTY_ATX_ID, AtxId, EdSignature, Hash32, NodeId
