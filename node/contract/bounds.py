@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .instants import MINUTE, Duration
+from protocol.numbers.durations import MINUTE
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """Of the messages of one machine that wait."""
 
-    wait: Duration = MINUTE
+    wait: int = MINUTE
     """From reception until a message that waits is ignored; nanoseconds."""
     waiting: int = 10_000
     """Messages that wait at once."""

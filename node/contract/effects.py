@@ -116,4 +116,6 @@ class StopIdentity:
     """Why, for its owner."""
 
 
-Effect = Publish | Ask | GiveUp | Reply | SetTimer | StopTimer | Emit | Penalise | ReportMalfeasance | StopIdentity
+Effect = (
+    Publish | Ask | GiveUp | Reply | Deliver | SetTimer | StopTimer | Emit | Penalise | ReportMalfeasance | StopIdentity
+)

@@ -1,4 +1,4 @@
-"""Time: nanoseconds since 1970, and durations in the same unit. A machine is given `now`, and never asks."""
+"""Time in nanoseconds, as in `protocol.numbers.durations`. A machine is given `now`, and never asks."""
 
 from __future__ import annotations
 
@@ -6,12 +6,6 @@ from typing import NewType
 
 Instant = NewType("Instant", int)
 """Nanoseconds since 1970."""
-Duration = NewType("Duration", int)
-"""Nanoseconds."""
-
-MILLISECOND = Duration(1_000_000)
-SECOND = Duration(1_000_000_000)
-MINUTE = Duration(60 * SECOND)
 
 
 def after(instant: Instant, duration: int) -> Instant:

@@ -16,8 +16,8 @@ from .steps import NOTHING, Found, Judged, Needs, Step, Ticket
 
 
 class Derived(Protocol):
-    """A room that answers at once and is called: tortoise, ATX columns, the eligibility oracle, the ledger. What it
-    holds follows from rows; if a unit fails after it was changed, the node stops and recovers from the stores."""
+    """A room that answers at once, is called and has a memory: mesh with tortoise, mempool, ATX columns. What it holds
+    follows from rows; if a unit fails after it was changed, the node stops and recovers from the stores."""
 
     @property
     def touches(self) -> int:

@@ -1,7 +1,8 @@
 """Messages that rows say must still be sent: signed and stored, but perhaps not sent when the node stopped.
 
 The engine notes a `Publish` with `owed_until` in the unit that asks for it, and takes the note away in the unit that
-learns that it was sent. A machine that starts asks for its notes and returns them as effects.
+learns that it was sent, or when it starts and the time of the message is over. A machine that starts asks for its notes
+and returns them as effects.
 """
 
 from __future__ import annotations
@@ -83,8 +84,8 @@ def owed(view: View, machine: str, now: Instant) -> list[Publish]:
     return found
 
 
-def clear_expired(rows: Rows, machine: str, now: Instant) -> None:
-    """Forget the messages of a machine whose time is over."""
-    for key, row in list(rows.scan(OWED, Span(within=(machine,)))):
+def clear_expired(rows: Rows, now: Instant) -> None:
+    """Forget the messages whose time is over."""
+    for key, row in rows.scan(OWED):
         if row.until <= now:
             rows.delete(OWED, key)

@@ -1,4 +1,4 @@
-"""The engine: inputs in, units of work one after another, one commit, outputs out. DESIGN section 6.
+"""The engine: inputs in, units of work one after another, one commit, outputs out. `docs/contract.md`.
 
 A turn is `prepare`, which calls machines and touches nothing outside memory, and `commit`, which writes all rows of the
 turn at once and lets the outputs go; the driver carries them out. Messages that follow each other without a timer in
@@ -110,6 +110,7 @@ class Engine:
         """Let every machine rebuild its memory; once, before anything else. Raises EngineStopped."""
         self._begin(now)
         with self._stopping_on_errors():
+            owed.clear_expired(self._turn, now)
             for machine in self._routes.machines:
                 self._unit(machine, lambda view, machine=machine: machine.start(view, now))  # type: ignore[misc]
                 self._settle()

@@ -16,11 +16,10 @@ from node.ledger.templates.template import Signatures, Template
 from protocol.codec.compact import Fault, read_compact
 from protocol.codec.declare import LIST_NESTING, CodecError
 from protocol.numbers.u64 import MASK
-from protocol.types.ids import Address
+from protocol.types.ids import ADDRESS_SIZE, Address
 from protocol.types.templates import METHOD_SPAWN, principal_address
 from protocol.types.transactions import LayerLimits, TxHeader
 
-ADDRESS_SIZE = 24
 _METHOD_AT = 1 + ADDRESS_SIZE
 _ALWAYS = LayerLimits()
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 from struct import Struct
 from struct import error as StructError
 
-from protocol.types.ids import Address, BlockId, LayerId
+from protocol.types.ids import ADDRESS_SIZE, Address, BlockId, LayerId
 from protocol.types.transactions import Account, TransactionResult
 
 _ACCOUNT = Struct("<I24sQQ?")
 """Layer, address, nonce, balance, whether a template (24 bytes) follows; the rest is the state."""
-_TEMPLATE_END = _ACCOUNT.size + 24
+_TEMPLATE_END = _ACCOUNT.size + ADDRESS_SIZE
 _RESULT = Struct("<BQQ20sIB")
 """Status, gas, fee, block, layer, number of addresses (24 bytes each) that follow; the rest is the message."""
-_ADDRESS = 24
 
 
 class AccountRow:
@@ -62,8 +61,8 @@ class ResultRow:
         if len(data) < _RESULT.size:
             raise ValueError(f"the row has {len(data)} bytes, expected {_RESULT.size} or more")
         status, gas, fee, block, layer, count = _RESULT.unpack_from(data)
-        end = _RESULT.size + _ADDRESS * count
+        end = _RESULT.size + ADDRESS_SIZE * count
         if len(data) < end:
             raise ValueError(f"the row has {len(data)} bytes, expected {end} or more")
-        addresses = tuple(Address(data[at : at + _ADDRESS]) for at in range(_RESULT.size, end, _ADDRESS))
+        addresses = tuple(Address(data[at : at + ADDRESS_SIZE]) for at in range(_RESULT.size, end, ADDRESS_SIZE))
         return TransactionResult(status, data[end:].decode(), gas, fee, BlockId(block), LayerId(layer), addresses)

@@ -31,7 +31,11 @@ class Mempool:
     def start(self, view: View) -> None:
         """Forget everything and take up what the store holds as pending."""
         applied = state.last_applied(view) or NO_LAYER
-        caches = {principal: _filled(view, principal, applied) for principal in transactions.principals(view)}
+        caches = {}
+        for principal, waiting in transactions.by_principal(view):
+            account = caches[principal] = AccountCache(*state.nonce_and_balance(view, principal))
+            first = account.start_nonce
+            _fill(account, view, (transactions.pooled(view, id) for nonce, id in waiting if nonce >= first), applied)
         self.touches += 1
         self._accounts.clear()
         self._candidates.clear()
@@ -116,6 +120,8 @@ class Mempool:
         Raises StoreFault.
         """
         for one in (*executed, *ineffective):
+            if one.id in self._candidates:  # those are stored with their headers
+                continue
             transactions.put(rows, Transaction(RawTx(one.id, one.raw), one.header), one.received)
         transactions.set_applied(rows, executed)
         principals = {one.principal: None for one in executed}
@@ -154,6 +160,9 @@ class Mempool:
 def _filled(view: View, principal: Address, applied: LayerId) -> AccountCache:
     """Nonce and balance of the ledger, and the transactions of the store, tagged as they are after a layer."""
     account = AccountCache(*state.nonce_and_balance(view, principal))
-    pending = transactions.pending(view, principal, account.start_nonce)
-    account.fill((one, transactions.next_layer(view, one.id, applied)) for one in pending)
+    _fill(account, view, transactions.pending(view, principal, account.start_nonce), applied)
     return account
+
+
+def _fill(account: AccountCache, view: View, pending: Iterable[PoolTransaction], applied: LayerId) -> None:
+    account.fill((one, transactions.next_layer(view, one.id, applied)) for one in pending)

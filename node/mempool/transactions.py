@@ -7,11 +7,12 @@ to 7.5.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
 from node.ledger.tables import RESULTS
 from node.mempool.tables import HELD, IN_BLOCK, IN_PROPOSAL, PENDING, TRANSACTIONS, StoredTransaction
 from node.mempool.transaction import PoolTransaction
-from node.store.errors import StoreDamaged
+from node.store.errors import WHAT_TO_DO, StoreDamaged
 from node.store.view import Rows, Span, View
 from protocol.types.ids import NO_LAYER, Address, BlockId, LayerId, ProposalId, TransactionId
 from protocol.types.transactions import Transaction
@@ -53,23 +54,24 @@ def set_applied(rows: Rows, transactions: Iterable[PoolTransaction]) -> None:
 def set_pending(rows: Rows, ids: Iterable[TransactionId]) -> None:
     """These wait again: the layer that executed them was reverted. Raises StoreDamaged where one is not there."""
     for id in ids:
-        one = _pooled(rows, id)
+        one = pooled(rows, id)
         rows.put(PENDING, (one.principal, one.nonce, one.received, id), None)
 
 
 def pending(view: View, principal: Address, from_nonce: int) -> Iterator[PoolTransaction]:
     """Those of an account that no layer has applied, from a nonce on: nonces ascending, then by reception."""
     for *_, id in view.keys(PENDING, Span(within=(principal,), start=(principal, from_nonce))):
-        yield _pooled(view, id)
+        yield pooled(view, id)
 
 
-def principals(view: View) -> Iterator[Address]:
-    """The accounts with pending transactions, ascending."""
-    last: Address | None = None
-    for principal, *_ in view.keys(PENDING):
-        if principal != last:
-            yield principal
-            last = principal
+def by_principal(view: View) -> Iterator[tuple[Address, Iterator[tuple[int, TransactionId]]]]:
+    """The accounts with pending transactions, ascending; of each, nonces and ids in the order of `pending`.
+
+    All in one range: to begin one for each account takes longer than to read it. As with `groupby`, the transactions of
+    an account are to be read before the next account is asked for.
+    """
+    for principal, keys in groupby(view.keys(PENDING), key=lambda key: key[0]):
+        yield principal, ((nonce, id) for _, nonce, _, id in keys)
 
 
 def link_proposal(rows: Rows, layer: LayerId, proposal: ProposalId, ids: Sequence[TransactionId]) -> None:
@@ -92,11 +94,12 @@ def next_layer(view: View, id: TransactionId, after: LayerId) -> LayerId:
     return NO_LAYER
 
 
-def _pooled(view: View, id: TransactionId) -> PoolTransaction:
+def pooled(view: View, id: TransactionId) -> PoolTransaction:
+    """A transaction that is listed. Raises StoreDamaged where it is not there with its header."""
     found = view.get(TRANSACTIONS, id)
     if found is None or found.header is None:
         raise StoreDamaged(
             f"Transaction {id.hex()} is listed as one that waits or was applied, but it is not stored with its header. "
-            "Run `smesher db check` on the data directory; restore it from a backup or begin it anew."
+            f"{WHAT_TO_DO}"
         )
     return PoolTransaction.of_header(id, found.raw, found.header, found.received)

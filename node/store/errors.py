@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+WHAT_TO_DO = "Run `smesher db check` on the data directory; restore it from a backup or begin it anew."
+"""When rows are damaged."""
+
 
 class StoreFault(Exception):
     """The store cannot be read or written. Whoever meets it stops; what was written before is kept."""

@@ -9,8 +9,10 @@ out: so it is closed.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +25,7 @@ from .marker import Marker, marker_of
 from .own import OwnStore
 from .store import Store
 from .table import Schema
-from .view import Pair
+from .view import Pair, Snapshot
 
 S = TypeVar("S", bound=Store)
 
@@ -35,6 +37,9 @@ OPEN_TABLES = 200
 """Files that are kept open."""
 FILTER_BITS = 10
 """Of each key, so that a look for one that is not there reads nothing, 99 times of 100."""
+
+COPIED_AT_ONCE = 4096
+"""Rows of a backup that are in memory."""
 
 _NO_SPACE = ("No space left", "Disk quota")
 
@@ -56,21 +61,30 @@ def back_up(store: Store, path: Path) -> int:
     partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
     snapshot = store.snapshot()
     try:
-        rows = list(snapshot.scan(b"", None, False))
+        count = _copy(snapshot, partial, store.schema.name)
+        durable.rename(partial, path)
+        durable.rename(marker_of(partial), marker_of(path))
+    except OSError as error:
+        raise StoreFault(f"The backup {path} cannot be written: {durable.reason(error)}.") from None
     finally:
         snapshot.close()
+        shutil.rmtree(partial, ignore_errors=True)  # what could not be copied whole; else it is not there any more
+        with suppress(OSError):  # what kept it from being written is what is told
+            marker_of(partial).unlink()
+    return count
+
+
+def _copy(snapshot: Snapshot, path: Path, name: str) -> int:
+    rows = snapshot.scan(b"", None, False)
+    copy = LevelBackend.open(path, name)
     try:
-        copy = LevelBackend.open(partial, store.schema.name)
-        try:
-            copy.write(rows, sync=True)
-        finally:
-            copy.close()
-        partial.rename(path)
-        marker_of(partial).rename(marker_of(path))
-        durable.sync_directory(path.parent)
-    except OSError as error:
-        raise StoreFault(f"The backup {path} cannot be written: {error.strerror}.") from None
-    return len(rows)
+        count = 0
+        while batch := list(islice(rows, COPIED_AT_ONCE)):
+            copy.write(batch, sync=True)
+            count += len(batch)
+        return count
+    finally:
+        copy.close()
 
 
 def _checked(kind: type[S], path: Path, schema: Schema) -> S:
@@ -145,7 +159,7 @@ class LevelBackend:
                 durable.sync_directory(self._path)
                 self._synced_log = logs[-1]
         except OSError as error:
-            raise StoreFault(f"The store {self._path} cannot be written: {error.strerror}.") from None
+            raise StoreFault(f"The store {self._path} cannot be written: {durable.reason(error)}.") from None
 
     def close(self) -> None:
         """As Backend says; a second time does nothing."""
@@ -207,7 +221,7 @@ def _exists(path: Path) -> bool:
     try:
         return check.exists(path)
     except OSError as error:
-        raise StoreFault(f"{path} cannot be read: {error.strerror}.") from None
+        raise StoreFault(f"{path} cannot be read: {durable.reason(error)}.") from None
 
 
 def _require_whole(path: Path) -> None:
@@ -220,7 +234,7 @@ def _require_whole(path: Path) -> None:
     try:
         report = check.quick(path)
     except OSError as error:
-        raise StoreFault(f"{path} cannot be read: {error.strerror}.") from None
+        raise StoreFault(f"{path} cannot be read: {durable.reason(error)}.") from None
     if report.findings:
         raise damaged(path, report.findings)
 
@@ -259,7 +273,7 @@ def _fault(path: Path, error: Exception) -> StoreFault:
         return StoreFault(f"The store {path} cannot be written: {text}. Make room on the disk, then start again.")
     try:
         findings = check.tables(path).findings
-    except OSError:
+    except OSError:  # what cannot be read adds nothing to the error that is told
         findings = []
     if findings or isinstance(error, leveldb.CorruptionError):
         return damaged(path, findings or [Finding(path.name, None, text)])

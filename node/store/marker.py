@@ -16,7 +16,6 @@ from prover import durable
 from .errors import StoreFault, StoreRefused
 
 SUFFIX = ".store"
-_MODE = 0o600
 _HELD = (errno.EWOULDBLOCK, errno.EACCES, errno.EAGAIN)
 
 
@@ -39,16 +38,16 @@ class Marker:
         path = marker_of(store)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
+            descriptor = durable.open_file(path, os.O_RDWR | os.O_CREAT, follow=False)
         except OSError as error:
-            raise StoreFault(f"{path} cannot be opened: {error.strerror}.") from None
+            raise StoreFault(f"{path} cannot be opened: {durable.reason(error)}.") from None
         try:
             _lock(descriptor)
         except OSError as error:
             os.close(descriptor)
             if error.errno in _HELD:
                 raise StoreRefused(f"{store} is in use by another process. Stop it, then try again.") from None
-            raise StoreFault(f"{path} cannot be locked: {error.strerror}.") from None
+            raise StoreFault(f"{path} cannot be locked: {durable.reason(error)}.") from None
         return cls(path, descriptor)
 
     @property
@@ -64,7 +63,7 @@ class Marker:
             durable.sync(self._descriptor)
             durable.sync_directory(self.path.parent)
         except OSError as error:
-            raise StoreFault(f"{self.path} cannot be written: {error.strerror}.") from None
+            raise StoreFault(f"{self.path} cannot be written: {durable.reason(error)}.") from None
 
     def release(self) -> None:
         """Lets another process have the store; the file stays."""

@@ -2,7 +2,7 @@
 
 Its first table holds everything that an identity of ours has signed, by what it was signed for: once there, the bytes
 stay, and whoever signs for the same slot again is given them. The rooms add tables of their own, with `is_own`.
-DESIGN section 6, "Own signatures".
+`docs/contract.md`, "What is signed stands".
 """
 
 from __future__ import annotations

@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from .errors import StoreDamaged, StoreFault, StoreRefused
+from .errors import WHAT_TO_DO, StoreDamaged, StoreFault, StoreRefused
 from .memory import MemoryBackend
 from .table import RESERVED, Schema, Space
 from .view import Rows, Snapshot, StoreView, is_own
 
 _SCHEMA_NAME = RESERVED + b"n"
 _SCHEMA_VERSION = RESERVED + b"v"
-
-WHAT_TO_DO = "Run `smesher db check` on the data directory; restore it from a backup or begin it anew."
 
 
 class Backend(Protocol):

@@ -1,8 +1,8 @@
 """What a room declares of its rows: a table with its keys and rows, and the indexes that lead to them.
 
-    ATXS = Table(b"ax", "atxs", fixed(32), StoredAtx.codec)
-    BY_EPOCH = ATXS.index(b"ae", "atxs by epoch", u32, lambda id, atx: (atx.epoch,))
-    BY_LAYER = VERSIONS.key_index(b"vl", "accounts by layer", u32, lambda key: (key[1],))
+    BALLOTS = Table(b"ba", "ballots", fixed(20), Ballot.codec)
+    BY_LAYER = BALLOTS.index(b"bs", "ballots by layer", u32, lambda id, ballot: (ballot.inner.layer,))
+    EARLIER_BY_LAYER = EARLIER.key_index(b"ly", "earlier versions by layer", u32, lambda key: (key[1],))
 
 Entries of an index are written in the same batch as the row. An index over keys alone costs no reading; one over rows
 reads the row before, to take its entries away. Prefixes have two bytes, so none begins with another.

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from protocol.errors import ProtocolError
 
-from .errors import StoreDamaged
+from .errors import WHAT_TO_DO, StoreDamaged
 from .keys import KeyCodec, successor
 from .table import Index, Space, Table
 
@@ -132,9 +132,8 @@ class View(ABC):
             _, primary = decoded_entry(index, raw)
             data = self.read(index.table, primary)
             if data is None:
-                raise StoreDamaged(
-                    f"The index {index.name} leads to key {primary.hex()} of {index.table.name}, which has no row. "
-                    "Run `smesher db check` on the data directory; restore it from a backup or begin it anew."
+                raise _damaged(
+                    f"The index {index.name} leads to key {primary.hex()} of {index.table.name}, which has no row"
                 )
             yield decoded_key(index.table, primary), decoded(index.table, primary, data)
 
@@ -387,10 +386,7 @@ def decoded_entry(index: Index[J, Any, Any], raw: bytes) -> tuple[J, bytes]:
 
 
 def _damaged(text: str) -> StoreDamaged:
-    return StoreDamaged(
-        f"{text.removesuffix('.')}. Run `smesher db check` on the data directory; restore it from a backup or begin "
-        "it anew."
-    )
+    return StoreDamaged(f"{text.removesuffix('.')}. {WHAT_TO_DO}")
 
 
 def _merged(changed: list[tuple[bytes, bytes | None]], below: Iterator[Pair], reverse: bool) -> Iterator[Pair]:

@@ -20,7 +20,7 @@ from node.activation.tables import ATXS, MARRIAGES, POETS, POSTS, PoetFacts, Sto
 from node.contract.checks import NetworkChecker
 from node.contract.demands import Demand, Failed, Fetch, Fetched, PostVerdict, Result, VerifyPost, VerifyVrfNonce
 from node.contract.effects import Effect, Emit, Publish, ReportMalfeasance
-from node.contract.instants import SECOND, Instant
+from node.contract.instants import Instant
 from node.contract.messages import Message, Origin, PeerId
 from node.contract.verdicts import ACCEPT
 from node.malfeasance.machine import MalfeasanceMachine
@@ -32,6 +32,7 @@ from node.store.store import Store
 from node.store.table import Schema
 from node.store.view import Rows, View
 from protocol.crypto import signing
+from protocol.numbers.durations import SECOND
 from protocol.numbers.layers import NetworkTime
 from protocol.types.fetch import Hint
 from protocol.types.ids import EMPTY_ATX_ID, Address, AtxId, EpochId, NodeId, PoetProofRef

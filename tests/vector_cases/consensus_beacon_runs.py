@@ -21,12 +21,13 @@ from node.contract.checks import NetworkChecker
 from node.contract.demands import ProveVrf
 from node.contract.effects import Ask, Publish, SetTimer
 from node.contract.inputs import Answer, Tick, Timer
-from node.contract.instants import SECOND, Instant
+from node.contract.instants import Instant
 from node.contract.messages import Message, Origin
 from node.contract.steps import Step
 from node.store.memory import MemoryBackend
 from node.store.store import Store
 from node.store.table import Schema
+from protocol.numbers.durations import SECOND
 from protocol.numbers.layers import NetworkTime
 from protocol.types.beacon import FollowingVotingMessage, WeakCoinMessage
 from protocol.types.ids import EpochId, LayerId, NodeId, VrfSignature

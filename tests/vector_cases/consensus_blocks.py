@@ -22,7 +22,7 @@ from node.certificates.tables import HARE_OUTPUTS
 from node.contract.demands import Failed, Fetch, Fetched
 from node.contract.effects import Ask, Emit
 from node.contract.inputs import Answer, Change
-from node.contract.instants import SECOND, Instant
+from node.contract.instants import Instant
 from node.contract.messages import Message, Origin
 from node.contract.steps import Found, Judged, Needs, Step, Ticket
 from node.contract.verdicts import ACCEPT
@@ -32,6 +32,7 @@ from node.mempool.tables import TRANSACTIONS, StoredTransaction
 from node.mesh.processed import Processed
 from node.mesh.tables import BALLOTS, BLOCKS, MESH_HASHES
 from node.store.view import Rows, View
+from protocol.numbers.durations import SECOND
 from protocol.numbers.layers import NetworkTime
 from protocol.types.ballots import Ballot, EpochData, InnerBallot, Votes, VotingEligibility
 from protocol.types.blocks import AnyReward, InnerBlock

@@ -19,7 +19,7 @@ from node.contract.checks import NetworkChecker
 from node.contract.demands import ProveVrf
 from node.contract.effects import Ask, Effect, Emit, Publish
 from node.contract.inputs import Answer, Change, Tick
-from node.contract.instants import SECOND, Instant
+from node.contract.instants import Instant
 from node.contract.messages import Message, Origin
 from node.contract.steps import Judged, Step
 from node.eligibility.active_set import ActiveSet, Member, target_epoch
@@ -29,6 +29,7 @@ from node.store.own import Kind
 from node.store.store import Store
 from node.store.table import Schema
 from node.store.view import Rows, View
+from protocol.numbers.durations import SECOND
 from protocol.numbers.layers import NetworkTime
 from protocol.types.certificates import Certificate, CertifyMessage
 from protocol.types.ids import AtxId, BlockId, LayerId, NodeId

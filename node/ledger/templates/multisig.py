@@ -9,6 +9,7 @@ from node.ledger.errors import INVALID_ARGS, ParseError
 from node.ledger.host import Host
 from node.ledger.templates.template import ArgumentCodecs, Signatures, Template
 from protocol.codec.compact import Fault, read_compact
+from protocol.types.ids import ED_SIGNATURE_SIZE
 from protocol.types.templates import (
     METHOD_SPAWN,
     METHOD_SPEND,
@@ -17,8 +18,6 @@ from protocol.types.templates import (
     MultisigState,
     SpendArguments,
 )
-
-SIGNATURE_SIZE = 64
 
 
 class Multisig(Template):
@@ -85,8 +84,8 @@ class Multisig(Template):
                 return None
             last = ref
             keys.append(public_keys[ref])
-            signatures.append(raw[at : at + SIGNATURE_SIZE])
-            at += SIGNATURE_SIZE
+            signatures.append(raw[at : at + ED_SIGNATURE_SIZE])
+            at += ED_SIGNATURE_SIZE
         if not keys or at > len(raw):
             return None
         return Signatures(at - start, tuple(keys), tuple(signatures))

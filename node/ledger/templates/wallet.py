@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 from node.ledger import gas
 from node.ledger.host import Host
 from node.ledger.templates.template import ArgumentCodecs, Signatures, Template
+from protocol.types.ids import ED_SIGNATURE_SIZE
 from protocol.types.templates import (
     METHOD_SPAWN,
     METHOD_SPEND,
@@ -15,8 +16,6 @@ from protocol.types.templates import (
     WalletSpawnArguments,
     WalletState,
 )
-
-SIGNATURE_SIZE = 64
 
 
 class Wallet(Template):
@@ -48,10 +47,10 @@ class Wallet(Template):
 
     def signatures(self, raw: bytes, at: int) -> Signatures | None:
         """The 64 bytes after the arguments, over all but the last 64 bytes: not the same where more follows."""
-        signature = raw[at : at + SIGNATURE_SIZE]
-        if len(signature) != SIGNATURE_SIZE:
+        signature = raw[at : at + ED_SIGNATURE_SIZE]
+        if len(signature) != ED_SIGNATURE_SIZE:
             return None
-        return Signatures(SIGNATURE_SIZE, (self.public_key,), (signature,))
+        return Signatures(ED_SIGNATURE_SIZE, (self.public_key,), (signature,))
 
     def run(self, host: Host, method: int, arguments: SpendArguments) -> None:
         """Spend."""

@@ -14,7 +14,7 @@ from node.contract.checks import NetworkChecker
 from node.contract.demands import ProveVrf
 from node.contract.effects import Ask, Publish
 from node.contract.inputs import Answer, Change, Tick
-from node.contract.instants import SECOND, Instant
+from node.contract.instants import Instant
 from node.contract.messages import Message, Origin
 from node.contract.steps import Found, Judged, Needs, Step, Ticket
 from node.eligibility.active_set import ActiveSet, Member
@@ -24,6 +24,7 @@ from node.store.store import Store
 from node.store.table import Schema
 from node.store.view import Rows, View
 from protocol.crypto.signing import Domain
+from protocol.numbers.durations import SECOND
 from protocol.numbers.layers import NetworkTime
 from protocol.types.certificates import CERTIFIER_ROUND, Certificate, CertifyContent, CertifyMessage
 from protocol.types.eligibility import hare_input

@@ -9,10 +9,10 @@ from node.contract.checks import SignatureCheck
 from node.contract.demands import Demand, Fetch, Fetched, PostVerdict, VerifyPost
 from node.contract.effects import Effect, Emit, Publish, ReportMalfeasance
 from node.contract.inputs import Answer, Sent, Tick
-from node.contract.instants import SECOND, Instant, after
+from node.contract.instants import Instant, after
 from node.contract.machine import Machine
 from node.contract.messages import Message, Origin
-from node.contract.owed import clear_expired, owed
+from node.contract.owed import owed
 from node.contract.ports import Keys, Signer
 from node.contract.steps import Found, Judged, Needs, Step, Ticket
 from node.contract.verdicts import ACCEPT, ignore, reject
@@ -23,6 +23,7 @@ from node.store.view import Rows, View
 from protocol.codec.declare import CodecError, Record, c32, record, u64, up_to
 from protocol.crypto.hashing import hash32
 from protocol.crypto.signing import Domain
+from protocol.numbers.durations import SECOND
 from protocol.types.activation import PostMetadataV1, PostV1
 from protocol.types.fetch import Hint
 from protocol.types.ids import EMPTY_ATX_ID, AtxId, EdSignature, Hash32, NodeId
@@ -183,9 +184,7 @@ class Builder(Machine):
         self.signed = 0
 
     def start(self, view: View, now: Instant) -> Step:
-        rows = Rows(view)
-        clear_expired(rows, self.name, now)
-        return Step(rows, [replace(one, tag="again") for one in owed(rows, self.name, now)])
+        return Step(effects=[replace(one, tag="again") for one in owed(view, self.name, now)])
 
     def tick(self, tick: Tick, view: View, now: Instant) -> Step:
         epoch, ordinal = divmod(tick.layer, EPOCH_LAYERS)

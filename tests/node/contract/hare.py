@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from node.contract.checks import SignatureCheck
 from node.contract.effects import Effect, Emit, Publish, ReportMalfeasance, SetTimer, StopIdentity
 from node.contract.inputs import Tick, Timer
-from node.contract.instants import SECOND, Instant, after
+from node.contract.instants import Instant, after
 from node.contract.machine import Machine
 from node.contract.messages import Message, Origin
 from node.contract.ports import Keys, Signer
@@ -19,6 +19,7 @@ from node.store.table import RAW, Table
 from node.store.view import Rows, View
 from protocol.codec.declare import CodecError
 from protocol.crypto.signing import Domain
+from protocol.numbers.durations import SECOND
 from protocol.types.hare import Hare3Body, Hare3Message, Hare3Value, HareEligibility, HareMetadata, IterRound
 from protocol.types.ids import EdSignature, Hash32, LayerId, NodeId, ProposalId, VrfSignature
 from protocol.types.malfeasance import HareProof, HareProofMsg, MalfeasanceProof

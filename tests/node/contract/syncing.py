@@ -9,7 +9,7 @@ from node.contract.checks import SignatureCheck
 from node.contract.demands import Failed, Fetch, Fetched, Request
 from node.contract.effects import Ask, Deliver, Effect, Emit, Penalise, Reply, SetTimer
 from node.contract.inputs import Answer, Asked, Tick, Timer
-from node.contract.instants import MILLISECOND, SECOND, Instant, after
+from node.contract.instants import Instant, after
 from node.contract.machine import Machine
 from node.contract.messages import Message, PeerId
 from node.contract.ports import Signer
@@ -21,6 +21,7 @@ from node.store.view import Rows, Span, View
 from protocol.codec.declare import CodecError, Record, c32, record
 from protocol.crypto.hashing import hash20
 from protocol.crypto.signing import Domain
+from protocol.numbers.durations import MILLISECOND, SECOND
 from protocol.types.fetch import Hint, LayerData, RequestBatch, RequestMessage, ResponseBatch
 from protocol.types.ids import BallotId, EdSignature, Hash32, LayerId, NodeId, as_hash32
 

@@ -8,9 +8,9 @@ import pytest
 
 from node.contract.bounds import Bounds
 from node.contract.demands import Failed, Fetch, PostVerdict, VerifyPost
-from node.contract.instants import SECOND, Duration
 from node.engine.edges import Abandon, Call, Judge
 from node.store.view import Span
+from protocol.numbers.durations import SECOND
 from protocol.types.fetch import Hint
 
 from .atxs import ATXS, BY_EPOCH, POETS, TABLES, TOPIC, Atx, Atxs, Poets, atx
@@ -78,7 +78,7 @@ def test_it_waits_for_its_dependencies_and_its_post_and_is_relayed_then(open_sto
 
 @pytest.mark.parametrize("answer", ["late", "never"])
 def test_it_expires_as_ignored(open_stores: OpenStores, answer: str) -> None:
-    world = node(open_stores, Bounds(wait=Duration(30 * SECOND)))
+    world = node(open_stores, Bounds(wait=30 * SECOND))
     message = world.gossip(TOPIC, DATA)
     world.turn(message)
     assert world.engine.next_due() == at(20, 30)

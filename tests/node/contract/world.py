@@ -11,7 +11,7 @@ from node.contract.bounds import Bounds
 from node.contract.checks import NetworkChecker, SignatureCheck, VrfCheck
 from node.contract.demands import Demand, Fetch
 from node.contract.inputs import Sent, Tick
-from node.contract.instants import SECOND, Instant
+from node.contract.instants import Instant
 from node.contract.machine import Derived, Machine
 from node.contract.messages import Message, Origin, PeerId
 from node.contract.owed import OWED
@@ -27,6 +27,7 @@ from node.store.table import Schema, Table
 from node.store.view import StoreView
 from protocol.crypto import signing
 from protocol.crypto.signing import Domain
+from protocol.numbers.durations import SECOND
 from protocol.types.ids import EdSignature, LayerId, NodeId
 
 T = TypeVar("T")

@@ -21,7 +21,7 @@ from node.contract.effects import (
     StopTimer,
 )
 from node.contract.inputs import Answer, Asked, Change, NotSent, Sent, Tick, Timer
-from node.contract.instants import SECOND, Duration, Instant, after
+from node.contract.instants import Instant, after
 from node.contract.machine import Machine
 from node.contract.messages import Message, Origin
 from node.contract.owed import OWED, owed
@@ -39,6 +39,7 @@ from node.store.table import Schema
 from node.store.view import Rows, View
 from protocol.crypto import vrf
 from protocol.crypto.signing import Domain, Signer
+from protocol.numbers.durations import SECOND
 from protocol.types.ids import AtxId, LayerId, NodeId
 from tests.node.contract.world import ALICE, GENESIS, World
 from tests.node.store.tables import NOTES, VALUES
@@ -363,7 +364,7 @@ def test_what_a_check_leads_to_may_take_back_the_timer_that_is_due_next() -> Non
         return Judged(ACCEPT, effects=[StopTimer("stopped")])
 
     machine = Scripted(admit=admit, proceed=proceed, start=effects(SetTimer("stopped", later(10))))
-    world = World(stores(), [machine], Bounds(wait=Duration(10 * SECOND)))
+    world = World(stores(), [machine], Bounds(wait=10 * SECOND))
     waits = gossip(b"")
     world.turn(waits)
     # the object's own proof is checked in the turn in which whoever waits for it would expire
@@ -391,7 +392,7 @@ def test_an_object_is_asked_for_once_and_given_up_when_nobody_waits_any_more() -
         timer=effects(GiveUp("tag")),
         start=effects(SetTimer("give up", later(20))),
     )
-    world = World(stores(), [machine], Bounds(wait=Duration(10 * SECOND)))
+    world = World(stores(), [machine], Bounds(wait=10 * SECOND))
     world.turn(gossip(), gossip(), tick(1, GENESIS))
     assert len(world.of(Call)) == 1
     world.turn(now=later(10))

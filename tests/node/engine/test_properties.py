@@ -19,7 +19,7 @@ from node.contract.checks import VrfCheck
 from node.contract.demands import Failed, Fetch, VerifyVrfNonce
 from node.contract.effects import Ask, Effect, Emit, GiveUp, Publish, SetTimer
 from node.contract.inputs import Answer, Change, NotSent, Sent, Timer
-from node.contract.instants import SECOND, Duration, Instant, after
+from node.contract.instants import Instant, after
 from node.contract.machine import Machine
 from node.contract.messages import Message, Origin
 from node.contract.owed import OWED
@@ -33,6 +33,7 @@ from node.store.store import Store
 from node.store.stores import Stores
 from node.store.table import Schema
 from node.store.view import Rows, View
+from protocol.numbers.durations import SECOND
 from protocol.types.ids import AtxId, NodeId
 from tests.node.contract.world import ALICE, BOB, GENESIS, CountingChecker
 from tests.node.store.tables import NOTES, VALUES
@@ -121,7 +122,7 @@ class Driver:
     """Answers calls after a while, some never, some wrongly, as a seed says."""
 
     def __init__(self, stores: Stores, seed: int) -> None:
-        self.engine = Engine([Obedient()], stores, CountingChecker(), Bounds(Duration(WAIT * SECOND), 6, 4))
+        self.engine = Engine([Obedient()], stores, CountingChecker(), Bounds(WAIT * SECOND, 6, 4))
         self.random = random.Random(seed)
         self.now = GENESIS
         self.log: list[Output] = list(self.engine.start(GENESIS))

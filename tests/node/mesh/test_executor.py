@@ -71,7 +71,7 @@ def test_a_transaction_that_came_without_a_header_has_one_once_it_is_executed() 
     assert not node.kept.read(lambda view: stored.has(view, id, with_header=True))
     node.apply(FIRST, block(FIRST, id))
     assert node.kept.read(lambda view: stored.has(view, id, with_header=True))
-    assert node.kept.read(lambda view: list(stored.principals(view))) == []
+    assert node.kept.read(lambda view: list(stored.by_principal(view))) == []
 
 
 def test_what_is_applied_waits_no_longer_and_what_is_reverted_waits_again() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -98,7 +99,7 @@ def test_a_store_of_another_schema_is_refused_and_left_alone(tmp_path: Path, sch
 
 def test_a_folder_that_cannot_be_made_is_an_error_of_the_environment(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(StoreFault, match=r"Not a directory|File exists") as fault:
+    with pytest.raises(StoreFault, match="a file of that name is in the way") as fault:
         open_store(tmp_path / "file" / "state", STATE)
     assert fault.value.exit_code == 3 and not isinstance(fault.value, (StoreDamaged, StoreRefused))
 
@@ -201,6 +202,13 @@ def test_a_store_whose_making_was_cut_off_is_begun_anew(tmp_path: Path) -> None:
     (path / "LOCK").touch()
     (path / "MANIFEST-000001").write_bytes(b"half")
     assert opens_as(path) == {}
+
+
+def test_a_fifo_in_place_of_the_marker_is_no_store_that_never_was(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "state.store")
+    with pytest.raises(StoreFault, match="cannot be opened: it is a FIFO"):
+        open_store(tmp_path / "state", STATE)
+    assert not (tmp_path / "state").exists()
 
 
 def test_a_link_in_place_of_the_marker_is_not_followed(tmp_path: Path) -> None:

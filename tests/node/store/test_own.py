@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from node.store import level
 from node.store.errors import StoreFault, StoreRefused
 from node.store.level import back_up, marker_of, open_own_store
 from node.store.own import SIGNED, Contradiction, Kind, OwnStore, Slot, sign_once
@@ -119,7 +120,8 @@ def test_a_schema_of_the_own_store_has_the_signatures_and_own_tables_only() -> N
             OwnStore.in_memory(Schema("own", 1, tables))
 
 
-def test_a_backup_made_in_use_is_a_store(tmp_path: Path) -> None:
+def test_a_backup_made_in_use_is_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(level, "COPIED_AT_ONCE", 3)
     stores = in_files(tmp_path)
     slot = Slot(ME, Kind.ATX, 5)
     rows, _ = signed_rows(stores, slot, b"one")
@@ -137,3 +139,16 @@ def test_a_backup_made_in_use_is_a_store(tmp_path: Path) -> None:
     copy.close()
     assert marker_of(tmp_path / "backup").exists()
     assert not list(tmp_path.glob("*partial*"))
+
+
+def test_a_backup_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(backend: level.LevelBackend, changes: object, sync: bool) -> None:
+        raise StoreFault("The disk is full.")
+
+    stores = in_files(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr(level.LevelBackend, "write", fail)
+    with pytest.raises(StoreFault, match="disk is full"):
+        back_up(stores.own, tmp_path / "backup")
+    assert sorted(tmp_path.iterdir()) == before
+    stores.close()
