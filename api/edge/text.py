@@ -88,8 +88,9 @@ def shown(value: object, most: int = 60) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
-def escaped(text: str, most: int = 200) -> str:
-    """Text of somebody else for a log or a terminal: control characters escaped, cut. One line, whatever it held."""
+def escaped(said: object, most: int = 200) -> str:
+    """What somebody else said, for a log or a terminal: control characters escaped, cut. One line, whatever it held."""
+    text = said[: 4 * most].decode("utf-8", "backslashreplace") if isinstance(said, bytes) else str(said)
     cut = text if len(text) <= most else text[:most] + "…"
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in cut)
 

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from api.clients.poet.errors import BadBody, PoetClientError
-from api.edge.logging import of_peer
+from api.edge.text import escaped
 from api.http import bounded_json
 from api.http.bounded_json import JsonLimits
 from protocol.crypto.merkle import root_of
@@ -207,7 +207,7 @@ def read_info(body: bytes) -> Info:
         try:
             urlsplit(certifier.url)
         except ValueError as error:
-            raise PoetClientError(f"the certifier's url {of_peer(certifier.url)!r} cannot be used: {error}") from None
+            raise PoetClientError(f"the certifier's url {escaped(certifier.url)!r} cannot be used: {error}") from None
     return Info(
         fields.octets("service_pubkey"), fields.duration("phase_shift"), fields.duration("cycle_gap"), certifier
     )
