@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +17,10 @@ from api.edge.text import read_text
 from kernels import randomx
 from kernels.devices.types import Stopped
 from kernels.errors import MemoryShortage
-from kernels.labels.memory import available_memory
 from protocol.params.post import NETWORKS, PostParams, network
-from protocol.post.proof import RANDOMX_KEY
 from protocol.post.rules import check_scrypt_n
 from prover.errors import EnvironmentFault, Interrupted, UsageError
+from prover.post.proof.randomx_source import RandomXSource
 
 from . import common
 from .output import Output
@@ -85,43 +85,33 @@ class RandomX:
 
         Raises EnvironmentFault when `fast` was asked for and memory is short; RandomXUnavailable without a library.
         """
-        randomx.library()
-        self._asked, self._threads, self._output = mode, threads, output
-        self._large_pages, self._pages_asked = large_pages is not False, bool(large_pages)
+        self._output = output
+        self._source = RandomXSource(mode, threads, self._tell, large_pages=large_pages)
+        self._source.check()
         self.stop = threading.Event()
         """Set from anywhere, it makes `open` raise Interrupted at once."""
         self.full = (mode or default) == "fast" and self._fits()
 
+    def _tell(self, level: int, text: str) -> None:
+        self._output.note(f"{text} …" if level == logging.INFO else f"{text[0].upper()}{text[1:]}.")
+
     def _fits(self) -> bool:
-        if randomx.fits(full=True, large_pages=self._large_pages):
-            return True
-        needed, available = randomx.memory_needed(full=True), available_memory()
-        message = f"RandomX in fast mode needs {needed >> 20} MiB, {available >> 20} MiB are available"
-        if self._asked == "fast":
-            raise EnvironmentFault(f"{message}. Stop other programs or use --randomx-mode light.")
-        self._output.note(f"{message}; using light mode, which is about ten times slower.")
-        return False
+        shortage = self._source.shortage()
+        if shortage:
+            self._output.note(f"{shortage}; using light mode, which is about ten times slower.")
+        return not shortage
 
     def open(self, full: bool) -> randomx.Memory:
         """The memory under the network's key; light with a note when `fast` was not asked for and does not fit now.
 
         Raises EnvironmentFault when memory is short, Interrupted after `stop`.
         """
-        self._output.note(f"preparing RandomX ({'fast' if full else 'light'} mode) …")
         try:
-            memory = randomx.Memory(
-                RANDOMX_KEY, full=full, large_pages=self._large_pages, threads=self._threads, stop=self.stop
-            )
-            if self._pages_asked and not memory.large_pages:
-                self._output.note(f"{randomx.NO_LARGE_PAGES[0].upper()}{randomx.NO_LARGE_PAGES[1:]}.")
-            return memory
+            return self._source.open(full, self.stop)
         except Stopped:
             raise Interrupted("Stopped.") from None
         except MemoryShortage as error:
-            if self._asked == "fast" or not full:
-                raise EnvironmentFault(f"{error}.") from None
-            self._output.note(f"{error}; using light mode.")
-            return self.open(False)
+            raise EnvironmentFault(f"{error}.") from None
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from api.clients.poet.errors import Unreachable
-from api.edge.logging import of_peer
+from api.edge.text import escaped
 from protocol.post.proof import MAX_GROUPS, NONCES_PER_GROUP, pow_input
 from prover.errors import EnvironmentFault, Interrupted, UsageError
 from prover.post.proof.verify import PowHash
@@ -290,14 +290,14 @@ class RemoteSearch:
             if answer.status == 200:
                 return self._solution(answer, group)
             if answer.status != 201:
-                text = of_peer(answer.body.strip(), 300)
+                text = escaped(answer.body.strip(), 300)
                 raise _Refused(f"answered {answer.reason}" + (f" ({text})" if text else ""))
             self._pause()
 
     def _solution(self, answer: Answer, group: int) -> int:
         text = answer.body.decode(errors="replace")
         if not (text.isascii() and text.isdigit()) or len(text) > 20 or int(text) > MAX_POW:
-            raise _Refused(f"answered {of_peer(text, 100)!r}, expected a whole number below 2^64")
+            raise _Refused(f"answered {escaped(text, 100)!r}, expected a whole number below 2^64")
         power = int(text)
         if self._remote.pow_hash is not None:
             data = pow_input(power, group, self._task.challenge, self._task.node_id)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import time
 from pathlib import Path
 
+from prover import durable
+
 from .errors import DataError, EnvironmentFault, UsageError
-from .text import escaped, kind_of
+from .text import escaped
 
 
 class DirectoryLock:
@@ -51,17 +52,9 @@ class DirectoryLock:
 
 def _opened(path: Path) -> int:
     """The lock file, made where there is none. Raises UsageError for what others have put in its place."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        descriptor = os.open(path, flags, 0o600)
+        return durable.open_file(path, os.O_RDWR | os.O_CREAT, follow=False)
+    except durable.Unfit as error:
+        raise UsageError(f"{path}: {error}.") from None
     except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise UsageError(f"{path} is a link, expected a file of ours. Remove it; it was not followed.") from None
-        if error.errno in (errno.EISDIR, errno.ENXIO):
-            raise UsageError(f"{path} is no ordinary file. Move it away.") from None
         raise EnvironmentFault(f"{path} cannot be opened: {error.strerror}.") from None
-    kind = kind_of(os.fstat(descriptor).st_mode)
-    if kind:
-        os.close(descriptor)
-        raise UsageError(f"{path} is {kind}, expected a file. Move it away.")
-    return descriptor

@@ -1,6 +1,6 @@
 """The log of every program: where it goes, and how the words of strangers get into it.
 
-What a peer said (a status, a name, the reason it closed a connection) is written by `of_peer`: escaped, on one line,
+What a peer said (a status, a name, the reason it closed a connection) is written by `text.escaped`: on one line,
 not longer than a line. What anybody can cause as often as he likes goes through `Quiet`, which says the same thing
 once a minute and then how often it was kept back. A program's log begins with what runs there and with which settings,
 and ends with how it came to that.
@@ -26,18 +26,10 @@ from .text import escaped
 from .version import program_version
 
 PLAIN = "%(asctime)s %(levelname)s %(name)s %(message)s"
-LONGEST_SAID = 200
-"""Characters of a stranger's text."""
 REPEAT_S = 60.0
 """The same line is written once in this time."""
 KINDS_KEPT = 256
 """Lines that are remembered; the oldest is forgotten above this number."""
-
-
-def of_peer(said: object, most: int = LONGEST_SAID) -> str:
-    """What a peer said, as it may stand in a log or on a terminal: on one line, escaped, cut."""
-    words = said[: 4 * most].decode("utf-8", "backslashreplace") if isinstance(said, bytes) else str(said)
-    return escaped(words, most)
 
 
 class Quiet:
@@ -74,7 +66,7 @@ class Quiet:
 
     def log(self, level: int, line: str, *arguments: object) -> None:
         """One line, perhaps."""
-        kind = (line, of_peer(arguments[0]) if arguments else "")
+        kind = (line, escaped(arguments[0]) if arguments else "")
         now = self._clock()
         at, kept = self._said.get(kind, (float("-inf"), 0))
         if now - at < REPEAT_S:
@@ -144,7 +136,7 @@ def begun(log: logging.Logger, program: str, settings: Mapping[str, object]) -> 
         platform.system(),
         platform.machine(),
     )
-    told = ", ".join(f"{name} = {escaped(str(value))}" for name, value in settings.items())
+    told = ", ".join(f"{name} = {escaped(value)}" for name, value in settings.items())
     log.info("settings beside the defaults: %s", told or "none")
 
 

@@ -3,6 +3,7 @@ too."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
 
 
@@ -26,6 +27,10 @@ class Status(IntEnum):
     UNAVAILABLE = 14
     DATA_LOSS = 15
     UNAUTHENTICATED = 16
+
+
+Count = Callable[[str, Status, float], None]
+"""(method, status, seconds) of an answered call."""
 
 
 class Failed(Exception):

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 import re
-import stat
 import sys
 import unicodedata
 from pathlib import Path
+
+from prover import durable
 
 from .errors import EnvironmentFault, UsageError
 
@@ -88,8 +88,9 @@ def shown(value: object, most: int = 60) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
-def escaped(text: str, most: int = 200) -> str:
-    """Text of somebody else for a log or a terminal: control characters escaped, cut. One line, whatever it held."""
+def escaped(said: object, most: int = 200) -> str:
+    """What somebody else said, for a log or a terminal: control characters escaped, cut. One line, whatever it held."""
+    text = said[: 4 * most].decode("utf-8", "backslashreplace") if isinstance(said, bytes) else str(said)
     cut = text if len(text) <= most else text[:most] + "…"
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in cut)
 
@@ -135,39 +136,20 @@ def read_file(path: Path, what: str, most: int = MAX_SMALL_FILE) -> bytes:
     if str(path) == "-":
         return _within(sys.stdin.buffer.read(most + 1), most, f"{what} on standard input")
     name = f"{what} {file_path(path, what)}"
+    # a pipe that the shell made for `<(…)` is read to its end; no other FIFO is waited for
+    opener = None if str(path).startswith(SHELL_PIPES) else durable.open_file
     try:
-        # a FIFO without a writer would block an ordinary open; what it is, is asked before anything is read
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(path, "rb", opener=opener) as file:
+            data = file.read(most + 1)
     except FileNotFoundError:
         raise UsageError(f"{name} cannot be read: there is no such file.") from None
-    except OSError as error:
-        if error.strerror == "Is a directory":
-            raise UsageError(f"{name} is a directory, expected a file.") from None
-        raise EnvironmentFault(f"{name} cannot be read: {error.strerror}.") from None
-    try:
-        kind = kind_of(os.fstat(handle).st_mode)
-        if kind == "a directory" or (kind and not str(path).startswith(SHELL_PIPES)):
-            raise UsageError(f"{name} is {kind}, expected a file.")
-        os.set_blocking(handle, True)  # a pipe that the shell made for `<(…)` is read to its end
-        with os.fdopen(os.dup(handle), "rb") as file:
-            data = file.read(most + 1)
+    except durable.Unfit as error:
+        raise UsageError(f"{name}: {error}.") from None
+    except IsADirectoryError:
+        raise UsageError(f"{name}: it is a directory, expected a file.") from None
     except OSError as error:
         raise EnvironmentFault(f"{name} cannot be read: {error.strerror}.") from None
-    finally:
-        os.close(handle)
     return _within(data, most, name)
-
-
-def kind_of(mode: int) -> str:
-    """What an entry of a directory is, in words; nothing for an ordinary file."""
-    kinds = (
-        (stat.S_ISDIR, "a directory"),
-        (stat.S_ISFIFO, "a FIFO"),
-        (stat.S_ISCHR, "a device"),
-        (stat.S_ISBLK, "a device"),
-        (stat.S_ISSOCK, "a socket"),
-    )
-    return next((words for test, words in kinds if test(mode)), "")
 
 
 def _within(data: bytes, most: int, name: str) -> bytes:

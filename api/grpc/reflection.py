@@ -9,15 +9,13 @@ from collections.abc import Sequence
 
 from google.protobuf import descriptor_pool
 
+from api.edge.rpc import Status
 from protocol.pb.grpc.reflection.v1 import reflection_pb2
 from protocol.pb.rpc.api.v1 import api_pb2, internal_api_pb2
 
 REFLECTION_SERVICES = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 DESCRIBED = (api_pb2, internal_api_pb2, reflection_pb2)
 """Importing them puts them into the pool that is asked."""
-
-NOT_FOUND = 5
-UNIMPLEMENTED = 12
 
 
 def reflect(data: bytes, services: Sequence[str]) -> bytes:
@@ -41,10 +39,10 @@ def reflect(data: bytes, services: Sequence[str]) -> bytes:
             pool.FindMessageTypeByName(kind)
             response.all_extension_numbers_response.base_type_name = kind
         else:
-            response.error_response.error_code = NOT_FOUND
+            response.error_response.error_code = Status.NOT_FOUND
             response.error_response.error_message = "there are no extensions"
     except KeyError as error:
-        response.error_response.error_code = NOT_FOUND
+        response.error_response.error_code = Status.NOT_FOUND
         response.error_response.error_message = str(error)
     answer: bytes = response.SerializeToString()
     return answer

@@ -20,7 +20,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
 from api.edge.errors import EnvironmentFault
-from api.edge.rpc import Failed, Status
+from api.edge.rpc import Count, Failed, Status
 from api.grpc.reflection import REFLECTION_SERVICES, reflect
 
 MINUTE_MS = 60_000
@@ -28,8 +28,6 @@ MALFORMED = "proto: cannot parse invalid wire-format data"
 
 Call = Callable[[Any], Awaitable[Message]]
 """A method: request message -> answer. Raises Failed."""
-Count = Callable[[str, Status, float], None]
-"""(method, status, seconds) of an answered call."""
 
 
 @dataclass(frozen=True, slots=True)

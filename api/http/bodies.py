@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from api.http.answers import Request
-from api.http.limits import SMALL_BODY
-
-if TYPE_CHECKING:
-    from api.http.owner import Owner
+from api.http.connection import Connection
+from api.http.limits import SMALL_BODY, Limits
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -27,13 +24,13 @@ class Crowded(Exception):
     """All clients together send more than the server holds at once."""
 
 
-async def read_body(request: Request, server: Owner, limit: int | None = None) -> bytes:
-    """The body of a request, of at most `limit` bytes (None: the server's).
+async def read_body(request: Request, connection: Connection, limits: Limits) -> bytes:
+    """The body of a request.
 
     Raises TooLarge, Crowded, and aiohttp's RequestPayloadError for a body that is cut off or malformed. A client that
     is slower than the server's deadline is dropped.
     """
-    most = server.limits.body_bytes if limit is None else limit
+    most = limits.body_bytes
     announced = request.content_length
     if announced is not None and announced > most:
         raise TooLarge(announced)
@@ -46,8 +43,7 @@ async def read_body(request: Request, server: Owner, limit: int | None = None) -
     first = content.read_nowait() if content.is_eof() else b""
     if content.at_eof() and len(first) <= min(most, SMALL_BODY):
         return first  # it came with its head, as nearly all do
-    connection = server.connection_of(request)
-    connection.due_in(server.limits.body_s)
+    connection.due_in(limits.body_s)
     body, counted = bytearray(first), 0
     try:
         while True:

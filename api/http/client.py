@@ -2,7 +2,7 @@
 
 `HttpClient` is for code in an event loop; `fetch` is for threads and commands. An answer that is shorter than it says,
 or is cut off before its end, is never taken for a whole one. What a server says is for people only after
-`api.edge.logging.shown`.
+`api.edge.text.escaped`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from api.edge.logging import of_peer
+from api.edge.text import escaped
 
 MAX_ANSWER = 64 << 20
 """Bytes of one answer; a proof with a million members has 45 MB."""
@@ -140,9 +140,9 @@ def check_url(url: str) -> None:
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
         scheme = parts.scheme
     except ValueError as error:
-        raise Unreachable(f"{of_peer(url)}: {error}", retryable=False) from None
+        raise Unreachable(f"{escaped(url)}: {error}", retryable=False) from None
     if not good:
-        raise Unreachable(f"{of_peer(url)}: unsupported protocol scheme {scheme!r}", retryable=False)
+        raise Unreachable(f"{escaped(url)}: unsupported protocol scheme {scheme!r}", retryable=False)
 
 
 def fetch(
@@ -168,12 +168,12 @@ def cause(error: BaseException, limits: ClientLimits) -> str:
     if isinstance(error, (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError)):
         return "it closed the connection before the end of its answer"
     if isinstance(error, aiohttp.ClientResponseError):
-        return f"its answer is not HTTP ({of_peer(error.message)})"
+        return f"its answer is not HTTP ({escaped(error.message)})"
     if isinstance(error, OSError) and error.strerror:
         # the loop's own words ("Connect call failed ('::1', 80, 0, 0)") do not say why
         number = error.errno or 0
-        return os.strerror(number) if number > 0 else of_peer(error.strerror)
-    return of_peer(error) or type(error).__name__
+        return os.strerror(number) if number > 0 else escaped(error.strerror)
+    return escaped(error) or type(error).__name__
 
 
 def _is_certificate(error: BaseException) -> bool:

@@ -15,7 +15,8 @@ from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
-from api.edge.logging import Quiet, of_peer
+from api.edge.logging import Quiet
+from api.edge.text import escaped
 from api.http.answers import TEXT, Answer
 from api.http.limits import SMALL_BODY
 
@@ -129,10 +130,10 @@ class Connection(RequestHandler):
     ) -> web.StreamResponse:
         """aiohttp: the answer to what is no HTTP (400), or to a mistake of ours (500). Closes the connection."""
         if status >= 500:
-            self._owner.log.error("%s %s failed", of_peer(request.method), of_peer(request.path), exc_info=exc)
+            self._owner.log.error("%s %s failed", escaped(request.method), escaped(request.path), exc_info=exc)
         else:
             why = (message or str(exc)).partition("\n")[0]
-            Quiet.of(self._owner.log).info("what %s sends is no HTTP: %s", self.peer, of_peer(why, 80))
+            Quiet.of(self._owner.log).info("what %s sends is no HTTP: %s", self.peer, escaped(why, 80))
         status = 431 if isinstance(exc, LineTooLong) else status
         text = f"{status} {HTTPStatus(status).phrase}"
         self.refuses = True

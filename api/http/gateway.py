@@ -23,11 +23,11 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
-from api.edge.rpc import Failed, Status, too_large
+from api.edge.rpc import Count, Failed, Status, too_large
 from api.http import bounded_json, protojson
-from api.http.answers import JSON, TEXT, Answer, Request
+from api.http.answers import JSON, Answer, Request
 from api.http.bounded_json import JsonLimits
-from api.http.server import HttpServer
+from api.http.server import HttpServer, refused
 
 FORM = "application/x-www-form-urlencoded"
 MAX_MESSAGE = 4 << 20
@@ -67,8 +67,6 @@ class Encoded:
 
 Call = Callable[[Any], Awaitable[Message | Encoded]]
 """A method: request message -> answer. Raises Failed."""
-Count = Callable[[str, Status, float], None]
-"""(method, status, seconds) of an answered call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +189,7 @@ class Gateway:
         path, _, query = request.target.partition("?")
         if "%" in path:
             if _BAD_ESCAPE.search(path):
-                answer = Answer(400, b"400 Bad Request", kind=TEXT)
-                answer.force_close()
-                return answer
+                return refused(400)
             path = unquote_to_bytes(path.encode("utf-8", "surrogateescape")).decode(errors="replace")
         found = self._fixed.get(path) or [one for one in self._variable if one[0].pattern.fullmatch(path)]
         verb, form = request.method, False
@@ -233,8 +229,6 @@ class Gateway:
         try:
             if route.has_body:
                 body = await server.body(request)
-                if len(body) <= bounded_json.LOOKED_AT_ONCE:
-                    return protojson.decode(body, route.request, self._limits)
                 return await bounded_json.parsed(lambda text: protojson.decode(text, route.request, self._limits), body)
             message = route.request()
             if query:
@@ -258,20 +252,17 @@ class Gateway:
             raise TIMED_OUT from None
 
     async def _accept(self, answered: Message | Encoded) -> Answer:
-        if isinstance(answered, Encoded):
-            size, body = answered.message_bytes, answered.body
-        else:
-            size = answered.ByteSize()
-            self._check_size(size)
-            large = size > bounded_json.LOOKED_AT_ONCE
-            body = await asyncio.to_thread(protojson.encode, answered) if large else protojson.encode(answered)
-        self._check_size(size)
-        headers = {hdrs.CONTENT_LENGTH: str(len(body)), hdrs.CONTENT_TYPE: JSON, **self._style.success_headers}
-        return Answer(200, body, headers=headers)
-
-    def _check_size(self, size: int) -> None:
+        size = answered.message_bytes if isinstance(answered, Encoded) else answered.ByteSize()
         if self._style.max_answer is not None and size > self._style.max_answer:
             raise too_large(size, self._style.max_answer)
+        if isinstance(answered, Encoded):
+            body = answered.body
+        elif size > bounded_json.LOOKED_AT_ONCE:
+            body = await asyncio.to_thread(protojson.encode, answered)
+        else:
+            body = protojson.encode(answered)
+        headers = {hdrs.CONTENT_LENGTH: str(len(body)), hdrs.CONTENT_TYPE: JSON, **self._style.success_headers}
+        return Answer(200, body, headers=headers)
 
 
 def _fill_from_query(message: Message, query: str, taken: set[str]) -> None:

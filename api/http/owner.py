@@ -7,8 +7,6 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from aiohttp import web
-
 from api.http.limits import Budget, Limits
 
 
@@ -29,18 +27,6 @@ class Waiting(Protocol):
 
     def wait(self, work: Callable[[], None]) -> None:
         """Has `work` done in this turn of the loop, or in one of the next."""
-
-
-class Sender(Protocol):
-    """The client behind a request, as the reading of its body sees it."""
-
-    deadline: float | None
-
-    def due_in(self, seconds: float) -> None:
-        """It has so long."""
-
-    def hold(self, size: int) -> bool:
-        """Counts bytes against the budget of all clients; whether there was room."""
 
 
 class Owner(Protocol):
@@ -65,6 +51,3 @@ class Owner(Protocol):
 
     def make_connection(self, deadline: float | None) -> asyncio.Protocol:
         """The protocol of a connection that has sent something."""
-
-    def connection_of(self, request: web.BaseRequest) -> Sender:
-        """Where a request came from."""

@@ -23,10 +23,10 @@ from google.protobuf.message import Message
 
 from api.http import bounded_json
 from api.http.bounded_json import JsonLimits
-from api.http.protojson_writing import duration, encode, string
+from api.http.protojson_writing import encode, string
 from protocol.numbers.time import ZERO_SECONDS, Time
 
-__all__ = ["Malformed", "decode", "duration", "encode", "set_path", "string", "token", "whole"]
+__all__ = ["Malformed", "decode", "encode", "set_path", "string"]
 
 WHITE_SPACE = b" \t\r\n"
 MAX_TIME_S = 253_402_300_799
@@ -87,14 +87,14 @@ def decode(body: bytes, kind: type[M], limits: JsonLimits = bounded_json.DEFAULT
 
 
 def _unexpected(value: Any) -> Malformed:
-    return Malformed(f"proto: syntax error (line 1:1): unexpected token {token(value)}")
+    return Malformed(f"proto: syntax error (line 1:1): unexpected token {_token(value)}")
 
 
 def _invalid(kind: str, name: str, value: Any) -> Malformed:
-    return Malformed(f"proto: (line 1:1): invalid value for {kind} field {name}: {token(value)}")
+    return Malformed(f"proto: (line 1:1): invalid value for {kind} field {name}: {_token(value)}")
 
 
-def token(value: Any) -> str:
+def _token(value: Any) -> str:
     """A JSON value as messages name it, shortened."""
     if isinstance(value, Number):
         return value[:100]
@@ -240,7 +240,7 @@ LONGEST_NUMBER = 64
 def _integer(kind: str, least: int, most: int) -> Reader:
     def read(name: str, value: Any) -> int:
         if isinstance(value, str):
-            number = whole(value)
+            number = _whole(value)
             if number is not None and least <= number <= most:
                 return number
         raise _invalid(kind, name, value)
@@ -248,7 +248,7 @@ def _integer(kind: str, least: int, most: int) -> Reader:
     return read
 
 
-def whole(text: str) -> int | None:
+def _whole(text: str) -> int | None:
     """The integer that a JSON number stands for; None for fractions, for what is no number, and beyond 20 digits."""
     if _PLAIN_DIGITS.fullmatch(text):
         return int(text)
@@ -274,7 +274,7 @@ def _enum(descriptor: EnumDescriptor) -> Reader:
         if type(value) is str:
             found = descriptor.values_by_name.get(value)
             return None if found is None else found.number  # one of a later version: as if it were absent
-        number = whole(value) if isinstance(value, Number) else None
+        number = _whole(value) if isinstance(value, Number) else None
         if number is None or not -(1 << 31) <= number < 1 << 31:
             raise _invalid("enum", name, value)
         return number
@@ -290,16 +290,16 @@ def _read_timestamp(name: str, value: Any) -> tuple[int, int]:
     if type(value) is not str:
         raise _unexpected(value)
     if _TIMESTAMP.fullmatch(value) is None:
-        raise Malformed(f"proto: (line 1:1): invalid google.protobuf.Timestamp value {token(value)}")
+        raise Malformed(f"proto: (line 1:1): invalid google.protobuf.Timestamp value {_token(value)}")
     try:
         moment = Time.parse(value)
         in_range = ZERO_SECONDS <= moment.seconds <= MAX_TIME_S
     except (ValueError, OverflowError):
         if not value.startswith("0000"):
-            raise Malformed(f"proto: (line 1:1): invalid google.protobuf.Timestamp value {token(value)}") from None
+            raise Malformed(f"proto: (line 1:1): invalid google.protobuf.Timestamp value {_token(value)}") from None
         in_range = False
     if not in_range:
-        raise Malformed(f"proto: (line 1:1): google.protobuf.Timestamp value out of range: {token(value)}")
+        raise Malformed(f"proto: (line 1:1): google.protobuf.Timestamp value out of range: {_token(value)}")
     return moment.seconds, moment.nanoseconds
 
 
@@ -312,7 +312,7 @@ def _read_duration(name: str, value: Any) -> tuple[int, int]:
         raise _unexpected(value)
     match = _DURATION.fullmatch(value)
     if match is None or int(match[2]) > MAX_DURATION_S:
-        raise Malformed(f"proto: (line 1:1): invalid google.protobuf.Duration value {token(value)}")
+        raise Malformed(f"proto: (line 1:1): invalid google.protobuf.Duration value {_token(value)}")
     sign = -1 if match[1] else 1
     return sign * int(match[2]), sign * int((match[3] or "").ljust(9, "0"))
 

@@ -16,9 +16,8 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from protocol.numbers.durations import SECOND
 from protocol.numbers.time import Time
-
-SECOND_NS = 1_000_000_000
 
 
 def encode(message: Message) -> bytes:
@@ -74,11 +73,9 @@ def _float(value: float) -> str:
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
 
 
-def duration(nanoseconds: int) -> str:
-    """A duration: 0, 3, 6 or 9 digits after the point."""
-    sign = "-" if nanoseconds < 0 else ""
-    seconds, nanos = divmod(abs(nanoseconds), SECOND_NS)
-    return f"{sign}{seconds}{_fraction(nanos)}s"
+def timestamp(seconds: int, nanos: int) -> str:
+    """A moment since 1970 as RFC 3339 in UTC: 0, 3, 6 or 9 digits after the point."""
+    return f"{str(Time(seconds)).removesuffix('Z')}{_fraction(nanos)}Z"
 
 
 def _fraction(nanos: int) -> str:
@@ -89,11 +86,13 @@ def _fraction(nanos: int) -> str:
 
 
 def _write_timestamp(message: Any) -> str:
-    return f'"{str(Time(message.seconds)).removesuffix("Z")}{_fraction(message.nanos)}Z"'
+    return f'"{timestamp(message.seconds, message.nanos)}"'
 
 
 def _write_duration(message: Any) -> str:
-    return f'"{duration(message.seconds * SECOND_NS + message.nanos)}"'
+    nanoseconds = message.seconds * SECOND + message.nanos
+    seconds, nanos = divmod(abs(nanoseconds), SECOND)
+    return f'"{"-" if nanoseconds < 0 else ""}{seconds}{_fraction(nanos)}s"'
 
 
 _SPECIAL: dict[str, Callable[[Any], str]] = {

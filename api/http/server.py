@@ -151,9 +151,9 @@ class HttpServer(web.Server):
         protocol.request_begins()
         return Request(message, payload, protocol, writer, task, self._loop)
 
-    async def body(self, request: Request, limit: int | None = None) -> bytes:
+    async def body(self, request: Request) -> bytes:
         """The body of a request; see `bodies.read_body`."""
-        return await read_body(request, self, limit)
+        return await read_body(request, self.connection_of(request), self.limits)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Handles one request and writes its answer."""

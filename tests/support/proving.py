@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from api.cli import proofs
 from kernels import randomx
 from protocol.post.proof import RANDOMX_KEY
+from prover.post.proof import randomx_source
 from tests.support.cli import Job, Result, smesher
 
 Memory = randomx.Memory
@@ -57,13 +57,13 @@ def kept_randomx(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
         asked.append(full)
         return light()
 
-    monkeypatch.setattr(proofs.randomx, "Memory", memory)
+    monkeypatch.setattr(randomx, "Memory", memory)
     yield asked
 
 
 def has_memory(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     """The machine has so many bytes left, and no large pages."""
-    for module in (proofs, randomx):
+    for module in (randomx_source, randomx):
         monkeypatch.setattr(module, "available_memory", lambda: size)
     monkeypatch.setattr(randomx, "free_large_pages", lambda: 0)
 

@@ -20,9 +20,10 @@ from api.cli.output import Output
 from api.cli.units import byte_size
 from api.edge.errors import DataError, EnvironmentFault, UsageError
 from api.edge.signals import stop_on_signal
-from api.edge.text import kind_of, shown
+from api.edge.text import shown
 from protocol.params.config.networks import BY_NAME
 from protocol.params.post import NETWORKS, network
+from prover import durable
 from prover.measure import proving as profiling
 from prover.measure.proving import GIB, PassRate, PowCost
 from prover.post.proof import prove
@@ -158,8 +159,8 @@ def _missing(path: Path, size: int) -> int:
     except OSError as error:
         raise DataError(f"The data file {path} cannot be used: {error.strerror}.") from None
     else:
-        kind = kind_of(found.st_mode)
-        if kind:
+        kind = durable.kind_of(path)
+        if kind != "a file":
             raise UsageError(f"The data file {path} is {kind}, expected a file.")
         there = found.st_size
     missing = max(0, size - there)

@@ -69,7 +69,7 @@ def _run(arguments: argparse.Namespace, output: Output) -> int:
     check_distinct(identities)
     options.check_cores(settings.pinned_cores)
     asked = settings.randomx_mode if settings.full_randomx else "light"
-    RandomX(asked, settings.threads).check()
+    RandomX(asked, settings.threads, large_pages=settings.large_pages).check()
     # once it runs, a proof in light mode is better than none
     source = RandomX("light" if asked == "light" else None, settings.threads, large_pages=settings.large_pages)
     app = App(settings, identities, source.open)

@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary
 from api.clients.poet.errors import BadBody, PoetClientError
 from api.clients.poet.messages import Certificate, CertifierInfo
 from api.clients.poet.transport import Send, exponential_policy, request, send_http
-from api.edge.logging import of_peer
+from api.edge.text import escaped
 from api.http import bounded_json
 from protocol.poet.registration import InvalidCertificate, verify_certificate
 
@@ -128,7 +128,7 @@ class CertifierClient:
         url = certifier.url.rstrip("/") + "/certify"
         answer = await request(self._send, self._policy, "POST", url, post.body(), honour_retry_after=True)
         if answer.status != 200:
-            raise PoetClientError(f"request failed with code {answer.status} (message: {of_peer(answer.body, 1000)})")
+            raise PoetClientError(f"request failed with code {answer.status} (message: {escaped(answer.body, 1000)})")
         certificate, pubkey = _read(answer.body)
         if pubkey != certifier.pubkey:
             raise PoetClientError("pubkey is invalid")

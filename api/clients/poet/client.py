@@ -20,7 +20,7 @@ from api.clients.poet.messages import (
     submit_body,
 )
 from api.clients.poet.transport import RetryPolicy, Send, general_policy, request, send_http, submit_policy
-from api.edge.logging import of_peer
+from api.edge.text import escaped
 from api.http import bounded_json
 from protocol.poet.registration import PowParams
 
@@ -76,7 +76,7 @@ class PoetClient:
             if not answer.body:
                 raise BadBody(f"{doing}: the answer is empty")
             return answer.body
-        text = f"status code: {answer.reason}, body: {of_peer(answer.body, 1000)}"
+        text = f"status code: {answer.reason}, body: {escaped(answer.body, 1000)}"
         errors: dict[int, type[PoetClientError]] = {400: InvalidRequest, 401: Unauthorized}
         kinds = {400: "invalid request: response ", 401: "unauthorized: response "}
         kind = errors.get(answer.status, UnrecognizedStatus)

@@ -14,11 +14,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from api.clients.poet.errors import BadBody, PoetClientError
-from api.edge.logging import of_peer
+from api.edge.text import escaped
 from api.http import bounded_json
 from api.http.bounded_json import JsonLimits
+from api.http.protojson_writing import timestamp
 from protocol.crypto.merkle import root_of
-from protocol.numbers.time import Time
+from protocol.numbers.durations import SECOND
 from protocol.poet.registration import PowParams
 from protocol.types.ids import Hash32
 from protocol.types.poet import MerkleProof, PoetProof, PoetProofMessage
@@ -104,21 +105,11 @@ def submit_body(
         if value:
             fields[name] = _text(value)
     if deadline_ns is not None:
-        fields["deadline"] = _timestamp(deadline_ns)
+        fields["deadline"] = timestamp(*divmod(deadline_ns, SECOND))
     if authorisation.certificate is not None:
         certificate = authorisation.certificate
         fields["certificate"] = {"data": _text(certificate.data), "signature": _text(certificate.signature)}
     return json.dumps(fields, separators=(",", ":")).encode()
-
-
-def _timestamp(unix_ns: int) -> str:
-    """RFC 3339 with 0, 3, 6 or 9 digits of a second."""
-    seconds, nanos = divmod(unix_ns, 10**9)
-    whole = str(Time(seconds)).removesuffix("Z")
-    digits = f"{nanos:09d}"
-    for _ in range(2):
-        digits = digits.removesuffix("000")
-    return f"{whole}Z" if nanos == 0 else f"{whole}.{digits}Z"
 
 
 def _text(value: bytes) -> str:
@@ -184,7 +175,7 @@ class _Fields:
         match = DURATION.fullmatch(value) if isinstance(value, str) else None
         if match is None:
             raise BadBody(f"{self._where}.{name} is {str(value)[:40]!r}, expected a duration such as '5s'")
-        nanoseconds = int(match[2]) * 10**9 + int((match[3] or "").ljust(9, "0"))
+        nanoseconds = int(match[2]) * SECOND + int((match[3] or "").ljust(9, "0"))
         return -nanoseconds if match[1] else nanoseconds
 
 
@@ -207,7 +198,7 @@ def read_info(body: bytes) -> Info:
         try:
             urlsplit(certifier.url)
         except ValueError as error:
-            raise PoetClientError(f"the certifier's url {of_peer(certifier.url)!r} cannot be used: {error}") from None
+            raise PoetClientError(f"the certifier's url {escaped(certifier.url)!r} cannot be used: {error}") from None
     return Info(
         fields.octets("service_pubkey"), fields.duration("phase_shift"), fields.duration("cycle_gap"), certifier
     )

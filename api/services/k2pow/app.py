@@ -159,7 +159,7 @@ def run(config: Config, ready: Callable[[int], None] = lambda port: None) -> int
     edge_logging.set_up("k2pow-service")
     listener = listen.bind(config.address, "--bind-address")
     try:
-        RandomX(config.mode, config.threads).check()
+        RandomX(config.mode, config.threads, large_pages=config.large_pages).check()
         return listen.serve(lambda: serve(config, listener, ready))
     finally:
         listener.close()

@@ -13,16 +13,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 
-from api.edge.errors import EnvironmentFault
 from api.services.k2pow.jobs import Failed, Job, Outcome
 from kernels import randomx
 from kernels.devices.types import Stopped
-from kernels.errors import KernelError, MemoryShortage
-from kernels.labels.memory import available_memory
-from protocol.post.proof import RANDOMX_KEY
+from kernels.errors import KernelError
 from prover.errors import Interrupted, ProofError
 from prover.post.proof.pow import Search
 from prover.post.proof.randomx_cache import RandomXCache
+from prover.post.proof.randomx_source import RandomXSource
 
 log = logging.getLogger("k2pow-service")
 
@@ -44,39 +42,16 @@ class Searcher(Protocol):
         """Ends everything soon; does not wait."""
 
 
-class RandomX:
-    """How the memory of RandomX is had: `mode` is what was asked for, None: fast where it fits."""
+class RandomX(RandomXSource):
+    """The memory of RandomX for a service: what is worth knowing of it stands in the log."""
 
     def __init__(self, mode: str | None, threads: int, *, large_pages: bool = False) -> None:
-        self.full = mode != "light"
-        self._must_be_full = mode == "fast"
-        self._threads, self._large_pages = threads, large_pages
-
-    def check(self) -> None:
-        """Raises RandomXUnavailable without a library, EnvironmentFault where `fast` was asked for and does not fit."""
-        randomx.library()
-        needed, available = randomx.memory_needed(full=True), available_memory()
-        if self._must_be_full and available < needed:
-            raise EnvironmentFault(
-                f"RandomX in fast mode needs {needed >> 20} MiB, {available >> 20} MiB are available. Stop other "
-                "programs or use --randomx-mode light."
-            )
+        super().__init__(mode, threads, log.log, large_pages=large_pages)
 
     def open(self, full: bool, stop: threading.Event) -> randomx.Memory:
-        """Cache or data set; takes seconds. Raises MemoryShortage, and Stopped when `stop` is set meanwhile."""
-        log.info("preparing RandomX (%s mode)", "fast" if full else "light")
+        """As `RandomXSource.open`."""
         began = time.monotonic()
-        try:
-            memory = randomx.Memory(
-                RANDOMX_KEY, full=full, large_pages=self._large_pages, threads=self._threads, stop=stop
-            )
-        except MemoryShortage as error:
-            if not full or self._must_be_full:
-                raise
-            log.warning("%s; using light mode, which is about ten times slower", error)
-            return self.open(False, stop)
-        if self._large_pages and not memory.large_pages:
-            log.warning(randomx.NO_LARGE_PAGES)
+        memory = super().open(full, stop)
         log.info("RandomX is ready after %.1f s", time.monotonic() - began)
         return memory
 

@@ -7,9 +7,7 @@ sections 7 to 9.
 
 from __future__ import annotations
 
-import asyncio
 import resource
-import signal
 import socket
 import time
 from collections.abc import Callable
@@ -17,6 +15,7 @@ from logging import DEBUG, INFO, WARNING, getLogger
 
 from api.edge import logging
 from api.edge.errors import EnvironmentFault
+from api.edge.listen import stop_signal
 from api.edge.loop import run_loop
 from api.http.answers import TEXT, Answer, Request
 from api.http.server import HttpServer
@@ -85,9 +84,8 @@ class App:
             self.service.open()
             self.metrics = Metrics(self.service)
             calls = PoetCalls(self.service)
-            from api.services.poet.grpc import (
-                GrpcApi,  # half of the start's time and memory; not needed for a usage error
-            )
+            # half of the start's time and memory, which a port that is taken does not need
+            from api.services.poet.grpc import GrpcApi
 
             self.grpc = GrpcApi(calls, self.metrics.count)
             await self.grpc.start(addresses[0], addresses[1])
@@ -131,13 +129,10 @@ class App:
 
     async def serve(self, ready: Callable[[App], None] = lambda app: None) -> None:
         """Serves until SIGINT or SIGTERM. Raises ProofError, Failure for what keeps it from starting."""
-        stopping = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stopping.set)
+        stopping = stop_signal()
         await self.start()
         ready(self)
-        await stopping.wait()
+        await stopping
         log.info("stopping")
         await self.stop()
 

@@ -15,14 +15,12 @@ from api.edge.rpc import Failed, Status
 from api.http import protojson
 from api.http.gateway import Encoded
 from api.services.poet.service import PoetService
+from protocol.numbers.time import Time
 from protocol.pb.rpc.api.v1 import api_pb2, internal_api_pb2
 from protocol.poet.registration import PowParams
 from prover.poet.server.records import ProofRecord
 from prover.poet.server.registration import Refused, Registered, Submit
 
-SECOND_NS = 1_000_000_000
-ZERO_TIME_S = -62_135_596_800
-"""The first moment of year 1, which stands for no deadline."""
 PROOF_CACHE = 8
 """Proofs that are kept ready; every client of a round asks for the same one at the same time."""
 
@@ -41,9 +39,8 @@ def submit_of(message: api_pb2.SubmitRequest) -> Submit:
     """The registration in a message."""
     deadline = None
     if message.HasField("deadline"):
-        deadline = message.deadline.seconds * SECOND_NS + message.deadline.nanos
-        if message.deadline.seconds == ZERO_TIME_S and message.deadline.nanos == 0:
-            deadline = None
+        moment = Time(message.deadline.seconds, message.deadline.nanos)
+        deadline = None if moment.is_zero else moment.unix_ns
     certificate = None
     if message.HasField("certificate"):
         certificate = (message.certificate.data, message.certificate.signature)
@@ -96,8 +93,8 @@ class PoetCalls:
         """What a client has to know."""
         schedule = self._service.config.schedule
         answer = api_pb2.InfoResponse(service_pubkey=self._service.pubkey)
-        _set_duration(answer.phase_shift, schedule.phase_shift_ns)
-        _set_duration(answer.cycle_gap, schedule.cycle_gap_ns)
+        answer.phase_shift.FromNanoseconds(schedule.phase_shift_ns)
+        answer.cycle_gap.FromNanoseconds(schedule.cycle_gap_ns)
         certifier = self._service.certifier()
         if certifier is not None:
             answer.certifier.SetInParent()
@@ -156,7 +153,7 @@ class PoetCalls:
         if isinstance(verdict, Refused):
             raise failed(verdict)
         response = api_pb2.SubmitResponse(round_id=str(verdict.round_id))
-        _set_duration(response.round_end, verdict.end_ns - self._service.clock())
+        response.round_end.FromNanoseconds(verdict.end_ns - self._service.clock())
         return response
 
     async def reload_trusted_keys(self, request: Message) -> internal_api_pb2.ReloadTrustedKeysResponse:
@@ -165,9 +162,3 @@ class PoetCalls:
         if refused is not None:
             raise failed(refused)
         return internal_api_pb2.ReloadTrustedKeysResponse()
-
-
-def _set_duration(field: Any, nanoseconds: int) -> None:
-    sign = -1 if nanoseconds < 0 else 1
-    seconds, nanos = divmod(abs(nanoseconds), SECOND_NS)
-    field.seconds, field.nanos = sign * seconds, sign * nanos

@@ -87,7 +87,6 @@ class Config:
     disable_worker: bool
     pow_difficulty: int
     max_round_members: int
-    max_submit_batch_size: int
     submit_flush_interval_ns: int
     certifier_url: str | None
     certifier_pubkey: bytes | None
@@ -193,7 +192,6 @@ def _config(found: Mapping[str, Any], environment: Mapping[str, str]) -> Config:
         disable_worker=found["disable-worker"],
         pow_difficulty=found["pow-difficulty"],
         max_round_members=found["max-round-members"],
-        max_submit_batch_size=max(1, found["max-submit-batch-size"]),
         submit_flush_interval_ns=max(0, found["submit-flush-interval"]),
         certifier_url=found["certifier-url"],
         certifier_pubkey=found["certifier-pubkey"],

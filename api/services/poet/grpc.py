@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import asyncio
 
-from api.grpc.server import Count, GrpcServer, methods
+from api.edge.rpc import Count
+from api.grpc.server import GrpcServer, methods
 from api.services.poet.calls import CONFIGURATION_SERVICE, POET_SERVICE, PoetCalls
 
 

@@ -11,8 +11,7 @@ from dataclasses import replace
 
 from aiohttp import hdrs
 
-from api.edge.rpc import too_large
-from api.grpc.server import Count
+from api.edge.rpc import Count, too_large
 from api.http.answers import HTML, JSON, Answer, Request
 from api.http.gateway import MAX_MESSAGE, POET_STYLE, Gateway, refuse, routes_of
 from api.http.limits import Limits

@@ -78,7 +78,7 @@ SETTINGS = (
          10 * SECOND),
     _one("pow-difficulty", "PowDifficulty", REGISTRATION, BITS, "leading zero bits of the proof of work", 0),
     _one("max-round-members", "MaxRoundMembers", REGISTRATION, UINT, "registrations a round", 1 << 32),
-    _one("max-submit-batch-size", "MaxSubmitBatchSize", REGISTRATION, INT, "registrations written at once", 1000),
+    _one("max-submit-batch-size", "MaxSubmitBatchSize", REGISTRATION, INT, "accepted, unused", 1000),
     _one("submit-flush-interval", "SubmitFlushInterval", REGISTRATION, kinds.PLAIN_DURATION,
          "longest wait before a write", 100 * MILLISECOND),
     _one("certifier-url", "URL", REGISTRATION, kinds.TEXT, "where certificates are had"),

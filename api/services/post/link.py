@@ -17,7 +17,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
-from api.edge.logging import of_peer
+from api.edge.text import escaped
 from api.services.post.options import Address, Tls
 from api.services.post.reconnect import Reconnect, Wait
 from protocol.pb.spacemesh.v1 import post_types_pb2 as pb
@@ -159,7 +159,7 @@ def described(code: Any, details: str | None) -> str:
     """The end of a call in words: the node's own text where it gave one."""
     if code is grpc.StatusCode.OK:
         return "the node closed the stream"
-    text = of_peer((details or "").rpartition("last error: ")[2].strip())
+    text = escaped((details or "").rpartition("last error: ")[2].strip())
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return f"what listens there is no node with a PoST service ({text or code.name})"
     if code is not grpc.StatusCode.UNAVAILABLE:

@@ -40,7 +40,7 @@ class Address:
     @property
     def target(self) -> str:
         """As gRPC wants it."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return str(listen.Address(self.host, self.port))
 
 
 @dataclass(frozen=True, slots=True)

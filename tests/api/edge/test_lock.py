@@ -29,7 +29,7 @@ def test_links_and_other_entries_are_not_followed(tmp_path: Path) -> None:
     for name, words in (
         ("link", "is a link"),
         ("dangling", "is a link"),
-        ("folder", "no ordinary file"),
+        ("folder", "is a directory"),
         ("fifo", "is a FIFO"),
     ):
         with pytest.raises(UsageError, match=words):

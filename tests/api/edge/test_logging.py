@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from api.edge import logging as edge_logging
-from api.edge.logging import KINDS_KEPT, REPEAT_S, Quiet, of_peer
+from api.edge.logging import KINDS_KEPT, REPEAT_S, Quiet
+from api.edge.text import escaped
 
 
 @pytest.mark.parametrize(
@@ -25,13 +26,13 @@ from api.edge.logging import KINDS_KEPT, REPEAT_S, Quiet, of_peer
     ],
 )
 def test_what_a_peer_said_is_one_line(said: object, written: str) -> None:
-    assert of_peer(said) == written
+    assert escaped(said) == written
 
 
 def test_what_a_peer_said_is_cut() -> None:
-    assert len(of_peer("x" * 10_000)) < 300
-    assert len(of_peer(b"\xff" * 10_000_000, 50)) < 300
-    assert of_peer("x" * 30, 20).startswith("x" * 20)
+    assert len(escaped("x" * 10_000)) < 300
+    assert len(escaped(b"\xff" * 10_000_000, 50)) < 300
+    assert escaped("x" * 30, 20).startswith("x" * 20)
 
 
 class Clock:

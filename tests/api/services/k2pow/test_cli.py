@@ -17,6 +17,7 @@ from api.cli.main import main
 from prover.post.proof.prove import STATE_NAME
 from tests.api.services.k2pow.test_service import HARD, path
 from tests.support.cli import Job, finish, smesher, start, wait_for
+from tests.support.proving import has_memory
 from tests.support.served import ask
 
 DATA = Job(units=2, labels_per_unit=128)
@@ -97,7 +98,7 @@ def test_bad_options(words: tuple[str, ...], facts: tuple[str, ...]) -> None:
 
 
 def test_fast_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.services.k2pow.worker.available_memory", lambda: 1 << 30)
+    has_memory(monkeypatch, 1 << 30)
     refused = smesher("k2pow-service", "-b", "127.0.0.1:0", "--randomx-mode", "fast")
     refused.refused(3, "2336 MiB", "1024 MiB", "--randomx-mode light")
 

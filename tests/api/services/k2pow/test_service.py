@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from api.clients.k2pow import RemotePow
-from api.edge.errors import EnvironmentFault
 from api.services.k2pow.app import HttpApi
 from api.services.k2pow.jobs import (
     ABANDONED_S,
@@ -31,7 +30,9 @@ from api.services.k2pow.jobs import (
 )
 from api.services.k2pow.worker import RandomX, Worker
 from kernels.errors import KernelError, MemoryShortage
+from prover.errors import EnvironmentFault
 from tests.support.cli import wait_for
+from tests.support.proving import has_memory
 from tests.support.served import Served
 
 MINER, CHALLENGE, ANY, NONE = "be" * 32, "aa" * 8, "ff" * 32, "00" * 32
@@ -441,11 +442,14 @@ def test_a_failure_does_not_end_the_worker(workers: Callable[..., Worker], emitt
 
 
 def test_fast_mode_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.services.k2pow.worker.available_memory", lambda: 1 << 30)
+    has_memory(monkeypatch, 1 << 30)
     RandomX(None, 1).check()
     RandomX("light", 1).check()
     with pytest.raises(EnvironmentFault, match=r"2336 MiB, 1024 MiB are available.*--randomx-mode light"):
         RandomX("fast", 1).check()
+    # what the machine's owner has set aside in large pages is no memory for others, and enough for the data set
+    monkeypatch.setattr("kernels.randomx.free_large_pages", lambda: 3 << 30)
+    RandomX("fast", 1, large_pages=True).check()
 
 
 def test_without_a_wish_a_shortage_means_light_mode(monkeypatch: pytest.MonkeyPatch) -> None:

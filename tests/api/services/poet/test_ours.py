@@ -6,6 +6,8 @@ import base64
 import json
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from api.http.limits import Limits
 from api.services.poet.config import load
 from prover.poet.server.registration import Code, PowParams, Refused, Registered, Submit
 from tests.vector_cases.poet_server import PlayedServer, request_bytes, split
+
+REPOSITORY = Path(__file__).resolve().parents[4]
 
 GENESIS_NS = 1_800_000_000 * 10**9
 FLAGS = (
@@ -186,3 +190,9 @@ def test_thousands_of_requests_in_one_go(make: Callable[..., PlayedServer]) -> N
             piece = connection.recv(1 << 20)
             assert piece
             received += piece.count(b"servicePubkey")
+
+
+def test_a_port_that_is_taken_costs_no_grpc() -> None:
+    code = "import sys, api.services.poet.app; print(sorted({'grpc', 'numba', 'llvmlite'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr

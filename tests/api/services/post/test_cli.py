@@ -20,6 +20,7 @@ from tests.support import archives, post_tls
 from tests.support.cli import ENTRY, finish, smesher, start
 from tests.support.post_node import Gone, Node, ServerTls, Stream, gen_proof, wait_for
 from tests.support.post_served import Service, settings_for
+from tests.support.proving import has_memory
 
 ARCHIVE = Path(__file__).resolve().parents[3] / "vectors" / "post" / "pos" / "big_n2.tar.gz"
 CHALLENGE = b"\x03" * 32
@@ -282,7 +283,7 @@ def test_a_port_that_is_taken(data: Path, node: Node) -> None:
 
 
 def test_memory_that_does_not_suffice_for_the_data_set(data: Path, node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.services.k2pow.worker.available_memory", lambda: 1 << 30)
+    has_memory(monkeypatch, 1 << 30)
     smesher(*options(data, node, randomx_mode="fast")).refused(3, "RandomX", "1024 MiB")
 
 
