@@ -1,6 +1,6 @@
 """What the compilers make of the CUDA kernels, counted without a graphics card: registers, spills, instructions.
 
-NVRTC, from its wheel (extra `cuda-static`), compiles `labels.cl` to PTX and to the machine code of each architecture;
+NVRTC, from its wheel (extra `dev`), compiles `labels.cl` to PTX and to the machine code of each architecture;
 nvdisasm, from its own, shows the instructions of the two loops in which all the time goes. `gpu_model` turns the
 counts into bounds on labels/s. Nothing here is measured. Alone: `python -m bench.gpu_static`.
 """
