@@ -1,6 +1,6 @@
 """What the compilers make of the CUDA kernels, counted without a graphics card: registers, spills, instructions.
 
-NVRTC, from its wheel (extra `cuda-static`), compiles `labels.cl` to PTX and to the machine code of each architecture;
+NVRTC, from its wheel (extra `dev`), compiles `labels.cl` to PTX and to the machine code of each architecture;
 nvdisasm, from its own, shows the instructions of the two loops in which all the time goes. `gpu_model` turns the
 counts into bounds on labels/s. Nothing here is measured. Alone: `python -m bench.gpu_static`.
 """
@@ -25,9 +25,9 @@ from rich.table import Table
 
 from bench.settings import Settings, Show
 from kernels.gpu import cuda
-from kernels.gpu import layout as layouts
 from kernels.gpu import plan as plan_gpu
 from kernels.gpu.layout import DeviceNumbers, Layout
+from kernels.gpu.layout import source as kernel_source
 
 N = 8192
 JOBS = 2
@@ -133,7 +133,7 @@ class Nvrtc:
             *options,
         ]
         program = ctypes.c_void_p()
-        text = (source if source is not None else layouts.source()).encode()
+        text = (source if source is not None else kernel_source()).encode()
         self._library.nvrtcCreateProgram(ctypes.byref(program), text, b"labels.cu", 0, None, None)
         try:
             array = (ctypes.c_char_p * len(words))(*(word.encode() for word in words))

@@ -178,6 +178,14 @@ def memory_mb(pid: int) -> float:
 
 def start_server(directory: str, difficulty: int, extra: list[str]) -> tuple[subprocess.Popen[bytes], int]:
     """A server on free ports; its process and HTTP port."""
+    process, ports = start_listening(directory, difficulty, extra)
+    return process, ports["http"]
+
+
+def start_listening(
+    directory: str, difficulty: int, extra: list[str]
+) -> tuple[subprocess.Popen[bytes], dict[str, int]]:
+    """A server on free ports; its process and the ports "http" and "grpc"."""
     words = ["--json", "--poetdir", directory, "--epoch-duration", "1h", "--phase-shift", "30m"]
     for listener in ("rpclisten", "config-rpclisten", "restlisten"):
         words += [f"--{listener}", "127.0.0.1:0"]
@@ -185,17 +193,7 @@ def start_server(directory: str, difficulty: int, extra: list[str]) -> tuple[sub
     process = subprocess.Popen([*command, *extra], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert process.stdout is not None, "asked for above"
     event = json.loads(process.stdout.readline())
-    GRPC_PORTS[process.pid] = int(event["grpc"])
-    return process, int(event["http"])
-
-
-GRPC_PORTS: dict[int, int] = {}
-"""Process of a server to the port of its gRPC listener."""
-
-
-def grpc_port_of(process: subprocess.Popen[bytes]) -> int:
-    """The gRPC port of a server that `start_server` started."""
-    return GRPC_PORTS[process.pid]
+    return process, {name: int(event[name]) for name in ("http", "grpc")}
 
 
 def percentile(values: list[float], share: float) -> float:

@@ -181,16 +181,15 @@ class Memory:
         if key not in KNOWN:
             return
         data, expected = KNOWN[key]
-        out = ctypes.create_string_buffer(HASH_SIZE)
         vm = lib.randomx_create_vm(flags, self._cache, self._dataset if flags & FLAG_FULL_MEM else None)
         if not vm:
             return  # said where a machine is asked for, with the reasons that there are
-        lib.randomx_calculate_hash(vm, data, len(data), out)
+        found = _hashed(lib, vm, data).hex()
         lib.randomx_destroy_vm(vm)
-        if out.raw.hex() != expected:
+        if found != expected:
             self._release()
             raise RandomXUnavailable(
-                f"the RandomX library {lib._name} computes wrong hashes ({out.raw.hex()} where {expected} is right), "
+                f"the RandomX library {lib._name} computes wrong hashes ({found} where {expected} is right), "
                 "so k2pow is not computed or checked with it. Remove it, or install another version of it."
             )
 
@@ -375,6 +374,13 @@ def _libm() -> Any:
     return ctypes.CDLL(ctypes.util.find_library("m"))
 
 
+def _hashed(lib: Any, vm: Any, data: bytes) -> bytes:
+    out = ctypes.create_string_buffer(HASH_SIZE)
+    with _own_float_environment():
+        lib.randomx_calculate_hash(vm, data, len(data), out)
+    return out.raw
+
+
 class Machine:
     """One RandomX virtual machine: one thread at a time."""
 
@@ -385,10 +391,7 @@ class Machine:
 
     def hash(self, data: bytes) -> bytes:
         """The 32-byte RandomX hash."""
-        out = ctypes.create_string_buffer(HASH_SIZE)
-        with _own_float_environment():
-            self._lib.randomx_calculate_hash(self._vm, data, len(data), out)
-        return out.raw
+        return _hashed(self._lib, self._vm, data)
 
     def first(self, data: bytes) -> None:
         """Begins a chain of hashes: the next input is prepared while the last one is finished."""

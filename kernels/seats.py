@@ -1,11 +1,12 @@
 """Binomial tables in 72.56 fixed point, compiled: how many committee seats each of many smeshers holds.
 
-The same steps as `protocol.numbers.fixed`, where each of them is explained; here a magnitude is two words of 64 bits,
-and a flag says that a value did not fit, so that the caller can let the plain code name the reason. A layer asks for a
-thousand smeshers at once, most of them with one of a few unit counts, and each count needs one table.
+The same steps as in `protocol.numbers.fixed` and `protocol.numbers.binomial`, where each of them is explained; here a
+magnitude is two words of 64 bits, and a flag says that a value did not fit, so that the caller can let the plain code
+name the reason. A layer asks for a thousand smeshers at once, most of them with one of a few unit counts, and each
+count needs one table.
 Protocol 04b-beacon-eligibility-proposals, section 3.
 
-More than 400 lines, because it repeats another file step by step, to be read beside it.
+More than 400 lines, because it repeats two other files step by step, to be read beside them.
 """
 
 from __future__ import annotations
@@ -414,7 +415,7 @@ def _step(kh: Any, kl: Any, ch: Any, cl: Any, dh: Any, dl: Any) -> Any:
 
 @njit(inline="never")
 def _continued_fraction(xh: Any, xl: Any, a: Any, b: Any) -> Any:
-    """protocol.numbers.fixed._continued_fraction: (high, low, fits)."""
+    """protocol.numbers.binomial._continued_fraction: (high, low, fits)."""
     wh, wl = _whole(a + b)
     ph, pl, fits = _mul(xh, xl, wh, wl)
     wh, wl = _whole(a + 1)
@@ -461,7 +462,7 @@ def _continued_fraction(xh: Any, xl: Any, a: Any, b: Any) -> Any:
 
 @njit(inline="never")
 def _cdf(n: Any, p: Any, x: Any) -> Any:
-    """protocol.numbers.fixed.binomial_cdf for 0 <= x < n and p in (0, 1): (high, low, fits)."""
+    """protocol.numbers.binomial.binomial_cdf for 0 <= x < n and p in (0, 1): (high, low, fits)."""
     a, b = n - x, x + 1
     if a > _MAX_SHAPE or b > _MAX_SHAPE:
         return _0, _0, False

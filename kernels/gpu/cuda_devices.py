@@ -17,6 +17,7 @@ from kernels.errors import KernelError
 from kernels.gpu import plan as plan_gpu
 from kernels.gpu.driver import first_line
 from kernels.gpu.layout import DeviceNumbers
+from kernels.gpu.sensors import TRANSFERS_A_CLOCK
 from kernels.labels.memory import available_memory
 
 PACKAGE = "cupy"
@@ -29,9 +30,6 @@ _PROHIBITED = 2
 
 _CLOCK_KHZ, _MEMORY_CLOCK_KHZ, _MEMORY_BUS_BITS = 13, 36, 37
 """cudaDevAttrClockRate, cudaDevAttrMemoryClockRate, cudaDevAttrGlobalMemoryBusWidth"""
-
-TRANSFERS_A_CLOCK = 2
-"""Of the memory clock that NVIDIA's drivers tell, on every line of the bus."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +180,7 @@ def _attribute(cupy: Any, ordinal: int, number: int, unit: float) -> float | Non
     """A figure of a device in its unit; None where the driver does not tell it."""
     try:
         value = float(cupy.cuda.runtime.deviceGetAttribute(number, ordinal)) * unit
-    except Exception:
+    except Exception:  # a question that a driver does not know is an error of its own kind
         return None
     return value if value > 0 else None
 

@@ -200,7 +200,7 @@ def _capability(handle: Any) -> tuple[int, int] | None:
     """NVIDIA's number of the architecture; drivers that do not tell it raise."""
     try:
         return int(handle.compute_capability_major_nv), int(handle.compute_capability_minor_nv)
-    except Exception:
+    except Exception:  # as for other questions that a driver does not know
         return None
 
 

@@ -108,7 +108,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         os.killpg(child.pid, signal.SIGKILL)
         child.wait(KILL_SECONDS)
     except (OSError, subprocess.TimeoutExpired):
-        pass
+        pass  # it has ended, or hangs where no signal reaches it
     for pipe in (child.stdin, child.stdout, child.stderr):
         if pipe is not None:
             try:

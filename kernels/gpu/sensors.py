@@ -19,7 +19,8 @@ PCI_DEVICES = Path("/sys/bus/pci/devices")
 KFD_NODES = Path("/sys/class/kfd/kfd/topology/nodes")
 _NVML_TEMPERATURE_GPU = 0
 _NVML_CLOCK_MEMORY = 2
-_TRANSFERS_A_CLOCK = 2
+TRANSFERS_A_CLOCK = 2
+"""Of the memory clock that NVIDIA's drivers tell, on every line of the bus."""
 
 SENSOR_SECONDS = 2.0
 """How often the drivers are asked for temperatures."""
@@ -94,7 +95,7 @@ def memory_bandwidth(pci: str | None, nvml: Any = None) -> float | None:
     library = nvml if nvml is not None else _nvml()
     bits = _nvml_figure(library, pci, "nvmlDeviceGetMemoryBusWidth")
     megahertz = _nvml_figure(library, pci, "nvmlDeviceGetMaxClockInfo", _NVML_CLOCK_MEMORY)
-    return None if bits is None or megahertz is None else _TRANSFERS_A_CLOCK * megahertz * 1e6 * bits / 8 or None
+    return None if bits is None or megahertz is None else TRANSFERS_A_CLOCK * megahertz * 1e6 * bits / 8 or None
 
 
 def bus_bits(pci: str | None, nvml: Any = None, nodes: Path = KFD_NODES) -> int | None:

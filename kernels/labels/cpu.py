@@ -224,7 +224,7 @@ def engines(device: Device, scrypt_n: int, threads: int, memory_bytes: int | Non
 class LabelEngine:
     """Labels of one commitment or many, on `threads` threads of the CPU.
 
-    Implements `device.Engine`. Raises `MemoryShortage` when not even one label fits into `memory_bytes`
+    Implements `types.Engine`. Raises `MemoryShortage` when not even one label fits into `memory_bytes`
     (default: what is available). `how` is the way to compute (default: the fastest on this machine).
     """
 

@@ -4,7 +4,7 @@ With the SHA extensions a hash of a hash costs the latency of its 32 dependent i
 the same functions are plain words. Everything from the label of one leaf to a whole round is one compiled call that
 holds no interpreter lock. Protocol 02-poet, sections 2 to 3.1.
 
-Bytes stay bytes: buffers are uint8 arrays, a digest is 32 of them. `Work` says what the arrays of a call are.
+Bytes stay bytes: buffers are uint8 arrays, a digest is 32 of them. Each call says what its arrays are.
 
 More than 400 lines, because the steps are inlined into one another and share the layout of their buffers.
 """

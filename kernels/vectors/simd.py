@@ -97,22 +97,22 @@ def store(_typing: Any, array: Any, offset: Any, value: Any) -> Any:
     return types.none(array, offset, value), code
 
 
+def _load_tuple(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    """The code of both intrinsics that load a tuple of vectors; how many and how long, the signature says."""
+    vector, values = signature.return_type.dtype, []
+    for position in range(len(signature.return_type)):
+        start = builder.add(args[1], ir.Constant(args[1].type, position * vector.length))
+        value = builder.load(_pointer(context, builder, signature.args[0], args[0], start, _llvm(vector)))
+        value.align = vector.bits // 8
+        values.append(value)
+    return context.make_tuple(builder, signature.return_type, values)
+
+
 @intrinsic(prefer_literal=True)
 def load_many(_typing: Any, array: Any, offset: Any, count: Any, length: Any) -> Any:
     """`count` vectors of `length` elements, one behind the other from element `offset`, as a tuple."""
-    vector = Vector(array.dtype.bitwidth, length.literal_value)
-    number = count.literal_value
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        values = []
-        for position in range(number):
-            start = builder.add(args[1], ir.Constant(args[1].type, position * vector.length))
-            value = builder.load(_pointer(context, builder, signature.args[0], args[0], start, _llvm(vector)))
-            value.align = vector.bits // 8
-            values.append(value)
-        return context.make_tuple(builder, signature.return_type, values)
-
-    return types.UniTuple(vector, number)(array, offset, count, length), code
+    loaded = types.UniTuple(Vector(array.dtype.bitwidth, length.literal_value), count.literal_value)
+    return loaded(array, offset, count, length), _load_tuple
 
 
 @intrinsic
@@ -202,19 +202,8 @@ def offsets_of_lanes(_typing: Any, shape: Any, stride: Any, lanes: Any) -> Any:
 @intrinsic(prefer_literal=True)
 def load_registers(_typing: Any, array: Any, offset: Any, shape: Any, length: Any) -> Any:
     """8 rows of `len(shape)` vectors of `length` elements, one behind the other from element `offset`, as a tuple."""
-    vector = Vector(array.dtype.bitwidth, length.literal_value)
-    number = 8 * len(shape)
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        values = []
-        for position in range(number):
-            start = builder.add(args[1], ir.Constant(args[1].type, position * vector.length))
-            value = builder.load(_pointer(context, builder, signature.args[0], args[0], start, _llvm(vector)))
-            value.align = vector.bits // 8
-            values.append(value)
-        return context.make_tuple(builder, signature.return_type, values)
-
-    return types.UniTuple(vector, number)(array, offset, shape, length), code
+    loaded = types.UniTuple(Vector(array.dtype.bitwidth, length.literal_value), 8 * len(shape))
+    return loaded(array, offset, shape, length), _load_tuple
 
 
 def _transpose(builder: Any, rows: list[Any]) -> list[Any]:

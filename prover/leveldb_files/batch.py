@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .findings import number
+from .findings import number, text
 
 HEADER_BYTES = 12
 """Number of the first operation, count of them."""
@@ -19,18 +19,11 @@ def operations(record: bytes) -> Iterator[tuple[bytes, bytes | None]]:
     at = HEADER_BYTES
     for _ in range(int.from_bytes(record[8:HEADER_BYTES], "little")):
         kind, at = number(record, at)
-        key, at = _text(record, at)
+        key, at = text(record, at, "a batch")
         if kind == _PUT:
-            value, at = _text(record, at)
+            value, at = text(record, at, "a batch")
             yield key, value
         elif kind == _DELETE:
             yield key, None
         else:
             raise ValueError(f"an operation of a batch has type {kind}, expected 0 or 1")
-
-
-def _text(record: bytes, at: int) -> tuple[bytes, int]:
-    size, at = number(record, at)
-    if at + size > len(record):
-        raise ValueError("a batch is cut short")
-    return record[at : at + size], at + size

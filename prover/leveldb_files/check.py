@@ -9,6 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from prover import durable
+
+from .batch import HEADER_BYTES
 from .findings import Finding
 from .log import Log, read_log
 from .manifest import Manifest, read_manifest
@@ -19,8 +22,6 @@ MAX_FILE_BYTES = 1 << 31
 """Of one file that is read whole: far above what a database writes, far below what a disk can hold."""
 _CURRENT_TEXT = re.compile(rb"(MANIFEST-\d{6,})\n")
 _NUMBERED = re.compile(r"(\d{6,})\.(log|ldb|sst)")
-_BATCH_HEADER = 12
-"""Bytes before the operations of a batch: number of the first one, count of them."""
 
 Progress = Callable[[int], None]
 """Told how many bytes more were read."""
@@ -78,7 +79,7 @@ def tables(directory: Path) -> Report:
     for file in sorted(directory.iterdir()):
         match = _NUMBERED.fullmatch(file.name)
         if match is not None and match[2] != "log":
-            data = file.read_bytes()
+            data = durable.read_whole(file, MAX_FILE_BYTES)
             report.findings += check_table(file.name, data)
             report.files += 1
             report.read_bytes += len(data)
@@ -168,14 +169,14 @@ class _Check:
         """Batches are numbered without gaps; after the last one of a log, the number of the next one."""
         for place, record in enumerate(log.records):
             first = int.from_bytes(record[:8], "little")
-            if len(record) < _BATCH_HEADER:
+            if len(record) < HEADER_BYTES:
                 self._wrong(log.name, None, f"record {place} has {len(record)} bytes, too few for a batch")
             elif following is None and first > last_sequence + 1:
                 self._wrong(log.name, None, f"it begins with number {first}, but {last_sequence + 1} is missing")
             elif following is not None and first != following:
                 self._wrong(log.name, None, f"number {following} is missing; record {place} has number {first}")
             else:
-                following = first + int.from_bytes(record[8:_BATCH_HEADER], "little")
+                following = first + int.from_bytes(record[8:HEADER_BYTES], "little")
                 continue
             break
         return following

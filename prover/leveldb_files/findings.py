@@ -35,6 +35,14 @@ def number(data: bytes, at: int) -> tuple[int, int]:
         shift += 7
 
 
+def text(data: bytes, at: int, what: str) -> tuple[bytes, int]:
+    """The bytes behind their length at an offset, and the offset after them. Raises ValueError that names `what`."""
+    size, at = number(data, at)
+    if at + size > len(data):
+        raise ValueError(f"{what} is cut short")
+    return data[at : at + size], at + size
+
+
 def unmasked(checksum: int) -> int:
     """The checksum that a stored one stands for: LevelDB turns and shifts it, so that none covers one of its kind."""
     turned = (checksum - 0xA282EAD8) & 0xFFFFFFFF

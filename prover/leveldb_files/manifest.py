@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from .findings import number
+from .findings import number, text
 
 _COMPARATOR, _LOG, _NEXT_FILE, _LAST_SEQUENCE, _POINTER, _DELETED, _NEW, _PREVIOUS_LOG = 1, 2, 3, 4, 5, 6, 7, 9
+_TEXT = "a text in an edit of the manifest"
 
 
 @dataclass(slots=True)
@@ -40,7 +41,7 @@ def _apply(manifest: Manifest, record: bytes) -> None:
     while at < len(record):
         tag, at = number(record, at)
         if tag == _COMPARATOR:
-            manifest.comparator, at = _text(record, at)
+            manifest.comparator, at = text(record, at, _TEXT)
         elif tag == _LOG:
             manifest.log_number, at = number(record, at)
         elif tag == _NEXT_FILE:
@@ -51,7 +52,7 @@ def _apply(manifest: Manifest, record: bytes) -> None:
             manifest.previous_log, at = number(record, at)
         elif tag == _POINTER:
             _, at = number(record, at)
-            _, at = _text(record, at)
+            _, at = text(record, at, _TEXT)
         elif tag == _DELETED:
             _, at = number(record, at)
             file, at = number(record, at)
@@ -60,17 +61,10 @@ def _apply(manifest: Manifest, record: bytes) -> None:
             _, at = number(record, at)
             file, at = number(record, at)
             added[file], at = number(record, at)
-            _, at = _text(record, at)
-            _, at = _text(record, at)
+            _, at = text(record, at, _TEXT)
+            _, at = text(record, at, _TEXT)
         else:
             raise ValueError(f"an edit of the manifest has the unknown tag {tag}")
     for file in removed:
         manifest.tables.pop(file, None)
     manifest.tables.update(added)  # a table that only changes its level is removed and added in one edit
-
-
-def _text(record: bytes, at: int) -> tuple[bytes, int]:
-    size, at = number(record, at)
-    if at + size > len(record):
-        raise ValueError("a text in an edit of the manifest is cut short")
-    return record[at : at + size], at + size

@@ -209,7 +209,7 @@ class Storage:
                 _sign(descriptor)
             yield
         finally:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # a name that stays locks nobody: the lock is that of the descriptor
                 os.unlink(path)
             os.close(descriptor)
 

@@ -90,16 +90,14 @@ def explain(
         hint = f" The first file has {actual} bytes." if actual is not None else ""
         return (
             f"The labels of the first file of {storage.path} are right and those of all others that were looked at are "
-            f"not: MaxFileSize in the metadata ({layout.max_file_size}) is not what the data was made "
-            "with, rather than "
-            f"the disk being damaged.{hint} Correct the metadata; nothing is to be repaired."
+            f"not: MaxFileSize in the metadata ({layout.max_file_size}) is not what the data was made with, rather "
+            f"than the disk being damaged.{hint} Correct the metadata; nothing is to be repaired."
         )
     owner = find(storage, node_id, commitment_atx_id, fault.examples[:4], label32)
     return (
         f"{fault.wrong} of {fault.looked_at} labels, spread over all files of {storage.path}, are not those of node "
-        f"{node_id.hex()} with the commitment ATX {commitment_atx_id.hex()} and scrypt N = {scrypt_n}. So "
-        "it is not the "
-        "disk: the metadata (or the N that was asked for) belongs to other data, or one of its ids was altered. "
+        f"{node_id.hex()} with the commitment ATX {commitment_atx_id.hex()} and scrypt N = {scrypt_n}. So it is not "
+        "the disk: the metadata (or the N that was asked for) belongs to other data, or one of its ids was altered. "
         f"{owner or 'No key file beside the data explains them.'} Restore the metadata that belongs to these labels."
     )
 

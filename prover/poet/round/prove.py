@@ -201,7 +201,6 @@ class RoundProver:
         self._room = threading.Event()
         self._began = self._first = 0.0
         self._samples: deque[tuple[float, int]] = deque()
-        self._checkpoint_seconds: deque[float] = deque(maxlen=100)
         self._thread_error: BaseException | None = None
 
     # ---- what others may ask ----
@@ -240,13 +239,6 @@ class RoundProver:
         if not self._samples or self._samples[-1][0] <= self._began:
             return 0.0
         return (self._samples[-1][1] - self._first) / (self._samples[-1][0] - self._began)
-
-    def take_checkpoint_seconds(self) -> list[float]:
-        """How long each checkpoint took since the last call."""
-        taken = []
-        while self._checkpoint_seconds:
-            taken.append(self._checkpoint_seconds.popleft())
-        return taken
 
     def stop(self, at_leaves: int = 0) -> None:
         """From any thread: checkpoint and return soon, or once there are `at_leaves`; `run` raises Interrupted.
@@ -391,7 +383,6 @@ class RoundProver:
     def _checkpoint(self, closed: int) -> None:
         """Brings what there is to disk; where that fails the round goes on in memory and it is tried again."""
         self._take()
-        began = time.monotonic()
         try:
             self._layer.commit(closed)
         except OSError as error:
@@ -402,7 +393,6 @@ class RoundProver:
             self._layer.close()
             return
         self.problem = ""
-        self._checkpoint_seconds.append(time.monotonic() - began)
 
     def _sample(self) -> None:
         now = time.monotonic()

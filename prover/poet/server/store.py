@@ -325,15 +325,17 @@ def migrate(datadir: Path, dbdir: Path) -> list[str]:
 def _move_database(source: Path, target: Path) -> None:
     if target.exists():
         raise DataError(f"both {source} and {target} exist; keep the one that is right and remove the other")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    durable.make_directory(target.parent, 0o777)
     try:
-        source.rename(target)
+        durable.rename(source, target)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        # on another file system: a copy becomes the database only when it is whole
+        # on another file system: a copy becomes the database, and the source goes, only when it is whole on the disk
         partial = target.with_name(target.name + ".partial")
         shutil.rmtree(partial, ignore_errors=True)
         shutil.copytree(source, partial)
-        partial.rename(target)
+        for place in (partial, *partial.rglob("*")):
+            durable.sync_directory(place) if place.is_dir() else durable.sync_file(place)
+        durable.rename(partial, target)
         shutil.rmtree(source)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from shlex import quote
 
 import numpy as np
 
@@ -210,15 +211,13 @@ class Initialisation:
             return replace(metadata, nonce=None, nonce_value=None)
         if label >= self._difficulty:
             self._note(
-                f"The VRF nonce {metadata.nonce} is not valid for this data: run `smesher nonce {path}` "
-                "to search a valid "
-                "one."
+                f"The VRF nonce {metadata.nonce} is not valid for this data: run `smesher nonce {quote(str(path))}` to "
+                "search a valid one."
             )
         elif metadata.nonce_value not in (None, label[:LABEL_SIZE]):
             self._note(
                 f"The NonceValue of the metadata is not the label at {metadata.nonce}: run `smesher nonce "
-                f"{path}` to write "
-                "the right one."
+                f"{quote(str(path))}` to write the right one."
             )
         if metadata.nonce_value is None or self._request.grow:
             metadata = replace(metadata, nonce_value=label[:LABEL_SIZE])
@@ -275,9 +274,8 @@ class Initialisation:
                 self._note(f"{name} was too long, so its labels may be shifted: all {end} are made again.")
             else:
                 self._note(
-                    f"{name} was being written when an earlier run ended, and not all may have reached "
-                    "the disk: checking "
-                    f"its last {end - at} labels, which are written again."
+                    f"{name} was being written when an earlier run ended, and not all may have reached the disk: "
+                    f"checking its last {end - at} labels, which are written again."
                 )
             wrong, synced_at = 0, self._clock()
             with closing(source.run(self._commitment, [(first + at, end - at)])) as batches:

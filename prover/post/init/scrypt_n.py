@@ -72,9 +72,8 @@ def confirm(commitment: bytes, found: Sequence[Sample], scrypt_n: int, label32: 
         )
     raise DataError(
         f"None of the stored labels in {directory} that were looked at is right for this identity, with any scrypt N "
-        "from 2 to 2^20: the metadata or what was asked for belongs to other data, or all of it is "
-        "damaged. Nothing was "
-        "written. Run `smesher verify`, which tells the one from the other."
+        "from 2 to 2^20: the metadata or what was asked for belongs to other data, or all of it is damaged. Nothing "
+        "was written. Run `smesher verify`, which tells the one from the other."
     )
 
 

@@ -143,7 +143,7 @@ class Placer:
             if self._mode is Mode.MOVE:
                 self._compare(one.chosen.target, temporary, one.chosen.labels, lambda now: None)
         except Exception:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # the next merge removes what is left under such a name
                 os.unlink(temporary)
             raise
 

@@ -1,4 +1,4 @@
-"""Joins the parts of a split initialisation: looks, decides (`merge_plan`), compares, places, and only then removes.
+"""Joins the parts of a split initialisation: looks, decides (`plan`), compares, places, and only then removes.
 
 At any instant every label is in a source or, under its final name, in the destination. New content is made
 under a temporary name that no program takes for data, flushed, and renamed. smesher.json follows the last

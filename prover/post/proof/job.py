@@ -267,7 +267,7 @@ class ProofJob:
         if known:
             self._watch.note(
                 f"{len(known)} labels are known to be wrong ({findings.FILE_NAME}) and are left out; run smesher "
-                f"repair {self._data.storage.path}."
+                f"repair {quote(str(self._data.storage.path))}."
             )
         return known
 

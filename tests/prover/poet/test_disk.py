@@ -277,3 +277,32 @@ def test_a_full_disk_under_registration(tmp_path: Path) -> None:
             found = read_proof(server.get(f"/v1/proofs/{round_id}") or b"", str(round_id))
             assert all(membership(found, challenge) for challenge in acknowledged[str(round_id)])
         assert server.stop() == 0
+
+
+def test_a_database_moves_to_another_disk_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file of the copy is on stable storage before it is the database and the old one goes."""
+    old, new = tmp_path / "data", tmp_path / "db"
+    members = RoundStore.create(old / "rounds" / "7" / "challengesDb")
+    members.write({bytes(32): bytes(32)})
+    members.close()
+    names = {path.name for path in (old / "rounds" / "7" / "challengesDb").iterdir()}
+    synced: set[str] = set()
+    sync_file, replace = durable.sync_file, os.replace
+
+    def noting(path: Path) -> None:
+        synced.add(Path(path).name)
+        sync_file(path)
+
+    def across_disks(source: Path, target: Path) -> None:
+        if Path(source).is_relative_to(old):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        assert synced == names
+        replace(source, target)
+
+    monkeypatch.setattr(durable, "sync_file", noting)
+    monkeypatch.setattr(os, "replace", across_disks)
+    assert len(store.migrate(old, new)) == 1
+    assert synced == names and not (old / "rounds" / "7" / "challengesDb").exists()
+    moved = RoundStore.open(new / "rounds" / "7")
+    assert moved.challenges() == [bytes(32)]
+    moved.close()

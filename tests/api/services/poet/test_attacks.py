@@ -73,9 +73,9 @@ def attacked(directory: Path) -> Iterator[Target]:
     """A server of its own."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(6000, hard)), hard))
-    process, port = load.start_server(str(directory), 0, [])
+    process, ports = load.start_listening(str(directory), 0, [])
     try:
-        yield Target(process.pid, port, load.grpc_port_of(process))
+        yield Target(process.pid, ports["http"], ports["grpc"])
     finally:
         process.kill()
         process.wait()
