@@ -13,8 +13,9 @@ from typing import TypeVar
 
 import pytest
 
-from bench import gpu_model, gpu_static
-from bench.gpu_static import ARCHITECTURES, LAYOUTS, Analysis, Compiled, Counts, ToolMissing
+from bench import gpu_compilers, gpu_model, gpu_static
+from bench.gpu_compilers import Compiled, ToolMissing
+from bench.gpu_static import ARCHITECTURES, LAYOUTS, Analysis, Counts
 from kernels.gpu import plan as plan_gpu
 from kernels.gpu.layout import DeviceNumbers, Layout
 from kernels.gpu.session import KERNELS
@@ -56,12 +57,12 @@ def tool(get: Callable[[], Tool]) -> Tool:
 @pytest.fixture(scope="module")
 def compiled() -> dict[tuple[str, str], Compiled]:
     """All chosen combinations that the installed compilers know."""
-    nvrtcs = tool(gpu_static.compilers)
+    nvrtcs = tool(gpu_compilers.compilers)
     known = [key for key in CHOSEN if any(key[0] in one.architectures for one in nvrtcs)]
 
     def one(key: tuple[str, str]) -> Compiled:
         architecture, name = key
-        return gpu_static.compiler(architecture).compile(architecture, gpu_static.options(LAYOUTS[name]))
+        return gpu_compilers.compiler(architecture).compile(architecture, gpu_static.options(LAYOUTS[name]))
 
     with ThreadPoolExecutor(gpu_static.JOBS) as pool:
         return dict(zip(known, pool.map(one, known)))
@@ -92,7 +93,7 @@ def test_the_ptx_is_for_the_architecture_and_uses_no_local_memory(compiled: dict
 @pytest.fixture(scope="module")
 def counted(compiled: dict[tuple[str, str], Compiled]) -> dict[tuple[str, str], Analysis]:
     """The instructions of all of them."""
-    tool(gpu_static.disassembler)
+    tool(gpu_compilers.disassembler)
     with ThreadPoolExecutor(gpu_static.JOBS) as pool:
         return dict(zip(compiled, pool.map(lambda key: gpu_static.analyse(compiled[key], LAYOUTS[key[1]]), compiled)))
 
@@ -162,21 +163,21 @@ def test_the_planner_chooses_the_layout_that_the_model_expects_to_be_fastest(
     ids=Layout.describe,
 )
 def test_what_the_autotune_may_try_compiles_without_spills(layout: Layout) -> None:
-    tool(gpu_static.compilers)
-    one = gpu_static.compiler("86").compile("86", gpu_static.options(layout))
+    tool(gpu_compilers.compilers)
+    one = gpu_compilers.compiler("86").compile("86", gpu_static.options(layout))
     assert all(resources.spill_bytes == 0 for resources in one.resources.values())
 
 
 def test_the_two_parts_compile_apart_as_they_are_built_for_a_card() -> None:
-    tool(gpu_static.compilers)
+    tool(gpu_compilers.compilers)
     options = gpu_static.options(Layout())
-    romix = gpu_static.compiler("86").compile("86", (*options, "-DPART=1"))
-    others = gpu_static.compiler("86").compile("86", (options[0], "-DPART=2"))
+    romix = gpu_compilers.compiler("86").compile("86", (*options, "-DPART=1"))
+    others = gpu_compilers.compiler("86").compile("86", (options[0], "-DPART=2"))
     assert (set(romix.resources), set(others.resources)) == ({"romix"}, set(KERNELS))
 
 
 def test_older_cards_with_the_compiler_of_cuda_12() -> None:
-    nvrtcs = tool(gpu_static.compilers)
+    nvrtcs = tool(gpu_compilers.compilers)
     older = [one for one in nvrtcs if "61" in one.architectures]
     if not older:
         pytest.skip("NOT TESTED: cards before Turing: pip install nvidia-cuda-nvrtc-cu12")
@@ -186,11 +187,11 @@ def test_older_cards_with_the_compiler_of_cuda_12() -> None:
 
 
 def test_a_kernel_that_does_not_compile_is_told_in_the_compilers_words() -> None:
-    tool(gpu_static.compilers)
+    tool(gpu_compilers.compilers)
     with pytest.raises(gpu_static.CompilationFailed, match="expected a"):
-        gpu_static.compiler("86").compile("86", (), "this is not CUDA")
+        gpu_compilers.compiler("86").compile("86", (), "this is not CUDA")
     with pytest.raises(ToolMissing, match="does not know sm_10"):
-        gpu_static.compiler("10")
+        gpu_compilers.compiler("10")
 
 
 # -- without the wheels
@@ -236,7 +237,7 @@ ptxas info    : Used 96 registers, used 0 barriers
 ptxas info    : Compiling entry function 'romix' for 'sm_90'
 ptxas         .     0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
 ptxas info    : Used 78 registers, used 0 barriers"""
-    found = gpu_static.resources_of(log)
+    found = gpu_compilers.resources_of(log)
     assert found == {"seed": gpu_static.Resources(96, 8, 16), "romix": gpu_static.Resources(78, 0, 0)}
 
 
