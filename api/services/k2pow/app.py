@@ -152,9 +152,10 @@ def is_loopback(host: str) -> bool:
 
 
 def run(config: Config, ready: Callable[[int], None] = lambda port: None) -> int:
-    """Serves until told to stop; returns the exit code. Raises Failure, KernelError for what keeps it from starting.
+    """Serves until told to stop; returns the exit code.
 
-    `ready` is called with the port once clients are let in.
+    Raises Failure, ProofError, KernelError for what keeps it from starting. `ready` is called with the
+    port once clients are let in.
     """
     edge_logging.set_up("k2pow-service")
     listener = listen.bind(config.address, "--bind-address")
