@@ -11,7 +11,8 @@ import os
 import secrets
 from pathlib import Path
 
-from .errors import EnvironmentFault, UsageError
+from api.edge.errors import EnvironmentFault, UsageError
+from prover import durable
 
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """What file systems without links answer."""
@@ -19,20 +20,15 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 
 def write_new(path: Path, text: str, advice: str = "choose another name with --out") -> None:
     """Write a file that must not exist yet, mode 0600. Raises UsageError with the advice, EnvironmentFault."""
-    folder = path.parent
-    temporary = folder / f".{path.name}.{secrets.token_hex(4)}"
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        durable.make_directory(path.parent)
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
+            durable.create(temporary, text.encode())
             _put(temporary, path, advice)
         finally:
             temporary.unlink(missing_ok=True)
-        _flush_folder(folder)
+        durable.sync_directory(path.parent)
     except OSError as error:
         raise EnvironmentFault(f"{path} cannot be written: {error.strerror}. Nothing is left of it.") from None
 
@@ -50,14 +46,3 @@ def _put(temporary: Path, path: Path, advice: str) -> None:
             os.replace(temporary, path)
     except FileExistsError:
         raise UsageError(f"{path} exists already and is not overwritten; {advice}.") from None
-
-
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # not every file system can
-            raise
-    finally:
-        os.close(handle)
