@@ -82,15 +82,8 @@ def _databases(datadir: Path, dbdir: Path) -> list[Found]:
 
 def _check(one: Found, output: Output) -> bool:
     """Whether a database is whole; says what is wrong."""
-    with output.progress(f"reading {one.path}", check.size_of(one.path)) as bar:
-        read = 0
-
-        def progress(count: int) -> None:
-            nonlocal read
-            read += count
-            bar.update(read)
-
-        report = salvage.check_all(one.path, progress)
+    with output.progress(f"reading {one.path}", check.size_of(one.path), unit="bytes") as bar:
+        report = salvage.check_all(one.path, bar.add)
     output.event(
         "database",
         path=str(one.path),
