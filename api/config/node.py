@@ -14,7 +14,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal
 
-from api.edge.text import shown
+from api.edge.text import nearest, shown
 from protocol.params.config import declare
 from protocol.params.config.networks import MAINNET, PRESETS
 from protocol.params.config.node import Config
@@ -23,7 +23,7 @@ from . import kinds
 from .errors import BadValue, ConfigError
 from .files import parse_json
 from .kinds import UINT32, UINT64, Kind
-from .settings import Flags, Given, Setting, from_document, from_environment, given_values, nearest, values
+from .settings import Flags, Given, Setting, from_document, from_environment, given_values, values
 
 ENVIRONMENT_PREFIX = "SMESHER_"
 """An environment variable is this, then the flag's name in capitals with underscores: SMESHER_DATA_FOLDER."""

@@ -14,6 +14,7 @@ import re
 import stat
 import sys
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 
 from .errors import EnvironmentFault, UsageError
@@ -92,6 +93,14 @@ def escaped(text: str, most: int = 200) -> str:
     """Text of somebody else for a log or a terminal: control characters escaped, cut. One line, whatever it held."""
     cut = text if len(text) <= most else text[:most] + "…"
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in cut)
+
+
+def nearest(word: str, known: Iterable[str], *, prefix: str = "") -> str:
+    """ " Did you mean …?" or nothing."""
+    import difflib  # only a slip needs it
+
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean {prefix}{near[0]}?" if near else ""
 
 
 _PLAIN = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
