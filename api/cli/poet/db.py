@@ -13,14 +13,12 @@ from pathlib import Path
 from api.cli import common
 from api.cli.output import Output
 from api.edge.lock import DirectoryLock
-from api.services.poet.config import default_poetdir
+from api.services.poet.config import LOCK_NAME, default_poetdir
 from prover.errors import DataError, UsageError
 from prover.leveldb_files import check
 from prover.poet.server import salvage
 from prover.poet.server.salvage import Keep
 from prover.poet.server.store import is_member_row, is_proof_row, stored_rounds
-
-LOCK_NAME = "smesher-poet.lock"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

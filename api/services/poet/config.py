@@ -32,6 +32,8 @@ from prover.poet.server.rounds import Schedule
 
 KEY_VARIABLE = "POET_PRIVATE_KEY"
 PRIVATE_KEY_SIZE = 64
+LOCK_NAME = "smesher-poet.lock"
+"""In datadir, held by the server, and by what works on its databases."""
 TOOLS = ("status", "verify", "bench", "db")
 """Words that the command takes in the server's place."""
 
