@@ -18,7 +18,8 @@ from typing import Any
 from rich.table import Table
 
 from bench.settings import Settings, Show
-from protocol.codec.declare import Codec, Elements, IdList, Option, Struct
+from protocol.codec.composites import Elements, Option, Struct
+from protocol.codec.declare import Codec, IdList
 from protocol.types.activation import (
     ActivationTxV1,
     EpochActiveSet,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from .output import Output
 
 if TYPE_CHECKING:
     from kernels.devices.pool import Pool
-    from kernels.devices.rig import States, Use
+    from kernels.devices.rig import Use
     from kernels.devices.types import Device
 
 UNITS_WITHOUT_LIMIT = 2**32 - 1
@@ -172,7 +172,7 @@ def compile_kernels(output: Output) -> None:
 
 
 def label32(commitment: bytes, index: int, scrypt_n: int) -> bytes:
-    """One full label in plain integers (see `kernels.labels.scalar`)."""
+    """One full label in plain integers (see `kernels.labels.scalar`), which is loaded when the first one is made."""
     from kernels.devices import rig
 
     return rig.label32(commitment, index, scrypt_n)
@@ -209,13 +209,6 @@ class DeviceRates:
         return {title: labels / max(worked_s, 1e-9) for title, labels in zip(rig.titles(self._pool), done)}
 
 
-def device_states(pool: Pool) -> States:
-    """What there is to say of a pool's devices beside their rates."""
-    from kernels.devices import rig
-
-    return rig.States(pool)
-
-
 def existing_directory(path: Path) -> Path:
     """The path, if it is a directory. Raises UsageError otherwise."""
     if not path.exists():
@@ -225,19 +218,11 @@ def existing_directory(path: Path) -> Path:
     return path
 
 
-def nearest(word: str, known: Sequence[str]) -> str:
-    """ " Did you mean …?" or nothing."""
-    near = difflib.get_close_matches(word, known, n=1)
-    return f" Did you mean {near[0]}?" if near else ""
-
-
 def params_of(arguments: argparse.Namespace) -> PostParams:
     """The network's parameters with the options that override them; without both: mainnet.
 
     With --labels-per-unit or --scrypt-n but no --network it is a network of its own: any number of units.
     """
-    from dataclasses import replace
-
     base = network(arguments.network or "mainnet")
     if arguments.network is None and (arguments.labels_per_unit is not None or arguments.scrypt_n is not None):
         base = replace(base, min_num_units=1, max_num_units=UNITS_WITHOUT_LIMIT)
@@ -249,8 +234,6 @@ def overridden(base: PostParams, arguments: argparse.Namespace, least: Mapping[s
 
     least: by name, the smallest number that makes sense. Raises UsageError below it.
     """
-    from dataclasses import replace
-
     given: dict[str, Any] = {}
     for name in ("k1", "k2", "scrypt_n", "labels_per_unit", "min_num_units", "max_num_units"):
         value = getattr(arguments, name, None)

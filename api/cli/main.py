@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
-from typing import TYPE_CHECKING, Never, TextIO
+from typing import TYPE_CHECKING, Any, Never, TextIO
 
 from api.edge import errors
 from api.edge.errors import EXIT_DONE, EXIT_ENVIRONMENT, EXIT_INTERRUPTED, EXIT_USAGE
@@ -70,6 +70,13 @@ class Parser(argparse.ArgumentParser):
     """argparse, but its errors follow the rules of `Output`."""
 
     output: Output | None = None
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """A word that is left over is told here, so by the command that does not know it, not by the whole program."""
+        found, left = super().parse_known_args(args, namespace)
+        if left:
+            self.error(f"unrecognized arguments: {' '.join(left)}")
+        return found, left
 
     def error(self, message: str) -> Never:
         """A usage error: exit code 2, with a hint where help is."""
@@ -146,7 +153,7 @@ def _tell(output: Output, code: int, message: str) -> None:
     try:
         output.error(code, message)
     except (MemoryError, OSError):
-        with suppress(OSError):
+        with suppress(OSError):  # nowhere is left to say it; the exit code does
             sys.stderr.write(f"smesher: {message}\n")
 
 
@@ -159,7 +166,7 @@ def _flushed(code: int) -> int:
             _mute(stream)
         except (OSError, ValueError) as error:
             _mute(stream)
-            with suppress(OSError, ValueError):
+            with suppress(OSError, ValueError):  # it may be standard error that failed; the exit code says it then
                 sys.stderr.write(f"smesher: the output could not be written: {getattr(error, 'strerror', error)}.\n")
             code = EXIT_ENVIRONMENT
     return code
@@ -167,7 +174,7 @@ def _flushed(code: int) -> int:
 
 def _mute(stream: TextIO) -> None:
     """Lets what a stream still holds go nowhere, so that the end of the program does not complain of it."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError):  # a stream without a descriptor, or closed, holds nothing that could complain
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)

@@ -122,9 +122,9 @@ class Output:
                 yield
 
     @contextmanager
-    def progress(self, what: str, total: int | None, done: int = 0) -> Iterator[Progress]:
-        """A bar with labels, rate, time left and one line a device; `done` labels were there before."""
-        bar = Progress(self, what, total, done)
+    def progress(self, what: str, total: int | None, *, unit: str = "labels") -> Iterator[Progress]:
+        """A bar with what is done of the unit, rate, time left and one line a device."""
+        bar = Progress(self, what, total, unit=unit)
         try:
             yield bar
         finally:

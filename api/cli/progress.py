@@ -101,6 +101,10 @@ class Progress:
             self._last_event = now
             self._tell()
 
+    def add(self, count: int) -> None:
+        """So much more is there."""
+        self.update(self._done + count)
+
     def _tell(self) -> None:
         left = self.seconds_left
         self._output.event(

@@ -95,7 +95,7 @@ def _seen_by_others(path: Path) -> bool:
     try:
         state = path.stat()
     except OSError:
-        return False
+        return False  # it was read a moment ago; only a warning depends on it
     return stat.S_ISREG(state.st_mode) and bool(state.st_mode & (stat.S_IRGRP | stat.S_IROTH))
 
 

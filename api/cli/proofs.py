@@ -65,9 +65,14 @@ def add_randomx_argument(parser: argparse._ActionsContainer, default: str) -> No
 
 def compile_kernels(output: Output) -> None:
     """Makes sure that the kernels of labels and of the proving pass are compiled."""
+    common.compile_kernels(output)
+    compile_pass(output)
+
+
+def compile_pass(output: Output) -> None:
+    """Makes sure that the kernel of the proving pass is compiled."""
     from kernels.scan import aes
 
-    common.compile_kernels(output)
     if not aes.is_compiled():
         with output.busy("compiling the proving kernel for this processor (once, some seconds) …"):
             aes.compile_kernels()

@@ -14,10 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from api.edge.text import read_text, shown
+from api.edge.text import nearest, read_text, shown
 
 from .errors import ConfigError
-from .settings import Given, PlainText, Setting, nearest
+from .settings import Given, PlainText, Setting
 
 if TYPE_CHECKING:
     import yaml

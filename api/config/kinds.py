@@ -19,7 +19,8 @@ from typing import Any
 from api.edge.text import MAX_DIGITS, hint_of_base64, is_whole, shown, typed
 from protocol.errors import ProtocolError
 from protocol.numbers import durations
-from protocol.params.genesis import GenesisTime
+from protocol.numbers.time import Time
+from protocol.params.genesis import read_time
 
 from .errors import BadValue
 from .multiaddr import is_multiaddr
@@ -298,9 +299,9 @@ PLAIN_DURATION = of_text("a duration such as 90s, 5m or 1h30m", _duration, durat
 """A duration always with its unit."""
 
 
-def _time(text: str) -> GenesisTime:
+def _time(text: str) -> Time:
     try:
-        return GenesisTime.parse(typed(text))
+        return read_time(typed(text))
     except ProtocolError as error:
         raise BadValue(str(error)) from None
 
@@ -312,7 +313,7 @@ def _moment(text: str) -> int:
     return _time(text).unix_ns
 
 
-MOMENT = of_text(TIME.expected, _moment, lambda value: str(GenesisTime(value // 10**9, value % 10**9)))
+MOMENT = of_text(TIME.expected, _moment, lambda value: str(Time.of(value)))
 """Nanoseconds since 1970 of such a time."""
 
 

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal
 
-from api.edge.text import shown
+from api.edge.text import nearest, shown
 from protocol.params.config import declare
 from protocol.params.config.networks import MAINNET, PRESETS
 from protocol.params.config.node import Config
-from protocol.params.genesis import GenesisTime
 
 from . import kinds
 from .errors import BadValue, ConfigError
 from .files import parse_json
 from .kinds import UINT32, UINT64, Kind
-from .settings import Flags, Given, Setting, from_document, from_environment, given_values, nearest, values
+from .settings import Flags, Given, Setting, from_document, from_environment, given_values, values
 
 ENVIRONMENT_PREFIX = "SMESHER_"
 """An environment variable is this, then the flag's name in capitals with underscores: SMESHER_DATA_FOLDER."""
@@ -280,7 +279,7 @@ def to_document(section: Any) -> dict[str, Any]:
         inner, key = getattr(section, item.name), item.metadata["key"]
         if item.metadata["by_name"]:
             key = f"({key})"
-        is_section = is_dataclass(inner) and not isinstance(inner, GenesisTime) and "section" in item.metadata
+        is_section = "section" in item.metadata
         document[key] = to_document(inner) if is_section else _kind(item.metadata["kind"]).to_file(inner)
     return document
 

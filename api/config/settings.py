@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from api.edge.text import shown
+from api.edge.text import nearest, shown
 
 from .errors import BadValue, ConfigError
 from .kinds import Kind
@@ -124,12 +124,6 @@ def given_values(source: Sequence[Given], before: Mapping[str, Any] = ABSENT) ->
             value = MappingProxyType({**first, **value}) if isinstance(first, Mapping) else first + value
         found[path] = value
     return found
-
-
-def nearest(word: str, known: Iterable[str], *, prefix: str = "") -> str:
-    """ " Did you mean …?" or nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f" Did you mean {prefix}{near[0]}?" if near else ""
 
 
 # Flags

@@ -12,6 +12,7 @@ import binascii
 import re
 import sys
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 
 from prover import durable
@@ -93,6 +94,14 @@ def escaped(said: object, most: int = 200) -> str:
     text = said[: 4 * most].decode("utf-8", "backslashreplace") if isinstance(said, bytes) else str(said)
     cut = text if len(text) <= most else text[:most] + "…"
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in cut)
+
+
+def nearest(word: str, known: Iterable[str], *, prefix: str = "") -> str:
+    """ " Did you mean …?" or nothing."""
+    import difflib  # only a slip needs it
+
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean {prefix}{near[0]}?" if near else ""
 
 
 _PLAIN = re.compile(r"[\w@%+=:,./-]+", re.ASCII)

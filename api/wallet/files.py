@@ -1,7 +1,6 @@
-"""Wallet files on disk: read with a password, written whole, never over another file.
+"""Wallet files: their names, and their text, which is read and made with a password.
 
-A file is `{"meta": …, "crypto": …}`, mode 0600, and ends with a newline. It is written under another name first, so
-that a cut leaves no half wallet, and put in place by a link, which refuses where a file is already.
+A file is `{"meta": …, "crypto": …}` and ends with a newline.
 Protocol 11-user-tools, section 2.
 """
 
@@ -15,14 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from api.edge.new_file import write_new
 from api.edge.text import read_text, same_when_typed
 
 from . import sealing
 from .secret import Secret
 from .wallet import Wallet, WalletDamaged, document, parse
-
-__all__ = ["created_text", "file_name", "lock", "parse_file", "read", "unlock", "write_new"]
 
 MAX_FILE_SIZE = 16 << 20
 _KNOWN_META = ("displayname", "created", "genesisid")

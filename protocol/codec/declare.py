@@ -23,19 +23,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from protocol.codec.base import NESTING, Codec, CodecError
-from protocol.codec.compact import Fault, compact
-from protocol.codec.composites import Choice, Custom, Elements, Option, Struct
+from protocol.codec.compact import Fault
+from protocol.codec.composites import Choice, Custom, Elements, Option
 from protocol.codec.id_list import IdList
 from protocol.codec.primitives import Boolean, ByteString, Compact, Fixed, FixedInteger, Text
 from protocol.codec.record import Record, codec_of, encoded_as, exactly, record, up_to
 
 __all__ = [
     "Record", "record", "up_to", "exactly", "encoded_as", "codec_of",
-    "array", "boolean", "byte", "byte_string", "c8", "c16", "c32", "c64", "choice", "compact", "custom", "fixed",
+    "array", "boolean", "byte", "byte_string", "c8", "c16", "c32", "c64", "choice", "custom", "fixed",
     "option", "text", "u16", "u32", "u64", "vector",
     "Codec", "CodecError", "Fault", "IdList", "DEFAULT_LIMIT", "LIST_NESTING", "NESTING",
-    "Boolean", "ByteString", "Choice", "Compact", "Custom", "Elements", "Fixed", "FixedInteger", "Option", "Struct",
-    "Text",
 ]  # fmt: skip
 
 T = TypeVar("T")

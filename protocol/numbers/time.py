@@ -1,6 +1,6 @@
 """A moment with nanoseconds and the offset at which it was written down; its text is RFC 3339.
 
-Protocol 02-poet, section 4.2.
+Protocol 02-poet, section 4.2; 03b-config-and-genesis, section 1.
 """
 
 from __future__ import annotations
@@ -25,17 +25,27 @@ class Time:
         return cls(unix_ns // 1_000_000_000, unix_ns % 1_000_000_000)
 
     @classmethod
-    def parse(cls, text: str) -> Time:
-        """From RFC 3339 with up to nine fractional digits. Raises ValueError."""
+    def parse(cls, text: str, *, lax: bool = False) -> Time:
+        """From RFC 3339 with up to nine fractional digits. Raises ValueError.
+
+        lax: as Go reads a time in a setting: a comma will do for the point, further digits are dropped, an offset may
+        have 24 hours.
+        """
         match = RFC_3339.fullmatch(text)
         if match is None:
             raise ValueError(text)
-        whole, fraction, sign, hours, minutes = match.groups()
-        offset = (int(hours) * 60 + int(minutes)) * (-1 if sign == "-" else 1) if sign else 0
-        if abs(offset) >= MINUTES_OF_A_DAY:
+        *date_and_time, point, fraction, sign, hours, minutes = match.groups()
+        offset = 0
+        if sign:
+            if int(hours) > (24 if lax else 23) or int(minutes) > 59:
+                raise ValueError(text)
+            offset = (int(hours) * 60 + int(minutes)) * (-1 if sign == "-" else 1)
+        digits = fraction or ""
+        if not lax and (point == "," or len(digits) > 9):
             raise ValueError(text)
-        local = round((datetime.fromisoformat(whole).replace(tzinfo=UTC) - EPOCH) / timedelta(seconds=1))
-        return cls(local - offset * 60, int((fraction or "").ljust(9, "0")), offset)
+        year, month, day, hour, minute, second = map(int, date_and_time)
+        local = (datetime(year, month, day, hour, minute, second, tzinfo=UTC) - EPOCH) // timedelta(seconds=1)
+        return cls(local - offset * 60, int(digits[:9].ljust(9, "0")), offset)
 
     @property
     def unix_ns(self) -> int:
@@ -58,8 +68,7 @@ class Time:
         return f"{text}{'-' if self.offset_minutes < 0 else '+'}{hours:02d}:{minutes:02d}"
 
 
-RFC_3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII)
-MINUTES_OF_A_DAY = 1440
+RFC_3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:([.,])(\d+))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ZERO_SECONDS = -62_135_596_800
 ZERO_TIME = Time(ZERO_SECONDS)

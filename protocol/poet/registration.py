@@ -22,9 +22,6 @@ NODE_ID_SIZE = CHALLENGE_SIZE = CERTIFIER_KEY_SIZE = ID_SIZE
 HINT_SIZE = 4
 """First bytes of a certifier's key; they choose among the trusted keys."""
 
-POET_DOMAIN = 0x04
-"""The byte that a node puts between the genesis id and the challenge when it signs a submit."""
-
 
 @dataclass(frozen=True, slots=True)
 class PowParams:
@@ -191,11 +188,6 @@ def _rejected(cause: str, reason: str) -> InvalidCertificate:
 
 
 # The signature of a submit
-
-
-def submit_prefix(genesis_id: bytes) -> bytes:
-    """What a node puts before the challenge when it signs: the network's genesis id (20 bytes) and the domain."""
-    return genesis_id + bytes([POET_DOMAIN])
 
 
 def verify_submit(pubkey: bytes, prefix: bytes, challenge: bytes, signature: bytes) -> bool:

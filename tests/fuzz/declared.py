@@ -8,7 +8,8 @@ from functools import cache
 from types import ModuleType
 
 import protocol.types
-from protocol.codec.declare import Codec, Struct
+from protocol.codec.composites import Struct
+from protocol.codec.declare import Codec
 
 
 @cache

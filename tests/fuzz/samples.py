@@ -8,20 +8,9 @@ from __future__ import annotations
 from random import Random
 from typing import Any, Protocol
 
-from protocol.codec.declare import (
-    Boolean,
-    ByteString,
-    Choice,
-    Codec,
-    Compact,
-    Custom,
-    Elements,
-    Fixed,
-    FixedInteger,
-    Option,
-    Struct,
-    Text,
-)
+from protocol.codec.composites import Choice, Custom, Elements, Option, Struct
+from protocol.codec.declare import Codec
+from protocol.codec.primitives import Boolean, ByteString, Compact, Fixed, FixedInteger, Text
 
 MAX_LENGTH = 4
 """Elements of a list, words of a byte string."""

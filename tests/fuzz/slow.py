@@ -8,20 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from protocol.codec.declare import (
-    Boolean,
-    ByteString,
-    Choice,
-    Codec,
-    Compact,
-    Custom,
-    Elements,
-    Fixed,
-    FixedInteger,
-    Option,
-    Struct,
-    Text,
-)
+from protocol.codec.composites import Choice, Custom, Elements, Option, Struct
+from protocol.codec.declare import Codec
+from protocol.codec.primitives import Boolean, ByteString, Compact, Fixed, FixedInteger, Text
 
 
 class Refused(Exception):

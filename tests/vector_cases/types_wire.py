@@ -10,21 +10,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from protocol.codec.declare import (
-    ByteString,
-    Choice,
-    Codec,
-    CodecError,
-    Compact,
-    Custom,
-    Elements,
-    Fixed,
-    FixedInteger,
-    Option,
-    Struct,
-    Text,
-    c64,
-)
+from protocol.codec.composites import Choice, Custom, Elements, Option, Struct
+from protocol.codec.declare import Codec, CodecError, c64
+from protocol.codec.primitives import ByteString, Compact, Fixed, FixedInteger, Text
 from tests.fuzz.declared import declared
 from tests.vector_cases.harness import Case, Context, Later, NotUnderstood, unknown_sections, vectors
 from tests.vector_cases.types_derived import DERIVED

@@ -9,16 +9,14 @@ import argparse
 from pathlib import Path
 
 from api.cli import common
+from api.cli.data.owners import MAX_KEY_FILE
+from api.cli.new_file import write_new
 from api.cli.output import Output, command
 from api.cli.words import Word, add_words
 from api.edge.errors import EnvironmentFault, UsageError
-from api.edge.new_file import write_new
 from api.edge.text import read_file
 from prover.post import identity
 from prover.post.identity import Identity
-
-MOST_BYTES = 4096
-"""A key file has 128 digits, and a line end perhaps; what is longer is another file."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +57,7 @@ def show(arguments: argparse.Namespace, output: Output) -> int:
     path: Path = arguments.file
     if not path.exists():
         raise UsageError(f"There is no file {path}. A new key is made by: {command('identity', 'new', path)}")
-    return _told(identity.decode(read_file(path, "The key file", MOST_BYTES), str(path)), path, output)
+    return _told(identity.decode(read_file(path, "The key file", MAX_KEY_FILE), str(path)), path, output)
 
 
 def _told(one: Identity, path: Path, output: Output) -> int:

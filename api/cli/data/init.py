@@ -284,13 +284,15 @@ class _Shown:
     """Progress of the phases of an initialisation on the screen."""
 
     def __init__(self, output: Output, pool: Pool) -> None:
+        from kernels.devices import rig
+
         self._output = output
         self._pool = pool
         self._phase = ""
         self._bar: Progress | None = None
         self._rates = common.DeviceRates(pool)
         self._errors = 0
-        self._states = common.device_states(pool)
+        self._states = rig.States(pool)
 
     def pause(self) -> None:
         """Lets the devices rest, and shows it."""

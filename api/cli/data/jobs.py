@@ -13,9 +13,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from api.cli.common import memory_size, nearest
+from api.cli.common import memory_size
 from api.edge.errors import UsageError
-from api.edge.text import read_text, shown
+from api.edge.text import nearest, read_text, shown
 
 TEXTS = ("node-id", "commitment-atx-id", "network")
 NUMBERS = (

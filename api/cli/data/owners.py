@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from api.cli import common
-from api.edge.text import read_file
+from api.edge.text import quoted, read_file
 from prover import durable
 from prover.errors import DataError, ProofError, UsageError
 from prover.post import identity as identity_file
@@ -18,6 +17,7 @@ from prover.post.identity import Identity
 from prover.post.init.plan import Found
 
 MAX_KEY_FILE = 4096
+"""Bytes: a key file has 128 digits, and a line end perhaps; what is longer is another file."""
 UNLIMITED = 1 << 64
 """A file number beyond every layout."""
 
@@ -76,7 +76,7 @@ def identity(job: Job, found: Found, in_metadata: bytes | None) -> tuple[bytes, 
         if durable.kind_of(storage.path / name) is not None:
             raise UsageError(
                 f"{storage.path / name} bears a name that identity keys had before. If it is this smesher's key, give "
-                f"--identity {shlex.quote(str(storage.path / name))}; if not, move it away: a new "
+                f"--identity {quoted(storage.path / name)}; if not, move it away: a new "
                 "identity would be made."
             )
     new = identity_file.generate()

@@ -117,9 +117,7 @@ def _proving(arguments: argparse.Namespace, threads: int, output: Output) -> int
         missing = _missing(path, size)
         with output.busy(f"writing {byte_size(missing)} of random bytes …") if missing > 0 else nullcontext():
             profiling.fill_file(path, size, stop)  # may take a while; the room for it was looked at
-        if not aes.is_compiled():
-            with output.busy("compiling the proving kernel for this processor (once, some seconds) …"):
-                aes.compile_kernels()
+        proofs.compile_pass(output)
         with output.busy(f"proving for {arguments.duration} seconds …"):
             rate = profiling.passes(
                 [path],

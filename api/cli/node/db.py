@@ -7,12 +7,10 @@ row and index. A database of another program, such as a PoET server's, has its f
 from __future__ import annotations
 
 import argparse
-from contextlib import closing
 from pathlib import Path
 
 from api.cli import common
 from api.cli.output import Output
-from api.cli.progress import Progress
 from api.cli.words import Word, add_words
 from node.schema import OWN, SCHEMAS
 from node.store.check import check_rows
@@ -101,15 +99,8 @@ def _check_files(path: Path, output: Output) -> tuple[list[str], int]:
     try:
         if not path.is_dir():
             return [f"{path} is missing, although {marker_of(path).name} says that it existed"], 0
-        with closing(Progress(output, f"reading {path.name}", files.size_of(path), 0, unit="bytes")) as bar:
-            read = 0
-
-            def more(count: int) -> None:
-                nonlocal read
-                read += count
-                bar.update(read)
-
-            report = files.full(path, more)
+        with output.progress(f"reading {path.name}", files.size_of(path), unit="bytes") as bar:
+            report = files.full(path, bar.add)
     finally:
         if held is not None:
             held.release()
@@ -131,15 +122,8 @@ def _check_tables(path: Path, output: Output) -> tuple[list[str], dict[str, int]
             return [f"{path} is a store, but records no schema that this program knows"], {}
         kind = OwnStore if schema.tables and schema.tables[0].is_own else Store
         store = kind(schema, backend)
-        with closing(Progress(output, f"rows of {path.name}", None, 0, unit="rows")) as bar:
-            read = 0
-
-            def more(count: int) -> None:
-                nonlocal read
-                read += count
-                bar.update(read)
-
-            report = check_rows(store, more)
+        with output.progress(f"rows of {path.name}", None, unit="rows") as bar:
+            report = check_rows(store, bar.add)
     except (StoreDamaged, StoreRefused) as fault:
         return [str(fault)], {}
     finally:

@@ -13,14 +13,12 @@ from pathlib import Path
 from api.cli import common
 from api.cli.output import Output
 from api.edge.lock import DirectoryLock
-from api.services.poet.config import default_poetdir
+from api.services.poet.config import LOCK_NAME, default_poetdir
 from prover.errors import DataError, UsageError
 from prover.leveldb_files import check
 from prover.poet.server import salvage
 from prover.poet.server.salvage import Keep
 from prover.poet.server.store import is_member_row, is_proof_row, stored_rounds
-
-LOCK_NAME = "smesher-poet.lock"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,15 +80,8 @@ def _databases(datadir: Path, dbdir: Path) -> list[Found]:
 
 def _check(one: Found, output: Output) -> bool:
     """Whether a database is whole; says what is wrong."""
-    with output.progress(f"reading {one.path}", check.size_of(one.path)) as bar:
-        read = 0
-
-        def progress(count: int) -> None:
-            nonlocal read
-            read += count
-            bar.update(read)
-
-        report = salvage.check_all(one.path, progress)
+    with output.progress(f"reading {one.path}", check.size_of(one.path), unit="bytes") as bar:
+        report = salvage.check_all(one.path, bar.add)
     output.event(
         "database",
         path=str(one.path),

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from api.cli import common, prompts
+from api.cli.new_file import write_new
 from api.cli.output import Output
 from api.cli.words import Word, add_words
 from api.edge.errors import UsageError
@@ -196,7 +197,7 @@ def _new(words: Secret, arguments: argparse.Namespace) -> Wallet:
 def _write(wallet: Wallet, password: Secret, arguments: argparse.Namespace, target: Path | None) -> Path:
     if target is None:
         target = (arguments.out or Path()) / files.file_name(wallet)
-    files.write_new(target, files.lock(wallet, password, arguments.form))
+    write_new(target, files.lock(wallet, password, arguments.form))
     return target
 
 
@@ -337,7 +338,7 @@ def _address(arguments: argparse.Namespace, output: Output) -> int:
     hrp = hrp_of(arguments)
     document = account.document(hrp)
     if arguments.out is not None:
-        files.write_new(arguments.out, json.dumps(document, indent=2) + "\n")
+        write_new(arguments.out, json.dumps(document, indent=2) + "\n")
     written = None if arguments.out is None else str(arguments.out)
     output.event("done", **document, file=written)
     output.say(str(document["address"]))

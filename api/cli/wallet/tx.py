@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from api.cli import common, prompts
+from api.cli.new_file import write_new
 from api.cli.output import Output
 from api.cli.wallet import review
 from api.cli.wallet.keys import add_network_argument, hrp_of, open_wallet
@@ -231,7 +232,7 @@ def _write(partial: Partial, explanation: Explanation, arguments: argparse.Names
         text = raw.hex() + "\n"
         result = {"raw": raw.hex(), "id": transactions.transaction_id(raw).hex(), "missing": 0}
     if arguments.out is not None:
-        files.write_new(arguments.out, text)
+        write_new(arguments.out, text)
         result["file"] = str(arguments.out)
     output.event("done", **result, transaction=explanation.facts)
     if output.json:

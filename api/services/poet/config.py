@@ -18,10 +18,10 @@ from nacl.bindings import crypto_sign_seed_keypair
 
 from api.config import errors, kinds
 from api.config.files import from_lines
-from api.config.settings import Flags, Given, nearest, values
+from api.config.settings import Flags, Given, values
 from api.edge.errors import UsageError
 from api.edge.listen import parse_port
-from api.edge.text import read_text, shown
+from api.edge.text import nearest, read_text, shown
 from api.edge.threads import refused_processors
 from api.services.poet.options import APPLICATION, GROUPS, HELP, NETWORKS, SETTINGS, now_ns
 from protocol.numbers import durations
@@ -32,6 +32,8 @@ from prover.poet.server.rounds import Schedule
 
 KEY_VARIABLE = "POET_PRIVATE_KEY"
 PRIVATE_KEY_SIZE = 64
+LOCK_NAME = "smesher-poet.lock"
+"""In datadir, held by the server, and by what works on its databases."""
 
 _POW_DIFFICULTY = {"mainnet": 20, "fastnet": 4}
 """Leading zero bits that the servers of a network ask for, where they ask for any."""

@@ -18,7 +18,7 @@ from api.edge.errors import EnvironmentFault
 from api.edge.lock import DirectoryLock
 from api.services.poet import identity
 from api.services.poet.clock import Now, SteadyClock, settling_ns, since_boot
-from api.services.poet.config import Config
+from api.services.poet.config import LOCK_NAME, Config
 from api.services.poet.conflicts import Conflicts
 from api.services.poet.faults import Faults
 from api.services.poet.rounds import Rounds
@@ -104,7 +104,7 @@ class PoetService:
             config.dbdir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise EnvironmentFault(f"{error.filename} cannot be used as a directory: {error.strerror}.") from None
-        self._lock = DirectoryLock.take(config.datadir / "smesher-poet.lock", "PoET server")
+        self._lock = DirectoryLock.take(config.datadir / LOCK_NAME, "PoET server")
         try:
             self._open_locked(config)
         except BaseException:

@@ -49,7 +49,7 @@ RATIONAL = Kind("rational")
 DURATION = Kind("duration")
 """Nanoseconds in 64 signed bits."""
 TIME = Kind("time")
-"""A `GenesisTime`."""
+"""A `Time` of `protocol.numbers.time`."""
 DIFFICULTY = Kind("hash32")
 HASH20 = Kind("hash20")
 PUBLIC_KEY = Kind("public key")

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from protocol.numbers.durations import HOUR, MAX_DURATION, MILLISECOND, MINUTE, SECOND
 from protocol.params import post
-from protocol.params.genesis import GenesisTime
+from protocol.params.genesis import read_time
 
 from .consensus import (
     ActiveSetPreparation,
@@ -100,7 +100,7 @@ MAINNET = replace(
         ),
     ),
     genesis=Genesis(
-        GenesisTime.parse("2023-07-14T08:00:00Z"),
+        read_time("2023-07-14T08:00:00Z"),
         "00000000000000000001a6bc150307b5c1998045752b3c87eccf3c013036f3cc",
         MAINNET_ACCOUNTS,
     ),
@@ -193,7 +193,7 @@ TESTNET = replace(
         post_valid_delay_ns=0,
     ),
     genesis=Genesis(
-        GenesisTime.parse("2023-09-13T18:00:00Z"),
+        read_time("2023-09-13T18:00:00Z"),
         "0000000000000000000000c76c58ebac180989673fd6d237b40e66ed5c976ec3",
         NOTHING,
     ),

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from protocol.numbers.durations import HOUR, MINUTE, SECOND
+from protocol.numbers.time import ZERO_TIME, Time
 from protocol.params import genesis
-from protocol.params.genesis import GenesisTime
 
 from .declare import (
     ATX_VERSIONS,
@@ -35,8 +35,8 @@ from .declare import (
     setting,
 )
 
-UNSET_TIME = GenesisTime(-62135596800)
-"""The first second of year 1: a genesis time that nobody has given yet."""
+UNSET_TIME = ZERO_TIME
+"""A genesis time that nobody has given yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class Main:
 class Genesis:
     """The network's identity and first coins. Protocol 03b, section 1."""
 
-    time: GenesisTime = setting("genesis-time", TIME, UNSET_TIME)
+    time: Time = setting("genesis-time", TIME, UNSET_TIME)
     """Start of layer 0."""
     extra_data: str = setting("genesis-extra-data", TEXT, "mainnet")
     """Text that makes the network unique, 1 to 255 bytes."""

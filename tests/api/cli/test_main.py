@@ -73,3 +73,16 @@ def test_a_selector_for_several_devices_names_them_with_their_addresses(
     )
     assert "gfx1100" not in result.text, "only what matches"
     smesher(*words, "--provider", "none").refused(2, "2: [GPU] AMD/gfx1100 (3590.0)", "0000:02:00.0")
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (["identity", "show", "key", "another"], "smesher identity show"),
+        (["providers", "--nothing"], "smesher providers"),
+        (["poet", "status", "--nothing"], "smesher poet status"),
+    ],
+)
+def test_a_word_too_many_is_told_by_the_command_that_does_not_know_it(words: list[str], command: str) -> None:
+    smesher(*words).refused(2, f"{command}: unrecognized arguments: {words[-1]}", f"Try '{command} --help'")
+    smesher(*words, "--json").refused(2, f"unrecognized arguments: {words[-1]} (see {command} --help)")

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from api.cli.new_file import write_new
 from api.edge.errors import DataError, EnvironmentFault, UsageError
 from api.wallet import amounts, derivation, files, phrase, sealing
 from api.wallet.secret import Secret
@@ -281,14 +282,14 @@ def test_any_file_is_read_or_refused_in_words(content: dict[str, Any]) -> None:
 def test_a_file_is_private_and_never_overwritten(wallet: Wallet, tmp_path: Path) -> None:
     path = tmp_path / "new" / files.file_name(wallet)
     assert path.name == f"wallet_main_wallet_{CREATED}.json"
-    files.write_new(path, "first\n")
+    write_new(path, "first\n")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with pytest.raises(UsageError, match="not overwritten"):
-        files.write_new(path, "second\n")
+        write_new(path, "second\n")
     assert path.read_text() == "first\n"
     assert os.listdir(path.parent) == [path.name]
     with pytest.raises(EnvironmentFault, match="cannot be written"):
-        files.write_new(path / "below", "x")
+        write_new(path / "below", "x")
 
 
 def test_reading_what_is_not_there_is_explained(tmp_path: Path) -> None:
@@ -407,10 +408,10 @@ def test_a_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
     monkeypatch.setattr(os, "link", refused)
-    files.write_new(tmp_path / "wallet.json", "first")
+    write_new(tmp_path / "wallet.json", "first")
     assert (tmp_path / "wallet.json").read_text() == "first"
     with pytest.raises(UsageError, match="not overwritten"):
-        files.write_new(tmp_path / "wallet.json", "second")
+        write_new(tmp_path / "wallet.json", "second")
     assert (tmp_path / "wallet.json").read_text() == "first"
     assert os.listdir(tmp_path) == ["wallet.json"], "nothing else is left"
 

@@ -262,11 +262,11 @@ def test_the_model_takes_the_lowest_of_three_bounds() -> None:
 
 def test_without_the_wheels_the_bench_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[object] = []
-    monkeypatch.setattr(gpu_static, "_wheels", list)
-    gpu_static.compilers.cache_clear()
+    monkeypatch.setattr(gpu_compilers, "_wheels", list)
+    gpu_compilers.compilers.cache_clear()
     try:
         result = gpu_static.run(gpu_static.Settings(threads=1), shown.append)
     finally:
-        gpu_static.compilers.cache_clear()
+        gpu_compilers.compilers.cache_clear()
     assert "pip install nvidia-cuda-nvrtc" in str(result["skipped"])
     assert "not counted" in str(shown[0])

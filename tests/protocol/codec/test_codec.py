@@ -11,6 +11,7 @@ from typing import Annotated, Any, NewType
 import numpy as np
 import pytest
 
+from protocol.codec.compact import compact
 from protocol.codec.declare import (
     Codec,
     CodecError,
@@ -25,7 +26,6 @@ from protocol.codec.declare import (
     c64,
     choice,
     codec_of,
-    compact,
     custom,
     encoded_as,
     exactly,

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from protocol.numbers.durations import DurationError, parse, text
 from protocol.numbers.layers import LayerError, NetworkTime
-from protocol.params.genesis import Genesis, GenesisError, GenesisTime
+from protocol.numbers.time import Time
+from protocol.params.genesis import Genesis, GenesisError, read_time
 
 times = st.builds(
-    GenesisTime,
+    Time,
     st.integers(-62_135_596_800 + 86_400, 253_402_300_799 - 86_400),
     st.integers(0, 999_999_999),
     st.integers(-23 * 60, 23 * 60),
@@ -21,8 +22,8 @@ times = st.builds(
 
 
 @given(times)
-def test_a_time_survives_its_text(time: GenesisTime) -> None:
-    assert GenesisTime.parse(str(time)) == time
+def test_a_time_survives_its_text(time: Time) -> None:
+    assert read_time(str(time)) == time
 
 
 @given(st.integers(-(2**63), 2**63 - 1))
@@ -43,7 +44,7 @@ def test_any_text_is_a_duration_or_refused_in_words(value: str) -> None:
     st.text(min_size=1, max_size=60),
     st.dictionaries(st.text(max_size=10), st.integers(0, 2**64 - 1), max_size=4),
 )
-def test_a_genesis_survives_its_file(time: GenesisTime, extra: str, accounts: dict[str, int]) -> None:
+def test_a_genesis_survives_its_file(time: Time, extra: str, accounts: dict[str, int]) -> None:
     genesis = Genesis(time, extra.encode("utf-8", "replace").decode(), accounts)
     content = genesis.file_content()
     assert Genesis.from_file_content(content) == genesis
@@ -70,11 +71,11 @@ def test_a_damaged_genesis_file_is_refused(content: str) -> None:
 
 
 def test_data_of_another_network_is_refused_with_the_difference() -> None:
-    ours = Genesis(GenesisTime(0), "ours", {"sm1a": 1})
+    ours = Genesis(Time(0), "ours", {"sm1a": 1})
     for other, words in (
-        (Genesis(GenesisTime(1), "ours", {"sm1a": 1}), "genesis-time differs"),
-        (Genesis(GenesisTime(0), "theirs", {"sm1a": 1}), "'theirs' configured"),
-        (Genesis(GenesisTime(0), "ours", {"sm1a": 2}), "accounts differs"),
+        (Genesis(Time(1), "ours", {"sm1a": 1}), "genesis-time differs"),
+        (Genesis(Time(0), "theirs", {"sm1a": 1}), "'theirs' configured"),
+        (Genesis(Time(0), "ours", {"sm1a": 2}), "accounts differs"),
     ):
         with pytest.raises(GenesisError, match="another network") as caught:
             ours.check_same(other)
@@ -84,7 +85,7 @@ def test_data_of_another_network_is_refused_with_the_difference() -> None:
 
 def test_the_main_networks_prologue() -> None:
     genesis = Genesis(
-        GenesisTime.parse("2023-07-14T08:00:00Z"),
+        read_time("2023-07-14T08:00:00Z"),
         "00000000000000000001a6bc150307b5c1998045752b3c87eccf3c013036f3cc",
     )
     assert genesis.prologue(8063) == "9eebff023abb17ccb775c602daade8ed708f0a50-8063"

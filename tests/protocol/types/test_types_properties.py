@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench import types as bench_types
-from protocol.codec.declare import NESTING, Codec, CodecError, Record, Struct, array, option, record
+from protocol.codec.composites import Struct
+from protocol.codec.declare import NESTING, Codec, CodecError, Record, array, option, record
 from protocol.types.ballots import Vote, Votes
 from protocol.types.ids import BallotId, BlockId, LayerId
 from protocol.types.poet import MerkleProof, PoetProof

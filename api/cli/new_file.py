@@ -11,9 +11,8 @@ import os
 import secrets
 from pathlib import Path
 
+from api.edge.errors import EnvironmentFault, UsageError
 from prover import durable
-
-from .errors import EnvironmentFault, UsageError
 
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """What file systems without links answer."""
@@ -21,16 +20,15 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 
 def write_new(path: Path, text: str, advice: str = "choose another name with --out") -> None:
     """Write a file that must not exist yet, mode 0600. Raises UsageError with the advice, EnvironmentFault."""
-    folder = path.parent
-    temporary = folder / f".{path.name}.{secrets.token_hex(4)}"
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}"
     try:
-        durable.make_directory(folder)
+        durable.make_directory(path.parent)
         try:
             durable.create(temporary, text.encode())
             _put(temporary, path, advice)
         finally:
             temporary.unlink(missing_ok=True)
-        durable.sync_directory(folder)
+        durable.sync_directory(path.parent)
     except OSError as error:
         raise EnvironmentFault(f"{path} cannot be written: {error.strerror}. Nothing is left of it.") from None
 
