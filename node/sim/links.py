@@ -113,6 +113,26 @@ class Links:
         """Whether two nodes cannot reach each other."""
         return self._at(now).is_cut(source, to)
 
+    def together(self, begin: Instant, end: Instant) -> list[frozenset[int]]:
+        """The nodes in groups that could reach each other all the time from one instant to another, over others if
+        need be."""
+        first, last = bisect_right(self._changes, begin) - 1, bisect_right(self._changes, end) - 1
+        spans = self._spans[first : last + 1]
+        apart = [span for span in spans if span.splits or span.sieges]
+        nodes = range(len(self._distance))
+        group = list(nodes)
+        for a in nodes:
+            for b in range(a):
+                if group[a] != group[b] and not any(span.is_cut(a, b) for span in apart):
+                    old, new = group[a], group[b]
+                    group = [new if one == old else one for one in group]
+        return [frozenset(node for node in nodes if group[node] == one) for one in sorted(set(group))]
+
+    def losses(self, begin: Instant, end: Instant) -> list[Bad]:
+        """The bad lines from one instant to another that lose messages."""
+        first, last = bisect_right(self._changes, begin) - 1, bisect_right(self._changes, end) - 1
+        return [bad for span in self._spans[first : last + 1] for bad in span.bad if bad.loss]
+
     def delays(self, source: int, to: int, now: Instant) -> Sequence[int]:
         """How long each copy takes of a message that is sent now, nanoseconds; none where it never comes."""
         span = self._at(now)

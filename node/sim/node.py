@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from node.contract.checks import Checker
 from node.contract.demands import Demand, Failed, Fetch, PeerRequest, Request, Result
@@ -38,6 +39,8 @@ from .role import HONEST, Role
 from .timeline import TURN, Timeline
 from .watch import Watcher
 
+T = TypeVar("T")
+
 RESTART_TIME = 5 * SECOND
 """How long a node whose engine stopped by itself is down."""
 
@@ -62,8 +65,10 @@ class Built:
     engine: Engine
     objects: Callable[[View, str, bytes], bytes | None] | None = None
     """What the node hands to peers that ask for an object by hint and id, where no machine of it serves them."""
-    machines: object = None
-    """For who looks on."""
+    verified: Callable[[], int] = lambda: 0
+    """The newest layer up to which tortoise has verified all; 0 for a node without one."""
+    node: object = None
+    """All of it, for who looks on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,7 @@ class SimNode:
         watchers: Sequence[Watcher],
     ) -> None:
         self.plan = plan
+        self.identities = frozenset(signer.identity for signer in plan.keys.signers())
         self.number, self.keys, self.is_honest = plan.number, plan.keys, plan.role.is_honest
         self.time = time
         self.timeline, self.network = timeline, network
@@ -127,6 +133,23 @@ class SimNode:
     def local(self) -> Instant:
         """The time by its own clock."""
         return self.plan.clock.local(self.timeline.now())
+
+    @property
+    def verified(self) -> int:
+        """The newest layer up to which it has verified all."""
+        return 0 if self.built is None else self.built.verified()
+
+    def read(self, function: Callable[[View], T]) -> T:
+        """What a function says of its stores now. Only of a node that is up."""
+        assert self.stores is not None, "only who is up is asked"
+        view = self.stores.view()
+        found = function(view)
+        view.close()
+        return found
+
+    def double_signed(self, topic: str, first: bytes, second: bytes) -> None:
+        """Its role has signed two messages for one slot."""
+        self._tell(lambda one: one.double_signed(self, topic, first, second))
 
     def start(self) -> None:
         """Begin, or begin again on what the disk holds."""

@@ -43,6 +43,7 @@ class Equivocator(Dishonest):
         other = another(topic, data, node.keys) if topic in self.topics else None
         if other is None:
             return (Parcel(topic, data),)
+        node.double_signed(topic, data, other)
         nodes = node.chance.of("halves").shuffled(range(node.network.size))
         half = len(nodes) // 2
         return Parcel(topic, data, tuple(nodes[:half])), Parcel(topic, other, tuple(nodes[half:]))
@@ -57,7 +58,10 @@ class DoubleAtx(Dishonest):
     def says(self, node: SimNode, topic: str, data: bytes) -> Sequence[Parcel]:
         """As Role says."""
         other = another(topic, data, node.keys) if topic == self.topic else None
-        return (Parcel(topic, data),) if other is None else (Parcel(topic, data), Parcel(topic, other, delay=SECOND))
+        if other is None:
+            return (Parcel(topic, data),)
+        node.double_signed(topic, data, other)
+        return Parcel(topic, data), Parcel(topic, other, delay=SECOND)
 
 
 class ConflictingBallots(DoubleAtx):

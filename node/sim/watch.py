@@ -48,6 +48,9 @@ class Watcher:
     def own_rows(self, node: SimNode, changes: Changes) -> None:
         """A batch is about to be written into a node's own store."""
 
+    def double_signed(self, node: SimNode, topic: str, first: bytes, second: bytes) -> None:
+        """A dishonest node has signed two messages for one slot, and sends them."""
+
     def layer_began(self, layer: LayerId) -> None:
         """By the time of the world."""
 

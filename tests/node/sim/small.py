@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import Any
 
 from node.activation import tables as activation_tables
 from node.activation.columns import AtxColumns, AtxRow
@@ -25,7 +26,9 @@ from node.sim.clocks import SkewedClock
 from node.sim.keys import SimKey, SimKeys
 from node.sim.node import Built, Plan, Site
 from node.sim.ports import Holding, Surroundings
-from node.sim.role import HONEST, Role
+from node.sim.role import Role
+from node.sim.scenario import Scenario
+from node.sim.staging import Staged, stage
 from node.sim.virtual.activations import Miner, Premade, PremadePublisher, premake
 from node.sim.virtual.space import VirtualSpace
 from node.sim.watch import Watcher
@@ -136,38 +139,56 @@ def objects(view: View, hint: str, id: bytes) -> bytes | None:
     return view.get(POET_BLOBS, PoetProofRef(id)) if hint == Hint.POET else None
 
 
-def small_world(
-    seed: int,
-    nodes: int,
-    epochs: int,
-    roles: dict[int, Role] | None = None,
-    skew: dict[int, int] | None = None,
-    watchers: Sequence[Watcher] = (),
-    **setting: object,
-) -> World:
-    """A network of small nodes, one identity each. roles, skew: by node; setting: as `Setting` has it."""
-    keys = [SimKey(seed, number, GENESIS_ID) for number in range(nodes)]
-    miners = [Miner(key, 4 + number % 3, Address(bytes(4) + b"c" * 20)) for number, key in enumerate(keys)]
-    premade = premake(miners, SPACE, GOLDEN, leaves=1000, epochs=range(1, epochs))
-    holdings = {miner.signer.identity: Holding(miner.units, GOLDEN) for miner in miners}
-    start = Instant(TIME.genesis_ns)
-    plans = [
-        Plan(
-            number,
-            SimKeys([key]),
-            SkewedClock(start, (skew or {}).get(number, 0)),
-            Small(premade).build,
-            SCHEMAS,
-            (roles or {}).get(number, HONEST),
+@dataclass(frozen=True)
+class SmallNodes:
+    """A recipe of small nodes, one identity each, with activations for so many epochs."""
+
+    epochs: int = 6
+    roles: Mapping[int, Role] = field(default_factory=dict)
+    """Instead of those of the scenario."""
+
+    def time(self, scenario: Scenario) -> NetworkTime:
+        return TIME
+
+    def make(self, scenario: Scenario, seed: int, staged: Staged) -> tuple[Setting, list[Plan]]:
+        keys = [SimKey(seed, number, GENESIS_ID) for number in range(scenario.nodes)]
+        miners = [Miner(key, 4 + number % 3, Address(bytes(4) + b"c" * 20)) for number, key in enumerate(keys)]
+        premade = premake(miners, SPACE, GOLDEN, leaves=1000, epochs=range(1, self.epochs))
+        holdings = {miner.signer.identity: Holding(miner.units, GOLDEN) for miner in miners}
+        plans = [
+            Plan(
+                number,
+                SimKeys([key]),
+                staged.clocks[number],
+                Small(premade).build,
+                SCHEMAS,
+                self.roles.get(number, staged.roles[number]),
+            )
+            for number, key in enumerate(keys)
+        ]
+        around = Surroundings(SPACE, holdings)
+        setting = Setting(
+            TIME,
+            GENESIS_ID,
+            around,
+            faults=staged.faults,
+            crashes=staged.crashes,
+            degree=scenario.degree,
+            is_shared=scenario.mode == "shared",
         )
-        for number, key in enumerate(keys)
-    ]
-    world = World(
-        seed,
-        Setting(TIME, GENESIS_ID, Surroundings(SPACE, holdings), **setting),
-        plans,
-        watchers,  # type: ignore[arg-type]
-    )
+        return setting, plans
+
+
+def small_world(
+    seed: int, nodes: int, epochs: int, skew: Mapping[int, int] = {}, watchers: Sequence[Watcher] = (), **setting: Any
+) -> World:
+    """A world of small nodes that has begun. skew: nanoseconds by node; setting: fields of `Setting`."""
+    scenario = Scenario(nodes=nodes, layers=epochs * EPOCH, layers_per_epoch=EPOCH)
+    start = Instant(TIME.genesis_ns)
+    clocks = tuple(SkewedClock(start, skew.get(number, 0)) for number in range(nodes))
+    staged = replace(stage(scenario, TIME), clocks=clocks)
+    made, plans = SmallNodes(epochs).make(scenario, seed, staged)
+    world = World(seed, replace(made, **setting), plans, watchers)
     world.start()
     return world
 
