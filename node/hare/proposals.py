@@ -9,11 +9,12 @@ from typing import Protocol
 from node.malfeasance.tables import is_malicious
 from node.store.view import View
 from protocol.numbers.layers import NetworkTime
-from protocol.types.ids import AtxId, Beacon, CompactProposalId, EpochId, LayerId, NodeId, ProposalId
+from protocol.types.ballots import VotingEligibility
+from protocol.types.ids import AtxId, Beacon, EpochId, LayerId, NodeId, ProposalId
 
 
 class LayerProposal(Protocol):
-    """A proposal that was judged and kept, as far as hare looks at it."""
+    """A proposal that was judged and kept, as far as hare looks at it. As `node.proposals.store.KnownProposal`."""
 
     @property
     def id(self) -> ProposalId:
@@ -24,26 +25,26 @@ class LayerProposal(Protocol):
         """The ATX by which it was made."""
 
     @property
-    def smesher_id(self) -> NodeId:
+    def smesher(self) -> NodeId:
         """Who made it."""
 
     @property
-    def beacon(self) -> Beacon | None:
-        """Of its ballot, or of the ballot to which that refers; None where neither is known."""
+    def beacon(self) -> Beacon:
+        """Of its smesher's first ballot of the epoch."""
 
     @property
     def is_malicious(self) -> bool:
-        """Whether its ballot contradicts another one of its smesher."""
+        """Whether its smesher was known to be malicious when it came, or is by it."""
 
     @property
-    def compact_id(self) -> CompactProposalId | None:
-        """The first bytes of its first eligibility; None where it has none."""
+    def eligibilities(self) -> Sequence[VotingEligibility]:
+        """By which it was made."""
 
 
 class Proposals(Protocol):
-    """The proposals that came."""
+    """The proposals that came. As `node.proposals.store.ProposalStore`."""
 
-    def of_layer(self, view: View, layer: LayerId) -> Sequence[LayerProposal]:
+    def of_layer(self, layer: LayerId) -> Sequence[LayerProposal]:
         """All of a layer, in any order."""
 
 
@@ -77,9 +78,9 @@ class Selection:
         self._proposals = proposals
         self._atxs = atxs
 
-    def of_layer(self, view: View, layer: LayerId) -> Sequence[LayerProposal]:
+    def of_layer(self, layer: LayerId) -> Sequence[LayerProposal]:
         """All proposals of a layer."""
-        return self._proposals.of_layer(view, layer)
+        return self._proposals.of_layer(layer)
 
     def votes(self, view: View, layer: LayerId, beacon: Beacon, own: Iterable[NodeId]) -> tuple[ProposalId, ...]:
         """The proposals that a node with these identities votes for, ascending.
@@ -91,11 +92,11 @@ class Selection:
         heights = [atx.height for identity in own for atx in self._atxs.by_node(epoch, identity)]
         if not heights:
             return ()
-        candidates = self._proposals.of_layer(view, layer)
+        candidates = self._proposals.of_layer(layer)
         by_atx = Counter(one.atx_id for one in candidates)
         chosen = []
         for one in candidates:
-            if one.is_malicious or is_malicious(view, one.smesher_id) or by_atx[one.atx_id] > 1:
+            if one.is_malicious or is_malicious(view, one.smesher) or by_atx[one.atx_id] > 1:
                 continue
             atx = self._atxs.get(epoch, one.atx_id)
             if atx is None:
