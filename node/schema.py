@@ -8,6 +8,7 @@ from node.blocks.tables import TABLES as BLOCKS
 from node.certificates.tables import TABLES as CERTIFICATES
 from node.checkpoint import tables as checkpoint
 from node.contract.owed import OWED
+from node.hare.tables import TABLES as HARE
 from node.ledger import tables as ledger
 from node.malfeasance.tables import TABLES as MALFEASANCE
 from node.mempool import tables as mempool
@@ -29,6 +30,7 @@ STATE = Schema(
         *CERTIFICATES,
         *MESH,
         *BLOCKS,
+        *HARE,
     ),
 )
 OWN = Schema("own", 1, (SIGNED,))
