@@ -5,6 +5,7 @@ from __future__ import annotations
 from node.activation.tables import TABLES as ACTIVATION
 from node.beacon.machine import BEACONS
 from node.blocks.tables import TABLES as BLOCKS
+from node.bootstrap.tables import TABLES as BOOTSTRAP
 from node.certificates.tables import TABLES as CERTIFICATES
 from node.checkpoint import tables as checkpoint
 from node.contract.owed import OWED
@@ -33,6 +34,7 @@ STATE = Schema(
         *BLOCKS,
         *HARE,
         *proposals.STATE_TABLES,
+        *BOOTSTRAP,
     ),
 )
 OWN = Schema("own", 1, (SIGNED, *proposals.OWN_TABLES))

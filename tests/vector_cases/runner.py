@@ -77,6 +77,7 @@ FINISHED = (
     "poet/round_timing.json",
     "poet/tree.json",
     "poet/verify.json",
+    "chain/devnet_*.json",
     "chain/devnet_*_tortoise_trace.jsonl",
     "api/checkpoint_devnet_a_100.json",
     "api/checkpoint_devnet_a_110.json",
