@@ -12,7 +12,7 @@ from node.ledger import tables as ledger
 from node.malfeasance.tables import TABLES as MALFEASANCE
 from node.mempool import tables as mempool
 from node.mesh.tables import TABLES as MESH
-from node.proposals import tables as proposals
+from node.proposals.tables import TABLES as PROPOSALS
 from node.store.own import SIGNED
 from node.store.table import Schema
 
@@ -30,9 +30,9 @@ STATE = Schema(
         *CERTIFICATES,
         *MESH,
         *BLOCKS,
-        *proposals.STATE_TABLES,
+        *PROPOSALS,
     ),
 )
-OWN = Schema("own", 1, (SIGNED, *proposals.OWN_TABLES))
+OWN = Schema("own", 1, (SIGNED,))
 
 SCHEMAS = {schema.name: schema for schema in (STATE, OWN)}
