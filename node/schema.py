@@ -14,7 +14,7 @@ from node.ledger import tables as ledger
 from node.malfeasance.tables import TABLES as MALFEASANCE
 from node.mempool import tables as mempool
 from node.mesh.tables import TABLES as MESH
-from node.proposals import tables as proposals
+from node.proposals.tables import TABLES as PROPOSALS
 from node.store.own import SIGNED
 from node.store.table import Schema
 
@@ -33,10 +33,10 @@ STATE = Schema(
         *MESH,
         *BLOCKS,
         *HARE,
-        *proposals.STATE_TABLES,
         *BOOTSTRAP,
+        *PROPOSALS,
     ),
 )
-OWN = Schema("own", 1, (SIGNED, *proposals.OWN_TABLES))
+OWN = Schema("own", 1, (SIGNED,))
 
 SCHEMAS = {schema.name: schema for schema in (STATE, OWN)}

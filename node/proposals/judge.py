@@ -136,9 +136,16 @@ class BallotJudge:
             return needs
         decoded = self._decode(ballot)
         check_votes(ballot.votes, inner.layer, self._parameters.hdist, self._parameters.max_exceptions)
+        entitled = self.entitled(stage, total, current)
+        return entitled if isinstance(entitled, Needs) else ValidBallot(decoded, *entitled)
+
+    def entitled(self, stage: Stage, total: int, current: EpochId) -> tuple[Standing, AtxRow] | Needs:
+        """Whether a ballot has the slots that it claims. total: weight of the active set that it names, 0 where that
+        was not looked at. Raises BallotIgnored, BallotRejected."""
+        ballot, inner = stage.ballot, stage.ballot.inner
         if not ballot.eligibility_proofs:
             raise BallotRejected("The ballot claims no slot.", "no_eligibility_proofs")
-        atx = require_owner(ballot, self._atxs.get(epoch, inner.atx_id))
+        atx = require_owner(ballot, self._atxs.get(self._time.epoch_of(inner.layer), inner.atx_id))
         by = standing(
             ballot,
             atx,
@@ -149,8 +156,7 @@ class BallotJudge:
             self._parameters.layer_size,
             self._parameters.minimal_weights,
         )
-        unproven = self._unproven(stage, by, atx)
-        return ValidBallot(decoded, by, atx) if unproven is None else unproven
+        return self._unproven(stage, by, atx) or (by, atx)
 
     def _active_set(self, stage: Stage, data: EpochData, epoch: EpochId, message: Message, view: View) -> int | Needs:
         """What the active set of a first ballot weighs."""

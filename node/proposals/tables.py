@@ -6,15 +6,14 @@ sections 4.2 and 6.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, cast
 
 from node.store.keys import KeyCodec, compound, fixed, u32
 from node.store.table import MARKER, Table
 from node.store.view import Rows, Span
-from protocol.codec.declare import Record, c64, record, up_to
-from protocol.types.activation import MAX_ACTIVE_SET, EpochActiveSet
-from protocol.types.ids import AtxId, EpochId, Hash32
+from protocol.codec.declare import Record, c64, record
+from protocol.types.activation import EpochActiveSet
+from protocol.types.ids import EpochId, Hash32
 
 EPOCH = cast(KeyCodec[EpochId], u32)
 
@@ -28,19 +27,16 @@ ACTIVE_SET_EPOCHS: Table[tuple[EpochId, Hash32], None] = Table(
 
 @record
 class OwnActiveSet(Record):
-    """What the own ballots of an epoch count as active."""
+    """What the own ballots of an epoch count as active; the ids are in `ACTIVE_SETS`."""
 
     hash: Hash32
     weight: Annotated[int, c64]
-    ids: Annotated[Sequence[AtxId], up_to(MAX_ACTIVE_SET)]
-    """Ascending."""
 
 
-OWN_ACTIVE_SETS: Table[EpochId, OwnActiveSet] = Table(b"so", "own active sets", EPOCH, OwnActiveSet.codec, is_own=True)
+OWN_ACTIVE_SETS: Table[EpochId, OwnActiveSet] = Table(b"so", "own active sets", EPOCH, OwnActiveSet.codec)
 """Made once an epoch: the first ballots of all own identities name the same one, also after a restart."""
 
-STATE_TABLES = (ACTIVE_SETS, ACTIVE_SET_EPOCHS)
-OWN_TABLES = (OWN_ACTIVE_SETS,)
+TABLES = (ACTIVE_SETS, ACTIVE_SET_EPOCHS, OWN_ACTIVE_SETS)
 
 
 def put_active_set(rows: Rows, hash: Hash32, active: EpochActiveSet) -> None:
