@@ -14,6 +14,7 @@ from node.mempool import tables as mempool
 from node.mesh.tables import TABLES as MESH
 from node.store.own import SIGNED
 from node.store.table import Schema
+from node.sync.tables import TABLES as SYNC
 
 STATE = Schema(
     "state",
@@ -29,6 +30,7 @@ STATE = Schema(
         *CERTIFICATES,
         *MESH,
         *BLOCKS,
+        *SYNC,
     ),
 )
 OWN = Schema("own", 1, (SIGNED,))

@@ -108,6 +108,8 @@ FINISHED = (
     "consensus/hare3_core.json",
     "consensus/hare4_core.json",
     "consensus/malfeasance.json",
+    "p2p/fetch_messages.json",
+    "p2p/fetch_server.json",
     "tortoise/scenarios/*.json",
     "tortoise/simulation/*.json",
     "tortoise/known_defect/*.json",
