@@ -17,6 +17,7 @@ from node.mesh.tables import TABLES as MESH
 from node.proposals.tables import TABLES as PROPOSALS
 from node.store.own import SIGNED
 from node.store.table import Schema
+from node.sync.tables import TABLES as SYNC
 
 STATE = Schema(
     "state",
@@ -35,6 +36,7 @@ STATE = Schema(
         *HARE,
         *BOOTSTRAP,
         *PROPOSALS,
+        *SYNC,
     ),
 )
 OWN = Schema("own", 1, (SIGNED,))

@@ -120,6 +120,8 @@ FINISHED = (
     "consensus/hare4_handler.json",
     "consensus/hare4_select.json",
     "consensus/malfeasance.json",
+    "p2p/fetch_messages.json",
+    "p2p/fetch_server.json",
     "tortoise/scenarios/*.json",
     "tortoise/simulation/*.json",
     "tortoise/known_defect/*.json",
