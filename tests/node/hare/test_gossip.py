@@ -9,7 +9,7 @@ from node.hare.gossip import Gossip, HareInput, Value
 from node.hare.parameters import FIRST, grade
 from node.hare.protocol import HareProtocol, reference_of
 from protocol.types.hare import HareRound, IterRound
-from protocol.types.ids import Hash32, NodeId, ProposalId, VrfSignature
+from protocol.types.ids import EdSignature, Hash32, NodeId, ProposalId, VrfSignature
 
 IDS = [ProposalId(bytes([number]) * 20) for number in range(4)]
 COMMIT = IterRound(0, HareRound.COMMIT)
@@ -30,7 +30,8 @@ def message(
     proof_bytes = VrfSignature(proof.to_bytes(80, "little"))
     hash = Hash32(bytes([sender, at.iter, at.round, body]) * 8)
     node = NodeId(bytes([sender]) * 32)
-    return HareInput(node, at, proposals, reference, hash, proof_bytes, count, atx_grade, is_malicious)
+    signature = EdSignature(bytes(64))
+    return HareInput(node, at, proposals, reference, hash, proof_bytes, count, atx_grade, is_malicious, signature)
 
 
 class Plain:
