@@ -35,6 +35,10 @@ class SimKey:
         """As Signer says."""
         return EdSignature(self._signer.sign(domain, message))
 
+    def sign_raw(self, domain: Domain | None, message: bytes) -> EdSignature:
+        """As `sign`, also of a transaction, which has no domain."""
+        return EdSignature(self._signer.sign(domain, message))
+
     def prove(self, alpha: bytes) -> VrfSignature:
         """Its VRF proof."""
         return VrfSignature(self._signer.prove(alpha))

@@ -5,7 +5,7 @@ They are judged like any others. For networks whose nodes do not make their own,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from node.activation.machine import TOPIC
@@ -114,7 +114,7 @@ class PremadePublisher(Machine):
     ticks = True
 
     def __init__(
-        self, keys: Keys, time: NetworkTime, premade: dict[tuple[NodeId, EpochId], Premade], from_layer: int
+        self, keys: Keys, time: NetworkTime, premade: Mapping[tuple[NodeId, EpochId], Premade], from_layer: int
     ) -> None:
         """from_layer: of the publish epoch, counted from 0."""
         self._keys = keys
