@@ -141,8 +141,11 @@ class TortoiseMachine(Machine):
         self._time = time
 
     def start(self, view: View, now: Instant) -> Step:
-        """As Machine says. The ATXs are in memory before."""
+        """As Machine says. The ATXs are in memory before. Recovery reads the beacons of epochs with ballots; one may be
+        known before there is a ballot, such as that of the genesis."""
         self._tortoise.recover(StoredVotes(view), self._time.layer_at(now))
+        for epoch, beacon in view.scan(BEACONS):
+            self._tortoise.on_beacon(epoch, Beacon(beacon))
         return NOTHING
 
     def changed(self, change: Change, view: View, now: Instant) -> Step:
