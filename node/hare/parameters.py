@@ -106,6 +106,8 @@ class HareBounds:
     """Ids in all of these lists."""
     list_layers: int = 2
     """Layers whose lists are kept: the current one, and those before."""
+    outputs: int = 1_000
+    """Layers whose outputs stay in rows: far more than blocks wait for."""
     request_timeout: int = 5 * SECOND
     """Until a peer has answered with a full list; nanoseconds."""
 
