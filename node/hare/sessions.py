@@ -224,6 +224,6 @@ class Sessions:
         signature = signer.sign(Domain.HARE, metadata_of(body, body.hash()))
         if isinstance(body, Hare4Body) and version.is_compact(said.at.round):
             body = shortened(body, short)
-            self._memory.lists.put(layer, body.hash(), said.proposals)
+            self._memory.lists.put(layer, body.hash(), said.proposals, is_counted=True)
         slot = Slot(signer.identity, Kind.HARE, layer, said.at.absolute())
         return Publish(version.parameters.topic, version.encode(body, signer.identity, signature), slot)

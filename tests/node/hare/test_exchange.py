@@ -214,24 +214,28 @@ def test_a_node_without_version_4_serves_nothing() -> None:
 
 
 def test_lists_are_bounded_by_number_and_by_ids_and_the_oldest_go() -> None:
-    lists = exchange.FullLists(HareBounds(lists=3, list_ids=10))
-    ids = [Hash32(bytes([number]) * 32) for number in range(6)]
+    lists = exchange.FullLists(HareBounds(lists=3, list_ids=10, uncounted_lists=2))
+    ids = [Hash32(bytes([number]) * 32) for number in range(9)]
     for id in ids[:4]:
-        lists.put(LayerId(1), id, (A.id, B.id))
+        lists.put(LayerId(1), id, (A.id, B.id), is_counted=True)
     assert [lists.get(id) is not None for id in ids[:4]] == [False, True, True, True]
-    lists.put(LayerId(2), ids[4], tuple([A.id] * 8))
+    lists.put(LayerId(2), ids[4], tuple([A.id] * 8), is_counted=True)
     assert [lists.get(id) is not None for id in ids[:5]] == [False, False, False, True, True]
     assert (len(lists), lists.ids) == (2, 10)
-    lists.put(LayerId(2), ids[4], (A.id,))
+    lists.put(LayerId(2), ids[4], (A.id,), is_counted=False)
     assert lists.ids == 10, "the first one stays"
+    for id in ids[6:]:
+        lists.put(LayerId(1), id, (B.id,), is_counted=False)
+    assert [lists.get(id) is not None for id in ids[6:]] == [False, True, True]
+    assert (len(lists), lists.ids) == (4, 12), "they drive out no other"
     lists.forget_before(LayerId(2))
     assert (len(lists), lists.ids) == (1, 8)
-    lists.put(LayerId(2), ids[5], tuple([A.id] * 11))
+    lists.put(LayerId(2), ids[5], tuple([A.id] * 11), is_counted=True)
     assert (len(lists), lists.ids) == (0, 0), "one that is too long is not kept at all"
 
 
 def test_a_list_too_long_for_an_answer_is_not_served() -> None:
     lists = exchange.FullLists(HareBounds())
     id = Hash32(bytes(32))
-    lists.put(LayerId(1), id, tuple([A.id] * (MAX_EXCHANGED_IDS + 1)))
+    lists.put(LayerId(1), id, tuple([A.id] * (MAX_EXCHANGED_IDS + 1)), is_counted=True)
     assert exchange.answer(lists, exchange.request(id)) == "too_long"

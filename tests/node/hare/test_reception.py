@@ -293,24 +293,37 @@ def test_damaged_bytes_get_a_verdict_and_leave_nothing_behind() -> None:
 # ---- floods ----
 
 
-def test_one_sender_fills_no_more_than_its_part_of_the_memory() -> None:
-    one = listening(HareBounds(messages_by_sender=3))
-    rounds = [IterRound(number, HareRound.COMMIT) for number in range(8)]
+def test_of_rounds_that_nobody_counts_so_many_messages_are_kept_and_they_are_in_nobodys_way() -> None:
+    one = listening(HareBounds(uncounted=3))
+    rounds = [
+        *(IterRound(0, round) for round in (HareRound.SOFTLOCK, HareRound.WAIT1)),
+        *(IterRound(number, HareRound.PREROUND) for number in range(1, 4)),
+        *(IterRound(number, HareRound.PROPOSE) for number in range(4, 6)),
+    ]
     for at in rounds:
-        one.hear(TOPIC, word(ME, at, 4, reference=REFERENCE))
-    assert reasons(one) == [("accept", "")] * 3 + [("ignore", "too_many_messages_of_sender")] * 5
-    assert one.hear(TOPIC, word(OTHER, COMMIT, 4, reference=REFERENCE)).is_accepted
-    assert one.machine.messages == 4
-    assert len(one.checker.proven) == 4, "nothing is proven for what is not kept"
+        one.hear(TOPIC, word(ME, at, 4, A.id))
+    assert reasons(one) == [("accept", "")] * 3 + [("ignore", "too_many_uncounted")] * 4
+    assert len(one.checker.proven) == 3, "nothing is proven for what is not kept"
+    honest = [PREROUND, *(IterRound(number, round) for number in range(4) for round in (3, 6, 7))]
+    for sender in (ME, OTHER):
+        for at in honest:
+            reference = REFERENCE if at.round > 3 else None
+            assert one.hear(TOPIC, word(sender, at, 4, reference=reference)).is_accepted, at
+    assert one.machine.messages == 3 + 2 * len(honest)
 
 
-def test_all_senders_fill_no_more_than_there_is() -> None:
-    one = listening(HareBounds(messages=5))
-    for sender in KEYS:
-        for at in (COMMIT, NOTIFY):
-            one.hear(TOPIC, word(sender, at, 4, reference=REFERENCE))
-    assert reasons(one) == [("accept", "")] * 5 + [("ignore", "too_many_messages")] * 3
-    assert one.machine.messages == 5
+def test_who_has_seats_can_keep_no_more_than_one_message_a_round() -> None:
+    """Every round that there is, three times, by one member."""
+    one = listening(HareBounds(uncounted=100))
+    for number in range(12):
+        for round in range(8):
+            for letter in (b"1", b"2", b"3"):
+                reference = Hash32(letter * 32) if round in (6, 7) else None
+                ids = () if reference else (ProposalId(letter * 20),)
+                one.hear(TOPIC, word(ME, IterRound(number, round), 4, *ids, reference=reference))
+    assert one.machine.messages == 8 * 12
+    (session,) = one.machine._memory.sessions.values()
+    assert session.uncounted == 8 * 12 - (1 + 3 * 4)
 
 
 def test_lists_of_rounds_that_nobody_counts_are_not_kept() -> None:
@@ -318,9 +331,10 @@ def test_lists_of_rounds_that_nobody_counts_are_not_kept() -> None:
     session = Session(version, LayerId(FIRST), listening().now, BEACON, (), HareProtocol(10))
     ids = tuple(ProposalId(bytes([number]) * 20) for number in range(50))
     counted = [PREROUND, PROPOSE, IterRound(1, HareRound.PROPOSE)]
-    others = [IterRound(1, 0), IterRound(0, 1), IterRound(0, 4), COMMIT, IterRound(2, 3), IterRound(255, 3)]
-    for at in (*counted, *others):
-        reference = REFERENCE if at == COMMIT else None
+    named = [COMMIT, NOTIFY, IterRound(255, HareRound.COMMIT)]
+    others = [IterRound(1, 0), IterRound(0, 1), IterRound(0, 4), IterRound(2, 3), IterRound(255, 3), IterRound(254, 6)]
+    for at in (*counted, *named, *others):
+        reference = REFERENCE if at in named else None
         hash = Hash32(bytes([at.iter, at.round]) * 16)
         message = HareInput(
             ME.identity, at, ids, reference, hash, VrfSignature(bytes(80)), 1, 5, False, EdSignature(bytes(64))
@@ -328,7 +342,7 @@ def test_lists_of_rounds_that_nobody_counts_are_not_kept() -> None:
         assert session.receive(message) == (True, None)
     kept = session.protocol._gossip._kept
     assert {at for at, senders in kept.items() for one in senders.values() if one.message.proposals} == set(counted)
-    assert session.messages == len(counted) + len(others)
+    assert (session.messages, session.uncounted) == (len(counted) + len(named) + len(others), len(others))
 
 
 def test_a_session_that_ends_frees_all_that_it_held() -> None:
