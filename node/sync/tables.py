@@ -30,7 +30,7 @@ class EpochDownload(Record):
 
 
 EPOCHS: Table[EpochId, EpochDownload] = Table(
-    b"se", "downloaded epochs", cast(KeyCodec[EpochId], u32), EpochDownload.codec
+    b"sd", "downloaded epochs", cast(KeyCodec[EpochId], u32), EpochDownload.codec
 )
 """By the epoch in which the activations were published."""
 MALFEASANCE_SYNCED: Table[bytes, int] = Table(
