@@ -91,39 +91,67 @@ def compacted(proposals: Iterable[LayerProposal], ids: Sequence[ProposalId]) -> 
     return None if None in short else [one for one in short if one is not None]
 
 
+class _Lists:
+    """So many lists with so many ids. Mutable."""
+
+    def __init__(self, limit: int, ids_limit: int) -> None:
+        self._limit = limit
+        self._ids_limit = ids_limit
+        self.lists: dict[Hash32, tuple[LayerId, Ids]] = {}
+        self.ids = 0
+        """In all of them."""
+
+    def put(self, layer: LayerId, id: Hash32, ids: Ids) -> None:
+        """The oldest go where there are too many."""
+        self.lists[id] = (layer, ids)
+        self.ids += len(ids)
+        while len(self.lists) > self._limit or self.ids > self._ids_limit:
+            self.forget(next(iter(self.lists)))
+
+    def forget(self, id: Hash32) -> None:
+        """Let one go."""
+        self.ids -= len(self.lists.pop(id)[1])
+
+
 class FullLists:
-    """The lists behind messages that were sent with short ids, by the messages' ids. Mutable."""
+    """The lists behind messages that were sent with short ids, by the messages' ids. Mutable.
+
+    Those of messages that count for nothing have a place of their own, and drive out no other.
+    """
 
     def __init__(self, bounds: HareBounds) -> None:
-        self._bounds = bounds
-        self._lists: dict[Hash32, tuple[LayerId, Ids]] = {}
-        self.ids = 0
-        """In all lists."""
+        self._counted = _Lists(bounds.lists, bounds.list_ids)
+        self._uncounted = _Lists(bounds.uncounted_lists, bounds.list_ids)
+        self._all = (self._counted, self._uncounted)
 
     def __len__(self) -> int:
-        return len(self._lists)
+        return sum(len(one.lists) for one in self._all)
+
+    @property
+    def ids(self) -> int:
+        """In all lists."""
+        return sum(one.ids for one in self._all)
 
     def get(self, id: Hash32) -> Ids | None:
         """The list of a message."""
-        known = self._lists.get(id)
-        return None if known is None else known[1]
+        for one in self._all:
+            if id in one.lists:
+                return one.lists[id][1]
+        return None
 
-    def put(self, layer: LayerId, id: Hash32, ids: Ids) -> None:
-        """Remember the list of a message of a layer. Where there are too many, the oldest go."""
-        if id in self._lists:
-            return
-        self._lists[id] = (layer, ids)
-        self.ids += len(ids)
-        while len(self._lists) > self._bounds.lists or self.ids > self._bounds.list_ids:
-            self._forget(next(iter(self._lists)))
+    def put(self, layer: LayerId, id: Hash32, ids: Ids, *, is_counted: bool) -> None:
+        """Remember the list of a message of a layer, the first one of each. Where there are too many, the oldest go.
+
+        is_counted: whether the message is of the round in which lists are counted.
+        """
+        if self.get(id) is None:
+            (self._counted if is_counted else self._uncounted).put(layer, id, ids)
 
     def forget_before(self, layer: LayerId) -> None:
         """Forget the lists of earlier layers."""
-        for id in [id for id, (known, _) in self._lists.items() if known < layer]:
-            self._forget(id)
-
-    def _forget(self, id: Hash32) -> None:
-        self.ids -= len(self._lists.pop(id)[1])
+        for one in self._all:
+            for id in [id for id, (known, _) in one.lists.items() if known < layer]:
+                one.forget(id)
 
 
 def answer(lists: FullLists, data: bytes) -> bytes | str:

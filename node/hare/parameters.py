@@ -94,18 +94,23 @@ class HareParameters:
 
 @dataclass(frozen=True, slots=True)
 class HareBounds:
-    """How much is kept, and how long is waited. What is beyond is ignored, and counted by its reason."""
+    """How much is kept, and how long is waited. What is beyond is ignored, and counted by its reason.
 
-    messages: int = 50_000
-    """Of one layer. A committee of 800 with 4 iterations sends up to 13,000."""
-    messages_by_sender: int = 64
-    """Of one layer. An honest one sends one in each round, 13 in 4 iterations."""
+    Messages that count are bounded by the seats of the committee: one for each member and round.
+    """
+
+    uncounted: int = 2_000
+    """Messages of one layer for rounds in which nothing is counted, which the network relays all the same."""
     lists: int = 4_000
-    """Messages of version 4 whose full lists are kept for peers, which ask for them by the short ones."""
-    list_ids: int = 400_000
-    """Ids in all of these lists."""
+    """Preround messages of version 4 whose full lists are kept for peers, which ask for them by the short ones."""
+    list_ids: int = 500_000
+    """Ids in all of these lists: twice what a committee of 50 can send in two layers."""
+    uncounted_lists: int = 64
+    """The same of messages that count for nothing, in a place of their own."""
     list_layers: int = 2
     """Layers whose lists are kept: the current one, and those before."""
+    outputs: int = 1_000
+    """Layers whose outputs stay in rows: far more than blocks wait for."""
     request_timeout: int = 5 * SECOND
     """Until a peer has answered with a full list; nanoseconds."""
 

@@ -158,8 +158,9 @@ class Reception:
         at, sender = heard.message.body.iter_round, heard.message.sender
         if session.protocol.is_known(at, sender, heard.hash):
             return ignore("dropped")
-        reason = session.refusal(sender, self._memory.bounds)
-        return None if reason is None else ignore(reason)
+        if session.uncounted >= self._memory.bounds.uncounted and not session.is_counted(at):
+            return ignore("too_many_uncounted")
+        return None
 
     def _proven(self, session: Session, heard: _Heard, is_proven: bool, message: Message, view: View) -> Judged:
         body, sender = heard.message.body, heard.message.sender
@@ -191,7 +192,7 @@ class Reception:
         if not is_relayed:
             return Judged(ignore("dropped"), effects=effects)
         if heard.id is not None:
-            self._memory.lists.put(body.layer, heard.id, taken.proposals)
+            self._memory.lists.put(body.layer, heard.id, taken.proposals, is_counted=session.is_counted(at))
         return Judged(ACCEPT, effects=effects)
 
 

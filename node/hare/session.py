@@ -13,7 +13,6 @@ Protocol 05-consensus, section 5.6.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -27,6 +26,9 @@ from node.hare.versions import Version
 from protocol.numbers.layers import NetworkTime
 from protocol.types.hare import HareEligibility, HareRound, IterRound
 from protocol.types.ids import Beacon, Hash32, LayerId, NodeId
+
+BEFORE_FIRST = IterRound(0xFF, HareRound.COMMIT)
+"""The commit round that the first iteration takes for the one before."""
 
 
 @dataclass(slots=True)
@@ -50,7 +52,8 @@ class Session:
     """What members say in the round that was executed last: for those whose proofs are late."""
     is_agreed: bool = False
     messages: int = 0
-    by_sender: Counter[NodeId] = field(default_factory=Counter)
+    uncounted: int = 0
+    """Of them, those for rounds in which nothing is counted."""
     own: dict[tuple[IterRound, NodeId], Hash32] = field(default_factory=dict)
     """What identities of ours have said."""
 
@@ -63,26 +66,22 @@ class Session:
         """When a round is executed."""
         return after(self.begin, self.parameters.round_start(at))
 
-    def refusal(self, sender: NodeId, bounds: HareBounds) -> str | None:
-        """Why no message of a sender can be kept, as a verdict's reason; None: it can."""
-        if self.messages >= bounds.messages:
-            return "too_many_messages"
-        if self.by_sender[sender] >= bounds.messages_by_sender:
-            return "too_many_messages_of_sender"
-        return None
+    def is_counted(self, at: IterRound) -> bool:
+        """Whether messages of a round can decide anything but the coin. Members of the committee send no others."""
+        if at.round in (HareRound.PROPOSE, HareRound.COMMIT, HareRound.NOTIFY):
+            return at.iter < self.parameters.iterations_limit or at == BEFORE_FIRST
+        return at == FIRST
 
     def receive(self, message: HareInput) -> tuple[bool, Equivocation | None]:
-        """Take a message that has been judged, as HareProtocol says. Lists that no tally asks for are not kept."""
-        if not self._is_tallied(message.at):
+        """Take a message that has been judged, as HareProtocol says. Lists that nobody counts are not kept."""
+        is_counted = self.is_counted(message.at)
+        if not is_counted or message.reference is not None:
             message = replace(message, proposals=())
         is_relayed, equivocation = self.protocol.on_input(message)
         if is_relayed and equivocation is None:
             self.messages += 1
-            self.by_sender[message.sender] += 1
+            self.uncounted += not is_counted
         return is_relayed, equivocation
-
-    def _is_tallied(self, at: IterRound) -> bool:
-        return at == FIRST or (at.round == HareRound.PROPOSE and at.iter < self.parameters.iterations_limit)
 
 
 @dataclass(slots=True)

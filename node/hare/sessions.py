@@ -20,6 +20,7 @@ from node.contract.ports import Keys, Signer
 from node.contract.steps import NOTHING, Step
 from node.hare import exchange
 from node.hare.events import HareAgreed, HareBegan, HareEnded, HareSkipped, HareUnsaid
+from node.hare.gossip import Proposals
 from node.hare.parameters import FIRST, MESSAGE_ROUNDS
 from node.hare.proposals import Selection
 from node.hare.protocol import HareProtocol, RoundOutput, Said
@@ -28,7 +29,7 @@ from node.hare.session import Memory, Session
 from node.hare.tables import WEAK_COINS
 from node.hare.versions import metadata_of, shortened
 from node.store.own import Kind, Slot
-from node.store.view import Rows, View
+from node.store.view import Rows, Span, View
 from protocol.crypto.signing import Domain
 from protocol.types.hare import MAX_PROPOSALS, Hare4Body, HareEligibility, HareRound, IterRound
 from protocol.types.ids import BEACON_SIZE, Beacon, CompactProposalId, LayerId, NodeId, VrfSignature
@@ -168,13 +169,19 @@ class Sessions:
             self._tortoise.on_weak_coin(layer, output.coin)
         if output.result is not None:
             session.is_agreed = True
-            rows.put(AGREED, layer, output.result)
+            self._put(rows, layer, output.result)
             effects.append(Emit(HareAgreed(layer, output.result, output.executed.iter)))
         if self._is_over(session, output):
             return Step(rows, [*effects, self._end(session, output)])
         asks = self._ask_proofs(session, view)
         due = session.due(session.protocol.next_round)
         return Step(rows, [*effects, *asks, SetTimer(layer, due)])
+
+    def _put(self, rows: Rows, layer: LayerId, result: Proposals) -> None:
+        rows.put(AGREED, layer, result)
+        first = LayerId(max(0, layer - self._memory.bounds.outputs + 1))
+        for old in list(rows.keys(AGREED, Span(stop=first))):
+            rows.delete(AGREED, old)
 
     def _is_over(self, session: Session, output: RoundOutput) -> bool:
         return output.is_terminated or output.executed.iter == session.parameters.iterations_limit
@@ -217,6 +224,6 @@ class Sessions:
         signature = signer.sign(Domain.HARE, metadata_of(body, body.hash()))
         if isinstance(body, Hare4Body) and version.is_compact(said.at.round):
             body = shortened(body, short)
-            self._memory.lists.put(layer, body.hash(), said.proposals)
+            self._memory.lists.put(layer, body.hash(), said.proposals, is_counted=True)
         slot = Slot(signer.identity, Kind.HARE, layer, said.at.absolute())
         return Publish(version.parameters.topic, version.encode(body, signer.identity, signature), slot)

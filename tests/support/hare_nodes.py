@@ -103,6 +103,8 @@ class Surroundings:
     atxs: Sequence[KeptAtx] = ()
     """Active in every epoch; of an identity with several, the last one has the seats."""
     proposals: dict[LayerId, list[KeptProposal]] = field(default_factory=dict)
+    others: Sequence[KeptAtx] = ()
+    """ATXs that are known, but have no seats."""
     is_synced: bool = True
     has_active_set: bool = True
     coins: list[tuple[LayerId, bool]] = field(default_factory=list)
@@ -121,7 +123,7 @@ class Surroundings:
 
     def get(self, epoch: EpochId, id: AtxId) -> KeptAtx | None:
         """As Atxs says."""
-        return next((atx for atx in self.atxs if atx.id == id), None)
+        return next((atx for atx in (*self.atxs, *self.others) if atx.id == id), None)
 
     def by_node(self, epoch: EpochId, node: NodeId) -> Sequence[KeptAtx]:
         """As Atxs says."""

@@ -120,7 +120,7 @@ def test_equivocation_is_proven_with_the_message_that_was_there_first() -> None:
         second = message(atx_grade, FIRST, IDS[1], body=1, atx_grade=atx_grade)
         protocol.on_input(first)
         _, proof = protocol.on_input(second)
-        assert proof is not None and (proof.first, proof.second) == (first.hash, second.hash)
+        assert proof is not None and (proof.first, proof.second) == (first, second)
 
 
 def agree(protocol: HareProtocol, *prerounds: HareInput) -> list[tuple[ProposalId, ...] | None]:
