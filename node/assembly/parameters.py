@@ -16,10 +16,12 @@ from node.blocks.parameters import BlockParameters
 from node.bootstrap.parameters import BootstrapParameters
 from node.certificates.parameters import CertificateParameters
 from node.eligibility.slots import MinimalWeight
+from node.fetch.parameters import FetchParameters, ServerParameters
 from node.hare.parameters import CommitteeUpgrade, HareParameters, check_versions
 from node.ledger.parameters import VmParameters
 from node.mesh.mesh import MeshParameters
 from node.proposals.parameters import ProposalParameters
+from node.sync.parameters import SyncParameters
 from node.tortoise.parameters import HistoricalWindow, TortoiseParameters
 from protocol.numbers.layers import LayerError, NetworkTime
 from protocol.params.config import consensus
@@ -28,6 +30,8 @@ from protocol.params.config.node import Config
 from protocol.params.genesis import GenesisError
 from protocol.types import address
 from protocol.types.ids import BEACON_SIZE, Address, AtxId, Beacon, EpochId, LayerId
+
+from . import catching_up
 
 T = TypeVar("T")
 
@@ -55,6 +59,9 @@ class NodeParameters:
     tortoise: TortoiseParameters
     vm: VmParameters
     bootstrap: BootstrapParameters
+    fetch: FetchParameters
+    server: ServerParameters
+    sync: SyncParameters
     proposals: ProposalParameters
 
     @property
@@ -113,6 +120,9 @@ def parameters_of(config: Config, checkpoint_genesis: LayerId | None = None) -> 
             effective_genesis=checkpoint_genesis,
         ),
         bootstrap=BootstrapParameters(config.bootstrap.interval_ns, config.bootstrap.version),
+        fetch=catching_up.fetch(config.fetch),
+        server=catching_up.server(config.fetch),
+        sync=catching_up.sync(config),
         proposals=ProposalParameters(
             golden_atx=AtxId(genesis.golden_atx),
             layer_size=main.layer_average_size,

@@ -3,7 +3,7 @@ from outside."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from node.activation.columns import AtxColumns
@@ -11,7 +11,8 @@ from node.blocks.patrol import LayerPatrol
 from node.bootstrap.tables import fallback
 from node.contract.checks import Checker
 from node.contract.machine import Derived
-from node.contract.ports import Keys
+from node.contract.messages import PeerId
+from node.contract.ports import Keys, Random
 from node.ledger.vm import Vm
 from node.mempool.pool import Mempool
 from node.mesh.executor import Executor
@@ -35,8 +36,9 @@ class Surroundings:
     keys: Keys
     seed: bytes
     """By which this node chooses the labels of proofs that it checks: others than other nodes."""
-    is_synced: Callable[[], bool]
-    """Whether the node knows what is needed to judge gossip and to take part."""
+    random: Random
+    peers: Callable[[], Sequence[PeerId]]
+    """Who is connected, as of the port `Network`."""
 
 
 @dataclass(frozen=True, slots=True)

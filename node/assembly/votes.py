@@ -13,7 +13,10 @@ from node.contract.inputs import Change
 from node.contract.instants import Instant
 from node.contract.machine import Machine
 from node.contract.steps import NOTHING, Step
+from node.proposals.oracle import ActiveSetOracle
 from node.store.view import View
+from node.sync.states import SyncStatus
+from node.sync.tables import LAST_LAYER
 from node.tortoise.ballots import BallotFacts, Decoded, TortoiseBallot
 from node.tortoise.parameters import TortoiseParameters
 from node.tortoise.recovery import recover
@@ -154,4 +157,21 @@ class TortoiseMachine(Machine):
             beacon = view.get(BEACONS, epoch)
             if beacon is not None:
                 self._tortoise.on_beacon(epoch, Beacon(beacon))
+        return NOTHING
+
+
+class OracleMachine(Machine):
+    """Has active sets made anew as long as the node catches up: they may lack what has come since."""
+
+    name = "oracle"
+    watches = (LAST_LAYER,)
+
+    def __init__(self, oracle: ActiveSetOracle, status: SyncStatus) -> None:
+        self._oracle = oracle
+        self._status = status
+
+    def changed(self, change: Change, view: View, now: Instant) -> Step:
+        """As Machine says: a layer was synced."""
+        if not self._status.is_synced:
+            self._oracle.forget()
         return NOTHING

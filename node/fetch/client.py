@@ -46,7 +46,8 @@ from protocol.types.fetch import RequestBatch, ResponseBatch
 NOT_THE_ONE = frozenset({"malformed", "wrong_hash", "incorrect_hash"})
 """Reasons of verdicts on bytes that are no object of the kind, or another one."""
 
-_FLUSH = "flush"
+_FLUSH, _LOOK, _PAUSE = "flush", "look", "pause"
+"""Timers: what was gathered is asked for; peers that came meanwhile are looked for; a pause is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ class Fetching(Machine):
     def timer(self, timer: Timer, view: View, now: Instant) -> Step:
         """As Machine says: a pause is over, or what was gathered is to be asked for."""
         effects: list[Effect] = []
-        if timer.key == _FLUSH:
+        if timer.key in (_FLUSH, _LOOK):
             return Step(effects=self._flush(now))
         connected = set(self._scores.connected())
         while self._paused and self._paused[0][0] <= now:
@@ -152,7 +153,7 @@ class Fetching(Machine):
 
     def _set_pause(self, effects: list[Effect]) -> None:
         if self._paused:
-            effects.append(SetTimer("pause", self._paused[0][0]))
+            effects.append(SetTimer(_PAUSE, self._paused[0][0]))
 
     # ---- whom to ask ----
 
@@ -190,6 +191,8 @@ class Fetching(Machine):
         for (peer, protocol), batch in by_peer.items():
             effects.append(self._ask(peer, protocol, batch, now))
         self._queue.extendleft(reversed(passed_over))
+        if self._queue:
+            effects.append(SetTimer(_LOOK, after(now, self._parameters.round_pause)))
         return effects
 
     def _ask(self, peer: PeerId, protocol: str, wanted: Sequence[Wanted], now: Instant) -> Ask:
@@ -245,7 +248,7 @@ class Fetching(Machine):
         if lie is None:
             self._scores.answered(batch.peer, len(data), took)
         else:
-            self._scores.failed(batch.peer, took, len(data))
+            self._scores.failed(batch.peer, took)
             effects.append(Penalise(batch.peer, lie))
         for key in batch.keys:
             blob = found.get(key[1])

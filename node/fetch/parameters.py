@@ -37,7 +37,7 @@ class FetchParameters:
     rounds: int = 3
     """How often each peer is asked: an object that nobody has yet may be on its way."""
     round_pause: int = SECOND
-    """Between rounds; nanoseconds."""
+    """Between rounds, and until peers are looked for that were not there before; nanoseconds."""
     max_bad_answers: int = 3
     """Objects of different peers that were all rejected: then there is no good one."""
     others_after_denial: int = 5

@@ -64,9 +64,9 @@ class PeerScores:
         """A peer has answered so many bytes in so many nanoseconds."""
         self._count(peer, size, took, 0)
 
-    def failed(self, peer: PeerId, took: int, size: int = 0) -> None:
-        """A peer has not answered, or not what it was asked."""
-        self._count(peer, size, took, 1)
+    def failed(self, peer: PeerId, took: int) -> None:
+        """A peer has not answered, or not what it was asked: however much it sent, that was nothing."""
+        self._count(peer, 0, took, 1)
 
     def _count(self, peer: PeerId, size: int, took: int, failures: int) -> None:
         record = self._records.setdefault(peer, _Record())

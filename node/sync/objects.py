@@ -7,9 +7,10 @@ from enum import Enum
 from node.contract.demands import Failed, Fetched, Result
 from node.contract.verdicts import Judgement
 
-PASSING = frozenset({"expired", "fault", "not_synced", "too_many_waiting", "too_many_waiting_of_peer"})
-"""Reasons of verdicts that say nothing of the object: it may be taken another time. So do those that begin with
-`missing_`."""
+PASSING = frozenset({"expired", "fault", "not_checked", "not_synced", "too_many_waiting", "too_many_waiting_of_peer"})
+"""Reasons of verdicts that say nothing of the object: it may be taken another time."""
+PASSING_BEGINNING, PASSING_ENDINGS = "missing_", ("unavailable", "not_found")
+"""So are those that say that something else did not come."""
 
 
 class Outcome(Enum):
@@ -31,11 +32,12 @@ def outcome_of(result: Result) -> Outcome:
         verdict = result.verdict
         if verdict.is_accepted:
             return Outcome.HERE
-        if verdict.judgement is Judgement.IGNORE and (
-            verdict.reason in PASSING or verdict.reason.startswith("missing_")
-        ):
-            return Outcome.LATER
-        return Outcome.REFUSED
+        is_passing = (
+            verdict.reason in PASSING
+            or verdict.reason.startswith(PASSING_BEGINNING)
+            or verdict.reason.endswith(PASSING_ENDINGS)
+        )
+        return Outcome.LATER if verdict.judgement is Judgement.IGNORE and is_passing else Outcome.REFUSED
     if isinstance(result, Failed) and result.reason == "not_found":
         return Outcome.UNKNOWN
     return Outcome.LATER

@@ -46,7 +46,7 @@ class Peers:
             try:
                 found.append((peer, question.read(one.result)))
             except CodecError:
-                self.scores.failed(peer, one.took, len(one.result))
+                self.scores.failed(peer, one.took)
                 turn.effects.append(Penalise(peer, "malformed_answer"))
                 continue
             self.scores.answered(peer, len(one.result), one.took)

@@ -30,14 +30,14 @@ class EpochDownload(Record):
 
 
 EPOCHS: Table[EpochId, EpochDownload] = Table(
-    b"sd", "downloaded epochs", cast(KeyCodec[EpochId], u32), EpochDownload.codec
+    b"ye", "downloaded epochs", cast(KeyCodec[EpochId], u32), EpochDownload.codec
 )
 """By the epoch in which the activations were published."""
 MALFEASANCE_SYNCED: Table[bytes, int] = Table(
-    b"sm", "last sync of malfeasance", fixed(0), cast(RowCodec[int], fixed_u64)
+    b"ym", "last sync of malfeasance", fixed(0), cast(RowCodec[int], fixed_u64)
 )
 """One row, of the key `ONLY`: nanoseconds since 1970."""
-LAST_LAYER: Table[bytes, LayerId] = Table(b"sl", "last synced layer", fixed(0), cast(RowCodec[LayerId], c32))
+LAST_LAYER: Table[bytes, LayerId] = Table(b"yl", "last synced layer", fixed(0), cast(RowCodec[LayerId], c32))
 """One row, of the key `ONLY`: the ballots of this layer and of all before are here, as far as peers have them."""
 ONLY = b""
 

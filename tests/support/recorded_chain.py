@@ -1,18 +1,19 @@
 """A recorded chain, as a peer that has all of it, and a node that takes it up from there layer by layer.
 
-The node is assembled as any other. What its machines ask for is answered from the record, proofs of space, nonces and
-proofs of work are verified for real. In place of hare stands `Outcomes`, which is told what hare came to.
-Format: `chain/README.md` of the vectors.
+The node is assembled as any other, and asks the peer for objects by their ids; proofs of space, nonces and proofs of
+work are verified for real. In place of hare and sync stands `Outcomes`, which is told what came of each layer: the peer
+answers no other question. Format: `chain/README.md` of the vectors.
 """
 
 from __future__ import annotations
 
 import functools
 import json
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 from api.config.node import overlay
 from node.assembly.node import Node, assemble
@@ -27,12 +28,13 @@ from node.contract.demands import (
     Failed,
     Fetch,
     PostVerdict,
+    Request,
     Result,
     VerifyPoet,
     VerifyPost,
     VerifyVrfNonce,
 )
-from node.contract.effects import Ask, Emit
+from node.contract.effects import Ask, Emit, Penalise
 from node.contract.inputs import Answer, Tick
 from node.contract.instants import Instant
 from node.contract.machine import Machine
@@ -41,8 +43,8 @@ from node.contract.ports import Signer
 from node.contract.steps import NOTHING, Judged, Step
 from node.contract.verdicts import ACCEPT, Verdict
 from node.engine.edges import Call, Input, Judge, Output, Returned, Send
+from node.fetch.protocols import ACTIVE_SETS, OBJECTS
 from node.hare.tables import WEAK_COINS
-from node.mempool.handler import BLOCK_TRANSACTIONS
 from node.schema import OWN, STATE
 from node.store.memory import MemoryBackend
 from node.store.own import OwnStore
@@ -53,13 +55,15 @@ from protocol.errors import ProtocolError
 from protocol.params.config import networks
 from protocol.params.config.node import Config
 from protocol.post.proof import Proof, ProofMetadata
-from protocol.types.fetch import Hint
+from protocol.types.fetch import Hint, RequestBatch, ResponseBatch, ResponseMessage
 from protocol.types.ids import BlockId, LayerId, NodeId, as_hash32
 from prover.poet.round import verify as poet
 from prover.post.init import vrf_nonce
 from prover.post.proof import verify as post
 from tests.vector_cases.post_support import engine, label32
 from tests.vector_cases.post_verify import pow_hash
+
+T = TypeVar("T")
 
 PEER = PeerId(b"a peer that has it all")
 OUTCOME = "outcome"
@@ -85,7 +89,7 @@ class Outcome:
 class Outcomes(Machine):
     """Stands where hare and the making of blocks stand in a node that is there: takes what they came to."""
 
-    name, topics = "outcomes", (OUTCOME,)
+    name, hints = "outcomes", (OUTCOME,)
 
     def __init__(self, rooms: Rooms) -> None:
         self._mesh = rooms.mesh
@@ -108,6 +112,21 @@ class Outcomes(Machine):
     def answer(self, answer: Answer, view: View, now: Instant) -> Step:
         """As Machine says: a block came that is voted for; the next layer takes it up."""
         return NOTHING
+
+
+class Chance:
+    """A `Random` from a seed."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+
+    def below(self, limit: int) -> int:
+        """As Random says."""
+        return self._random.randrange(limit)
+
+    def shuffled(self, values: Sequence[T]) -> list[T]:
+        """As Random says."""
+        return self._random.sample(values, len(values))
 
 
 class NoKeys:
@@ -140,7 +159,7 @@ class RecordedChain:
                 (Hint.ACTIVE_SET, "activesets", "id"),
                 (Hint.BALLOT, "ballots", "id"),
                 (Hint.BLOCK, "blocks", "id"),
-                (BLOCK_TRANSACTIONS, "transactions", "id"),
+                (Hint.TX, "transactions", "id"),
             )
             for row in document[section]
         }
@@ -158,6 +177,12 @@ class RecordedChain:
         applied = LayerId(max(row["layer"] for row in document["layers"] if row["state_hash"]))
         self.clean = LayerId(min([applied, *(layer - 1 for layer in self.doubled.values())]))
         """The last layer before anybody broke the rules."""
+
+    def objects_of(self, data: bytes) -> bytes:
+        """The answer to a request for objects."""
+        batch = RequestBatch.codec.decode(data)
+        found = [ResponseMessage(one.hash, self.objects.get((one.hint, one.hash), b"")) for one in batch.requests]
+        return ResponseBatch.codec.encode(ResponseBatch(batch.id, found))
 
     def atxs(self) -> Iterator[tuple[LayerId, list[tuple[bytes, Instant]]]]:
         """Ids and when each came, by the layer in which it came."""
@@ -280,9 +305,11 @@ class Replay:
         self.turns = 0
         self.sent = 0
         """Messages that the node has published."""
-        self.restart_at: set[int] = set()
-        """Numbers of turns after which the node is killed, and begins again on its stores."""
+        self.restart_every: int | None = None
+        """After about so many turns the node is killed, and begins again on its stores; None: never."""
         self.restarts = 0
+        self._random = random.Random(1)
+        self._restart_at = 0
         self._uncertified: list[tuple[LayerId, bytes]] = []
         """Certificates that cannot be judged yet."""
         self._coming = dict(chain.atxs())
@@ -307,11 +334,10 @@ class Replay:
     def _begin(self) -> None:
         stores = Stores(Store(STATE, self.backends[0]), OwnStore(OWN, self.backends[1]))
         parameters = self.chain.parameters
-        given = Surroundings(
-            stores, NetworkChecker(parameters.genesis_id), NoKeys(), seed=bytes(32), is_synced=lambda: False
-        )
+        checker = NetworkChecker(parameters.genesis_id)
+        given = Surroundings(stores, checker, NoKeys(), seed=bytes(32), random=Chance(1), peers=lambda: [PEER])
         self._node = assemble(parameters, given, lambda rooms: [Outcomes(rooms)])
-        self._answer(self._node.engine.start(self.now))
+        assert self._settle(self._node.engine.start(self.now)), "nobody kills it here"
 
     # ---- the chain ----
 
@@ -335,7 +361,7 @@ class Replay:
         self._uncertified = [one for one in self._uncertified if not self._certify(*one)]
         if outcome.block is not None and any(outcome.block):
             self.fetched(Hint.BLOCK, as_hash32(outcome.block), self.now)
-        self._deliver(Message(OUTCOME, outcome.encode(), Origin.GOSSIP, self.now, PEER), self.now)
+        self._deliver(Message(OUTCOME, outcome.encode(), Origin.FETCHED, self.now, PEER), self.now)
 
     def _certify(self, layer: LayerId, data: bytes) -> bool:
         """A certificate comes; whether that need not be tried again once the beacon of its epoch is known."""
@@ -353,52 +379,54 @@ class Replay:
     def _deliver(self, one: Input, now: Instant) -> None:
         """One input, and all that follows from it; once more where the node was killed on the way."""
         self.now = max(self.now, now)
-        if not self._answer(self._turn(one)):
+        if not self._settle(self._turn(one)):
             self._deliver(one, now)
 
     def _turn(self, *inputs: Input) -> Sequence[Output]:
         self.turns += 1
         return self._node.engine.turn(inputs, self.now)
 
-    def _answer(self, outputs: Sequence[Output]) -> bool:
-        """Answers what leaves, each answer in a turn of its own. Whether the node lived to see the last one."""
-        waiting = list(outputs)
+    def _settle(self, outputs: Sequence[Output]) -> bool:
+        """Answers what leaves, each answer in a turn of its own, and lets time pass as long as anything waits. Whether
+        the node lived to see the last turn."""
+        waiting, engine = list(outputs), self._node.engine
         while True:
-            if self.turns in self.restart_at:
-                self.restart_at.discard(self.turns)
+            if self.restart_every is not None and self.turns >= self._restart_at:
+                self._restart_at = self.turns + self._random.randrange(1, 2 * self.restart_every)
                 self.restarts += 1
                 self._begin()
                 return False
-            if not waiting:
+            if waiting:
+                waiting += self._carry_out(waiting.pop(0))
+            elif engine.waiting or engine.open_calls:
+                due = engine.next_due()
+                assert due is not None, "what waits has an end"
+                self.now = max(self.now, due)
+                waiting += self._turn()
+            else:
                 return True
-            output = waiting.pop(0)
-            if isinstance(output, Emit):
-                self.events.append(output.event)
-            elif isinstance(output, Judge):
-                self.verdicts[output.message.channel, output.message.expected] = output.verdict
-            elif isinstance(output, Send):
+
+    def _carry_out(self, output: Output) -> Sequence[Output]:
+        match output:
+            case Emit(event):
+                self.events.append(event)
+            case Judge(message, verdict):
+                self.verdicts[message.channel, message.expected] = verdict
+            case Send():
                 self.sent += 1
-            elif isinstance(output, Call):
-                waiting += self._turn(self._found(output))
+            case Call(call, demand):
+                return self._turn(Returned(call, self._answer(demand), self.now))
+            case Penalise():
+                raise AssertionError(f"the peer is blamed: {output}")
+        return ()
 
-    def _found(self, call: Call) -> Input:
-        demand: Demand = call.demand
-        if isinstance(demand, Fetch):
-            data = self.chain.objects.get((demand.hint, demand.id))
-            if data is not None:
-                return Message(demand.hint, data, Origin.FETCHED, self.now, PEER, expected=demand.id)
-            return Returned(call.call, Failed("not_found"), self.now)
-        if isinstance(demand, (VerifyPost, VerifyVrfNonce, VerifyPoet)):
-            return Returned(call.call, self.verifier.answer(demand), self.now)
-        if isinstance(demand, BootstrapDocument):
-            is_there = demand.epoch == self.chain.document["meta"]["bootstrap_beacon"]["epoch"]
-            return Returned(call.call, self.chain.fallback() if is_there else Failed("not_found"), self.now)
+    def _answer(self, demand: Demand) -> Result:
+        match demand:
+            case Request(protocol, data):
+                return self.chain.objects_of(data) if protocol in (OBJECTS, ACTIVE_SETS) else Failed("no_protocol")
+            case VerifyPost() | VerifyVrfNonce() | VerifyPoet():
+                return self.verifier.answer(demand)
+            case BootstrapDocument(epoch):
+                is_there = epoch == self.chain.document["meta"]["bootstrap_beacon"]["epoch"]
+                return self.chain.fallback() if is_there else Failed("not_found")
         raise AssertionError(f"the node asks for {demand}")
-
-
-def replayed(document: Any, until: LayerId | None = None) -> Replay:
-    """A node that has taken a chain up, to its end or a layer."""
-    chain = RecordedChain(document)
-    replay = Replay(chain)
-    replay.run(chain.last if until is None else until)
-    return replay
