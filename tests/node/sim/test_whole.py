@@ -69,7 +69,9 @@ def test_what_must_hold_does_whatever_goes_wrong(name: str) -> None:
     assert outcome.layer == 4 * EPOCH
 
 
-@pytest.mark.parametrize(("role", "degree"), [("double-atx", 0), ("conflicting-ballots", 0), ("equivocator", 4)])
+@pytest.mark.parametrize(
+    ("role", "degree"), [("double-atx", 0), ("conflicting-ballots", 0), ("equivocator", 0), ("equivocator", 4)]
+)
 def test_who_signs_twice_is_convicted_by_all(role: str, degree: int) -> None:
     run = begin(replace(QUIET, layers=FIRST + 3, degree=degree, events=(Cheat(1, role),)), 2)
     assert run.finish().violations == ()
