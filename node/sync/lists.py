@@ -77,7 +77,7 @@ class Listed:
             if unknown > self._rules.max_unknown:
                 turn.effects.append(Penalise(peer, "unknown_ids"))
                 return False
-            if not wanted:
+            if not wanted and at < len(ids):
                 yield Pause(after(turn.now, self._rules.step_pause))
         return True
 

@@ -81,7 +81,7 @@ class SyncParameters:
     """Peers that are asked for a layer at the same time."""
     timeout: int = 25 * SECOND
     """Of a question to a peer; nanoseconds."""
-    list_timeout: int = 5 * MINUTE
+    list_timeout: int = MINUTE
     """Of one for a list of ids, which may be long; nanoseconds."""
     objects_at_once: int = 200
     """Ballots or blocks that are asked for at the same time."""
