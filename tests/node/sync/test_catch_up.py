@@ -43,7 +43,8 @@ from protocol.types.ids import (
 from tests.node.contract.world import at
 from tests.node.fetch.network import Network, Puppet
 
-from .world import CHEAT, FIRST, Chain, Key, Node, ballot
+from .chain import CHEAT, FIRST, Chain, Key, ballot
+from .world import Node
 
 CURRENT = 30
 A, B, C = PeerId(b"a"), PeerId(b"b"), PeerId(b"c")

@@ -16,7 +16,8 @@ from protocol.types.fetch import Hint
 from tests.node.contract.world import at
 from tests.node.fetch.network import Network
 
-from .world import KEYS, Chain, Key, Node, ballot
+from .chain import KEYS, Chain, Key, ballot
+from .world import Node
 
 CURRENT = 30
 A, B = PeerId(b"a"), PeerId(b"b")
