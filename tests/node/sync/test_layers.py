@@ -63,7 +63,7 @@ SHORT = [bytes([number]) * 20 for number in range(1, 9)]
 
 def test_the_ballots_of_all_peers_are_got_from_who_named_them() -> None:
     layer = Layer({A: SHORT[:3], B: SHORT[2:5], C: []})
-    known = ballot(Key(1), 12, AtxId(IDS[0]))
+    known = ballot(Key(1), 12, AtxId(b"\1" * 32))
     layer.lists[C] = [known.id()]
     layer.driver.put(lambda rows: rows.put(BALLOTS, known.id(), known))
     assert layer.run() is LayerOutcome.DONE
