@@ -436,3 +436,8 @@ class Node:
         """The verdict on the last message."""
         verdict = self.verdicts()[-1]
         return verdict.judgement.value, verdict.reason
+
+
+def first_opinion() -> Opinion:
+    """The votes of ballots of the first layer: there is nothing to vote on."""
+    return Node().opinion(FIRST)
