@@ -12,6 +12,7 @@ from node.contract.inputs import Tick
 from node.contract.instants import Instant
 from node.contract.owed import OWED
 from node.engine.edges import Call, Send
+from node.ledger.tables import ACCOUNTS
 from node.mesh.mesh import GENESIS_MESH_HASH
 from node.mesh.tables import BALLOTS, MESH_HASHES
 from node.proposals.builder import ActiveSetMade, ProposalMade, ProposalNotMade, SlotsKnown
@@ -20,8 +21,9 @@ from node.proposals.tables import ACTIVE_SETS, OWN_ACTIVE_SETS
 from node.store.own import SIGNED, Kind, Slot
 from node.store.view import Rows
 from protocol.types.activation import active_set_hash
-from protocol.types.ids import EMPTY_BALLOT_ID, EMPTY_BLOCK_ID, Hash32, LayerId
+from protocol.types.ids import EMPTY_BALLOT_ID, EMPTY_BLOCK_ID, Address, Hash32, LayerId
 from protocol.types.proposals import Proposal
+from protocol.types.transactions import Account, LayerLimits, RawTx, Transaction, TxHeader
 from tests.node.contract.world import at
 from tests.node.proposals.network import (
     ALICE,
@@ -36,6 +38,7 @@ from tests.node.proposals.network import (
     Node,
     ballot_of,
     eligibilities,
+    first_opinion,
     ids_of,
     layers_with_slots,
     slots_of,
@@ -142,6 +145,41 @@ def test_a_proof_that_fails_is_asked_for_again_in_the_next_layer() -> None:
     node.world.tick(FIRST)
     node.prove()
     assert [one.inner.ballot.inner.layer for one in sent(node)] == [FIRST]
+
+
+def test_transactions_are_as_many_as_the_slots_allow_the_best_first() -> None:
+    node = ready(ALICE, builder=replace(BUILDER, transactions=1, gas_limit=1000))
+    payers = [Address(bytes(4) + bytes((number,)) * 20) for number in range(1, 6)]
+    best = []
+    for number, payer in enumerate(payers):
+        header = TxHeader(payer, Address(bytes(24)), 16, 0, LayerLimits(), 100, number + 1, 0)
+        transaction = Transaction(RawTx.of(bytes((number,))), header)
+        best.insert(0, transaction.raw.id)
+
+        def add(rows: Rows, payer: Address = payer, transaction: Transaction = transaction) -> None:
+            rows.put(ACCOUNTS, payer, Account(LayerId(0), payer, 0, 10**9))
+            assert node.pool.add(rows, transaction, 0)
+
+        node.write(add)
+    node.world.tick(FIRST)
+    (proposal,) = sent(node)
+    count = len(eligibilities(ALICE, FIRST))
+    assert count < len(payers) and sorted(proposal.inner.tx_ids) == sorted(best[:count])
+    assert node.pool.waiting().keys() == set(payers[: len(payers) - count]), "those of a proposal are linked to it"
+
+
+def test_without_votes_there_is_no_proposal() -> None:
+    node = ready(ALICE)
+    node.tortoise.state.epochs[EPOCH].beacon = None
+    node.world.now = at(FIRST)
+    assert node.sync(ballot_of(BOB, FIRST, first_opinion())).is_accepted
+    node.world.tick(FIRST)
+    assert missed(node) == ["not_drained"] and not sent(node)
+
+
+def test_more_slots_than_can_be_proved_are_refused() -> None:
+    node = ready(ALICE, builder=replace(BUILDER, max_slots=slots_of(ALICE) - 1))
+    assert missed(node) == ["too_many_slots"]
 
 
 # ---- what is not signed ----
