@@ -19,13 +19,14 @@ from node.hare.tables import WEAK_COINS
 from node.store.own import SIGNED, Kind, Slot
 from protocol.numbers.durations import SECOND
 from protocol.types.hare import MAX_PROPOSALS, Hare3Message, HareRound
-from protocol.types.ids import LayerId, ProposalId
+from protocol.types.ids import Hash32, LayerId, ProposalId
 from tests.node.hare.words import (
     BEACON,
     BEACONS,
     COMMIT,
     FIRST,
     GENESIS_ID,
+    NOTIFY,
     PREROUND,
     TOPIC,
     TOPIC_4,
@@ -269,6 +270,25 @@ def test_without_anybody_active_the_session_ends_with_its_iterations_and_patrol_
     assert not one.machine.running and not one.patrol.is_in_charge(LayerId(FIRST))
     assert events(one) == [HareBegan(LayerId(FIRST), 1), HareEnded(LayerId(FIRST), False, 0)]
     assert not one.view().has(AGREED, LayerId(FIRST)) and not one.surroundings.coins
+
+
+def test_who_is_active_is_asked_once_a_session_and_once_a_round_as_long_as_it_cannot_be_told() -> None:
+    """Making an active set takes long: no message of a peer makes us try."""
+    one = node([ME], around([ME], [A]))
+    one.surroundings.has_active_set = False
+    one.tick(FIRST)
+    for at in (PREROUND, COMMIT):
+        reference = None if at == PREROUND else Hash32(bytes(32))
+        assert one.hear(TOPIC, word(ME, at, 1, reference=reference)).reason == "not_eligible"
+    assert one.surroundings.asked == 1
+    pass_time(one, FIRST, 37)
+    assert one.surroundings.asked == 2
+    one.surroundings.has_active_set = True
+    pass_time(one, FIRST, 49)
+    assert one.surroundings.asked == 3
+    pass_time(one, FIRST, 86)
+    assert one.surroundings.asked == 3
+    assert one.hear(TOPIC, word(ME, NOTIFY, 1, reference=Hash32(bytes(32)))).reason == ""
 
 
 def test_a_result_of_the_last_hardlock_still_counts() -> None:
