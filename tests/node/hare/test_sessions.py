@@ -423,7 +423,11 @@ def test_nodes_that_know_different_proposals_come_to_one_result_and_one_coin(num
 @pytest.mark.parametrize("number", [3, 4])
 @pytest.mark.parametrize("seed", range(4))
 def test_late_messages_and_an_equivocator_divide_nobody(seed: int, number: int) -> None:
-    """Every message takes its own time, below a round; two of six nodes share a key, and see different proposals."""
+    """Every message takes its own time, below a round; two of six nodes share a key, and see different proposals.
+
+    Whether enough have a proposal may then look different here and there: who does not see it comes to no result, and
+    will get the certificate; nobody comes to another result.
+    """
     dice = Random(seed)
     keys = [key(10 * seed + one) for one in range(1, 6)]
     owners = [*keys, keys[0]]
@@ -434,8 +438,10 @@ def test_late_messages_and_an_equivocator_divide_nobody(seed: int, number: int) 
     network.tick(FIRST)
     network.until(FIRST, (END + 12) * SECOND)
     results = [one.view().get(AGREED, LayerId(FIRST)) for one in nodes]
-    assert results[1] is not None and results == [results[1]] * len(nodes)
+    assert len({tuple(result) for result in results if result is not None}) == 1
+    assert sum(result is not None for result in results) > len(nodes) / 2
     assert len({tuple(one.surroundings.coins) for one in nodes}) == 1
+    assert not any(one.machine.running for one in nodes)
     assert all(malicious(one.view()) == [keys[0].identity] for one in nodes)
 
 
