@@ -208,6 +208,18 @@ class EpochColumns:
         rows = np.flatnonzero((self.column("node") == _words(node)).all(axis=1))
         return rows[np.argsort(self.column("order")[rows])]
 
+    def highest(self, count: int) -> list[AtxId]:
+        """The ids of so many ATXs whose smesher is not marked, the highest first; equally high ones as they stand."""
+        rows = np.flatnonzero(~self.column("is_malicious"))
+        heights = self.column("height")[rows]
+        if len(rows) > count:
+            top = np.argpartition(heights, len(rows) - count)[len(rows) - count :]
+            top.sort()
+            rows, heights = rows[top], heights[top]
+        order = np.argsort(~heights, kind="stable")
+        ids = self.column("id")
+        return [AtxId(_bytes(ids[row])) for row in rows[order]]
+
     def mark_malicious(self, node: NodeId) -> None:
         """The smesher of these ATXs broke the rules."""
         self._columns["is_malicious"][self.rows_of(node)] = True
