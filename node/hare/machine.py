@@ -71,6 +71,7 @@ class HareMachine(Machine):
         self.topics = tuple(version.parameters.topic for version in versions)  # type: ignore[misc]
         self.protocols = (exchange.PROTOCOL,) if hare4.is_enabled else ()  # type: ignore[misc]
         self._memory = Memory(versions, time, bounds, LayerId(0), exchange.FullLists(bounds))
+        self._answers = exchange.Answers(self._memory.lists, bounds)
         selection = Selection(time, proposals, atxs)
         self._sessions = Sessions(self._memory, oracle, selection, keys, patrol, tortoise, is_synced)
         self._reception = Reception(self._memory, selection)
@@ -118,5 +119,5 @@ class HareMachine(Machine):
     def serve(self, asked: Asked, view: View, now: Instant) -> Step:
         """As Machine says: a peer asks for a full list."""
         assert isinstance(asked.demand, PeerRequest), "nothing else is served"
-        found = exchange.answer(self._memory.lists, asked.demand.data)
+        found = self._answers.answer(asked.demand.data, now)
         return Step(effects=(Reply(asked.id, Failed(found) if isinstance(found, str) else found),))

@@ -93,7 +93,7 @@ class Memory:
     time: NetworkTime
     bounds: HareBounds
     first: LayerId
-    """The first layer that began after this node did."""
+    """The first layer that may have a session: it began after this node did, and has had none."""
     lists: FullLists
     sessions: dict[LayerId, Session] = field(default_factory=dict)
 

@@ -233,6 +233,16 @@ def test_the_genesis_has_no_session() -> None:
     assert list(one.machine.running) == [FIRST]
 
 
+def test_a_layer_has_one_session_even_if_it_is_told_of_twice() -> None:
+    one = alone()
+    pass_time(one, FIRST, 50)
+    one.turn(Tick(LayerId(FIRST), one.at(FIRST)))
+    pass_time(one, FIRST, END)
+    one.turn(Tick(LayerId(FIRST), one.at(FIRST)))
+    assert len(said(one)) == 7 and not one.machine.running
+    assert [type(event) for event in events(one)] == [HareBegan, HareAgreed, HareEnded]
+
+
 def test_a_layer_that_began_before_the_node_has_none() -> None:
     one = node([ME], around([ME], [A]), now=alone().at(FIRST, 1))
     one.tick(FIRST)
