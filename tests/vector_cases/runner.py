@@ -108,6 +108,7 @@ FINISHED = (
     "consensus/hare3_core.json",
     "consensus/hare4_core.json",
     "consensus/malfeasance.json",
+    "consensus/nipost_builder.json",
     "tortoise/scenarios/*.json",
     "tortoise/simulation/*.json",
     "tortoise/known_defect/*.json",
