@@ -209,7 +209,7 @@ class EpochColumns:
         return rows[np.argsort(self.column("order")[rows])]
 
     def highest(self, count: int) -> list[AtxId]:
-        """The ids of so many ATXs whose smesher is not marked, the highest first; equally high ones as they stand."""
+        """The ids of at most so many ATXs (1 or more) whose smesher is not marked, the highest first."""
         rows = np.flatnonzero(~self.column("is_malicious"))
         heights = self.column("height")[rows]
         if len(rows) > count:

@@ -220,6 +220,8 @@ class Rig:
         """Proofs of space that do not hold."""
         self.results: dict[type[Demand], Callable[[Demand], Result | None]] = {}
         """Other answers to demands of a kind; None: the usual one."""
+        self.withheld: Callable[[Demand], bool] = lambda demand: False
+        """What is not answered for the time being."""
         self.is_synced = True
         self.sends = True
         self.now = TIMELINE.epoch_start(2) if now is None else now
@@ -345,7 +347,9 @@ class Rig:
         """Answer what is asked for, in any order; False where the node was begun anew meanwhile."""
         engine = self.world.engine
         while engine is self.world.engine:
-            calls = [one for one in self.world.of(Call) if one.call not in self.answered]
+            calls = [
+                one for one in self.world.of(Call) if one.call not in self.answered and not self.withheld(one.demand)
+            ]
             if not calls:
                 return True
             call = calls[self.dice.below(len(calls))]
