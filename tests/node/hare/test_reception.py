@@ -137,6 +137,14 @@ def test_a_third_message_costs_a_signature_and_no_proof() -> None:
     assert len(one.checker.signed) == 5 and len(one.checker.proven) == 3
 
 
+def test_who_is_convicted_between_its_two_messages_needs_no_other_proof() -> None:
+    one = listening()
+    assert one.hear(TOPIC, word(ME, PREROUND, 4, A.id)).is_accepted
+    one.convict(ME.identity)
+    assert one.hear(TOPIC, word(ME, PREROUND, 4, B.id)).is_accepted
+    assert not list(one.view().scan(PROOFS))
+
+
 # ---- the order of the checks ----
 
 

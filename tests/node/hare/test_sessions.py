@@ -16,10 +16,12 @@ from node.contract.verdicts import Judgement
 from node.engine.edges import Call, Judge, Returned, Send
 from node.hare.events import HareAgreed, HareBegan, HareEnded, HareSkipped, HareUnsaid
 from node.hare.parameters import CommitteeUpgrade, HareBounds, check_versions
+from node.hare.protocol import reference_of
 from node.hare.tables import WEAK_COINS
 from node.malfeasance.tables import malicious
 from node.store.own import SIGNED, Kind, Slot
 from protocol.numbers.durations import SECOND
+from protocol.types.eligibility import hare_input
 from protocol.types.hare import MAX_PROPOSALS, Hare3Message, HareRound
 from protocol.types.ids import Hash32, LayerId, ProposalId
 from tests.node.hare.words import (
@@ -30,6 +32,7 @@ from tests.node.hare.words import (
     GENESIS_ID,
     NOTIFY,
     PREROUND,
+    PROPOSE,
     TOPIC,
     TOPIC_4,
     Network,
@@ -146,6 +149,34 @@ def test_a_proof_that_comes_late_is_good_until_the_next_round() -> None:
     assert len(said(one)) == 1, "the propose round is over"
 
 
+def test_a_proof_that_comes_after_the_next_word_signs_nothing() -> None:
+    """Commit and notify follow each other: seats in the one are none in the other."""
+    others = [key(2), key(3)]
+    one = node([ME], around([ME, *others], [A]), is_proving=False)
+    one.tick(FIRST)
+    commits = []
+    while one.now < one.at(FIRST, 97):
+        due = one.engine.next_due()
+        assert due is not None
+        at = one.machine._memory.sessions[LayerId(FIRST)].protocol.next_round
+        one.turn(now=due)
+        if at in (PREROUND, PROPOSE, COMMIT):
+            reference = reference_of([A.id]) if at == COMMIT else None
+            ids = () if at == COMMIT else (A.id,)
+            for other in others:
+                assert one.hear(TOPIC, word(other, at, 3, *ids, reference=reference)).is_accepted
+        commits += [call for call in one.of(Call) if call.demand.alpha == commit_question() and call not in commits]
+    session = one.machine._memory.sessions[LayerId(FIRST)]
+    assert session.said is not None and session.said.at == NOTIFY
+    (late,) = commits
+    one.turn(Returned(late.call, ME.prove(late.demand.alpha), one.now))
+    assert said(one) == [] and not list(one.view().keys(SIGNED))
+
+
+def commit_question() -> bytes:
+    return hare_input(BEACON, COMMIT.absolute(), LayerId(FIRST))
+
+
 def test_a_proof_that_cannot_be_had_means_no_seats_and_the_preround_is_executed_at_once() -> None:
     one = node([ME], around([ME], [A]), is_proving=False)
     one.tick(FIRST)
@@ -182,11 +213,11 @@ def test_a_key_added_in_the_middle_of_a_session_joins_the_next_layer() -> None:
 
 def test_a_key_that_was_stopped_says_nothing_more_in_the_session_that_runs() -> None:
     one = alone()
-    pass_time(one, FIRST, 50)
-    assert len(said(one)) == 2
+    pass_time(one, FIRST, 48)  # the proof for the next round is there
     one.keys.stop(ME.identity, "its owner wants it so")
     pass_time(one, FIRST, END)
-    assert len(said(one)) == 2
+    assert [message.body.iter_round for message in said(one)] == [PREROUND]
+    assert len(list(one.view().keys(SIGNED))) == 1
     assert not one.machine.running
 
 
