@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from kernels import seats as kernel
 from node.blocks.tables import AGREED
 from node.contract.demands import Failed, ProveVrf
 from node.contract.effects import Emit
@@ -428,6 +429,11 @@ def test_of_more_proposals_than_a_message_holds_nothing_is_said() -> None:
     assert said(one) == []
     assert events(one)[-1] == HareUnsaid(LayerId(FIRST), PREROUND, "too_many_proposals")
     assert one.machine.running, "the session goes on"
+
+
+def test_what_counts_seats_is_compiled_before_the_first_message() -> None:
+    alone()
+    assert kernel.binomial_cdf.signatures and kernel.eligibility_counts.signatures
 
 
 def test_an_own_message_is_judged_and_counted_like_any_other() -> None:
