@@ -221,7 +221,7 @@ def test_lists_of_rounds_that_nobody_counts_are_not_kept() -> None:
         message = HareInput(
             ME.identity, at, ids, reference, hash, VrfSignature(bytes(80)), 1, 5, False, EdSignature(bytes(64))
         )
-        assert session.receive(message) == (True, None)
+        assert session.receive(message) is None
     kept = session.protocol._gossip._kept
     assert {at for at, senders in kept.items() for one in senders.values() if one.message.proposals} == set(counted)
     assert (session.messages, session.uncounted) == (len(counted) + len(named) + len(others), len(others))
