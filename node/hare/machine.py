@@ -26,6 +26,7 @@ from node.contract.machine import Machine
 from node.contract.messages import Message
 from node.contract.ports import Keys
 from node.contract.steps import NOTHING, Found, Judged, Needs, Step, Ticket
+from node.eligibility import committee
 from node.hare import exchange
 from node.hare.parameters import HareBounds, HareParameters, check_versions
 from node.hare.proposals import Atxs, Proposals, Selection
@@ -93,6 +94,7 @@ class HareMachine(Machine):
 
     def start(self, view: View, now: Instant) -> Step:
         """As Machine says. Sessions that ran are not taken up."""
+        committee.prepare()
         self._memory.first = LayerId(self._memory.time.layer_at(now) + 1)
         return NOTHING
 

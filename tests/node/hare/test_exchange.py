@@ -136,6 +136,12 @@ def test_a_list_that_fits_by_chance_is_asked_for_once_the_signature_says_so() ->
     assert len(requests(one)) == 1 and len(one.checker.signed) == 2
 
 
+def test_a_second_list_must_have_as_many_ids_as_were_sent() -> None:
+    ours, meant = proposal(3, compact=SAME), proposal(5, compact=SAME)
+    one = listening([ours], exchange.response([meant.id, A.id]))
+    assert one.hear(TOPIC_4, short_word(ME, 2, [meant])).reason == "fetched_length_mismatch"
+
+
 @pytest.mark.parametrize(
     ("result", "verdict"),
     [
