@@ -242,19 +242,21 @@ def test_without_a_registration_the_next_round_is_planned() -> None:
 
 
 def test_an_answer_that_comes_just_after_the_round_has_started_counts() -> None:
-    rig = Rig(A, parameters=replace(PARAMETERS, servers=(POET_A,)))
-    late: list[RegisterAtPoet] = []
+    for delay, expected in ((10 * SECOND, 0), (30 * SECOND, 1)):
+        rig = Rig(A)
+        rig.withheld = lambda demand: isinstance(demand, RegisterAtPoet)
+        rig.run_until(Instant(round_start(3) + delay))
+        assert len(rig.of(ChallengeDropped)) == expected
 
-    def wait(demand: Demand) -> Result | None:
-        assert isinstance(demand, RegisterAtPoet)
-        late.append(demand)
-        return None if rig.now == round_start(3) else Failed("unreachable")
+        def register(demand: Demand) -> Result | None:
+            assert isinstance(demand, RegisterAtPoet)
+            poet = rig.poets[demand.server]  # noqa: B023
+            return poet.register(demand, min(rig.now, demand.deadline))  # noqa: B023
 
-    rig.results[RegisterAtPoet] = wait
-    rig.run_until(Instant(round_start(3) - 1))
-    assert rig.of(ChallengeDropped) == [] and late
-    rig.run_until(Instant(round_start(3) + 1))
-    assert len(rig.of(ChallengeDropped)) == (0 if rig.of(RegisteredAt) else 1)
+        rig.results[RegisterAtPoet] = register
+        rig.withheld = lambda demand: False
+        rig.run_until(end_of(3))
+        assert rig.sent_epochs(A) == ([] if expected else [3])
 
 
 def test_a_server_with_another_challenge_is_not_asked_again() -> None:
