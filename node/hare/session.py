@@ -3,6 +3,7 @@
 | session | when | then |
 |---|---|---|
 | begins | the layer begins, the node is synced, the epoch has its beacon | proofs for the preround are asked for |
+| knows nobody as active | its active set cannot be told | it listens, counts nothing, and asks again in each round |
 | waits | an own identity has seats in the preround | the preround is executed at its time, with our proposals |
 | | none has | the preround is executed at once |
 | in a round | its time comes | it is executed; who has seats speaks; proofs for the next one are asked for |
@@ -22,10 +23,11 @@ from node.hare.exchange import FullLists
 from node.hare.gossip import Equivocation, HareInput
 from node.hare.parameters import FIRST, HareBounds, HareParameters
 from node.hare.protocol import HareProtocol, Said
+from node.hare.seats import Committee
 from node.hare.versions import Version
 from protocol.numbers.layers import NetworkTime
 from protocol.types.hare import HareEligibility, HareRound, IterRound
-from protocol.types.ids import Beacon, Hash32, LayerId, NodeId
+from protocol.types.ids import Hash32, LayerId, NodeId
 
 BEFORE_FIRST = IterRound(0xFF, HareRound.COMMIT)
 """The commit round that the first iteration takes for the one before."""
@@ -39,8 +41,7 @@ class Session:
     layer: LayerId
     begin: Instant
     """Of the layer."""
-    beacon: Beacon
-    """Of the layer's epoch."""
+    committee: Committee
     signers: Sequence[Signer]
     """Own identities as they were when it began: one that is added later joins the next layer."""
     protocol: HareProtocol
@@ -72,16 +73,19 @@ class Session:
             return at.iter < self.parameters.iterations_limit or at == BEFORE_FIRST
         return at == FIRST
 
-    def receive(self, message: HareInput) -> tuple[bool, Equivocation | None]:
-        """Take a message that has been judged, as HareProtocol says. Lists that nobody counts are not kept."""
+    def receive(self, message: HareInput) -> Equivocation | None:
+        """Take a message that has been judged and is not known: what it proves together with an earlier one.
+
+        Lists that nobody counts are not kept.
+        """
         is_counted = self.is_counted(message.at)
         if not is_counted or message.reference is not None:
             message = replace(message, proposals=())
-        is_relayed, equivocation = self.protocol.on_input(message)
-        if is_relayed and equivocation is None:
+        _, equivocation = self.protocol.on_input(message)
+        if equivocation is None:
             self.messages += 1
             self.uncounted += not is_counted
-        return is_relayed, equivocation
+        return equivocation
 
 
 @dataclass(slots=True)
@@ -92,7 +96,7 @@ class Memory:
     time: NetworkTime
     bounds: HareBounds
     first: LayerId
-    """The first layer that began after this node did."""
+    """The first layer that may have a session: it began after this node did, and has had none."""
     lists: FullLists
     sessions: dict[LayerId, Session] = field(default_factory=dict)
 

@@ -232,8 +232,9 @@ class ProposalMachine(Machine):
         if proposal is not None and self._store.get(layer, proposal.id()) is not None:
             is_asked = message.origin is Origin.FETCHED
             return Judged(ACCEPT if is_asked else ignore("known_proposal"))
+        is_known = self._tortoise.ballot(stage.ballot_id) is not None
         valid = None
-        if self._tortoise.ballot(stage.ballot_id) is None:
+        if not is_known or self._is_other(stage, view):
             try:
                 current = self._time.epoch_of(self._time.layer_at(now))
                 judged = self._ballots.judge(stage, message, current, view)
@@ -241,12 +242,23 @@ class ProposalMachine(Machine):
                 return Judged(verdict_of(error))
             if isinstance(judged, Needs):
                 return judged
-            valid = judged
+            valid = None if is_known else judged
         if proposal is None:
             rows = Rows(view)
-            effects = self._store_ballot(rows, stage, valid, message)
-            return Judged(ACCEPT, rows, effects)
+            return Judged(ACCEPT, rows, self._store_ballot(rows, stage, valid, message))
         return self._judge_transactions(stage, proposal, valid, message, view)
+
+    def _is_other(self, stage: Stage, view: View) -> bool:
+        """Whether a proposal has a known ballot with other votes or slots, which the id of a ballot does not cover.
+
+        Rewards are counted by the slots of a proposal: they are looked at, whatever is known of its ballot. Whoever
+        hands on a ballot can leave slots out, so that it is no fault of the proposal to have more.
+        """
+        known = None if stage.proposal is None else view.get(BALLOTS, stage.ballot_id)
+        if known is None:
+            return False
+        mine = stage.ballot
+        return (known.votes, tuple(known.eligibility_proofs)) != (mine.votes, tuple(mine.eligibility_proofs))
 
     def _judge_transactions(
         self, stage: Stage, proposal: Proposal, valid: ValidBallot | None, message: Message, view: View
@@ -301,12 +313,12 @@ class ProposalMachine(Machine):
 
     def _store_ballot(self, rows: Rows, stage: Stage, valid: ValidBallot | None, message: Message) -> list[Effect]:
         """Store and count a ballot. valid: None where it is known."""
+        effects = self._own(rows, stage, message)
         if valid is None:
-            return []
+            return effects
         ballot, smesher = stage.ballot, stage.ballot.smesher_id
         if ballot.active_set:
             ballot = replace(ballot, active_set=())  # a relic, which the id does not cover
-        effects = self._own(rows, stage, message)
         is_malicious = self._atxs.is_malicious(smesher)
         proof = self._mesh.add_ballot(rows, ballot, is_malicious=is_malicious)
         self._tortoise.store(valid.decoded)
@@ -317,8 +329,8 @@ class ProposalMachine(Machine):
         return effects
 
     def _own(self, rows: Rows, stage: Stage, message: Message) -> list[Effect]:
-        """What follows if a ballot is of an own identity, but not of this node."""
-        ballot = stage.ballot
+        """What follows if a ballot or proposal is of an own identity, but not of this node."""
+        ballot, proposal = stage.ballot, stage.proposal
         if message.origin is Origin.OWN or signer_of(self._keys, ballot.smesher_id) is None:
             return []
         slot = Slot(ballot.smesher_id, Kind.BALLOT, ballot.inner.layer)
@@ -326,7 +338,9 @@ class ProposalMachine(Machine):
         if signed is None and message.origin is Origin.FETCHED:
             rows.put(SIGNED, slot, Ballot.codec.encode(ballot))
             return []
-        if signed is not None and Ballot.codec.decode(signed).id() == stage.ballot_id:
+        whole = rows.get(SIGNED, slot._replace(kind=Kind.PROPOSAL))
+        is_ours = signed is not None and Ballot.codec.decode(signed).id() == stage.ballot_id
+        if is_ours and (proposal is None or whole is None or Proposal.codec.decode(whole).id() == proposal.id()):
             return []
         why = (
             f"Another node has signed ballot {stage.ballot_id.hex()} of layer {ballot.inner.layer} with its key. Two "

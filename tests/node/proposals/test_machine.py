@@ -130,6 +130,22 @@ def test_what_was_sent_is_what_was_asked_for() -> None:
     assert node.last == ("ignore", "known_proposal")
 
 
+def test_slots_of_a_proposal_are_looked_at_also_where_its_ballot_is_known() -> None:
+    """Rewards are counted by them, and the id of a ballot does not cover them."""
+    node = Node()
+    ballot = ballot_of(ALICE, FIRST, node.opinion(FIRST))
+    first, *others = ballot.eligibility_proofs
+    false = replace(first, j=first.j + 1)
+    assert others and false.j < others[0].j
+    assert node.sync(replace(ballot, eligibility_proofs=[first])).is_accepted
+    node.gossip(proposal_of(ALICE, replace(ballot, eligibility_proofs=[first, false, *others])))
+    assert node.last == ("ignore", "bad_vrf") and not node.kept.of_layer(FIRST)
+    node.gossip(proposal_of(ALICE, ballot))  # who handed on the ballot has left a slot out
+    assert node.last == ACCEPT
+    assert node.kept.of_layer(FIRST)[0].eligibilities == ballot.eligibility_proofs
+    assert len(node.tortoise.state.layer(FIRST).ballots) == 1
+
+
 def test_gossip_is_not_judged_before_the_node_is_near_the_present() -> None:
     node = Node()
     node.is_synced = False
@@ -190,6 +206,28 @@ def test_what_nobody_has_costs_the_proposal_and_is_not_asked_for_again(hint: str
     assert node.last == ("ignore", reason) and len(node.world.of(Call)) == 1
     assert not node.kept.of_layer(FIRST)
     assert node.world.view().has(BALLOTS, ballot.id()) is (hint == Hint.TX)
+
+
+def test_what_peers_call_good_and_is_not_here_is_not_asked_for_again() -> None:
+    node = Node()
+    ballot = ballot_of(ALICE, FIRST, node.opinion(FIRST))
+    node.gossip(proposal_of(ALICE, replace(ballot, votes=replace(ballot.votes, base=ballot.id()))))
+    (call,) = node.calls(Hint.BALLOT)
+    node.accept(call)
+    assert node.last == ("ignore", "tortoise_decode") and len(node.world.of(Call)) == 1
+    node, others = Node(known=SMESHERS[1:]), ids_of(EPOCH, SMESHERS[1:])
+    node.fetched_set(others)
+    node.gossip(proposal_of(ALICE, ballot_of(ALICE, FIRST, node.opinion(FIRST), ids=others)))
+    node.accept(node.calls(Hint.ATX)[0])
+    assert node.last == ("ignore", "atx_unavailable") and len(node.world.of(Call)) == 1
+
+
+def test_a_layer_that_is_processed_takes_no_proposals_but_ballots() -> None:
+    node = Node()
+    node.mesh.processed = FIRST
+    node.gossip(first_of(ALICE, node))
+    assert node.last == ("ignore", "too_late")
+    assert node.sync(ballot_of(ALICE, FIRST, node.opinion(FIRST))).is_accepted
 
 
 def test_a_proposal_that_waits_too_long_is_dropped_and_counted() -> None:
