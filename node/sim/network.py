@@ -1,8 +1,8 @@
 """The network between the nodes of a world: gossip and requests.
 
 Gossip goes in one of two ways. *Directly*: whoever publishes reaches everybody, each after a time of its own, which is
-cheap and fair; what is said to some only, the first of them that accepts it tells all others. *Relayed*: along the edges
-of an overlay, by those who accepted the message, as gossip does in the world; a message that one line loses comes on
+cheap and fair; what is said to some only, the first of them that accepts it tells all others. *Relayed*: along edges of
+an overlay, by those who accepted the message, as gossip does in the world; a message that one line loses comes on
 another. Nobody is handed a message a second time, unless a line doubles it on purpose.
 """
 

@@ -29,7 +29,6 @@ from node.sim.ports import Holding, Surroundings
 from node.sim.role import Role
 from node.sim.scenario import Scenario
 from node.sim.staging import Staged, stage
-from node.sim.virtual.activations import Miner, Premade, PremadePublisher, premake
 from node.sim.virtual.space import VirtualSpace
 from node.sim.watch import Watcher
 from node.sim.world import Setting, World
@@ -40,6 +39,8 @@ from protocol.numbers.durations import SECOND
 from protocol.numbers.layers import NetworkTime
 from protocol.types.fetch import Hint
 from protocol.types.ids import Address, AtxId, EpochId, NodeId, PoetProofRef
+
+from .premade import Miner, Premade, PremadePublisher, premake
 
 GENESIS_ID = b"simulated network..."
 GOLDEN = AtxId(b"g" * 32)
