@@ -30,6 +30,9 @@ class FetchParameters:
     """Objects of one request; of kinds with a protocol of their own there is one."""
     timeout: int = 25 * SECOND
     """Of a request; nanoseconds."""
+    large_timeout: int = 5 * MINUTE
+    """Of one for an object of a kind that has a protocol of its own, because it is large. Whoever carries requests ends
+    one before that when the peer is silent for long."""
     best_peers: int = 5
     """Where nobody is known to have an object, one of so many best peers is asked."""
     max_tries: int = 100
