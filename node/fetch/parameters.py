@@ -92,7 +92,7 @@ class ServerParameters:
     """One peer takes at most one in so many places of a queue, and at least one place."""
     max_answer_bytes: int = 1 << 25
     """An answer with objects grows no further; what is left out is asked for again. One object always goes."""
-    ids_of_step: int = 20_000
+    ids_of_step: int = 10_000
     """Ids that are read in one step. Longer lists take several, so that nothing else waits for them."""
     list_pause: int = MILLISECOND
     """Between such steps; nanoseconds."""
