@@ -14,11 +14,12 @@ from node.beacon.parameters import BeaconParameters
 from node.beacon.reception import Reception
 from node.contract.effects import Emit, SetTimer
 from node.contract.inputs import Tick, Timer
-from node.contract.instants import SECOND, Instant
+from node.contract.instants import Instant
 from node.contract.steps import Step
 from node.store.memory import MemoryBackend
 from node.store.store import Store
 from node.store.table import Schema
+from protocol.numbers.durations import SECOND
 from protocol.numbers.layers import NetworkTime
 from protocol.types.beacon import WeakCoinMessage
 from protocol.types.eligibility import weak_coin_input

@@ -315,6 +315,7 @@ class Node:
                 tortoise,
                 self.keys,
                 NetworkChecker(GENESIS_ID),
+                status.may_sign,
             ),
             self.fetching,
             self.server,
