@@ -58,7 +58,7 @@ from protocol.params.config import networks
 from protocol.params.config.node import Config
 from protocol.post.proof import Proof, ProofMetadata
 from protocol.types.fetch import Hint, RequestBatch, ResponseBatch, ResponseMessage
-from protocol.types.ids import EMPTY_ADDRESS, BlockId, LayerId, NodeId, as_hash32
+from protocol.types.ids import BlockId, LayerId, NodeId, as_hash32
 from prover.poet.round import verify as poet
 from prover.post.init import vrf_nonce
 from prover.post.proof import verify as post
@@ -355,7 +355,6 @@ class Replay:
             NetworkChecker(parameters.genesis_id),
             NoKeys(),
             seed=bytes(32),
-            coinbase=lambda: EMPTY_ADDRESS,
             random=Chance(1),
             peers=lambda: [PEER],
         )
