@@ -16,13 +16,12 @@ from node.contract.demands import Failed, PeerRequest, Request, Result
 from node.contract.instants import Instant
 from node.contract.messages import PeerId
 from protocol.crypto.hashing import hash32
-from protocol.numbers.durations import MILLISECOND, SECOND
+from protocol.numbers.durations import MILLISECOND
 
 from .chance import Chance
 from .links import Links
 from .timeline import Action, Timeline
 
-FETCH_TIMEOUT = 5 * SECOND
 MOST_TOLD = 10_000
 """Messages that were said to some only, of which it is known to whom; older ones go no further."""
 
@@ -49,9 +48,6 @@ class Station(Protocol):
 
     def ask(self, number: int, request: PeerRequest) -> None:
         """A question of a peer came; it is answered by `Network.reply` with this number."""
-
-    def object(self, hint: str, id: bytes) -> bytes | None:
-        """What it has under an id."""
 
 
 Outcome = Callable[[Result], None]
@@ -195,22 +191,6 @@ class Network:
         now = self._timeline.now()
         for time in self._links.delays(to, source, now)[:1]:
             self._at(now + time, lambda: self._settle(number, result))
-
-    def fetch(self, source: int, to: int, hint: str, id: bytes, outcome: Outcome) -> None:
-        """A node asks a peer for an object, without a protocol of requests: for nodes without a machine for that."""
-        self._next += 1
-        number, now = self._next, self._timeline.now()
-        self._asked[number] = source, to, outcome
-        self._at(now + FETCH_TIMEOUT, lambda: self._settle(number, Failed("timeout")))
-
-        def look() -> None:
-            station = self._stations[to]
-            if station.is_up:
-                found = station.object(hint, id)
-                self.reply(number, Failed("not_found") if found is None else found)
-
-        for time in self._links.delays(source, to, now)[:1]:
-            self._at(now + time, look)
 
     def _settle(self, number: int, result: Result) -> None:
         open_request = self._asked.pop(number, None)

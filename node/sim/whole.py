@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cache
 
-from node.assembly.node import Node, assemble
+from node.assembly.node import assemble
 from node.assembly.parameters import NodeParameters, parameters_of
 from node.assembly.rooms import Rooms
 from node.assembly.rooms import Surroundings as Given
 from node.contract.instants import Instant
 from node.contract.machine import Machine
 from node.schema import OWN, STATE
-from protocol.numbers.durations import SECOND
+from protocol.numbers.durations import MILLISECOND, SECOND
 from protocol.numbers.layers import NetworkTime
 from protocol.numbers.time import Time
 from protocol.params.config import consensus
@@ -137,8 +137,10 @@ class Whole:
 class WholeNodes:
     """The recipe: one identity a node, of about the same weight each."""
 
-    quantum: int = 10_000_000
-    """Nanoseconds in which arrivals are one turn."""
+    quantum: int = 10 * MILLISECOND
+    """In which arrivals are one turn."""
+    large: int = 20
+    """Nodes above which it is five times as long: less exact, and half as much work."""
 
     def time(self, scenario: Scenario) -> NetworkTime:
         """As Recipe says."""
@@ -176,7 +178,7 @@ class WholeNodes:
             crashes=staged.crashes,
             degree=scenario.degree,
             is_shared=scenario.mode == "shared",
-            quantum=self.quantum,
+            quantum=self.quantum * (5 if scenario.nodes > self.large else 1),
         )
         return setting, plans
 
@@ -187,9 +189,3 @@ def poets_of(parameters: NodeParameters) -> dict[str, VirtualPoet]:
     epoch = time.layers_per_epoch * time.layer_duration_ns
     start = Instant(time.genesis_ns + of.phase_shift)
     return {name: VirtualPoet(name, start, epoch, epoch - of.cycle_gap, leaves) for name, leaves in POETS.items()}
-
-
-def node_of(built: Built) -> Node:
-    """The rooms of a whole node."""
-    assert isinstance(built.node, Node), "of this recipe"
-    return built.node
