@@ -70,6 +70,8 @@ class Network:
         self._stations: list[Station] = []
         self._neighbours: list[list[int]] = []
         self._seen: list[set[bytes]] = []
+        """By node: messages of this layer and, in `_seen_before`, of the one before; older ones are heard again."""
+        self._seen_before: list[set[bytes]] = []
         self._told: dict[bytes, set[int]] = {}
         """Of messages that were said to some only: to whom, by now."""
         self._asked: dict[int, tuple[int, int, Outcome]] = {}
@@ -82,7 +84,7 @@ class Network:
     def join(self, stations: Sequence[Station]) -> None:
         """These are the nodes; once."""
         self._stations = list(stations)
-        self._seen = [set() for _ in stations]
+        self._seen, self._seen_before = [set() for _ in stations], [set() for _ in stations]
         self._neighbours = overlay(len(stations), self._degree, self._chance.of("overlay")) if self._degree else []
 
     @property
@@ -129,7 +131,7 @@ class Network:
             return
         came_from = None if peer is None else number_of(peer)
         for other in self._neighbours[node]:
-            if other != came_from and id not in self._seen[other]:
+            if other != came_from and not self._has_seen(other, id):
                 self._send(node, other, topic, data, id, 0)
 
     def _tell_some(self, id: bytes, source: int, to: Sequence[int]) -> None:
@@ -139,7 +141,14 @@ class Network:
 
     def forget(self, node: int) -> None:
         """A node begins anew and knows no message."""
-        self._seen[node] = set()
+        self._seen[node], self._seen_before[node] = set(), set()
+
+    def layer_began(self) -> None:
+        """What was said two layers ago is no longer known to be known."""
+        self._seen_before, self._seen = self._seen, [set() for _ in self._seen]
+
+    def _has_seen(self, node: int, id: bytes) -> bool:
+        return id in self._seen[node] or id in self._seen_before[node]
 
     def _send(self, source: int, to: int, topic: str, data: bytes, id: bytes, delay: int) -> None:
         now = self._timeline.now()
@@ -151,7 +160,7 @@ class Network:
         if not station.is_up:
             return
         if self._degree:
-            if id in self._seen[to] and not is_copy:
+            if self._has_seen(to, id) and not is_copy:
                 return
             self._seen[to].add(id)
         self.messages[topic] += 1
