@@ -69,6 +69,7 @@ class Newcomer:
     events: list[object] = field(default_factory=list)
     requests: int = 0
     keys: Keys = field(default_factory=NoKeys)
+    peers: tuple[PeerId, ...] = (THERE,)
 
     def __post_init__(self) -> None:
         self.time = self.replay.chain.parameters.time
@@ -91,7 +92,7 @@ class Newcomer:
             seed=b"\1" * 32,
             coinbase=lambda: EMPTY_ADDRESS,
             random=Chance(2),
-            peers=lambda: [THERE],
+            peers=lambda: self.peers,
         )
         self.node = assemble(replace(of, sync=sync), given)
         self.asked.clear()
