@@ -42,7 +42,7 @@ from node.store.own import OwnStore
 from node.store.store import Store
 from node.store.stores import Stores
 from node.store.view import View
-from protocol.types.ids import EMPTY_ADDRESS, EpochId, LayerId
+from protocol.types.ids import EpochId, LayerId
 from tests.support.recorded_chain import Chance, NoKeys, RecordedChain, Replay
 from tests.vector_cases.harness import load
 
@@ -90,7 +90,6 @@ class Newcomer:
             NetworkChecker(of.genesis_id),
             self.keys,
             seed=b"\1" * 32,
-            coinbase=lambda: EMPTY_ADDRESS,
             random=Chance(2),
             peers=lambda: self.peers,
         )
