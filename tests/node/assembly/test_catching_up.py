@@ -5,7 +5,7 @@ Both are assembled as in the world. What one asks, the other answers from its ro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ from node.store.own import OwnStore
 from node.store.store import Store
 from node.store.stores import Stores
 from node.store.view import View
-from protocol.types.ids import EpochId, LayerId
+from protocol.types.ids import Address, EpochId, LayerId
 from tests.support.recorded_chain import Chance, NoKeys, RecordedChain, Replay
 from tests.vector_cases.harness import load
 
@@ -70,6 +70,7 @@ class Newcomer:
     requests: int = 0
     keys: Keys = field(default_factory=NoKeys)
     peers: tuple[PeerId, ...] = (THERE,)
+    coinbase: Callable[[], Address] | None = None
 
     def __post_init__(self) -> None:
         self.time = self.replay.chain.parameters.time

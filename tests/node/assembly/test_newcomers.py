@@ -15,7 +15,7 @@ from node.mesh.tables import BALLOTS, BLOCKS, MESH_HASHES
 from node.store.own import SIGNED, Kind, Slot
 from protocol.crypto.signing import Domain
 from protocol.types.ballots import Ballot
-from protocol.types.ids import EdSignature, NodeId
+from protocol.types.ids import EMPTY_ADDRESS, EdSignature, NodeId
 from tests.node.sync.test_catch_up import Liar
 from tests.support.recorded_chain import RecordedChain, Replay
 from tests.vector_cases.consensus_support import Keys, SilentKey
@@ -81,7 +81,7 @@ def test_what_an_earlier_life_has_signed_is_noted_and_stops_nobody(replay: Repla
     own = smeshers[: len(smeshers) // 2 + 1]
     watched = [Watched(one) for one in own]
     keys = Keys(watched)  # whose `stop` is an error
-    newcomer = Forgetful(replay, keys=keys)
+    newcomer = Forgetful(replay, keys=keys, coinbase=lambda: EMPTY_ADDRESS)
     for turn in newcomer.run(20_000):
         if turn == 200:
             newcomer.begin()
