@@ -92,6 +92,7 @@ class Newcomer:
             self.keys,
             seed=b"\1" * 32,
             random=Chance(2),
+            coinbase=self.coinbase,
             peers=lambda: self.peers,
         )
         self.node = assemble(replace(of, sync=sync), given)
