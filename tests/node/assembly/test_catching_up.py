@@ -32,15 +32,18 @@ from node.contract.inputs import Tick
 from node.contract.instants import Instant, after
 from node.contract.messages import PeerId
 from node.contract.owed import OWED
+from node.contract.ports import Keys
 from node.engine.edges import Call, Incoming, Input, Outgoing, Output, Returned
 from node.ledger import state
 from node.ledger.tables import ACCOUNTS, LAYERS
 from node.mesh.tables import BALLOTS, MESH_HASHES
 from node.schema import OWN, STATE
-from node.store.own import SIGNED
+from node.store.memory import MemoryBackend
+from node.store.own import SIGNED, OwnStore
+from node.store.store import Store
 from node.store.stores import Stores
 from node.store.view import View
-from protocol.types.ids import EpochId, LayerId
+from protocol.types.ids import Address, EpochId, LayerId
 from tests.node.contract.world import stores_on
 from tests.support.recorded_chain import Chance, NoKeys, RecordedChain, Replay
 from tests.vector_cases.harness import load
@@ -58,16 +61,25 @@ def replay() -> Replay:
     return found
 
 
+def stores_in_memory() -> Callable[[], Stores]:
+    """Opens the same stores each time."""
+    state, own = MemoryBackend(), MemoryBackend()
+    return lambda: Stores(Store(STATE, state), OwnStore(OWN, own))
+
+
 @dataclass
 class Newcomer:
     """A node without anything, and the one that it asks."""
 
     replay: Replay
-    open_stores: Callable[[], Stores]
-    """As they were left."""
     blamed: list[Penalise] = field(default_factory=list)
     events: list[object] = field(default_factory=list)
     requests: int = 0
+    keys: Keys = field(default_factory=NoKeys)
+    peers: tuple[PeerId, ...] = (THERE,)
+    coinbase: Callable[[], Address] | None = None
+    open_stores: Callable[[], Stores] = field(default_factory=stores_in_memory)
+    """As they were left."""
 
     def __post_init__(self) -> None:
         self.time = self.replay.chain.parameters.time
@@ -85,10 +97,11 @@ class Newcomer:
         given = Surroundings(
             self.open_stores(),
             NetworkChecker(of.genesis_id),
-            NoKeys(),
+            self.keys,
             seed=b"\1" * 32,
             random=Chance(2),
-            peers=lambda: [THERE],
+            coinbase=self.coinbase,
+            peers=lambda: self.peers,
         )
         self.node = assemble(replace(of, sync=sync), given)
         self.asked.clear()
@@ -169,7 +182,7 @@ def rows(view: View, table: Any, until: LayerId) -> dict[Any, Any]:
 def test_a_newcomer_comes_to_the_same_state(replay: Replay, backend: str, kills: int, tmp_path: Path) -> None:
     tables = [table for table in (*STATE.tables, *OWN.tables) if table not in (OWED, SIGNED)]
     with stores_on(backend, tmp_path, *tables) as open_stores:
-        _comes_to_the_same_state(Newcomer(replay, open_stores), kills)
+        _comes_to_the_same_state(Newcomer(replay, open_stores=open_stores), kills)
 
 
 def _comes_to_the_same_state(newcomer: Newcomer, kills: int) -> None:
