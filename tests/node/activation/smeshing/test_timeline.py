@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from node.activation.smeshing.events import (
     ChallengeDropped,
     NotAMember,
@@ -14,6 +16,7 @@ from node.activation.smeshing.events import (
     Published,
     RegisteredAt,
     RoundProofMissing,
+    WaitsForRegistration,
 )
 from node.activation.smeshing.tables import (
     CERTIFICATES,
@@ -24,17 +27,19 @@ from node.activation.smeshing.tables import (
     REGISTRATIONS,
     ROUND_PROOFS,
 )
-from node.activation.tables import ATXS, POET_BLOBS
+from node.activation.tables import ATXS, POET_BLOBS, POETS
 from node.contract.demands import (
     Certified,
     CertifyAtPoet,
     Demand,
     Failed,
+    PoetProofOf,
     PostVerdict,
     ProvenPost,
     RegisterAtPoet,
     Registered,
     Result,
+    RoundProof,
     VerifyPoet,
     VerifyPost,
 )
@@ -259,6 +264,17 @@ def test_an_answer_that_comes_just_after_the_round_has_started_counts() -> None:
         assert rig.sent_epochs(A) == ([] if expected else [3])
 
 
+def test_after_a_challenge_is_dropped_the_next_one_is_planned_in_the_next_layer() -> None:
+    rig = Rig(A)
+    for poet in rig.poets.values():
+        poet.is_up = False
+    rig.run_until(Instant(round_start(3) + 299 * SECOND))
+    assert len(rig.of(ChallengeDropped)) == 1
+    assert [event.publish_epoch for event in rig.of(WaitsForRegistration)] == [3]
+    rig.run_until(Instant(round_start(3) + 301 * SECOND))
+    assert [event.publish_epoch for event in rig.of(WaitsForRegistration)] == [3, 4]
+
+
 def test_a_server_with_another_challenge_is_not_asked_again() -> None:
     rig = Rig(A)
     rig.poets[POET_A].rounds[2] = {bytes(A.identity): bytes(32)}
@@ -343,6 +359,30 @@ def test_a_proof_that_does_not_hold_is_none() -> None:
     assert rig.sent_epochs(A) == [3] and rig.stored(rig.atx(A, 3).id()).ticks == 50
     (missing,) = [event for event in rig.of(RoundProofMissing) if event.server == POET_A]
     assert (missing.reason, missing.detail) == ("invalid", "The proof does not hold.")
+
+
+@pytest.mark.parametrize(
+    ("members", "sentence"),
+    [
+        ((), "no members"),
+        ((b"short",), "32 bytes"),
+        ((b"x" * 32,), "not over the members"),
+    ],
+)
+def test_a_proof_must_be_over_its_members(members: tuple[bytes, ...], sentence: str) -> None:
+    rig = Rig(A)
+
+    def proof(demand: Demand) -> Result | None:
+        assert isinstance(demand, PoetProofOf)
+        found = rig.poets[demand.server].proof(demand, rig.now)
+        assert isinstance(found, RoundProof)
+        return replace(found, members=members) if demand.server == POET_A else found
+
+    rig.results[PoetProofOf] = proof
+    rig.run_until(end_of(3))
+    (missing,) = rig.of(RoundProofMissing)
+    assert missing.server == POET_A and sentence in missing.detail
+    assert rig.sent_epochs(A) == [3]
 
 
 def test_servers_that_are_configured_anew_before_the_round_starts() -> None:
@@ -637,6 +677,33 @@ def test_a_signed_one_that_the_state_does_not_know_goes_out_before_anything_is_b
     last = rig.atx(A, 5)
     assert isinstance(last, ActivationTxV1)
     assert last.inner.challenge.prev_atx == rig.atx(A, 4).id() and rig.signed(A)[4] == signed[4]
+
+
+def test_what_is_in_the_making_is_not_lost_when_an_older_one_is_sent_again() -> None:
+    rig = Rig(A)
+    rig.run_until(Instant(round_end(3) - 1))
+    backup = copied(rig.stores.view(), STATE)
+    rig.run_until(Instant(round_start(4) + 1))
+    rig.objects |= dict(rig.stores.view().scan(POET_BLOBS))
+    rig.stores.state, rig.sent = backup, []
+    rig.begin()
+    rig.run_until(end_of(4))
+    assert rig.sent_epochs(A) == [3, 4]
+    for poet in rig.poets.values():
+        assert [work.deadline for work in poet.registered] == [round_start(3), round_start(4), round_start(5)]
+
+
+def test_the_proof_of_the_round_is_not_lost_with_the_state() -> None:
+    rig = Rig(A)
+    rig.run_until(Instant(round_end(3) + 59 * SECOND))
+    rows = Rows(rig.stores.view())
+    (ref,) = rows.keys(POETS)
+    rows.delete(POETS, ref)
+    rows.delete(POET_BLOBS, ref)
+    rig.stores.write(rows)
+    rig.begin()
+    rig.run_until(end_of(3))
+    assert rig.sent_epochs(A) == [3] and rig.stores.view().has(POET_BLOBS, ref)
 
 
 def test_an_activation_from_elsewhere_stops_the_identity() -> None:
