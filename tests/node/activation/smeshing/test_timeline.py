@@ -374,6 +374,44 @@ def test_a_proof_must_be_over_its_members(members: tuple[bytes, ...], sentence: 
     assert rig.sent_epochs(A) == [3]
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Registered("2", Instant(1 << 64)),
+        Registered("2", Instant(-1)),
+        Registered("2" * 2000, Instant(1 << 60)),
+    ],
+)
+def test_a_registration_that_cannot_be_one_is_none(answer: Registered) -> None:
+    rig = Rig(A)
+
+    def register(demand: Demand) -> Result | None:
+        assert isinstance(demand, RegisterAtPoet)
+        return answer if demand.server == POET_A else None
+
+    rig.results[RegisterAtPoet] = register
+    rig.run_until(end_of(3))
+    assert {(event.server, event.reason) for event in rig.of(NotRegisteredAt)} == {(POET_A, "invalid")}
+    assert rig.sent_epochs(A) == [3]
+
+
+@pytest.mark.parametrize(
+    "certificate", [Certified(b"short", b"one", bytes(64)), Certified(b"k" * 32, bytes(1 << 17), bytes(64))]
+)
+def test_a_certificate_that_cannot_be_one_is_not_kept(certificate: Certified) -> None:
+    rig = Rig(A)
+
+    def register(demand: Demand) -> Result | None:
+        assert isinstance(demand, RegisterAtPoet)
+        found = rig.poets[demand.server].register(demand, rig.now)
+        assert isinstance(found, Registered)
+        return replace(found, certificate=certificate)
+
+    rig.results = {CertifyAtPoet: lambda demand: certificate, RegisterAtPoet: register}
+    rig.run_until(end_of(3))
+    assert rig.sent_epochs(A) == [3] and list(rig.stores.view().keys(CERTIFICATES)) == []
+
+
 def test_servers_that_are_configured_anew_before_the_round_starts() -> None:
     rig = Rig(A, parameters=replace(PARAMETERS, servers=(POET_A,)))
     rig.run_until(Instant(round_start(3) - 100 * SECOND))
@@ -559,6 +597,23 @@ def test_an_initial_proof_without_a_nonce_is_none() -> None:
     assert "without a VRF nonce" in sentences(rig, ProofNotMade)[0]
     initial = rig.stores.view().get(INITIAL_POSTS, A.identity)
     assert initial is not None and initial.vrf_nonce == 101
+
+
+def test_a_proof_of_a_prover_that_cannot_be_one_is_none() -> None:
+    rig = Rig(A)
+    metadata = PostMetadataV1(bytes(32), LABELS)
+    rig.provers[A.identity].failures = [ProvenPost(replace(POST, indices=bytes(801)), metadata, 10, GOLDEN, 5)]
+    rig.run_until(Instant(round_end(3) - 1))
+    prover = rig.provers[A.identity]
+    (sentence,) = sentences(rig, ProofNotMade)
+    assert "cannot be one" in sentence
+    prover.failures = [ProvenPost(POST, metadata, 10, GOLDEN, 5)]
+    rig.run_until(Instant(round_end(3) + 100 * SECOND))
+    assert "another challenge" in sentences(rig, ProofNotMade)[-1]
+    ref = rig.stores.view().get(MEMBERSHIPS, A.identity).ref  # type: ignore[union-attr]
+    prover.failures = [ProvenPost(POST, PostMetadataV1(ref, LABELS), 1 << 40, GOLDEN, 5)]
+    rig.run_until(end_of(3))
+    assert "cannot be one" in sentences(rig, ProofNotMade)[-1] and rig.sent_epochs(A) == [3]
 
 
 def test_the_initial_proof_must_fit_the_space_when_the_round_is_over() -> None:
