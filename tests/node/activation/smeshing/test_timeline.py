@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from node.activation.smeshing.events import (
     ChallengeDropped,
     NotAMember,
@@ -14,6 +16,7 @@ from node.activation.smeshing.events import (
     Published,
     RegisteredAt,
     RoundProofMissing,
+    WaitsForRegistration,
 )
 from node.activation.smeshing.tables import (
     CERTIFICATES,
@@ -24,17 +27,19 @@ from node.activation.smeshing.tables import (
     REGISTRATIONS,
     ROUND_PROOFS,
 )
-from node.activation.tables import ATXS, POET_BLOBS
+from node.activation.tables import ATXS, POET_BLOBS, POETS
 from node.contract.demands import (
     Certified,
     CertifyAtPoet,
     Demand,
     Failed,
+    PoetProofOf,
     PostVerdict,
     ProvenPost,
     RegisterAtPoet,
     Registered,
     Result,
+    RoundProof,
     VerifyPoet,
     VerifyPost,
 )
@@ -345,6 +350,68 @@ def test_a_proof_that_does_not_hold_is_none() -> None:
     assert (missing.reason, missing.detail) == ("invalid", "The proof does not hold.")
 
 
+@pytest.mark.parametrize(
+    ("members", "sentence"),
+    [
+        ((), "no members"),
+        ((b"short",), "32 bytes"),
+        ((b"x" * 32,), "not over the members"),
+    ],
+)
+def test_a_proof_must_be_over_its_members(members: tuple[bytes, ...], sentence: str) -> None:
+    rig = Rig(A)
+
+    def proof(demand: Demand) -> Result | None:
+        assert isinstance(demand, PoetProofOf)
+        found = rig.poets[demand.server].proof(demand, rig.now)
+        assert isinstance(found, RoundProof)
+        return replace(found, members=members) if demand.server == POET_A else found
+
+    rig.results[PoetProofOf] = proof
+    rig.run_until(end_of(3))
+    (missing,) = rig.of(RoundProofMissing)
+    assert missing.server == POET_A and sentence in missing.detail
+    assert rig.sent_epochs(A) == [3]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Registered("2", Instant(1 << 64)),
+        Registered("2", Instant(-1)),
+        Registered("2" * 2000, Instant(1 << 60)),
+    ],
+)
+def test_a_registration_that_cannot_be_one_is_none(answer: Registered) -> None:
+    rig = Rig(A)
+
+    def register(demand: Demand) -> Result | None:
+        assert isinstance(demand, RegisterAtPoet)
+        return answer if demand.server == POET_A else None
+
+    rig.results[RegisterAtPoet] = register
+    rig.run_until(end_of(3))
+    assert {(event.server, event.reason) for event in rig.of(NotRegisteredAt)} == {(POET_A, "invalid")}
+    assert rig.sent_epochs(A) == [3]
+
+
+@pytest.mark.parametrize(
+    "certificate", [Certified(b"short", b"one", bytes(64)), Certified(b"k" * 32, bytes(1 << 17), bytes(64))]
+)
+def test_a_certificate_that_cannot_be_one_is_not_kept(certificate: Certified) -> None:
+    rig = Rig(A)
+
+    def register(demand: Demand) -> Result | None:
+        assert isinstance(demand, RegisterAtPoet)
+        found = rig.poets[demand.server].register(demand, rig.now)
+        assert isinstance(found, Registered)
+        return replace(found, certificate=certificate)
+
+    rig.results = {CertifyAtPoet: lambda demand: certificate, RegisterAtPoet: register}
+    rig.run_until(end_of(3))
+    assert rig.sent_epochs(A) == [3] and list(rig.stores.view().keys(CERTIFICATES)) == []
+
+
 def test_servers_that_are_configured_anew_before_the_round_starts() -> None:
     rig = Rig(A, parameters=replace(PARAMETERS, servers=(POET_A,)))
     rig.run_until(Instant(round_start(3) - 100 * SECOND))
@@ -426,6 +493,9 @@ def test_a_proof_that_is_not_made_before_the_epoch_is_over_is_given_up() -> None
     rig.provers[A.identity].takes = 10_000 * SECOND
     rig.run_until(Instant(end_of(3) + 2 * SECOND))
     assert len(sentences(rig, ChallengeDropped)) == 1 and rig.later == []
+    assert [event.publish_epoch for event in rig.of(WaitsForRegistration)] == [3]
+    rig.run_until(Instant(rig.now + 300 * SECOND))  # the next one is planned in the next layer
+    assert [event.publish_epoch for event in rig.of(WaitsForRegistration)] == [3, 5]
     rig.provers[A.identity].takes = 60 * SECOND
     rig.run_until(end_of(5))
     assert rig.sent_epochs(A) == [5]
@@ -527,6 +597,23 @@ def test_an_initial_proof_without_a_nonce_is_none() -> None:
     assert "without a VRF nonce" in sentences(rig, ProofNotMade)[0]
     initial = rig.stores.view().get(INITIAL_POSTS, A.identity)
     assert initial is not None and initial.vrf_nonce == 101
+
+
+def test_a_proof_of_a_prover_that_cannot_be_one_is_none() -> None:
+    rig = Rig(A)
+    metadata = PostMetadataV1(bytes(32), LABELS)
+    rig.provers[A.identity].failures = [ProvenPost(replace(POST, indices=bytes(801)), metadata, 10, GOLDEN, 5)]
+    rig.run_until(Instant(round_end(3) - 1))
+    prover = rig.provers[A.identity]
+    (sentence,) = sentences(rig, ProofNotMade)
+    assert "cannot be one" in sentence
+    prover.failures = [ProvenPost(POST, metadata, 10, GOLDEN, 5)]
+    rig.run_until(Instant(round_end(3) + 100 * SECOND))
+    assert "another challenge" in sentences(rig, ProofNotMade)[-1]
+    ref = rig.stores.view().get(MEMBERSHIPS, A.identity).ref  # type: ignore[union-attr]
+    prover.failures = [ProvenPost(POST, PostMetadataV1(ref, LABELS), 1 << 40, GOLDEN, 5)]
+    rig.run_until(end_of(3))
+    assert "cannot be one" in sentences(rig, ProofNotMade)[-1] and rig.sent_epochs(A) == [3]
 
 
 def test_the_initial_proof_must_fit_the_space_when_the_round_is_over() -> None:
@@ -637,6 +724,33 @@ def test_a_signed_one_that_the_state_does_not_know_goes_out_before_anything_is_b
     last = rig.atx(A, 5)
     assert isinstance(last, ActivationTxV1)
     assert last.inner.challenge.prev_atx == rig.atx(A, 4).id() and rig.signed(A)[4] == signed[4]
+
+
+def test_what_is_in_the_making_is_not_lost_when_an_older_one_is_sent_again() -> None:
+    rig = Rig(A)
+    rig.run_until(Instant(round_end(3) - 1))
+    backup = copied(rig.stores.view(), STATE)
+    rig.run_until(Instant(round_start(4) + 1))
+    rig.objects |= dict(rig.stores.view().scan(POET_BLOBS))
+    rig.stores.state, rig.sent = backup, []
+    rig.begin()
+    rig.run_until(end_of(4))
+    assert rig.sent_epochs(A) == [3, 4]
+    for poet in rig.poets.values():
+        assert [work.deadline for work in poet.registered] == [round_start(3), round_start(4), round_start(5)]
+
+
+def test_the_proof_of_the_round_is_not_lost_with_the_state() -> None:
+    rig = Rig(A)
+    rig.run_until(Instant(round_end(3) + 59 * SECOND))
+    rows = Rows(rig.stores.view())
+    (ref,) = rows.keys(POETS)
+    rows.delete(POETS, ref)
+    rows.delete(POET_BLOBS, ref)
+    rig.stores.write(rows)
+    rig.begin()
+    rig.run_until(end_of(3))
+    assert rig.sent_epochs(A) == [3] and rig.stores.view().has(POET_BLOBS, ref)
 
 
 def test_an_activation_from_elsewhere_stops_the_identity() -> None:
