@@ -43,6 +43,7 @@ from node.contract.ports import Signer
 from node.contract.steps import NOTHING, Judged, Step
 from node.contract.verdicts import ACCEPT, Verdict
 from node.engine.edges import Call, Input, Judge, Output, Returned, Send
+from node.engine.errors import MachineFailed
 from node.fetch.protocols import ACTIVE_SETS, OBJECTS
 from node.hare.tables import WEAK_COINS
 from node.mempool.tables import PENDING, TRANSACTIONS, StoredTransaction
@@ -431,6 +432,7 @@ class Replay:
     def _carry_out(self, output: Output) -> Sequence[Output]:
         match output:
             case Emit(event):
+                assert not isinstance(event, MachineFailed), event.error
                 self.events.append(event)
             case Judge(message, verdict):
                 self.verdicts[message.channel, message.expected] = verdict

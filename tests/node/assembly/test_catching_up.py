@@ -34,6 +34,7 @@ from node.contract.messages import PeerId
 from node.contract.owed import OWED
 from node.contract.ports import Keys
 from node.engine.edges import Call, Incoming, Input, Outgoing, Output, Returned
+from node.engine.errors import MachineFailed
 from node.ledger import state
 from node.ledger.tables import ACCOUNTS, LAYERS
 from node.mesh.tables import BALLOTS, MESH_HASHES
@@ -156,8 +157,9 @@ class Newcomer:
                         self._turn(Returned(waiting, result, self.now))
                 case Penalise():
                     self.blamed.append(output)
-                case Emit(event) if not is_there:
-                    self.events.append(event)
+                case Emit(event):
+                    assert not isinstance(event, MachineFailed), event.error
+                    self.events += [] if is_there else [event]
 
     def _answer(self, call: int, demand: Demand) -> None:
         match demand:
