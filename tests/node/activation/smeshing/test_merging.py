@@ -22,7 +22,8 @@ from protocol.types.activation_v2 import ActivationTxV2
 from protocol.types.ids import EMPTY_ATX_ID, AtxId, EpochId, Hash32, PoetProofRef
 from tests.node.activation.forge import COINBASE, GOLDEN, LABELS, v1, v2
 
-from .rig import PARAMETERS, POET_B, TIMELINE, A, B, C, Rig
+from .rig import Rig
+from .stand_ins import PARAMETERS, POET_B, TIMELINE, A, B, C
 
 FIRST = {key.identity: v1(key, 0) for key in (A, B, C)}
 CONSENTING = [(A, EMPTY_ATX_ID), (B, FIRST[B.identity].id), (C, FIRST[C.identity].id)]
