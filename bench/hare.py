@@ -16,7 +16,7 @@ from node.hare.gossip import HareInput
 from node.hare.protocol import HareProtocol
 from protocol.crypto.hashing import hash32
 from protocol.types.hare import IterRound
-from protocol.types.ids import Hash32, NodeId, ProposalId, VrfSignature
+from protocol.types.ids import EdSignature, Hash32, NodeId, ProposalId, VrfSignature
 
 SENDERS = (50, 400)
 PROPOSALS = 50
@@ -31,7 +31,8 @@ def _layer(senders: int, dice: random.Random) -> tuple[HareProtocol, list[list[H
 
     def message(node: NodeId, at: IterRound, proposals: tuple[ProposalId, ...], reference: Hash32 | None) -> HareInput:
         hash = Hash32(hash32(node, bytes((at.iter, at.round))))
-        return HareInput(node, at, proposals, reference, hash, VrfSignature(dice.randbytes(80)), 1, 5, False)
+        proof, signature = VrfSignature(dice.randbytes(80)), EdSignature(bytes(64))
+        return HareInput(node, at, proposals, reference, hash, proof, 1, 5, False, signature)
 
     follower = HareProtocol(senders // 2 + 1)
     rounds: list[list[HareInput]] = []

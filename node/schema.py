@@ -5,15 +5,19 @@ from __future__ import annotations
 from node.activation.tables import TABLES as ACTIVATION
 from node.beacon.machine import BEACONS
 from node.blocks.tables import TABLES as BLOCKS
+from node.bootstrap.tables import TABLES as BOOTSTRAP
 from node.certificates.tables import TABLES as CERTIFICATES
 from node.checkpoint import tables as checkpoint
 from node.contract.owed import OWED
+from node.hare.tables import TABLES as HARE
 from node.ledger import tables as ledger
 from node.malfeasance.tables import TABLES as MALFEASANCE
 from node.mempool import tables as mempool
 from node.mesh.tables import TABLES as MESH
+from node.proposals.tables import TABLES as PROPOSALS
 from node.store.own import SIGNED
 from node.store.table import Schema
+from node.sync.tables import TABLES as SYNC
 
 STATE = Schema(
     "state",
@@ -29,6 +33,10 @@ STATE = Schema(
         *CERTIFICATES,
         *MESH,
         *BLOCKS,
+        *HARE,
+        *BOOTSTRAP,
+        *PROPOSALS,
+        *SYNC,
     ),
 )
 OWN = Schema("own", 1, (SIGNED,))

@@ -28,3 +28,11 @@ class BeaconParameters:
     """Elements of a smesher's first vote that his later votes refer to."""
     sync_weight_units: int
     """Eligibilities of ballots after which their beacon is believed."""
+
+    @property
+    def length(self) -> int:
+        """Nanoseconds from the start of an epoch to the end of its run, none where the protocol does not run."""
+        if not self.rounds:
+            return 0
+        later = (self.rounds - 1) * (self.voting_duration + self.weak_coin_duration)
+        return self.proposal_duration + self.first_voting_duration + later

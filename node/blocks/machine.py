@@ -36,6 +36,7 @@ from node.contract.verdicts import ACCEPT, ignore, reject
 from node.ledger import state
 from node.ledger.errors import LayerRefused
 from node.ledger.tables import LAST_APPLIED
+from node.mempool.handler import BLOCK_TRANSACTIONS
 from node.mempool.tables import TRANSACTIONS
 from node.mesh.processed import AppliedRows, Processed
 from node.mesh.tables import BLOCKS
@@ -338,7 +339,7 @@ class BlockMachine(Machine):
             if received.has_asked_transactions:
                 return Judged(ignore("missing_transactions"))
             return Needs(
-                demands=[Fetch(Hint.TX, id, peers) for id in missing],
+                demands=[Fetch(BLOCK_TRANSACTIONS, id, peers) for id in missing],
                 memo=replace(received, has_asked_transactions=True),
             )
         rows = Rows(view)

@@ -13,7 +13,7 @@ section 9.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -114,15 +114,17 @@ class CertificateMachine(Machine):
         tortoise: HareOutputs,
         keys: Keys,
         checker: Checker,
+        may_sign: Callable[[Instant], bool],
     ) -> None:
         """checker: for stored certificates of a layer for which another one comes, which honest committees never
-        make."""
+        make. may_sign: whether the own identities may sign for a layer that began at an instant."""
         self._parameters = parameters
         self._time = time
         self._seats = Seats(parameters.committee, time, oracle)
         self._tortoise = tortoise
         self._keys = keys
         self._checker = checker
+        self._may_sign = may_sign
         self._current = LayerId(0)
         self._layers: dict[LayerId, LayerMessages] = {}
 
@@ -173,6 +175,8 @@ class CertificateMachine(Machine):
         return [] if certificate is None else [self._adopt(rows, layer, certificate)]
 
     def _ask_proofs(self, view: View, layer: LayerId, block: BlockId) -> list[Effect]:
+        if not self._may_sign(Instant(self._time.start_ns(layer))):
+            return []
         try:
             alpha = self._seats.alpha(view, layer)
             return [

@@ -87,7 +87,7 @@ def active_ids(sources: Sources, epoch: EpochId) -> Sequence[AtxId]:
     """The ATXs of an epoch's set, each once. Raises EligibilityError (beacon_missing, empty_active_set)."""
     found: Sequence[AtxId] | None = sources.fallback(epoch)
     if found is None:
-        found = _from_first_block(sources, epoch)
+        found = from_first_block(sources, epoch)
         if found is None:
             found = _from_ballots(sources, epoch)
     if not found:
@@ -95,19 +95,22 @@ def active_ids(sources: Sources, epoch: EpochId) -> Sequence[AtxId]:
     return found
 
 
-def _from_first_block(sources: Sources, epoch: EpochId) -> list[AtxId] | None:
+def from_first_block(sources: Sources, epoch: EpochId) -> list[AtxId] | None:
+    """The ATXs of an epoch's first applied block and of the sets of their first ballots; None where one is missing."""
     rewarded = sources.first_rewards(epoch)
     if rewarded is None:
         return None
-    ids: dict[AtxId, None] = {}
+    hashes: dict[Hash32, None] = {}  # most ballots name the same set, which may have millions of ids
     for atx_id in rewarded:
         ballot = sources.first_ballot(epoch, atx_id)
         if ballot is None or ballot.active_set_hash is None:
             return None
-        named = sources.active_set(ballot.active_set_hash)
+        hashes[ballot.active_set_hash] = None
+    ids = dict.fromkeys(rewarded)
+    for hash in hashes:
+        named = sources.active_set(hash)
         if named is None:
             return None
-        ids[atx_id] = None
         ids.update(dict.fromkeys(named))
     return sorted(ids)
 
@@ -116,10 +119,13 @@ def _from_ballots(sources: Sources, epoch: EpochId) -> list[AtxId]:
     beacon = sources.beacon(epoch)
     if beacon is None:
         raise EligibilityError(f"The beacon of epoch {epoch} is not known.", "beacon_missing")
-    ids: dict[AtxId, None] = {}
+    hashes: dict[Hash32, None] = {}
     for ballot in sources.first_ballots(epoch):
         if ballot.beacon == beacon and ballot.active_set_hash is not None:
-            ids.update(dict.fromkeys(sources.active_set(ballot.active_set_hash) or ()))
+            hashes[ballot.active_set_hash] = None
+    ids: dict[AtxId, None] = {}
+    for hash in hashes:
+        ids.update(dict.fromkeys(sources.active_set(hash) or ()))
     return sorted(ids)
 
 

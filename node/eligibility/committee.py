@@ -85,6 +85,6 @@ def is_count(committee: int, total: int, stake: Stake, claimed: int) -> bool:
             f"The weight of the smesher comes to {units} units, expected at most {MAX_UNITS}.", "weight_exceeds_maximum"
         )
     at = draw(stake.proof)
-    lower = binomial.binomial_cdf(units, by.probability, claimed - 1)
-    upper = binomial.binomial_cdf(units, by.probability, claimed)
+    lower = binomial.compiled_cdf(units, by.probability, claimed - 1)
+    upper = binomial.compiled_cdf(units, by.probability, claimed)
     return lower <= at < upper

@@ -79,14 +79,16 @@ class Engine:
         checker: Checker,
         bounds: Bounds | None = None,
         derived: Sequence[Derived] = (),
+        listens: Callable[[str], bool] = lambda topic: True,
     ) -> None:
-        """machines: in the order in which they start and are told of layers. Raises ValueError where two claim the
-        same."""
+        """machines: in the order in which they start and are told of layers. listens: to which topics of gossip, now;
+        what comes on others is ignored. Raises ValueError where two machines claim the same."""
         self._routes = Routes(machines)
         self._stores = stores
         self._checker = checker
         self._bounds = bounds or Bounds()
         self._derived = tuple(derived)
+        self._listens = listens
         self._agenda = Agenda()
         self._calls = Calls()
         self._waiting = WaitingRoom(self._bounds)
@@ -263,6 +265,9 @@ class Engine:
         machine = self._routes.judge_of(message)
         if machine is None:
             self._finish(message, ignore("no_handler"))
+            return
+        if message.origin is Origin.GOSSIP and not self._listens(message.channel):
+            self._finish(message, ignore("not_synced"))
             return
         result = self._on_message(machine, message, lambda view: machine.admit(message, view, self._now))
         self._next_ticket += 1

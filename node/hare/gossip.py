@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from node.hare.parameters import delay, grade
 from protocol.crypto import vrf
 from protocol.types.hare import HareRound, IterRound
-from protocol.types.ids import Hash32, NodeId, ProposalId, VrfSignature
+from protocol.types.ids import EdSignature, Hash32, NodeId, ProposalId, VrfSignature
 
 MASK16 = 0xFFFF
 """Seats are added up in 16 bits."""
@@ -51,15 +51,17 @@ class HareInput:
     """0 to 5."""
     is_malicious: bool
     """Whether the sender was known as malicious when it came."""
+    signature: EdSignature
+    """Over the hash, layer and round."""
 
 
 @dataclass(frozen=True, slots=True)
 class Equivocation:
     """Two messages of one sender in one round."""
 
-    first: Hash32
-    """The hash of the one that was there."""
-    second: Hash32
+    first: HareInput
+    """The one that was there."""
+    second: HareInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ class Gossip:
             kept[message.sender] = added = _Kept(message, now, message.is_malicious)
             self._add(added, 1)
             return True, None
-        if known.is_marked or known.message.hash == message.hash:
+        if self.is_known(message.at, message.sender, message.hash):
             return False, None
         self._add(known, -1)
         if message.atx_grade > known.message.atx_grade:
@@ -129,7 +131,12 @@ class Gossip:
             known.is_marked, known.other = True, now
             marked = known
         self._add(marked, 1)
-        return True, Equivocation(known.message.hash, message.hash)
+        return True, Equivocation(known.message, message)
+
+    def is_known(self, at: IterRound, sender: NodeId, hash: Hash32) -> bool:
+        """Whether a message would be dropped: it is there, or two others of its sender are."""
+        known = self._kept.get(at, {}).get(sender)
+        return known is not None and (known.is_marked or known.message.hash == hash)
 
     def _add(self, kept: _Kept, sign: int) -> None:
         message = kept.message

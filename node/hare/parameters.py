@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from protocol.numbers.durations import SECOND
 from protocol.numbers.layers import MAX_LAYER
 from protocol.types.hare import HareRound, IterRound
 from protocol.types.ids import LayerId
@@ -66,6 +67,10 @@ class HareParameters:
                 f"zdist layers, {zdist * layer_duration / 1e9:g} s"
             )
 
+    def runs_in(self, layer: LayerId) -> bool:
+        """Whether layers are agreed on in this version."""
+        return self.is_enabled and self.enable_layer <= layer < self.disable_layer
+
     def committee_for(self, layer: LayerId) -> int:
         """Seats in a layer, for all rounds but propose."""
         if self.upgrade is not None and layer >= self.upgrade.layer:
@@ -85,6 +90,45 @@ class HareParameters:
         if at.round == HareRound.PREROUND:
             return self.preround_delay
         return self.preround_delay + (at.absolute() - 1) * self.round_duration
+
+
+@dataclass(frozen=True, slots=True)
+class HareBounds:
+    """How much is kept, and how long is waited. What is beyond is ignored, and counted by its reason.
+
+    Messages that count are bounded by the seats of the committee: one for each member and round.
+    """
+
+    uncounted: int = 2_000
+    """Messages of one layer for rounds in which nothing is counted, which the network relays all the same."""
+    lists: int = 4_000
+    """Preround messages of version 4 whose full lists are kept for peers, which ask for them by the short ones."""
+    list_ids: int = 500_000
+    """Ids in all of these lists: twice what a committee of 50 can send in two layers."""
+    uncounted_lists: int = 64
+    """The same of messages that count for nothing, in a place of their own."""
+    list_layers: int = 2
+    """Layers whose lists are kept: the current one, and those before."""
+    outputs: int = 1_000
+    """Layers whose outputs stay in rows: far more than blocks wait for."""
+    request_timeout: int = 5 * SECOND
+    """Until a peer has answered with a full list; nanoseconds."""
+
+
+def check_versions(*versions: HareParameters) -> None:
+    """Raises ValueError where two versions run in one layer, in which a smesher would contradict itself, or share a
+    topic."""
+    enabled = [version for version in versions if version.is_enabled]
+    for position, first in enumerate(enabled):
+        for second in enabled[position + 1 :]:
+            if first.topic == second.topic:
+                raise ValueError(f"two versions of hare have the topic {first.topic!r}, expected one topic each")
+            begin = max(first.enable_layer, second.enable_layer)
+            if begin < min(first.disable_layer, second.disable_layer):
+                raise ValueError(
+                    f"the versions of hare with the topics {first.topic!r} and {second.topic!r} both run in layer "
+                    f"{begin}, expected one to be disabled where the other is enabled"
+                )
 
 
 def delay(received: IterRound, since: IterRound) -> int:

@@ -23,7 +23,7 @@ from node.hare.parameters import FIRST, following
 from protocol.crypto import vrf
 from protocol.crypto.hashing import hash_of_list
 from protocol.types.hare import HareRound, IterRound
-from protocol.types.ids import Hash32, ProposalId, VrfSignature, as_hash32
+from protocol.types.ids import Hash32, NodeId, ProposalId, VrfSignature, as_hash32
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,10 @@ class HareProtocol:
             if vrf.compare(message.proof, self._smallest) < 0:
                 self._smallest = message.proof
         return is_relayed, equivocation
+
+    def is_known(self, at: IterRound, sender: NodeId, hash: Hash32) -> bool:
+        """Whether a message would be dropped: it is there, or two others of its sender are."""
+        return self._gossip.is_known(at, sender, hash)
 
     def next(self) -> RoundOutput:
         """Execute the next round."""

@@ -12,7 +12,7 @@ from node.store.table import RowCodec, Table
 from protocol.codec.declare import boolean, c32, codec_of
 from protocol.types.ballots import Ballot
 from protocol.types.blocks import InnerBlock
-from protocol.types.ids import BallotId, BlockId, Hash32, LayerId, NodeId
+from protocol.types.ids import AtxId, BallotId, BlockId, Hash32, LayerId, NodeId
 
 LAYER = cast(KeyCodec[LayerId], u32)
 
@@ -26,6 +26,12 @@ BALLOTS_BY_SMESHER = BALLOTS.index(
     "ballots by layer and smesher",
     cast(KeyCodec[tuple[LayerId, NodeId]], compound(LAYER, fixed(32))),
     lambda id, ballot: ((ballot.inner.layer, ballot.smesher_id),),
+)
+BALLOTS_BY_ATX = BALLOTS.index(
+    b"bx",
+    "ballots by ATX and layer",
+    cast(KeyCodec[tuple[AtxId, LayerId]], compound(fixed(32), LAYER)),
+    lambda id, ballot: ((ballot.inner.atx_id, ballot.inner.layer),),
 )
 MESH_HASHES: Table[LayerId, Hash32] = Table(b"mh", "mesh hashes", LAYER, codec_of(Hash32))
 """Our opinion on all layers up to this one, as it was when the layer was applied."""

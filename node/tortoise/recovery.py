@@ -87,20 +87,28 @@ def recover(parameters: TortoiseParameters, atxs: AtxData, stored: Stored, curre
     return tortoise
 
 
-def _begin(tortoise: Tortoise, stored: Stored) -> LayerId:
-    """The first layer to be read: the first of an epoch, so that the ballots that others refer to are among them."""
-    parameters = tortoise.parameters
-    start = LayerId(parameters.effective_genesis + 1)
+def first_layer(parameters: TortoiseParameters, stored: Stored) -> LayerId | None:
+    """The first layer to be read, the first of an epoch, so that the ballots that others refer to are among them.
+
+    None: all are read, from the genesis on.
+    """
     applied = stored.last_applied()
     window = parameters.window(applied)
     if applied <= window:
-        return start
+        return None
     first = LayerId((applied - window) // parameters.layers_per_epoch * parameters.layers_per_epoch)
-    if first <= start:
-        return start
+    if first <= parameters.effective_genesis + 1:
+        return None
+    is_known = stored.opinion(LayerId(first - 1)) is not None and stored.opinion(first) is not None
+    return first if is_known else None
+
+
+def _begin(tortoise: Tortoise, stored: Stored) -> LayerId:
+    first = first_layer(tortoise.parameters, stored)
+    if first is None:
+        return LayerId(tortoise.parameters.effective_genesis + 1)
     previous, opinion = stored.opinion(LayerId(first - 1)), stored.opinion(first)
-    if previous is None or opinion is None:
-        return start
+    assert previous is not None and opinion is not None, "it begins where both are known"
     tortoise.recover_from(first, opinion, previous)
     return first
 

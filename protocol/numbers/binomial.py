@@ -98,6 +98,20 @@ def binomial_cdf(n: int, p: int, x: int) -> int:
     return _incomplete_beta(sub(ONE, p), n - x, x + 1)
 
 
+def compiled_cdf(n: int, p: int, x: int) -> int:
+    """The same, compiled, where a single one is wanted often. Raises FixedError as binomial_cdf."""
+    if 0 <= x < n <= _MAX_SHAPE and 0 < p < ONE:
+        import numpy as np
+
+        from kernels import seats as kernel
+
+        high, low, fits = kernel.binomial_cdf(n, np.uint64(p), x)
+        if fits:
+            return int(high) << 64 | int(low)
+    # what did not fit into the compiled words is left to the plain code, which says why
+    return binomial_cdf(n, p, x)
+
+
 def eligibility_count(n: int, p: int, draw: int) -> int:
     """The smallest x for which binomial_cdf(n, p, x) is above draw: how many seats a smesher of n units holds.
 

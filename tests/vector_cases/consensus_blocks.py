@@ -28,6 +28,7 @@ from node.contract.steps import Found, Judged, Needs, Step, Ticket
 from node.contract.verdicts import ACCEPT
 from node.ledger.errors import LayerRefused
 from node.ledger.tables import LAST_APPLIED, ONLY, RESULTS
+from node.mempool.handler import BLOCK_TRANSACTIONS
 from node.mempool.tables import TRANSACTIONS, StoredTransaction
 from node.mesh.processed import Processed
 from node.mesh.tables import BALLOTS, BLOCKS, MESH_HASHES
@@ -267,7 +268,7 @@ def _synced(document: Any, case: Any) -> None:
     while isinstance(step, Needs):
         kind = step.demands[0].hint if isinstance(step.demands[0], Fetch) else ""
         assert all(isinstance(one, Fetch) and one.hint == kind for one in step.demands)
-        calls.append({Hint.ATX: "get_atxs", Hint.TX: "get_block_txs"}[Hint(kind)])
+        calls.append({Hint.ATX: "get_atxs", BLOCK_TRANSACTIONS: "get_block_txs"}[kind])
         fails = case["atx_fetch_fails"] if kind == Hint.ATX else case["tx_fetch_fails"]
         if not fails:
             if kind == Hint.ATX:

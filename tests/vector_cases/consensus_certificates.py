@@ -92,6 +92,7 @@ class _Node:
             self.tortoise,
             Keys(list(self.keys.values())),
             self.checker,
+            lambda begin: True,
         )
         self.store = Store(Schema("certificates", 1, (BEACONS, *TABLES)), MemoryBackend())
         beacons = Rows(self.store.view())

@@ -24,7 +24,7 @@ from protocol.types.hare import (
     HareMetadata,
     IterRound,
 )
-from protocol.types.ids import Hash32, LayerId, NodeId, ProposalId, VrfSignature
+from protocol.types.ids import EdSignature, Hash32, LayerId, NodeId, ProposalId, VrfSignature
 from tests.vector_cases.harness import Case, Context, NotUnderstood, unknown_sections, vectors
 
 SECTIONS = ("committee_mainnet", "delays", "round_numbers", "scripted", "simulated", "timing")
@@ -148,6 +148,7 @@ def _message(protocol: HareProtocol, layer: int, step: dict[str, Any], where: st
             eligibility.count,
             step["atx_grade"],
             step["malicious"],
+            EdSignature(bytes(64)),
         )
     )
     assert is_relayed == step["relay"], f"{where}: relayed {is_relayed}"
@@ -155,10 +156,10 @@ def _message(protocol: HareProtocol, layer: int, step: dict[str, Any], where: st
     if equivocation is not None:
         proof = [
             {"layer": layer, "msg_hash": one.hex(), "round": at.absolute(), "smesher_id": sender.hex()}
-            for one in (equivocation.first, equivocation.second)
+            for one in (equivocation.first.hash, equivocation.second.hash)
         ]
-        assert HareMetadata(LayerId(layer), at.absolute(), equivocation.first) != HareMetadata(
-            LayerId(layer), at.absolute(), equivocation.second
+        assert HareMetadata(LayerId(layer), at.absolute(), equivocation.first.hash) != HareMetadata(
+            LayerId(layer), at.absolute(), equivocation.second.hash
         )
     assert proof == step["equivocation"], f"{where}: {proof}"
 

@@ -199,7 +199,13 @@ class Node:
             BlockParameters(0, 70, max_waiting), TIME, self.keeper, atxs, atxs, mesh, executor, self.patrol
         )
         certificates = CertificateMachine(
-            CertificateParameters(40, 21, 2, 4), TIME, atxs, self.tortoise, Keys([KEY]), NetworkChecker(GENESIS_ID)
+            CertificateParameters(40, 21, 2, 4),
+            TIME,
+            atxs,
+            self.tortoise,
+            Keys([KEY]),
+            NetworkChecker(GENESIS_ID),
+            lambda begin: True,
         )
         self.world = World(
             stores,

@@ -76,6 +76,8 @@ class Node:
         self.tortoise = Tortoise()
         self.now = Instant(TIME.start_ns(LAYER))
         self.keys = Keys(KEYS[:own])
+        self.signs_from = Instant(0)
+        """The own identities sign for no layer that began before."""
         self.threshold = threshold
         self.machine = CertificateMachine(
             CertificateParameters(COMMITTEE, threshold, 2, 4, blocks_by_smesher=2),
@@ -84,6 +86,7 @@ class Node:
             self.tortoise,
             self.keys,
             CHECKER,
+            lambda begin: begin >= self.signs_from,
         )
         self.store = store or Store(Schema("certificates", 1, (BEACONS, *TABLES)), MemoryBackend())
         if store is None:
@@ -233,3 +236,11 @@ def test_an_own_identity_certifies_in_a_slot_and_one_that_is_gone_does_not() -> 
     assert [CertifyMessage.codec.decode(one.data) for one in published] == [word(KEYS[1])]
     assert published[0].slot is not None and NodeId(published[0].slot.identity) == KEYS[1].identity
     assert published[0].owed_until == TIME.start_ns(LAYER + 4)
+
+
+def test_nothing_is_certified_of_a_layer_that_began_before_the_node_might_sign() -> None:
+    node = Node(own=1)
+    node.signs_from = Instant(TIME.start_ns(LAYER) + 1)
+    assert node.hare_output(A).effects == []
+    node.signs_from = Instant(TIME.start_ns(LAYER))
+    assert [type(effect) for effect in node.hare_output(A).effects] == [Ask]

@@ -285,6 +285,21 @@ def test_an_own_message_that_sync_brings_takes_its_slot() -> None:
     assert world.sent() == [b"signed before the disk was lost"]
 
 
+def test_gossip_on_a_topic_to_which_the_node_does_not_listen_is_ignored_and_all_else_is_judged() -> None:
+    machine = Scripted(tick=effects(Publish("t", b"own")))
+    listening: set[str] = set()
+    node = stores()
+    engine = Engine([machine], node, World(node, [machine]).checker, listens=listening.__contains__)
+    engine.start(GENESIS)
+    heard = [gossip(b"early"), Message("h", b"fetched", Origin.FETCHED, GENESIS, ALICE), tick(1, GENESIS)]
+    judged = [one.verdict for one in engine.turn(heard, GENESIS) if isinstance(one, Judge)]
+    assert judged == [ignore("not_synced"), ACCEPT]
+    assert [one.data for one in machine.told if isinstance(one, Message)] == [b"fetched", b"own"]
+    listening.add("t")
+    (late,) = [one.verdict for one in engine.turn([gossip(b"late")], GENESIS) if isinstance(one, Judge)]
+    assert late == ACCEPT
+
+
 def test_a_signed_topic_takes_no_message_without_its_slot() -> None:
     class Signing(Scripted):
         signs = True

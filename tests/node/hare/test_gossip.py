@@ -9,7 +9,7 @@ from node.hare.gossip import Gossip, HareInput, Value
 from node.hare.parameters import FIRST, grade
 from node.hare.protocol import HareProtocol, reference_of
 from protocol.types.hare import HareRound, IterRound
-from protocol.types.ids import Hash32, NodeId, ProposalId, VrfSignature
+from protocol.types.ids import EdSignature, Hash32, NodeId, ProposalId, VrfSignature
 
 IDS = [ProposalId(bytes([number]) * 20) for number in range(4)]
 COMMIT = IterRound(0, HareRound.COMMIT)
@@ -30,7 +30,8 @@ def message(
     proof_bytes = VrfSignature(proof.to_bytes(80, "little"))
     hash = Hash32(bytes([sender, at.iter, at.round, body]) * 8)
     node = NodeId(bytes([sender]) * 32)
-    return HareInput(node, at, proposals, reference, hash, proof_bytes, count, atx_grade, is_malicious)
+    signature = EdSignature(bytes(64))
+    return HareInput(node, at, proposals, reference, hash, proof_bytes, count, atx_grade, is_malicious, signature)
 
 
 class Plain:
@@ -119,7 +120,7 @@ def test_equivocation_is_proven_with_the_message_that_was_there_first() -> None:
         second = message(atx_grade, FIRST, IDS[1], body=1, atx_grade=atx_grade)
         protocol.on_input(first)
         _, proof = protocol.on_input(second)
-        assert proof is not None and (proof.first, proof.second) == (first.hash, second.hash)
+        assert proof is not None and (proof.first, proof.second) == (first, second)
 
 
 def agree(protocol: HareProtocol, *prerounds: HareInput) -> list[tuple[ProposalId, ...] | None]:

@@ -86,6 +86,7 @@ def test_the_raw_order_puts_negative_numbers_on_top() -> None:
         (lambda: fixed.log_gamma(0), "overflow"),
         (lambda: fixed.exp(fixed.from_int(1 << 62)), "overflow"),
         (lambda: binomial.binomial_cdf((1 << 30) + 1, fixed.HALF, 0), "overflow"),
+        (lambda: binomial.compiled_cdf((1 << 30) + 1, fixed.HALF, 0), "overflow"),
         (lambda: binomial.eligibility_count((1 << 30) + 1, fixed.HALF, 5), "overflow"),
         (lambda: binomial.eligibility_counts([1, 2], fixed.HALF, [5]), "length"),
     ],
@@ -110,7 +111,13 @@ def test_compiled_and_plain_distribution_agree(n: int, p: int, data: st.DataObje
         assert not fits
     else:
         assert fits
-        assert int(high) << 64 | int(low) == plain
+        assert int(high) << 64 | int(low) == binomial.compiled_cdf(n, p, x) == plain
+
+
+@pytest.mark.parametrize(("n", "x"), [(5, -1), (5, 5), (5, 9), (0, 0)])
+def test_outside_its_draws_the_compiled_distribution_is_the_plain_one(n: int, x: int) -> None:
+    for p in (0, 1, fixed.HALF, fixed.ONE):
+        assert binomial.compiled_cdf(n, p, x) == binomial.binomial_cdf(n, p, x)
 
 
 @settings(max_examples=25, deadline=None)

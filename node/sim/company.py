@@ -1,0 +1,66 @@
+"""Who is together with whom: which nodes must agree, because they could hear each other all the time."""
+
+from __future__ import annotations
+
+from node.contract.instants import Instant
+from protocol.types.ids import LayerId
+
+from .disk import Crash
+from .node import SimNode
+from .watch import Watcher
+from .world import World
+
+
+class Company(Watcher):
+    """Groups of honest nodes that were up and could reach each other over the last layers. Liars and gossip that goes
+    directly over lines that lose messages break company, too: what was lost there is never said again."""
+
+    def __init__(self) -> None:
+        self._world: World | None = None
+        self._disturbed: dict[int, Instant] = {}
+        """When a node was last down, or had just come back."""
+
+    def watch(self, world: World) -> None:
+        """The world, when it is there."""
+        self._world = world
+
+    def crashed(self, node: SimNode, kind: Crash) -> None:
+        """As Watcher says."""
+        self._disturbed[node.number] = node.timeline.now()
+
+    def started(self, node: SimNode, outputs: object) -> None:
+        """As Watcher says."""
+        if node.lives > 1:
+            self._disturbed[node.number] = node.timeline.now()
+
+    def groups(self, layers: int) -> list[list[SimNode]]:
+        """The honest nodes that were together for so many layers until now, the largest group first."""
+        world = self._world
+        assert world is not None, "it watches a world"
+        now = world.now
+        begin = Instant(max(world.time.genesis_ns, now - layers * world.time.layer_duration_ns))
+        lost: set[int] = set()
+        if not world.setting.degree:
+            for bad in world.links.losses(begin, now):
+                lost |= set(range(len(world.nodes)) if bad.nodes is None else bad.nodes)
+        found = []
+        for group in world.links.together(begin, now):
+            nodes = [
+                world.nodes[number]
+                for number in sorted(group - lost)
+                if world.nodes[number].is_honest
+                and world.nodes[number].is_up
+                and self._disturbed.get(number, Instant(0)) < begin
+            ]
+            if nodes:
+                found.append(nodes)
+        return sorted(found, key=len, reverse=True)
+
+    def has_majority(self, nodes: list[SimNode], weights: dict[int, int]) -> bool:
+        """Whether these have more than two thirds of all weight."""
+        return 3 * sum(weights[node.number] for node in nodes) > 2 * sum(weights.values())
+
+    def layer(self) -> LayerId:
+        """The layer of the world's clock."""
+        assert self._world is not None, "it watches a world"
+        return self._world.time.layer_at(self._world.now)

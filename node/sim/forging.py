@@ -1,0 +1,131 @@
+"""Second messages for a slot that has one, signed as validly as the first: what a dishonest smesher can always make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from node.activation.machine import TOPIC as ATX_TOPIC
+from node.beacon.memory import FIRST_VOTES, FOLLOWING_VOTES
+from protocol.codec.declare import CodecError
+from protocol.crypto.signing import Domain
+from protocol.types.activation import ActivationTxV1
+from protocol.types.beacon import (
+    FirstVotingMessage,
+    FirstVotingMessageBody,
+    FollowingVotingMessage,
+    FollowingVotingMessageBody,
+)
+from protocol.types.hare import Hare3Message, Hare4Message
+from protocol.types.ids import Address, EdSignature, NodeId, ProposalId
+from protocol.types.proposals import Proposal, proposals_hash
+
+from .keys import SimKey, SimKeys
+
+Forge = Callable[[bytes, SimKeys], bytes | None]
+
+HARE3, HARE4 = "/h/3.0", "/h/4.0"
+
+
+def another(topic: str, data: bytes, keys: SimKeys) -> bytes | None:
+    """Another message for the slot of this one; None where there is no such thing, or it is of somebody else."""
+    forge = FORGERS.get(topic)
+    try:
+        return None if forge is None else forge(data, keys)
+    except CodecError:
+        return None
+
+
+def _atx(data: bytes, keys: SimKeys) -> bytes | None:
+    """The same activation with another coinbase."""
+    atx = ActivationTxV1.codec.decode(data)
+    key = keys.key(atx.smesher_id)
+    if key is None:
+        return None
+    coinbase = Address(atx.inner.coinbase[:-1] + bytes((atx.inner.coinbase[-1] ^ 1,)))
+    made = replace(atx, inner=replace(atx.inner, coinbase=coinbase))
+    return ActivationTxV1.codec.encode(replace(made, signature=key.sign(Domain.ATX, made.signed_bytes())))
+
+
+def _first_vote(data: bytes, keys: SimKeys) -> bytes | None:
+    """The proposals of a beacon the other way round."""
+    message = FirstVotingMessage.codec.decode(data)
+    key, body = keys.key(message.smesher_id), message.body
+    if key is None:
+        return None
+    made = FirstVotingMessageBody(body.epoch, (), body.valid_proposals)
+    signature = key.sign(Domain.BEACON_FIRST_MSG, FirstVotingMessageBody.codec.encode(made))
+    return FirstVotingMessage.codec.encode(FirstVotingMessage(made, message.smesher_id, signature))
+
+
+def _following_vote(data: bytes, keys: SimKeys) -> bytes | None:
+    """Every bit the other way round."""
+    message = FollowingVotingMessage.codec.decode(data)
+    key, body = keys.key(message.smesher_id), message.body
+    if key is None:
+        return None
+    made = FollowingVotingMessageBody(body.epoch, body.round, bytes(byte ^ 0xFF for byte in body.votes))
+    signature = key.sign(Domain.BEACON_FOLLOWUP_MSG, FollowingVotingMessageBody.codec.encode(made))
+    return FollowingVotingMessage.codec.encode(FollowingVotingMessage(made, message.smesher_id, signature))
+
+
+def _fewer(proposals: tuple[ProposalId, ...]) -> tuple[ProposalId, ...]:
+    """All but the last; one that nobody made where there is none."""
+    return proposals[:-1] if proposals else (ProposalId(b"\xee" * 20),)
+
+
+def _hare3(data: bytes, keys: SimKeys) -> bytes | None:
+    """A vote for another set of proposals."""
+    message = Hare3Message.codec.decode(data)
+    key, value = keys.key(message.sender), message.body.value
+    if key is None:
+        return None
+    if value.reference is None:
+        value = replace(value, proposals=_fewer(tuple(value.proposals)))
+    else:
+        value = replace(value, reference=proposals_hash((ProposalId(value.reference[:20]),)))
+    made = replace(message, body=replace(message.body, value=value))
+    return Hare3Message.codec.encode(_signed(made, key))
+
+
+def _hare4(data: bytes, keys: SimKeys) -> bytes | None:
+    """The same of version 4; not of a preround, whose signature is over a list that is not sent."""
+    message = Hare4Message.codec.decode(data)
+    key, value = keys.key(message.sender), message.body.value
+    if key is None or value.compact_proposals:
+        return None
+    if value.reference is None:
+        value = replace(value, proposals=_fewer(tuple(value.proposals)))
+    else:
+        value = replace(value, reference=proposals_hash((ProposalId(value.reference[:20]),)))
+    made = replace(message, body=replace(message.body, value=value))
+    return Hare4Message.codec.encode(replace(made, signature=key.sign(Domain.HARE, made.signed_bytes())))
+
+
+def _signed(message: Hare3Message, key: SimKey) -> Hare3Message:
+    return replace(message, signature=key.sign(Domain.HARE, message.signed_bytes()))
+
+
+def _proposal(data: bytes, keys: SimKeys) -> bytes | None:
+    """A proposal over a ballot that names an opinion which its votes do not give."""
+    proposal = Proposal.codec.decode(data)
+    ballot = proposal.inner.ballot
+    key = keys.key(NodeId(ballot.smesher_id))
+    if key is None:
+        return None
+    opinion = bytes((ballot.inner.opinion_hash[0] ^ 1,)) + ballot.inner.opinion_hash[1:]
+    ballot = replace(ballot, inner=replace(ballot.inner, opinion_hash=type(ballot.inner.opinion_hash)(opinion)))
+    ballot = replace(ballot, signature=key.sign(Domain.BALLOT, ballot.signed_bytes()))
+    made = replace(proposal, inner=replace(proposal.inner, ballot=ballot), signature=EdSignature(bytes(64)))
+    return Proposal.codec.encode(replace(made, signature=key.sign(Domain.PROPOSAL, made.signed_bytes())))
+
+
+FORGERS: Mapping[str, Forge] = {
+    ATX_TOPIC: _atx,
+    FIRST_VOTES: _first_vote,
+    FOLLOWING_VOTES: _following_vote,
+    HARE3: _hare3,
+    HARE4: _hare4,
+    "pp1": _proposal,
+}
+"""By topic."""

@@ -1,0 +1,98 @@
+"""Identities of a simulation, and the checker that judges their signatures."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from node.contract.checks import Checker, NetworkChecker, SignatureCheck, VrfCheck
+from node.contract.ports import Signer
+from protocol.crypto import signing
+from protocol.crypto.signing import Domain
+from protocol.types.ids import EdSignature, NodeId, VrfSignature
+
+C = TypeVar("C", SignatureCheck, VrfCheck)
+
+KEPT_VERDICTS = 200_000
+"""Verdicts that a shared checker remembers; then the older half of them goes."""
+
+
+class SimKey:
+    """An identity with a real key, which follows from the seed of the run."""
+
+    def __init__(self, seed: int, number: int, genesis_id: bytes) -> None:
+        secret = hashlib.sha256(f"smesher/{seed}/{number}".encode()).digest()
+        self._signer = signing.Signer(secret, genesis_id)
+        self._identity = NodeId(self._signer.public_key)
+
+    @property
+    def identity(self) -> NodeId:
+        """As Signer says."""
+        return self._identity
+
+    def sign(self, domain: Domain, message: bytes) -> EdSignature:
+        """As Signer says."""
+        return EdSignature(self._signer.sign(domain, message))
+
+    def sign_raw(self, domain: Domain | None, message: bytes) -> EdSignature:
+        """As `sign`, also of a transaction, which has no domain."""
+        return EdSignature(self._signer.sign(domain, message))
+
+    def prove(self, alpha: bytes) -> VrfSignature:
+        """Its VRF proof."""
+        return VrfSignature(self._signer.prove(alpha))
+
+
+class SimKeys:
+    """The keys of one node. Also the port `Keys`."""
+
+    def __init__(self, keys: Sequence[SimKey]) -> None:
+        self._keys = list(keys)
+        self.stopped: dict[NodeId, str] = {}
+        """Identities that sign no more, with the sentence."""
+
+    def signers(self) -> Sequence[Signer]:
+        """As Keys says."""
+        return tuple(self._keys)
+
+    def stop(self, identity: NodeId, sentence: str) -> None:
+        """As Keys says."""
+        self.stopped[identity] = sentence
+        self._keys = [key for key in self._keys if key.identity != identity]
+
+    def key(self, identity: NodeId) -> SimKey | None:
+        """One of them; None where it is not here, or may not sign."""
+        return next((key for key in self._keys if key.identity == identity), None)
+
+
+class SharedChecker:
+    """Verdicts of a whole network on the same machine: each signature and proof is judged once, whoever asks."""
+
+    def __init__(self, genesis_id: bytes) -> None:
+        self._checker: Checker = NetworkChecker(genesis_id)
+        self._signatures: dict[SignatureCheck, bool] = {}
+        self._proofs: dict[VrfCheck, bool] = {}
+        self.judged = 0
+        """Signatures and proofs that were looked at."""
+
+    def signatures(self, checks: Sequence[SignatureCheck]) -> Sequence[bool]:
+        """As Checker says."""
+        return self._judge(self._signatures, checks, self._checker.signatures)
+
+    def vrf_proofs(self, checks: Sequence[VrfCheck]) -> Sequence[bool]:
+        """As Checker says."""
+        return self._judge(self._proofs, checks, self._checker.vrf_proofs)
+
+    def _judge(
+        self, known: dict[C, bool], checks: Sequence[C], judge: Callable[[Sequence[C]], Sequence[bool]]
+    ) -> list[bool]:
+        missing = [check for check in dict.fromkeys(checks) if check not in known]
+        if missing:
+            self.judged += len(missing)
+            known.update(zip(missing, judge(missing), strict=True))
+        found = [known[check] for check in checks]
+        if len(known) > KEPT_VERDICTS:
+            for check in list(known)[: KEPT_VERDICTS // 2]:
+                del known[check]
+        return found

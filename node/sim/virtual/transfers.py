@@ -1,0 +1,78 @@
+"""Coin transfers: wallets of the genesis that pay each other, some in every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from node.contract.effects import Effect, Publish
+from node.contract.inputs import Tick
+from node.contract.instants import Instant
+from node.contract.machine import Machine
+from node.contract.steps import NOTHING, Step
+from node.mempool.handler import TOPIC
+from node.mempool.pool import Mempool
+from node.store.view import View
+from protocol.codec.compact import compact
+from protocol.crypto.signing import NO_DOMAIN
+from protocol.numbers.layers import NetworkTime
+from protocol.types.ids import Address, NodeId
+from protocol.types.templates import METHOD_SPAWN, METHOD_SPEND, WALLET, WalletSpawnArguments, principal_address
+
+from ..keys import SimKey
+
+GAS_PRICE = 1
+AMOUNT = 1000
+"""Smidge of a transfer."""
+
+
+class Wallet:
+    """An account with one key."""
+
+    def __init__(self, key: SimKey) -> None:
+        self._key = key
+        self._arguments = WalletSpawnArguments(NodeId(key.identity))
+        self.address = principal_address(WALLET, self._arguments)
+
+    def spawn(self) -> bytes:
+        """The transaction that makes it an account, with nonce 0."""
+        arguments = WalletSpawnArguments.codec.encode(self._arguments)
+        return self._signed(self._head(METHOD_SPAWN) + WALLET + compact(0) + compact(GAS_PRICE) + arguments)
+
+    def spend(self, to: Address, amount: int, nonce: int) -> bytes:
+        """A transfer."""
+        return self._signed(self._head(METHOD_SPEND) + compact(nonce) + compact(GAS_PRICE) + to + compact(amount))
+
+    def _head(self, method: int) -> bytes:
+        return compact(0) + self.address + compact(method)
+
+    def _signed(self, unsigned: bytes) -> bytes:
+        return unsigned + self._key.sign_raw(NO_DOMAIN, unsigned)
+
+
+class Transfers(Machine):
+    """Sends the transfers of some wallets: each spawns itself, then pays the next one, as its nonce has come."""
+
+    name = "transfers"
+    ticks = True
+
+    def __init__(
+        self, wallets: Sequence[Wallet], everybody: Sequence[Address], pool: Mempool, time: NetworkTime, most: int
+    ) -> None:
+        """wallets: those of this node; everybody: who is paid; most: transfers of this node in a layer."""
+        self._wallets, self._everybody, self._pool, self._time = wallets, everybody, pool, time
+        self._most = most
+
+    def tick(self, tick: Tick, view: View, now: Instant) -> Step:
+        """As Machine says."""
+        if tick.layer <= self._time.effective_genesis or not self._wallets:
+            return NOTHING
+        effects: list[Effect] = []
+        for number in range(self._most):
+            wallet = self._wallets[(tick.layer + number) % len(self._wallets)]
+            nonce, balance = self._pool.projection(view, wallet.address)
+            if number >= len(self._wallets) or balance < 100 * AMOUNT:
+                break
+            to = self._everybody[(tick.layer + number) % len(self._everybody)]
+            raw = wallet.spawn() if nonce == 0 else wallet.spend(to, AMOUNT, nonce)
+            effects.append(Publish(TOPIC, raw))
+        return Step(effects=effects)

@@ -1,0 +1,99 @@
+"""Numbers of catching up. Protocol 09a, section 5.1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from protocol.numbers.durations import HOUR, MILLISECOND, MINUTE, SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class AtxSyncParameters:
+    """Of activations."""
+
+    list_interval: int = 4 * HOUR
+    """Between questions for the list of an epoch; nanoseconds."""
+    first_interval: int = SECOND
+    """The same until a list came."""
+    list_peers: int = 2
+    """Peers whose lists are asked for, one after another."""
+    max_tries: int = 10
+    """Then an activation counts as not to be had."""
+    batch: int = 1000
+    """Activations that are asked for before what came of it is noted."""
+    at_once: int = 100
+    """Of them, those that are asked for at the same time."""
+    retry_pause: int = SECOND
+    """Before those that did not come are asked for again; nanoseconds."""
+    max_retried: int = 100_000
+    """So many that did not come are remembered."""
+    max_unknown: int = 1000
+    """A list with more activations that nobody has, not even whoever sent it, is let go."""
+
+
+@dataclass(frozen=True, slots=True)
+class MalfeasanceSyncParameters:
+    """Of proofs of malfeasance."""
+
+    list_interval: int = 30 * MINUTE
+    """Between questions for the list; nanoseconds."""
+    retry_interval: int = MINUTE
+    """The same before the node is synced with enough peers."""
+    list_peers: int = 3
+    """Peers that are asked for it."""
+    min_peers: int = 3
+    """So many lists must be complete here before the first time is over."""
+    max_epoch_percent: int = 25
+    """Of an epoch: a sync that is longer ago is done again at start."""
+    batch: int = 1000
+    max_tries: int = 20
+    max_retried: int = 100_000
+    """So many that did not come are remembered."""
+    max_unknown: int = 1000
+    """A list with more identities without a proof, not even with whoever sent it, is let go."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncParameters:
+    """Of one network and one node."""
+
+    hare_delay_layers: int
+    """A layer of which hare is in charge is left alone for so many layers: zdist."""
+    certificate_distance: int
+    """Layers in which certificates count: hdist."""
+    interval: int = 10 * SECOND
+    """Between two runs; nanoseconds."""
+    epoch_end_percent: int = 50
+    """After this part of an epoch its own activations are got beside the runs, until then those of the one before."""
+    gossip_duration: int = 15 * SECOND
+    """So long a node that is up to date listens before it takes part; nanoseconds."""
+    out_of_sync_layers: int = 3
+    """So many layers behind, a node is not synced."""
+    max_stale: int = SECOND
+    """So long it is remembered where a peer agreed with us; nanoseconds."""
+    has_mesh_agreement: bool = True
+    """Whether the hash of the mesh is compared with those of peers."""
+    tally_percent: int = 25
+    """Votes are counted after this part of an epoch's layers; 0: after each layer."""
+    is_standalone: bool = False
+    """Whether there are no peers by intent."""
+    peers: int = 5
+    """Peers that are asked for a layer at the same time."""
+    timeout: int = 25 * SECOND
+    """Of a question to a peer; nanoseconds."""
+    list_timeout: int = 5 * MINUTE
+    """Of one for a list of ids, which may be long; nanoseconds."""
+    objects_at_once: int = 200
+    """Ballots or blocks that are asked for at the same time."""
+    layer_tries: int = 3
+    """After so many runs a layer is passed over in which ballots are still missing."""
+    max_missing_blocks: int = 1000
+    """Missing blocks that are asked for at once."""
+    ids_of_step: int = 20_000
+    """Ids of a list that are looked up in one step."""
+    step_pause: int = MILLISECOND
+    """Between steps of a long run, so that nothing else waits for it; nanoseconds."""
+    max_resynced: int = 1000
+    """Hashes of peers that are remembered as followed."""
+    atxs: AtxSyncParameters = field(default_factory=AtxSyncParameters)
+    malfeasance: MalfeasanceSyncParameters = field(default_factory=MalfeasanceSyncParameters)

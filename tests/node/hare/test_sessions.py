@@ -1,0 +1,422 @@
+"""Sessions: when they begin and end, what is said in them and when, and what they leave behind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from node.blocks.tables import AGREED
+from node.contract.demands import Failed, ProveVrf
+from node.contract.effects import Emit
+from node.contract.inputs import Tick
+from node.contract.instants import Instant
+from node.contract.verdicts import Judgement
+from node.engine.edges import Call, Judge, Returned, Send
+from node.hare.events import HareAgreed, HareBegan, HareEnded, HareSkipped, HareUnsaid
+from node.hare.parameters import CommitteeUpgrade, HareBounds, check_versions
+from node.hare.tables import WEAK_COINS
+from node.store.own import SIGNED, Kind, Slot
+from protocol.numbers.durations import SECOND
+from protocol.types.hare import MAX_PROPOSALS, Hare3Message, HareRound
+from protocol.types.ids import LayerId, ProposalId
+from tests.node.hare.words import (
+    BEACON,
+    BEACONS,
+    COMMIT,
+    FIRST,
+    GENESIS_ID,
+    PREROUND,
+    TOPIC,
+    TOPIC_4,
+    Network,
+    around,
+    committee,
+    decoded,
+    key,
+    node,
+    proposal,
+    word,
+)
+from tests.support.hare_nodes import HareNode, disabled, parameters
+
+ME, OTHER = key(1), key(2)
+A, B, C = proposal(1), proposal(2), proposal(3)
+IDS = tuple(sorted(one.id for one in (A, B, C)))
+END = 25 + 28 * 12
+"""Seconds from a layer's begin to the last hardlock of four iterations."""
+
+
+def events(one: HareNode) -> list[object]:
+    return [output.event for output in one.of(Emit)]
+
+
+def said(one: HareNode) -> list[Hare3Message]:
+    return [Hare3Message.codec.decode(output.data) for output in one.of(Send)]
+
+
+def alone(**changes: object) -> HareNode:
+    """A node with all seats, and its first session begun."""
+    one = node([ME], around([ME], [A, B, C]), **changes)  # type: ignore[arg-type]
+    one.tick(FIRST)
+    return one
+
+
+def pass_time(one: HareNode, layer: int, seconds: float) -> None:
+    """Everything that falls due, each thing at its time."""
+    limit = one.at(layer, seconds)
+    while (due := one.engine.next_due()) is not None and due <= limit:
+        one.turn(now=due)
+    one.now = limit
+
+
+# ---- a session ----
+
+
+def test_a_node_with_all_seats_agrees_with_itself_and_leaves_rows_for_those_who_follow() -> None:
+    one = alone()
+    pass_time(one, FIRST, END)
+    view = one.view()
+    assert view.get(AGREED, LayerId(FIRST)) == IDS
+    assert one.surroundings.coins == [(FIRST, view.get(WEAK_COINS, LayerId(FIRST)))]
+    assert events(one) == [
+        HareBegan(LayerId(FIRST), 1),
+        HareAgreed(LayerId(FIRST), IDS, 1),
+        HareEnded(LayerId(FIRST), True, 7),
+    ]
+    assert one.patrol.is_in_charge(LayerId(FIRST)), "blocks say when the layer is complete"
+    assert (list(one.machine.running), one.machine.messages, one.engine.open_calls) == ([], 0, 0)
+    assert one.engine.next_due() is None
+
+
+def test_each_round_is_executed_at_its_time_and_what_is_said_names_its_slot() -> None:
+    one = alone()
+    times = []
+    while (due := one.engine.next_due()) is not None:
+        before = len(one.of(Send))
+        one.turn(now=due)
+        rounds = [message.body.iter_round for message in said(one)[before:]]
+        times += [((due - one.at(FIRST)) // SECOND, at.iter, int(at.round)) for at in rounds]
+    assert times == [(25, 0, 0), (49, 0, 3), (85, 0, 6), (97, 0, 7), (133, 1, 3), (169, 1, 6), (181, 1, 7)]
+    stored = dict(one.view().scan(SIGNED))
+    slots = [Slot(ME.identity, Kind.HARE, FIRST, 7 * at_iter + round) for _, at_iter, round in times]
+    assert [stored[slot] for slot in slots] == [output.data for output in one.of(Send)]
+    assert len(stored) == len(slots)
+
+
+def test_proofs_are_asked_for_a_round_before_they_are_needed() -> None:
+    one = node([ME], around([ME], [A]), is_proving=False)
+    asked: list[tuple[float, int]] = []
+    key_of = {one_key.identity: one_key for one_key in (ME,)}
+
+    def prove(outputs: list[object]) -> None:
+        for left in outputs:
+            if isinstance(left, Call) and isinstance(left.demand, ProveVrf):
+                asked.append(((one.now - one.at(FIRST)) / SECOND, left.call))
+                proof = key_of[left.demand.identity].prove(left.demand.alpha)
+                prove(list(one.turn(Returned(left.call, proof, one.now))))
+
+    prove(list(one.tick(FIRST)))
+    while (due := one.engine.next_due()) is not None:
+        prove(list(one.turn(now=due)))
+    assert [seconds for seconds, _ in asked] == [0, 37, 73, 85, 121, 157, 169]
+    assert len(said(one)) == 7
+
+
+def test_a_proof_that_comes_late_is_good_until_the_next_round() -> None:
+    one = node([ME], around([ME], [A]), is_proving=False)
+    one.tick(FIRST)
+    (call,) = one.of(Call)
+    assert isinstance(call.demand, ProveVrf)
+    one.turn(now=one.at(FIRST, 25))
+    assert said(one) == []
+    one.turn(Returned(call.call, ME.prove(call.demand.alpha), one.now), now=one.at(FIRST, 30))
+    (message,) = said(one)
+    assert message.body.iter_round == PREROUND and message.body.value.proposals == (A.id,)
+
+    one.turn(now=one.at(FIRST, 37))
+    late = one.of(Call)[-1]
+    assert isinstance(late.demand, ProveVrf)
+    one.turn(now=one.at(FIRST, 49))
+    one.turn(now=one.at(FIRST, 61))
+    one.turn(Returned(late.call, ME.prove(late.demand.alpha), one.now))
+    assert len(said(one)) == 1, "the propose round is over"
+
+
+def test_a_proof_that_cannot_be_had_means_no_seats_and_the_preround_is_executed_at_once() -> None:
+    one = node([ME], around([ME], [A]), is_proving=False)
+    one.tick(FIRST)
+    (call,) = one.of(Call)
+    assert one.engine.next_due() == one.at(FIRST, 25)
+    one.turn(Returned(call.call, Failed("refused"), one.now))
+    assert one.engine.next_due() == one.at(FIRST, 37)
+    pass_time(one, FIRST, 40)
+    assert said(one) == []
+
+
+def test_who_has_no_seats_executes_the_preround_at_once_and_listens() -> None:
+    one = node([OTHER], around([ME], [A]))
+    one.tick(FIRST)
+    assert one.engine.next_due() == one.at(FIRST, 37)
+    assert one.hear(TOPIC, word(ME, PREROUND, 1, A.id)).is_accepted
+    assert one.of(Call) == []
+
+
+def test_a_key_added_in_the_middle_of_a_session_joins_the_next_layer() -> None:
+    one = node([ME], around([ME, OTHER], [A], (FIRST, FIRST + 1)))
+    one.tick(FIRST)
+    one.keys.keys.append(OTHER)
+    pass_time(one, FIRST, 290)
+    assert {message.sender for message in said(one)} == {ME.identity}
+    before = len(said(one))
+    one.tick(FIRST + 1)
+    pass_time(one, FIRST + 1, 290)
+    later = [message for message in said(one)[before:] if message.body.layer == FIRST + 1]
+    assert {message.sender for message in later} == {ME.identity, OTHER.identity}
+    preround = [message.sender for message in later if message.body.iter_round == PREROUND]
+    assert preround == [ME.identity, OTHER.identity]
+
+
+def test_a_key_that_was_stopped_says_nothing_more_in_the_session_that_runs() -> None:
+    one = alone()
+    pass_time(one, FIRST, 50)
+    assert len(said(one)) == 2
+    one.keys.stop(ME.identity, "its owner wants it so")
+    pass_time(one, FIRST, END)
+    assert len(said(one)) == 2
+    assert not one.machine.running
+
+
+@pytest.mark.parametrize("seconds", [0, 25, 26, 50, 86, 100, 140])
+def test_after_a_restart_in_the_middle_of_a_session_nothing_is_signed_twice(seconds: int) -> None:
+    first = alone()
+    pass_time(first, FIRST, seconds)
+    before = dict(first.view().scan(SIGNED))
+    again = node([ME], around([ME], [A], (FIRST, FIRST + 1)), stores=first.stores, now=first.at(FIRST, seconds))
+    again.tick(FIRST)  # even if it were told of the layer once more
+    pass_time(again, FIRST, 299)
+    assert (said(again), events(again), list(again.machine.running)) == ([], [], [])
+    assert dict(again.view().scan(SIGNED)) == before
+    for data in [output.data for output in first.of(Send)]:
+        assert again.hear(TOPIC, data).reason == "no_session"
+    again.tick(FIRST + 1)
+    pass_time(again, FIRST + 1, 290)
+    assert [message.body.layer for message in said(again)] == [FIRST + 1] * 7
+    after = dict(again.view().scan(SIGNED))
+    assert len(after) == len(before) + 7
+    assert all(after[slot] == data for slot, data in before.items())
+
+
+def test_what_was_signed_for_a_slot_is_sent_again_whatever_is_believed_now() -> None:
+    """As after a restored state: the own store is ahead."""
+    first = alone()
+    pass_time(first, FIRST, 30)
+    (sent,) = [output.data for output in first.of(Send)]
+    again = node([ME], around([ME], [B]), stores=first.stores)
+    again.tick(FIRST)
+    pass_time(again, FIRST, 30)
+    assert [output.data for output in again.of(Send)] == [sent]
+    assert again.engine.counts[TOPIC, "slot_taken", "HARE"] == 1
+
+
+# ---- when there is none ----
+
+
+def test_the_genesis_has_no_session() -> None:
+    one = node([ME], around([ME], [A]))
+    one.tick(FIRST - 1)
+    assert (events(one), list(one.machine.running)) == ([], [])
+    one.tick(FIRST)
+    assert list(one.machine.running) == [FIRST]
+
+
+def test_a_layer_that_began_before_the_node_has_none() -> None:
+    one = node([ME], around([ME], [A]), now=alone().at(FIRST, 1))
+    one.tick(FIRST)
+    assert (events(one), list(one.machine.running)) == ([], [])
+    assert not one.patrol.is_in_charge(LayerId(FIRST))
+
+
+@pytest.mark.parametrize(
+    ("is_synced", "beacon", "reason"),
+    [(False, BEACON, "not_synced"), (True, bytes(4), "beacon_missing"), (True, None, "beacon_missing")],
+)
+def test_it_takes_a_synced_node_and_a_beacon(is_synced: bool, beacon: bytes | None, reason: str) -> None:
+    one = node([ME], around([ME], [A]), beacons={} if beacon is None else {2: beacon})
+    one.surroundings.is_synced = is_synced
+    one.tick(FIRST)
+    assert events(one) == [HareSkipped(LayerId(FIRST), reason)]
+    assert not one.machine.running and not one.patrol.is_in_charge(LayerId(FIRST))
+    assert one.hear(TOPIC, word(ME, PREROUND, 1, A.id)).reason == "no_session"
+
+
+def test_a_layer_whose_session_would_be_over_is_not_begun_any_more() -> None:
+    one = node([ME], around([ME], [A]))
+    one.turn(Tick(LayerId(FIRST), one.at(FIRST)), now=one.at(FIRST, END))
+    assert events(one) == [HareSkipped(LayerId(FIRST), "over")]
+    one.turn(Tick(LayerId(FIRST + 1), one.at(FIRST + 1)), now=one.at(FIRST + 1, END - 1))
+    assert list(one.machine.running) == [FIRST + 1]
+
+
+def test_without_anybody_active_the_session_ends_with_its_iterations_and_patrol_is_cleared() -> None:
+    one = node([ME], around([ME], [A]))
+    one.surroundings.has_active_set = False
+    one.tick(FIRST)
+    assert one.hear(TOPIC, word(ME, PREROUND, 1, A.id)).reason == "not_eligible"
+    pass_time(one, FIRST, END - 1)
+    assert list(one.machine.running) == [FIRST] and one.patrol.is_in_charge(LayerId(FIRST))
+    pass_time(one, FIRST, END)
+    assert not one.machine.running and not one.patrol.is_in_charge(LayerId(FIRST))
+    assert events(one) == [HareBegan(LayerId(FIRST), 1), HareEnded(LayerId(FIRST), False, 0)]
+    assert not one.view().has(AGREED, LayerId(FIRST)) and not one.surroundings.coins
+
+
+def test_a_result_of_the_last_hardlock_still_counts() -> None:
+    one = alone(iterations_limit=1)
+    pass_time(one, FIRST, 109)
+    assert one.view().get(AGREED, LayerId(FIRST)) == IDS
+    assert events(one)[-1] == HareEnded(LayerId(FIRST), True, 4)
+    assert not one.patrol.is_in_charge(LayerId(FIRST))
+
+
+# ---- parameters ----
+
+
+def test_the_committee_changes_with_the_layer() -> None:
+    upgrade = CommitteeUpgrade(LayerId(FIRST + 1), 50)
+    one = node([ME], around([ME], [A], (FIRST, FIRST + 1)), upgrade=upgrade)
+    counts = []
+    for layer in (FIRST, FIRST + 1):
+        before = len(said(one))
+        one.tick(layer)
+        pass_time(one, layer, 290)
+        counts.append({message.body.iter_round.round: message.body.eligibility.count for message in said(one)[before:]})
+    for round in (HareRound.PREROUND, HareRound.COMMIT, HareRound.NOTIFY):
+        assert counts[0][round] > 300 and 20 < counts[1][round] < 100
+    assert all(count[HareRound.PROPOSE] > 100 for count in counts), "leaders are as many as before"
+    assert one.view().has(AGREED, LayerId(FIRST + 1))
+
+
+def test_version_4_takes_over_from_version_3_at_its_layer() -> None:
+    switch = LayerId(FIRST + 1)
+    known = around([ME, OTHER], [A], (FIRST, FIRST + 1))
+    one = HareNode(
+        GENESIS_ID,
+        [ME],
+        known,
+        BEACONS,
+        hare3=committee(3, disable_layer=switch),
+        hare4=committee(4, enable_layer=switch),
+    )
+    assert one.machine.topics == (TOPIC, TOPIC_4)
+    topics = []
+    for layer in (FIRST, FIRST + 1):
+        one.tick(layer)
+        before = len(one.of(Send))
+        if layer == FIRST + 1:
+            assert one.hear(TOPIC, word(OTHER, PREROUND, 2, A.id, layer=layer)).reason == "no_session"
+        pass_time(one, layer, 290)
+        topics.append({output.topic for output in one.of(Send)[before:]})
+    assert topics == [{TOPIC}, {TOPIC_4}]
+    first = decoded(next(output.data for output in one.of(Send) if output.topic == TOPIC_4), 4)
+    assert first.body.value.proposals == () and first.body.layer == switch
+
+
+def test_versions_that_meet_in_a_layer_or_on_a_topic_are_refused() -> None:
+    check_versions(parameters(3, disable_layer=LayerId(50)), parameters(4, enable_layer=LayerId(50)))
+    check_versions(parameters(3), disabled(4))
+    with pytest.raises(ValueError, match="both run in layer 49"):
+        check_versions(parameters(3, disable_layer=LayerId(50)), parameters(4, enable_layer=LayerId(49)))
+    with pytest.raises(ValueError, match="have the topic '/x'"):
+        check_versions(
+            parameters(3, topic="/x", disable_layer=LayerId(9)), parameters(4, topic="/x", enable_layer=LayerId(9))
+        )
+
+
+def test_the_test_network_has_hare_on_the_empty_topic() -> None:
+    one = alone(topic="")
+    assert one.machine.topics == ("",)
+    pass_time(one, FIRST, 26)
+    assert [output.topic for output in one.of(Send)] == [""]
+    assert one.hear("", word(ME, COMMIT, 1)).reason == "missing_reference"
+    pass_time(one, FIRST, END)
+    assert one.view().get(AGREED, LayerId(FIRST)) == IDS
+
+
+def test_outputs_of_long_ago_leave_the_rows() -> None:
+    layers = (FIRST, FIRST + 1, FIRST + 2)
+    one = node([ME], around([ME], [A], layers), bounds=HareBounds(outputs=2))
+    for layer in layers:
+        one.tick(layer)
+        pass_time(one, layer, 290)
+    assert list(one.view().keys(AGREED)) == [FIRST + 1, FIRST + 2]
+    assert list(one.view().keys(WEAK_COINS)) == list(layers)
+
+
+# ---- what is said ----
+
+
+def test_of_more_proposals_than_a_message_holds_nothing_is_said() -> None:
+    makers = [number.to_bytes(32, "big") for number in range(MAX_PROPOSALS + 1)]
+    many = [replace(proposal(1, maker), id=ProposalId(maker[-20:])) for maker in makers]
+    one = node([ME], around([ME], many))
+    one.tick(FIRST)
+    pass_time(one, FIRST, 26)
+    assert said(one) == []
+    assert events(one)[-1] == HareUnsaid(LayerId(FIRST), PREROUND, "too_many_proposals")
+    assert one.machine.running, "the session goes on"
+
+
+def test_an_own_message_is_judged_and_counted_like_any_other() -> None:
+    one = alone()
+    pass_time(one, FIRST, 26)
+    assert one.engine.counts[TOPIC, "accept", ""] == 1
+    assert one.checker.signed == [1] and one.checker.proven == [1]
+    assert one.machine.messages == 1
+    assert not one.of(Judge), "nobody else waits for this verdict"
+
+
+# ---- several nodes ----
+
+
+@pytest.mark.parametrize("number", [3, 4])
+def test_nodes_that_know_different_proposals_come_to_one_result_and_one_coin(number: int) -> None:
+    keys = [key(one) for one in range(1, 6)]
+    proposals = [proposal(one, keys[one - 1].identity) for one in range(1, 6)]
+    nodes = []
+    for place, one_key in enumerate(keys):
+        known = around(keys, [one for at, one in enumerate(proposals) if at != place])
+        nodes.append(node([one_key], known, number=number))
+    network = Network(nodes)
+    network.tick(FIRST)
+    network.until(FIRST, END * SECOND)
+    results = [one.view().get(AGREED, LayerId(FIRST)) for one in nodes]
+    assert results == [tuple(one.id for one in proposals)] * 5
+    assert len({tuple(one.surroundings.coins) for one in nodes}) == 1
+    for one in nodes:
+        assert not one.machine.running
+        assert all(output.verdict.judgement is not Judgement.REJECT for output in one.of(Judge))
+
+
+def test_a_node_that_stood_still_takes_rounds_and_messages_in_their_order() -> None:
+    keys = [ME, OTHER]
+    swift, slow = (node([one], around(keys, [A, B])) for one in keys)
+    network = Network([swift])
+    for one in (swift, slow):
+        one.tick(FIRST)
+    network.until(FIRST, END * SECOND)
+    lonely = {tuple(message.body.iter_round.absolute() for message in said(swift))}
+    assert lonely  # it speaks, and agrees only if it has more than half of the seats
+    messages = []
+    for output in swift.of(Send):
+        at = decoded(output.data).body.iter_round
+        received = Instant(slow.at(FIRST) + committee().round_start(at))
+        messages.append((received, output.data))
+    inputs = []
+    for received, data in messages:
+        slow.now = received
+        inputs.append(slow.gossip(TOPIC, data))
+    slow.turn(*inputs, now=slow.at(FIRST, END))
+    verdicts = [output.verdict for output in slow.of(Judge)]
+    assert [verdict.reason for verdict in verdicts] == [""] * len(verdicts)
+    assert not slow.machine.running

@@ -1,0 +1,203 @@
+"""Small nodes for the tests of the world itself: activations, malfeasance and the beacon, on rows of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Any
+
+from node.activation import tables as activation_tables
+from node.activation.columns import AtxColumns, AtxRow
+from node.activation.machine import ActivationMachine
+from node.activation.parameters import ActivationParameters
+from node.activation.poets import PoetMachine
+from node.activation.tables import BLOBS, POET_BLOBS
+from node.beacon.epochs import EpochAtxs
+from node.beacon.machine import BEACONS, BeaconMachine
+from node.beacon.parameters import BeaconParameters
+from node.contract.instants import Instant
+from node.contract.owed import OWED
+from node.engine.engine import Engine
+from node.malfeasance.machine import MalfeasanceMachine
+from node.malfeasance.tables import PROOFS
+from node.malfeasance.tables import TABLES as MALFEASANCE
+from node.sim.clocks import SkewedClock
+from node.sim.keys import SimKey, SimKeys
+from node.sim.node import Built, Plan, Site
+from node.sim.ports import Holding, Surroundings
+from node.sim.role import Role
+from node.sim.scenario import Scenario
+from node.sim.staging import Staged, stage
+from node.sim.virtual.activations import Miner, Premade, PremadePublisher, premake
+from node.sim.virtual.space import VirtualSpace
+from node.sim.watch import Watcher
+from node.sim.world import Setting, World
+from node.store.own import SIGNED
+from node.store.table import Schema
+from node.store.view import View
+from protocol.numbers.durations import SECOND
+from protocol.numbers.layers import NetworkTime
+from protocol.types.fetch import Hint
+from protocol.types.ids import Address, AtxId, EpochId, NodeId, PoetProofRef
+
+GENESIS_ID = b"simulated network..."
+GOLDEN = AtxId(b"g" * 32)
+EPOCH = 4
+"""Layers."""
+TIME = NetworkTime(1_700_000_000 * SECOND, 300 * SECOND, EPOCH)
+SPACE = VirtualSpace(k2=10, labels_per_unit=128)
+ACTIVATION = ActivationParameters(GOLDEN, 100, 128, 2, 1000, SPACE.k2, 1)
+BEACON = BeaconParameters(
+    kappa=40,
+    q=Fraction(1, 3),
+    theta=Fraction(1, 4),
+    rounds=5,
+    grace=10 * SECOND,
+    proposal_duration=60 * SECOND,
+    first_voting_duration=60 * SECOND,
+    voting_duration=30 * SECOND,
+    weak_coin_duration=30 * SECOND,
+    votes_limit=100,
+    sync_weight_units=1,
+)
+SCHEMAS = (
+    Schema("state", 1, (OWED, *activation_tables.TABLES, *MALFEASANCE, BEACONS)),
+    Schema("own", 1, (SIGNED,)),
+)
+
+
+class ByColumns:
+    """What the beacon asks of the activations."""
+
+    def __init__(self, columns: AtxColumns) -> None:
+        self._columns = columns
+
+    def atxs(self, epoch: EpochId) -> EpochAtxs:
+        of = self._columns.epoch(epoch)
+        return EpochAtxs(of.column("node"), of.column("weight"), of.column("received"), of.column("is_malicious"))
+
+    def nonce(self, node: NodeId, epoch: EpochId) -> int | None:
+        atxs = self._columns.by_node(epoch, node)
+        return atxs[0].nonce if atxs else None
+
+    def units(self, node: NodeId, epoch: EpochId) -> int:
+        atxs = self._columns.by_node(epoch, node)
+        if not atxs or self._columns.is_malicious(node):
+            return 0
+        return atxs[0].weight // (atxs[0].height - atxs[0].base_height)
+
+
+class Followers:
+    """Tells the beacon of activations, and all of who broke the rules."""
+
+    def __init__(self, columns: AtxColumns) -> None:
+        self._columns = columns
+        self.beacon: BeaconMachine | None = None
+
+    def on_atx(self, epoch: EpochId, atx: AtxRow, *, is_new: bool) -> None:
+        assert self.beacon is not None
+        self.beacon.on_atx(epoch, atx.node, atx.weight, atx.received)
+
+    def on_malicious(self, node: NodeId) -> None:
+        self._columns.mark_malicious(node)
+
+
+@dataclass(frozen=True)
+class Small:
+    """How the nodes of a small network are built."""
+
+    premade: dict[tuple[NodeId, EpochId], Premade]
+
+    def build(self, site: Site) -> Built:
+        columns = AtxColumns()
+        followers = Followers(columns)
+        beacon = followers.beacon = BeaconMachine(BEACON, site.time, site.keys, ByColumns(columns), lambda: True)
+        machines = [
+            ActivationMachine(
+                ACTIVATION,
+                site.time,
+                site.keys,
+                columns,
+                followers,
+                lambda identity, challenge: tuple(range(SPACE.k2)),
+                lambda: True,
+                lambda view: EpochId(0),
+            ),
+            PoetMachine(),
+            MalfeasanceMachine(site.keys, activation_tables, followers, lambda: True),
+            beacon,
+            PremadePublisher(site.keys, site.time, self.premade, from_layer=EPOCH // 2),
+        ]
+        return Built(Engine(machines, site.stores, site.checker, derived=(columns,)), objects)
+
+
+def objects(view: View, hint: str, id: bytes) -> bytes | None:
+    """What peers are handed."""
+    if hint == Hint.ATX:
+        return view.get(BLOBS, AtxId(id))
+    return view.get(POET_BLOBS, PoetProofRef(id)) if hint == Hint.POET else None
+
+
+@dataclass(frozen=True)
+class SmallNodes:
+    """A recipe of small nodes, one identity each, with activations for so many epochs."""
+
+    epochs: int = 6
+    roles: Mapping[int, Role] = field(default_factory=dict)
+    """Instead of those of the scenario."""
+
+    def time(self, scenario: Scenario) -> NetworkTime:
+        return TIME
+
+    def make(self, scenario: Scenario, seed: int, staged: Staged) -> tuple[Setting, list[Plan]]:
+        keys = [SimKey(seed, number, GENESIS_ID) for number in range(scenario.nodes)]
+        miners = [Miner(key, 4 + number % 3, Address(bytes(4) + b"c" * 20)) for number, key in enumerate(keys)]
+        premade = premake(miners, SPACE, GOLDEN, leaves=1000, epochs=range(1, self.epochs))
+        holdings = {miner.signer.identity: Holding(miner.units, GOLDEN) for miner in miners}
+        plans = [
+            Plan(
+                number,
+                SimKeys([key]),
+                staged.clocks[number],
+                Small(premade).build,
+                SCHEMAS,
+                self.roles.get(number, staged.roles[number]),
+            )
+            for number, key in enumerate(keys)
+        ]
+        around = Surroundings(SPACE, holdings)
+        setting = Setting(
+            TIME,
+            GENESIS_ID,
+            around,
+            faults=staged.faults,
+            crashes=staged.crashes,
+            degree=scenario.degree,
+            is_shared=scenario.mode == "shared",
+        )
+        return setting, plans
+
+
+def small_world(
+    seed: int, nodes: int, epochs: int, skew: Mapping[int, int] = {}, watchers: Sequence[Watcher] = (), **setting: Any
+) -> World:
+    """A world of small nodes that has begun. skew: nanoseconds by node; setting: fields of `Setting`."""
+    scenario = Scenario(nodes=nodes, layers=epochs * EPOCH, layers_per_epoch=EPOCH)
+    start = Instant(TIME.genesis_ns)
+    clocks = tuple(SkewedClock(start, skew.get(number, 0)) for number in range(nodes))
+    staged = replace(stage(scenario, TIME), clocks=clocks)
+    made, plans = SmallNodes(epochs).make(scenario, seed, staged)
+    world = World(seed, replace(made, **setting), plans, watchers)
+    world.start()
+    return world
+
+
+def beacons(world: World, epoch: int) -> list[bytes | None]:
+    """What each node has as the beacon of an epoch."""
+    return [None if node.stores is None else node.stores.view().get(BEACONS, EpochId(epoch)) for node in world.nodes]
+
+
+def convicted(world: World) -> list[set[NodeId]]:
+    """Of whom each node has a proof."""
+    return [set() if node.stores is None else set(node.stores.view().keys(PROOFS)) for node in world.nodes]
