@@ -9,6 +9,7 @@
 | proposals | old ones are let go, beacons counted in ballots |
 | blocks | starts the mesh, makes blocks that were still to be made |
 | certificates, beacon, bootstrap | stand by themselves |
+| builder | own proposals, when old ones are let go |
 | hare | its sessions begin when all that they look at is there |
 | fetch, server | what others ask for |
 | sync | processes layers: after the mesh has started |
@@ -28,6 +29,7 @@ from node.activation.surroundings import Positions
 from node.beacon.machine import BeaconMachine
 from node.blocks.machine import BlockMachine
 from node.bootstrap.machine import BootstrapMachine
+from node.bootstrap.tables import fallback
 from node.certificates.machine import CertificateMachine
 from node.contract.machine import Machine
 from node.engine.engine import Engine
@@ -38,6 +40,7 @@ from node.hare.machine import HareMachine
 from node.malfeasance.machine import TOPIC as MALFEASANCE_TOPIC
 from node.malfeasance.machine import MalfeasanceMachine
 from node.mempool.handler import TxHandler
+from node.proposals.builder import BuilderMachine
 from node.proposals.machine import ProposalMachine
 from node.store.stores import Stores
 from node.store.view import View
@@ -93,6 +96,17 @@ def assemble(
         *_layers(parameters, given, rooms, status),
         *([] if beacon is None else [beacon]),
         BootstrapMachine(parameters.bootstrap, time),
+        BuilderMachine(
+            parameters.builder,
+            time,
+            keys,
+            rooms.columns,
+            rooms.tortoise,
+            rooms.mempool,
+            fallback,
+            given.random,
+            lambda: status.is_synced,
+        ),
         *([] if hare is None else [hare]),
         Fetching(parameters.fetch, scores, kinds),
         FetchServer(parameters.server, kinds),

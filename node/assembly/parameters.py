@@ -20,7 +20,7 @@ from node.fetch.parameters import FetchParameters, ServerParameters
 from node.hare.parameters import CommitteeUpgrade, HareParameters, check_versions
 from node.ledger.parameters import VmParameters
 from node.mesh.mesh import MeshParameters
-from node.proposals.parameters import ProposalParameters
+from node.proposals.parameters import BuilderParameters, ProposalParameters
 from node.sync.parameters import SyncParameters
 from node.tortoise.parameters import HistoricalWindow, TortoiseParameters
 from protocol.numbers.layers import LayerError, NetworkTime
@@ -63,6 +63,7 @@ class NodeParameters:
     server: ServerParameters
     sync: SyncParameters
     proposals: ProposalParameters
+    builder: BuilderParameters
 
     @property
     def first_epoch(self) -> EpochId:
@@ -82,6 +83,7 @@ def parameters_of(config: Config, checkpoint_genesis: LayerId | None = None) -> 
     tortoise = _named("tortoise", lambda: _tortoise(config, time), ValueError)
     hare3, hare4 = _hare(config.hare3), _hare(config.hare4)
     main, post = config.main, config.post
+    weights = tuple(MinimalWeight(EpochId(one.epoch), one.weight) for one in config.tortoise.minimal_active_set_weight)
     for name, hare in (("hare3", hare3), ("hare4", hare4)):
         _named(name, partial(hare.check, config.tortoise.zdist, time.layer_duration_ns), ValueError)
     found = NodeParameters(
@@ -128,10 +130,20 @@ def parameters_of(config: Config, checkpoint_genesis: LayerId | None = None) -> 
             layer_size=main.layer_average_size,
             hdist=tortoise.hdist,
             max_exceptions=tortoise.max_exceptions,
-            minimal_weights=tuple(
-                MinimalWeight(EpochId(one.epoch), one.weight) for one in config.tortoise.minimal_active_set_weight
-            ),
+            minimal_weights=weights,
             sync_weight_units=config.beacon.sync_weight_units,
+        ),
+        builder=BuilderParameters(
+            layer_size=main.layer_average_size,
+            hdist=tortoise.hdist,
+            minimal_weights=weights,
+            grade_delay=main.atx_grade_delay_ns,
+            good_percent=main.miner_good_atxs_percent,
+            window=config.active_set_preparation.window_ns,
+            retry_interval=config.active_set_preparation.retry_interval_ns,
+            tries=config.active_set_preparation.tries,
+            transactions=main.txs_per_proposal,
+            gas_limit=main.block_gas_limit,
         ),
     )
     check(found)

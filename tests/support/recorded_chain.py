@@ -11,7 +11,7 @@ import functools
 import json
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, TypeVar
 
@@ -45,12 +45,14 @@ from node.contract.verdicts import ACCEPT, Verdict
 from node.engine.edges import Call, Input, Judge, Output, Returned, Send
 from node.fetch.protocols import ACTIVE_SETS, OBJECTS
 from node.hare.tables import WEAK_COINS
+from node.mempool.tables import PENDING, TRANSACTIONS, StoredTransaction
 from node.schema import OWN, STATE
 from node.store.memory import MemoryBackend
 from node.store.own import OwnStore
 from node.store.store import Backend, Store
 from node.store.stores import Stores
 from node.store.view import Rows, View
+from node.sync.tables import TABLES as SYNC
 from protocol.errors import ProtocolError
 from protocol.params.config import networks
 from protocol.params.config.node import Config
@@ -316,10 +318,16 @@ class Replay:
         self._begin()
 
     def everything(self) -> dict[bytes, bytes]:
-        """All rows of the state."""
+        """All rows of the state, but for those that tell when something came: how far sync is, and in the mempool."""
         snapshot = self.backends[0].snapshot()
-        found = dict(snapshot.scan(b"", None, False))
+        timed = tuple(table.prefix for table in (*SYNC, TRANSACTIONS, PENDING))
+        found = {key: row for key, row in snapshot.scan(b"", None, False) if not key.startswith(timed)}
         snapshot.close()
+        view = self.view()
+        for id, row in view.scan(TRANSACTIONS):
+            found[TRANSACTIONS.prefix + id] = StoredTransaction.codec.encode(replace(row, received=0))
+        for principal, nonce, _, id in view.keys(PENDING):
+            found[PENDING.prefix + principal + nonce.to_bytes(8, "big") + id] = b""
         return found
 
     @property

@@ -294,7 +294,7 @@ def test_gossip_on_a_topic_to_which_the_node_does_not_listen_is_ignored_and_all_
     heard = [gossip(b"early"), Message("h", b"fetched", Origin.FETCHED, GENESIS, ALICE), tick(1, GENESIS)]
     judged = [one.verdict for one in engine.turn(heard, GENESIS) if isinstance(one, Judge)]
     assert judged == [ignore("not_synced"), ACCEPT]
-    assert [one.data for one in machine.told if isinstance(one, Message)] == [b"fetched", b"own"]
+    assert [one.data for one in machine.told if isinstance(one, Message)] == [b"own", b"fetched"]
     listening.add("t")
     (late,) = [one.verdict for one in engine.turn([gossip(b"late")], GENESIS) if isinstance(one, Judge)]
     assert late == ACCEPT
