@@ -20,7 +20,8 @@ from protocol.types.hare import MAX_EXCHANGED_IDS, CompactIdRequest, CompactIdRe
 from protocol.types.ids import COMPACT_ID_SIZE, CompactProposalId, Hash32, LayerId, ProposalId
 
 PROTOCOL = "hare4/full_exchange"
-"""Of requests. An answer is a frame: its length, compact, and a CompactIdResponse."""
+"""Of requests. An answer stands on the stream as it is, without the envelope that those of other protocols have: its
+length, compact, then a CompactIdResponse."""
 MAX_RESPONSE_BYTES = 1_000_000
 """Answers are shorter than this."""
 

@@ -30,7 +30,7 @@ from node.hare import exchange
 from node.hare.parameters import HareBounds, HareParameters, check_versions
 from node.hare.proposals import Atxs, Proposals, Selection
 from node.hare.reception import Reception
-from node.hare.seats import Oracle, Seats
+from node.hare.seats import Oracle
 from node.hare.session import Memory
 from node.hare.sessions import Sessions, WeakCoins
 from node.hare.versions import Version
@@ -71,9 +71,9 @@ class HareMachine(Machine):
         self.topics = tuple(version.parameters.topic for version in versions)  # type: ignore[misc]
         self.protocols = (exchange.PROTOCOL,) if hare4.is_enabled else ()  # type: ignore[misc]
         self._memory = Memory(versions, time, bounds, LayerId(0), exchange.FullLists(bounds))
-        seats, selection = Seats(oracle), Selection(time, proposals, atxs)
-        self._sessions = Sessions(self._memory, seats, selection, keys, patrol, tortoise, is_synced)
-        self._reception = Reception(self._memory, seats, selection)
+        selection = Selection(time, proposals, atxs)
+        self._sessions = Sessions(self._memory, oracle, selection, keys, patrol, tortoise, is_synced)
+        self._reception = Reception(self._memory, selection)
 
     @property
     def running(self) -> Sequence[LayerId]:

@@ -29,7 +29,6 @@ from node.contract.verdicts import ACCEPT, Verdict, ignore, reject
 from node.hare import exchange
 from node.hare.gossip import TOP_GRADE, HareInput
 from node.hare.proposals import Selection
-from node.hare.seats import Seats, alpha
 from node.hare.session import Memory, Session
 from node.hare.versions import AnyMessage, Version, lengthened, metadata_of, proof_of
 from node.malfeasance.tables import is_malicious
@@ -72,9 +71,8 @@ class _Heard:
 class Reception:
     """The judge of what others say."""
 
-    def __init__(self, memory: Memory, seats: Seats, selection: Selection) -> None:
+    def __init__(self, memory: Memory, selection: Selection) -> None:
         self._memory = memory
-        self._seats = seats
         self._selection = selection
 
     # ---- steps ----
@@ -108,7 +106,7 @@ class Reception:
             case _Stage.LIST | _Stage.LIST_AGAIN:
                 return _take_list(heard, found.results[0], ticket.message)
             case _Stage.SIGNATURE:
-                return self._signed(session, heard, found.all_hold, ticket.message, view)
+                return self._signed(session, heard, found.all_hold, ticket.message)
             case _Stage.PROOF:
                 return self._proven(session, heard, found.all_hold, ticket.message, view)
 
@@ -139,7 +137,7 @@ class Reception:
 
     # ---- signature, proof, graded gossip ----
 
-    def _signed(self, session: Session, heard: _Heard, is_signed: bool, message: Message, view: View) -> Judged | Needs:
+    def _signed(self, session: Session, heard: _Heard, is_signed: bool, message: Message) -> Judged | Needs:
         if not is_signed:
             if heard.id is None or heard.is_fetched:
                 return Judged(reject("bad_signature"))
@@ -148,9 +146,9 @@ class Reception:
         if refusal is not None:
             return Judged(refusal)
         body, sender = heard.message.body, heard.message.sender
-        if body.eligibility.count == 0 or not self._seats.is_active(view, body.layer, sender):
+        if body.eligibility.count == 0 or not session.committee.is_active(sender):
             return Judged(ignore("not_eligible"))
-        check = VrfCheck(sender, alpha(session.beacon, body.layer, body.iter_round), body.eligibility.proof)
+        check = VrfCheck(sender, session.committee.alpha(body.iter_round), body.eligibility.proof)
         return Needs(vrf_proofs=(check,), memo=replace(heard, stage=_Stage.PROOF))
 
     def _refusal(self, session: Session, heard: _Heard) -> Verdict | None:
@@ -168,7 +166,7 @@ class Reception:
         refusal = self._refusal(session, heard)
         if refusal is not None:
             return Judged(refusal)
-        if not is_proven or not self._seats.holds(view, session.parameters, body.layer, at, sender, eligibility):
+        if not is_proven or not session.committee.has_seats(at, sender, eligibility):
             return Judged(ignore("not_eligible"))
         was_malicious = is_malicious(view, sender)
         effects = _effects_of_own(session, heard, message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from node.eligibility.active_set import ActiveSet
@@ -21,63 +22,49 @@ class Oracle(Protocol):
         """Raises EligibilityError: beacon_missing, empty_active_set, missing_atx."""
 
 
-def alpha(beacon: Beacon, layer: LayerId, at: IterRound) -> bytes:
-    """What a smesher proves with its VRF to take part in a round."""
-    return hare_input(beacon, at.absolute(), layer)
+@dataclass(frozen=True, slots=True)
+class Committee:
+    """That of one layer."""
 
+    parameters: HareParameters
+    layer: LayerId
+    beacon: Beacon
+    """Of the layer's epoch."""
+    active: ActiveSet | None = None
+    """None where nothing says who is active: then nobody has a seat."""
 
-class Seats:
-    """The committees of one network. Where nobody can say who is active, nobody has a seat."""
+    def alpha(self, at: IterRound) -> bytes:
+        """What a smesher proves with its VRF to take part in a round."""
+        return hare_input(self.beacon, at.absolute(), self.layer)
 
-    def __init__(self, oracle: Oracle) -> None:
-        self._oracle = oracle
+    def is_active(self, smesher: NodeId) -> bool:
+        """Whether a smesher can have seats at all."""
+        return self.active is not None and smesher in self.active.members
 
-    def is_active(self, view: View, layer: LayerId, smesher: NodeId) -> bool:
-        """Whether a smesher can have seats in a layer at all."""
-        return self._stake(view, layer, smesher, VrfSignature(b"")) is not None
-
-    def of(
-        self,
-        view: View,
-        parameters: HareParameters,
-        layer: LayerId,
-        at: IterRound,
-        smesher: NodeId,
-        proof: VrfSignature,
-    ) -> HareEligibility | None:
+    def seats(self, at: IterRound, smesher: NodeId, proof: VrfSignature) -> HareEligibility | None:
         """The seats of an own proof; None without any."""
-        stake = self._stake(view, layer, smesher, proof)
+        stake = self._stake(smesher, proof)
         if stake is None:
             return None
         try:
-            count = counts(parameters.seats(layer, at.round), stake[0], [stake[1]])[0]
+            count = counts(self.parameters.seats(self.layer, at.round), stake[0], [stake[1]])[0]
         except EligibilityError:
             return None
         return HareEligibility(proof, count) if count > 0 else None
 
-    def holds(
-        self,
-        view: View,
-        parameters: HareParameters,
-        layer: LayerId,
-        at: IterRound,
-        smesher: NodeId,
-        claimed: HareEligibility,
-    ) -> bool:
+    def has_seats(self, at: IterRound, smesher: NodeId, claimed: HareEligibility) -> bool:
         """Whether a smesher, whose proof is valid, has the seats that it claims. No seats say nothing."""
-        stake = self._stake(view, layer, smesher, claimed.proof)
+        stake = self._stake(smesher, claimed.proof)
         if stake is None or claimed.count == 0:
             return False
         try:
-            return is_count(parameters.seats(layer, at.round), stake[0], stake[1], claimed.count)
+            return is_count(self.parameters.seats(self.layer, at.round), stake[0], stake[1], claimed.count)
         except EligibilityError:
             return False
 
-    def _stake(self, view: View, layer: LayerId, smesher: NodeId, proof: VrfSignature) -> tuple[int, Stake] | None:
+    def _stake(self, smesher: NodeId, proof: VrfSignature) -> tuple[int, Stake] | None:
         """The weight of all, and a smesher's draw; None for one that takes no part."""
-        try:
-            active = self._oracle.active_set(view, layer)
-        except EligibilityError:
+        member = None if self.active is None else self.active.members.get(smesher)
+        if self.active is None or member is None:
             return None
-        member = active.members.get(smesher)
-        return None if member is None else (active.total, Stake(member.weight, proof))
+        return self.active.total, Stake(member.weight, proof)

@@ -3,6 +3,7 @@
 | session | when | then |
 |---|---|---|
 | begins | the layer begins, the node is synced, the epoch has its beacon | proofs for the preround are asked for |
+| knows nobody as active | its active set cannot be told | it listens, counts nothing, and asks again in each round |
 | waits | an own identity has seats in the preround | the preround is executed at its time, with our proposals |
 | | none has | the preround is executed at once |
 | in a round | its time comes | it is executed; who has seats speaks; proofs for the next one are asked for |
@@ -22,10 +23,11 @@ from node.hare.exchange import FullLists
 from node.hare.gossip import Equivocation, HareInput
 from node.hare.parameters import FIRST, HareBounds, HareParameters
 from node.hare.protocol import HareProtocol, Said
+from node.hare.seats import Committee
 from node.hare.versions import Version
 from protocol.numbers.layers import NetworkTime
 from protocol.types.hare import HareEligibility, HareRound, IterRound
-from protocol.types.ids import Beacon, Hash32, LayerId, NodeId
+from protocol.types.ids import Hash32, LayerId, NodeId
 
 BEFORE_FIRST = IterRound(0xFF, HareRound.COMMIT)
 """The commit round that the first iteration takes for the one before."""
@@ -39,8 +41,7 @@ class Session:
     layer: LayerId
     begin: Instant
     """Of the layer."""
-    beacon: Beacon
-    """Of the layer's epoch."""
+    committee: Committee
     signers: Sequence[Signer]
     """Own identities as they were when it began: one that is added later joins the next layer."""
     protocol: HareProtocol

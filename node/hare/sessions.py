@@ -6,7 +6,7 @@ Protocol 05-consensus, sections 5.6 and 6.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from node.beacon.machine import BEACONS
@@ -18,13 +18,15 @@ from node.contract.inputs import Answer, Tick, Timer
 from node.contract.instants import Instant
 from node.contract.ports import Keys, Signer
 from node.contract.steps import NOTHING, Step
+from node.eligibility.active_set import ActiveSet
+from node.eligibility.errors import EligibilityError
 from node.hare import exchange
 from node.hare.events import HareAgreed, HareBegan, HareEnded, HareSkipped, HareUnsaid
 from node.hare.gossip import Proposals
 from node.hare.parameters import FIRST, MESSAGE_ROUNDS
 from node.hare.proposals import Selection
 from node.hare.protocol import HareProtocol, RoundOutput, Said
-from node.hare.seats import Seats, alpha
+from node.hare.seats import Committee, Oracle
 from node.hare.session import Memory, Session
 from node.hare.tables import WEAK_COINS
 from node.hare.versions import metadata_of, shortened
@@ -59,7 +61,7 @@ class Sessions:
     def __init__(
         self,
         memory: Memory,
-        seats: Seats,
+        oracle: Oracle,
         selection: Selection,
         keys: Keys,
         patrol: LayerPatrol,
@@ -67,7 +69,7 @@ class Sessions:
         is_synced: Callable[[], bool],
     ) -> None:
         self._memory = memory
-        self._seats = seats
+        self._oracle = oracle
         self._selection = selection
         self._keys = keys
         self._patrol = patrol
@@ -95,14 +97,14 @@ class Sessions:
             version,
             layer,
             tick.due,
-            Beacon(beacon),
+            Committee(version.parameters, layer, Beacon(beacon), self._active_set(view, layer)),
             tuple(self._keys.signers()),
             HareProtocol(version.parameters.threshold(layer)),
         )
         self._patrol.set_in_charge(layer)
         self._memory.sessions[layer] = session
         begun = Emit(HareBegan(layer, len(session.signers)))
-        asks = self._ask_proofs(session, view)
+        asks = self._ask_proofs(session)
         if not asks:
             step = self._execute(session, view)
             return Step(step.rows, [begun, *step.effects])
@@ -113,9 +115,11 @@ class Sessions:
         session = self._memory.sessions.get(LayerId(timer.key)) if isinstance(timer.key, int) else None
         if session is None:
             return NOTHING
+        if session.committee.active is None:
+            session.committee = replace(session.committee, active=self._active_set(view, session.layer))
         if session.protocol.next_round == FIRST:
             own = [signer.identity for signer in session.signers]
-            session.protocol.initial = self._selection.votes(view, session.layer, session.beacon, own)
+            session.protocol.initial = self._selection.votes(view, session.layer, session.committee.beacon, own)
         return self._execute(session, view)
 
     def answer(self, answer: Answer, view: View) -> Step:
@@ -128,7 +132,7 @@ class Sessions:
         eligibility = None
         if isinstance(answer.result, bytes):
             proof = VrfSignature(answer.result)
-            eligibility = self._seats.of(view, session.parameters, tag.layer, tag.at, tag.identity, proof)
+            eligibility = session.committee.seats(tag.at, tag.identity, proof)
         if tag.at == session.protocol.next_round:
             session.awaited.discard(tag.identity)
             if eligibility is not None:
@@ -141,21 +145,27 @@ class Sessions:
 
     # ---- rounds ----
 
-    def _ask_proofs(self, session: Session, view: View) -> list[Effect]:
+    def _ask_proofs(self, session: Session) -> list[Effect]:
         """Ask for what own identities need to speak in the next round."""
-        at, layer = session.protocol.next_round, session.layer
+        at = session.protocol.next_round
         session.awaited, session.eligible = set(), {}
         if at.round not in MESSAGE_ROUNDS:
             return []
         session.awaited = {
-            signer.identity for signer in session.signers if self._seats.is_active(view, layer, signer.identity)
+            signer.identity for signer in session.signers if session.committee.is_active(signer.identity)
         }
-        question = alpha(session.beacon, layer, at)
+        question = session.committee.alpha(at)
         return [
-            Ask(ProveVrf(signer.identity, question), _ProofTag(layer, at, signer.identity))
+            Ask(ProveVrf(signer.identity, question), _ProofTag(session.layer, at, signer.identity))
             for signer in session.signers
             if signer.identity in session.awaited
         ]
+
+    def _active_set(self, view: View, layer: LayerId) -> ActiveSet | None:
+        try:
+            return self._oracle.active_set(view, layer)
+        except EligibilityError:
+            return None
 
     def _execute(self, session: Session, view: View) -> Step:
         """The next round: say what is to be said, keep what came of it, and go on or end."""
@@ -173,7 +183,7 @@ class Sessions:
             effects.append(Emit(HareAgreed(layer, output.result, output.executed.iter)))
         if self._is_over(session, output):
             return Step(rows, [*effects, self._end(session, output)])
-        asks = self._ask_proofs(session, view)
+        asks = self._ask_proofs(session)
         due = session.due(session.protocol.next_round)
         return Step(rows, [*effects, *asks, SetTimer(layer, due)])
 

@@ -107,11 +107,14 @@ class Surroundings:
     """ATXs that are known, but have no seats."""
     is_synced: bool = True
     has_active_set: bool = True
+    asked: int = 0
+    """How often it was asked who is active."""
     coins: list[tuple[LayerId, bool]] = field(default_factory=list)
     """What tortoise was told."""
 
     def active_set(self, view: View, layer: LayerId) -> ActiveSet:
         """As Oracle says."""
+        self.asked += 1
         if not self.has_active_set:
             raise EligibilityError("Nothing says who is active.", "empty_active_set")
         members = {atx.node: Member(atx.id, atx.weight) for atx in self.atxs}

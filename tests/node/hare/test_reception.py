@@ -16,6 +16,7 @@ from node.engine.edges import Judge, Send
 from node.hare.gossip import HareInput
 from node.hare.parameters import HareBounds
 from node.hare.protocol import HareProtocol
+from node.hare.seats import Committee
 from node.hare.session import Session
 from node.hare.versions import Version
 from node.malfeasance.tables import PROOFS
@@ -328,7 +329,10 @@ def test_who_has_seats_can_keep_no_more_than_one_message_a_round() -> None:
 
 def test_lists_of_rounds_that_nobody_counts_are_not_kept() -> None:
     version = Version(3, committee(3, iterations_limit=2))
-    session = Session(version, LayerId(FIRST), listening().now, BEACON, (), HareProtocol(10))
+    layer = LayerId(FIRST)
+    session = Session(
+        version, layer, listening().now, Committee(version.parameters, layer, BEACON), (), HareProtocol(10)
+    )
     ids = tuple(ProposalId(bytes([number]) * 20) for number in range(50))
     counted = [PREROUND, PROPOSE, IterRound(1, HareRound.PROPOSE)]
     named = [COMMIT, NOTIFY, IterRound(255, HareRound.COMMIT)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 
@@ -16,16 +17,18 @@ from node.engine.edges import Call, Judge, Returned, Send
 from node.hare.events import HareAgreed, HareBegan, HareEnded, HareSkipped, HareUnsaid
 from node.hare.parameters import CommitteeUpgrade, HareBounds, check_versions
 from node.hare.tables import WEAK_COINS
+from node.malfeasance.tables import malicious
 from node.store.own import SIGNED, Kind, Slot
 from protocol.numbers.durations import SECOND
 from protocol.types.hare import MAX_PROPOSALS, Hare3Message, HareRound
-from protocol.types.ids import LayerId, ProposalId
+from protocol.types.ids import Hash32, LayerId, ProposalId
 from tests.node.hare.words import (
     BEACON,
     BEACONS,
     COMMIT,
     FIRST,
     GENESIS_ID,
+    NOTIFY,
     PREROUND,
     TOPIC,
     TOPIC_4,
@@ -271,6 +274,25 @@ def test_without_anybody_active_the_session_ends_with_its_iterations_and_patrol_
     assert not one.view().has(AGREED, LayerId(FIRST)) and not one.surroundings.coins
 
 
+def test_who_is_active_is_asked_once_a_session_and_once_a_round_as_long_as_it_cannot_be_told() -> None:
+    """Making an active set takes long: no message of a peer makes us try."""
+    one = node([ME], around([ME], [A]))
+    one.surroundings.has_active_set = False
+    one.tick(FIRST)
+    for at in (PREROUND, COMMIT):
+        reference = None if at == PREROUND else Hash32(bytes(32))
+        assert one.hear(TOPIC, word(ME, at, 1, reference=reference)).reason == "not_eligible"
+    assert one.surroundings.asked == 1
+    pass_time(one, FIRST, 37)
+    assert one.surroundings.asked == 2
+    one.surroundings.has_active_set = True
+    pass_time(one, FIRST, 49)
+    assert one.surroundings.asked == 3
+    pass_time(one, FIRST, 86)
+    assert one.surroundings.asked == 3
+    assert one.hear(TOPIC, word(ME, NOTIFY, 1, reference=Hash32(bytes(32)))).reason == ""
+
+
 def test_a_result_of_the_last_hardlock_still_counts() -> None:
     one = alone(iterations_limit=1)
     pass_time(one, FIRST, 109)
@@ -396,6 +418,25 @@ def test_nodes_that_know_different_proposals_come_to_one_result_and_one_coin(num
     for one in nodes:
         assert not one.machine.running
         assert all(output.verdict.judgement is not Judgement.REJECT for output in one.of(Judge))
+
+
+@pytest.mark.parametrize("number", [3, 4])
+@pytest.mark.parametrize("seed", range(4))
+def test_late_messages_and_an_equivocator_divide_nobody(seed: int, number: int) -> None:
+    """Every message takes its own time, below a round; two of six nodes share a key, and see different proposals."""
+    dice = Random(seed)
+    keys = [key(10 * seed + one) for one in range(1, 6)]
+    owners = [*keys, keys[0]]
+    proposals = [proposal(one, keys[one - 1].identity) for one in range(1, 6)]
+    known = [proposals[1:], *(dice.sample(proposals, 4) for _ in keys[1:]), proposals[:-1]]
+    nodes = [node([one], around(keys, some), number=number) for one, some in zip(owners, known, strict=True)]
+    network = Network(nodes, dice)
+    network.tick(FIRST)
+    network.until(FIRST, (END + 12) * SECOND)
+    results = [one.view().get(AGREED, LayerId(FIRST)) for one in nodes]
+    assert results[1] is not None and results == [results[1]] * len(nodes)
+    assert len({tuple(one.surroundings.coins) for one in nodes}) == 1
+    assert all(malicious(one.view()) == [keys[0].identity] for one in nodes)
 
 
 def test_a_node_that_stood_still_takes_rounds_and_messages_in_their_order() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from heapq import heappop, heappush
+from random import Random
 
 from node.contract.demands import Failed, Request, Result
 from node.eligibility.committee import Stake, counts
@@ -34,7 +36,7 @@ from protocol.types.ids import (
     NodeId,
     ProposalId,
 )
-from tests.support.hare_nodes import HareNode, KeptAtx, KeptProposal, Surroundings, by_proof, parameters
+from tests.support.hare_nodes import ROUND, HareNode, KeptAtx, KeptProposal, Surroundings, by_proof, parameters
 from tests.vector_cases.consensus_support import Key
 
 GENESIS_ID = b"a network of hare..."
@@ -160,10 +162,14 @@ def decoded(data: bytes, number: int = 3) -> Hare3Message | Hare4Message:
 
 
 class Network:
-    """Nodes that hear everything at once, over their engines."""
+    """Nodes that hear each other over their engines: at once, or each message after a time of its own below a round."""
 
-    def __init__(self, nodes: Sequence[HareNode]) -> None:
+    def __init__(self, nodes: Sequence[HareNode], dice: Random | None = None) -> None:
         self.nodes = nodes
+        self._dice = dice
+        self._under_way: list[tuple[int, int, int, str, bytes, bytes]] = []
+        """When it arrives, a running number, where, topic, message, from whom."""
+        self._count = 0
         for one in nodes:
             one.answers = self._answer
 
@@ -181,16 +187,23 @@ class Network:
         """Everything that falls due in a layer until so many nanoseconds after its begin."""
         limit = self.nodes[0].at(layer) + end
         while True:
-            due = min((due for one in self.nodes if (due := one.engine.next_due()) is not None), default=None)
-            if due is None or due > limit:
+            timers = [due for one in self.nodes if (due := one.engine.next_due()) is not None]
+            arrivals = [self._under_way[0][0]] if self._under_way else []
+            now = min([*timers, *arrivals], default=limit + 1)
+            if now > limit:
                 return
-            sent = [
-                (place, left.topic, left.data)
-                for place, one in enumerate(self.nodes)
-                for left in one.turn(now=due)
-                if isinstance(left, Send)
-            ]
-            for place, topic, data in sent:
-                for other, one in enumerate(self.nodes):
-                    if other != place:
-                        one.turn(one.gossip(topic, data, str(place).encode()))
+            for place, one in enumerate(self.nodes):
+                for left in one.turn(now=now):
+                    if isinstance(left, Send):
+                        self._send(place, now, left.topic, left.data)
+            while self._under_way and self._under_way[0][0] <= now:
+                _, _, place, topic, data, peer = heappop(self._under_way)
+                one = self.nodes[place]
+                one.turn(one.gossip(topic, data, peer))
+
+    def _send(self, place: int, now: int, topic: str, data: bytes) -> None:
+        for other in range(len(self.nodes)):
+            if other != place:
+                delay = 0 if self._dice is None else self._dice.randrange(ROUND)
+                self._count += 1
+                heappush(self._under_way, (now + delay, self._count, other, topic, data, str(place).encode()))
