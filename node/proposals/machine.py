@@ -232,8 +232,9 @@ class ProposalMachine(Machine):
         if proposal is not None and self._store.get(layer, proposal.id()) is not None:
             is_asked = message.origin is Origin.FETCHED
             return Judged(ACCEPT if is_asked else ignore("known_proposal"))
+        is_known = self._tortoise.ballot(stage.ballot_id) is not None
         valid = None
-        if self._tortoise.ballot(stage.ballot_id) is None:
+        if not is_known or self._is_other(stage, view):
             try:
                 current = self._time.epoch_of(self._time.layer_at(now))
                 judged = self._ballots.judge(stage, message, current, view)
@@ -241,12 +242,24 @@ class ProposalMachine(Machine):
                 return Judged(verdict_of(error))
             if isinstance(judged, Needs):
                 return judged
-            valid = judged
+            valid = None if is_known else judged
         if proposal is None:
             rows = Rows(view)
             effects = self._store_ballot(rows, stage, valid, message)
             return Judged(ACCEPT, rows, effects)
         return self._judge_transactions(stage, proposal, valid, message, view)
+
+    def _is_other(self, stage: Stage, view: View) -> bool:
+        """Whether a proposal has a known ballot with other votes or slots, which the id of a ballot does not cover.
+
+        Rewards are counted by the slots of a proposal: they are looked at, whatever is known of its ballot. Whoever
+        hands on a ballot can leave slots out, so that it is no fault of the proposal to have more.
+        """
+        known = None if stage.proposal is None else view.get(BALLOTS, stage.ballot_id)
+        if known is None:
+            return False
+        mine = stage.ballot
+        return (known.votes, tuple(known.eligibility_proofs)) != (mine.votes, tuple(mine.eligibility_proofs))
 
     def _judge_transactions(
         self, stage: Stage, proposal: Proposal, valid: ValidBallot | None, message: Message, view: View

@@ -91,15 +91,21 @@ def decode_ballot(state: State, ballot: TortoiseBallot, *, is_recovered: bool) -
     votes = state.layer(ballot.layer).opinions.get(ballot.opinion.hash)
     lowest = LayerId(0)
     if votes is None:
+        if base_layer <= state.evicted and refusal is None and not is_recovered:
+            # the base is the genesis: no need to unfold all layers since then
+            raise _evicted_blocks(ballot, base_layer, state.evicted)
         votes, lowest = decode(base_votes, base_layer, ballot.layer, wire)
         if lowest <= state.evicted and refusal is None:
-            refusal = BallotRefused(
-                f"ballot {ballot.id.hex()} votes on layer {lowest}, but layers up to {state.evicted} are evicted",
-                "evicted_blocks",
-            )
+            refusal = _evicted_blocks(ballot, lowest, state.evicted)
     if refusal is not None and not is_recovered:
         raise refusal
     return Decoded(BallotInfo(ballot.id, ballot.layer, reference, votes, weight, is_malicious), lowest)
+
+
+def _evicted_blocks(ballot: TortoiseBallot, lowest: LayerId, evicted: LayerId) -> BallotRefused:
+    return BallotRefused(
+        f"ballot {ballot.id.hex()} votes on layer {lowest}, but layers up to {evicted} are evicted", "evicted_blocks"
+    )
 
 
 def _reference(state: State, ballot: TortoiseBallot) -> Reference:

@@ -16,9 +16,11 @@ from node.beacon.machine import BEACONS
 from node.contract.bounds import Bounds
 from node.contract.demands import Fetch, Fetched, ProveVrf
 from node.contract.effects import Emit
+from node.contract.instants import Instant
 from node.contract.machine import Machine
 from node.contract.messages import Message, Origin, PeerId
 from node.contract.ports import Signer
+from node.contract.steps import Judged
 from node.contract.verdicts import ACCEPT, Verdict
 from node.eligibility.slots import slot_count
 from node.engine.edges import Call, Judge
@@ -29,6 +31,7 @@ from node.mesh.mesh import Mesh, MeshParameters
 from node.proposals.builder import BuilderMachine
 from node.proposals.machine import TOPIC, ProposalMachine
 from node.proposals.parameters import BuilderParameters, ProposalParameters, StoreBounds
+from node.proposals.rules import for_tortoise
 from node.proposals.store import ProposalStore
 from node.proposals.tables import put_active_set
 from node.schema import OWN, STATE
@@ -101,9 +104,10 @@ class Smesher:
         """The id of its ATX that counts in an epoch."""
         return AtxId(bytes((self.number, epoch)) * 16)
 
-    def stored(self, epoch: int) -> StoredAtx:
+    def stored(self, epoch: int, received: int = 1) -> StoredAtx:
+        """The row of that ATX."""
         return StoredAtx(
-            self.id, EpochId(epoch - 1), 0, Address(bytes(24)), 1, None, self.nonce, 0, 100, self.weight, 1, 1, 1
+            self.id, EpochId(epoch - 1), 0, Address(bytes(24)), 1, None, self.nonce, 0, 100, self.weight, received, 1, 1
         )
 
 
@@ -215,6 +219,17 @@ class Dice:
         return list(values)
 
 
+class _Beacons(Machine):
+    """Learns of beacons: four bytes of the epoch, then the beacon."""
+
+    name, topics = "beacon", ("beacon",)
+
+    def admit(self, message: Message, view: View, now: Instant) -> Judged:
+        rows = Rows(view)
+        rows.put(BEACONS, EpochId(int.from_bytes(message.data[:4], "big")), message.data[4:])
+        return Judged(ACCEPT, rows)
+
+
 class _Unused:
     """Ledger: nothing is applied here."""
 
@@ -253,8 +268,9 @@ class Node:
         has_beacon: bool = True,
         has_set: bool = True,
         epochs: Sequence[int] = (EPOCH, EPOCH + 1),
+        received: int = 1,
     ) -> None:
-        """known: whose ATXs are here; has_set: whether the active set of everybody is."""
+        """known: whose ATXs are here, since when; has_set: whether the active set of everybody is."""
         self.backends = backends or (MemoryBackend(), MemoryBackend())
         self.stores = Stores(Store(STATE, self.backends[0]), OwnStore(OWN, self.backends[1]))
         self.columns = AtxColumns()
@@ -269,8 +285,10 @@ class Node:
         self.keys = KeyRing(own)
         self.is_synced = True
         self.epochs = epochs
+        self.received = received
         if backends is None:
             self.write(lambda rows: self._put(rows, has_beacon, has_set))
+        self.write(self.mesh.start)
         for smesher in known:
             self.add_atx(smesher, is_stored=backends is None)
         if has_beacon:
@@ -285,7 +303,7 @@ class Node:
             lambda: self.is_synced,
         )  # fmt: skip
         keeper = MalfeasanceMachine(self.keys, self, self, lambda: True)
-        machines: list[Machine] = [proposals, self.builder, keeper]
+        machines: list[Machine] = [proposals, self.builder, keeper, _Beacons()]
         self.world = World(
             self.stores,
             machines,
@@ -330,7 +348,7 @@ class Node:
     def add_atx(self, smesher: Smesher, is_stored: bool = True) -> None:
         """An ATX for each of the epochs is here."""
         for epoch in self.epochs:
-            stored = smesher.stored(epoch)
+            stored = smesher.stored(epoch, self.received)
             if is_stored:
                 self.write(lambda rows, stored=stored, epoch=epoch: put_atx(rows, smesher.atx(epoch), stored, None))
             self.columns.add(EpochId(epoch), stored.row(smesher.atx(epoch)))
@@ -352,6 +370,20 @@ class Node:
     def fetched(self, hint: str, data: bytes, id: bytes) -> None:
         """Something that was asked for comes, whoever has asked for it."""
         self.world.turn(Message(hint, data, Origin.FETCHED, self.world.now, PEER, id))
+
+    def fetched_set(self, ids: Sequence[AtxId]) -> None:
+        """An active set of the first epoch comes."""
+        data = EpochActiveSet.codec.encode(EpochActiveSet(EPOCH, ids))
+        self.fetched(Hint.ACTIVE_SET, data, active_set_hash(ids))
+
+    def agree_on_beacon(self, epoch: int, beacon: Beacon = BEACON) -> None:
+        """The beacon of an epoch is known."""
+        self.tortoise.on_beacon(EpochId(epoch), beacon)
+        self.world.turn(self.world.gossip("beacon", epoch.to_bytes(4, "big") + beacon))
+
+    def recover(self, ballot: Ballot) -> None:
+        """Tortoise is told of a stored ballot, as at start."""
+        self.tortoise.on_recovered_ballot(for_tortoise(ballot, is_malicious=False))
 
     def request(self, ballot: Ballot) -> None:
         """Sync has asked for a ballot, which comes."""
@@ -404,3 +436,8 @@ class Node:
         """The verdict on the last message."""
         verdict = self.verdicts()[-1]
         return verdict.judgement.value, verdict.reason
+
+
+def first_opinion() -> Opinion:
+    """The votes of ballots of the first layer: there is nothing to vote on."""
+    return Node().opinion(FIRST)

@@ -16,6 +16,7 @@ from tests.node.proposals.network import (
     FIRST,
     Node,
     ballot_of,
+    first_opinion,
     layers_with_slots,
     proposal_of,
     signed,
@@ -24,8 +25,7 @@ from tests.node.proposals.network import (
 
 LATER = layers_with_slots(ALICE)[1]
 """In which Alice has slots, too."""
-EMPTY = Node()
-FIRST_BALLOT = ballot_of(ALICE, FIRST, EMPTY.opinion(FIRST))
+FIRST_BALLOT = ballot_of(ALICE, FIRST, first_opinion())
 PROPOSAL = proposal_of(ALICE, FIRST_BALLOT)
 FORGED = dict(variants(PROPOSAL))
 

@@ -130,6 +130,22 @@ def test_what_was_sent_is_what_was_asked_for() -> None:
     assert node.last == ("ignore", "known_proposal")
 
 
+def test_slots_of_a_proposal_are_looked_at_also_where_its_ballot_is_known() -> None:
+    """Rewards are counted by them, and the id of a ballot does not cover them."""
+    node = Node()
+    ballot = ballot_of(ALICE, FIRST, node.opinion(FIRST))
+    first, *others = ballot.eligibility_proofs
+    false = replace(first, j=first.j + 1)
+    assert others and false.j < others[0].j
+    assert node.sync(replace(ballot, eligibility_proofs=[first])).is_accepted
+    node.gossip(proposal_of(ALICE, replace(ballot, eligibility_proofs=[first, false, *others])))
+    assert node.last == ("ignore", "bad_vrf") and not node.kept.of_layer(FIRST)
+    node.gossip(proposal_of(ALICE, ballot))  # who handed on the ballot has left a slot out
+    assert node.last == ACCEPT
+    assert node.kept.of_layer(FIRST)[0].eligibilities == ballot.eligibility_proofs
+    assert len(node.tortoise.state.layer(FIRST).ballots) == 1
+
+
 def test_gossip_is_not_judged_before_the_node_is_near_the_present() -> None:
     node = Node()
     node.is_synced = False

@@ -15,7 +15,7 @@ from node.tortoise.trace import AtxTable, median
 from node.tortoise.votes import AGAINST, NEUTRAL, SUPPORT, Block, walk
 from protocol.numbers.fixed import FRACTION_BITS
 from protocol.types.ballots import Opinion, Vote, Votes
-from protocol.types.ids import AtxId, BallotId, Beacon, BlockId, EpochId, Hash32, LayerId, NodeId
+from protocol.types.ids import EMPTY_BALLOT_ID, AtxId, BallotId, Beacon, BlockId, EpochId, Hash32, LayerId, NodeId
 from protocol.types.opinions import opinion_hash
 from tests.node.tortoise.network import Network, parameters
 
@@ -358,6 +358,26 @@ def test_ballots_that_stand_on_nothing_known_are_refused() -> None:
     network.tortoise.store(network.tortoise.decode(good))
     with pytest.raises(BallotRefused, match="stored already"):
         network.tortoise.store(network.tortoise.decode(good))
+
+
+def test_a_ballot_that_begins_at_an_evicted_genesis_is_refused_before_its_votes_are_unfolded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = Network(parameters(window=8))
+    for _ in range(30):
+        network.step()
+        network.take()
+    tortoise = network.tortoise
+    assert tortoise.state.evicted > tortoise.parameters.effective_genesis
+    opinion = Opinion(Hash32(b"\1" * 32), Votes(EMPTY_BALLOT_ID))
+    claim = EpochClaim(Beacon(bytes(4)), 5)
+    layer, node = network.layer, network.nodes[0]
+    atx = network.atx_id(EpochId(layer // tortoise.parameters.layers_per_epoch), node)
+    ballot = TortoiseBallot(BallotId(b"\2" * 20), node, layer, atx, 1, opinion, claim)
+    monkeypatch.setattr("node.tortoise.ballots.decode", lambda *_: pytest.fail("all layers since the genesis"))
+    with pytest.raises(BallotRefused) as refused:
+        tortoise.decode(ballot)
+    assert refused.value.reason == "evicted_blocks"
 
 
 def test_no_vote_is_cast_while_ballots_wait_for_a_beacon() -> None:
