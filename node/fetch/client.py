@@ -46,6 +46,9 @@ from protocol.types.fetch import RequestBatch, ResponseBatch
 NOT_THE_ONE = frozenset({"malformed", "wrong_hash", "incorrect_hash"})
 """Reasons of verdicts on bytes that are no object of the kind, or another one."""
 
+NO_LIE = frozenset({"unknown_identity"})
+"""Reasons of rejections that come of what we do not know: nobody is blamed, and nobody else is asked."""
+
 _FLUSH, _LOOK, _PAUSE = "flush", "look", "pause"
 """Timers: what was gathered is asked for; peers that came meanwhile are looked for; a pause is over."""
 
@@ -266,7 +269,7 @@ class Fetching(Machine):
         if wanted is None:
             return
         is_rejected = verdict.judgement is Judgement.REJECT
-        if not is_rejected and verdict.reason not in NOT_THE_ONE:
+        if verdict.reason in NO_LIE or (not is_rejected and verdict.reason not in NOT_THE_ONE):
             self._finish(wanted, Fetched(verdict), effects)
             return
         wanted.verdict = verdict

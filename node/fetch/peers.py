@@ -14,6 +14,8 @@ from node.contract.ports import Random
 KIBIBYTE = 1024
 NEW_PEER = 0.9
 """Of the average: those that were never asked come before middling ones."""
+MAX_RESTS = 100
+"""A peer that always fails is tried once in so many choices."""
 OWN_SAMPLES, ALL_SAMPLES = 10, 25
 """How many answers an average looks back on, of one peer and of all."""
 
@@ -24,6 +26,10 @@ class _Record:
     failures: int = 0
     average: float = 0.0
     """Nanoseconds for a kibibyte."""
+    in_a_row: int = 0
+    """Failures since the last answer."""
+    rests: int = 0
+    """So many times it is still passed over."""
 
 
 class PeerScores:
@@ -49,8 +55,16 @@ class PeerScores:
         return sorted((peer for peer in self.connected() if peer not in without), key=self._key)[:count]
 
     def best_shuffled(self, count: int) -> list[PeerId]:
-        """The same ones in any order: good ones share the load, and none is asked first for ever."""
-        return self._random.shuffled(self.best(count))
+        """Good ones in any order: they share the load, and none is asked first for ever.
+
+        One that failed is passed over for a while, longer each time, where there are others: whoever asks several at
+        once waits for all of them.
+        """
+        resting = [peer for peer in self.connected() if (one := self._records.get(peer)) is not None and one.rests]
+        found = self.best(count, resting)
+        for peer in resting if found else ():
+            self._records[peer].rests -= 1
+        return self._random.shuffled(found or self.best(count))
 
     def best_of(self, peers: Collection[PeerId]) -> PeerId | None:
         """The best of some; None where there is none."""
@@ -72,6 +86,8 @@ class PeerScores:
         record = self._records.setdefault(peer, _Record())
         record.answers += 1
         record.failures += failures
+        record.in_a_row = record.in_a_row + 1 if failures else 0
+        record.rests = min(record.in_a_row**2, MAX_RESTS) if failures else 0
         latency = float(took // max(size // KIBIBYTE, 1))
         record.average = _moved(record.average, latency, OWN_SAMPLES)
         self._average = _moved(self._average, latency, ALL_SAMPLES)

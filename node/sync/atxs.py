@@ -37,6 +37,17 @@ class EpochDownloaded:
     """On lists, and not to be had."""
 
 
+@dataclass(frozen=True, slots=True)
+class EpochProgress:
+    """How far an epoch is."""
+
+    epoch: EpochId
+    passed: int
+    """Ids of the list that is being followed, so far."""
+    total: int
+    """Ids of the longest list."""
+
+
 class AtxSync:
     """Of one node."""
 
@@ -45,6 +56,7 @@ class AtxSync:
         self._own = own = parameters.atxs
         self._peers = peers
         self._random = random
+        self._current: tuple[EpochId, Listed] | None = None
         self._rules = ListRules(
             Hint.ATX,
             lambda view, id: view.has(ATXS, AtxId(id)),
@@ -57,6 +69,14 @@ class AtxSync:
             parameters.step_pause,
         )
 
+    @property
+    def progress(self) -> EpochProgress | None:
+        """How far the epoch is that was begun last; None: none was, or it is done."""
+        if self._current is None:
+            return None
+        epoch, listed = self._current
+        return EpochProgress(epoch, listed.passed, listed.total)
+
     def download(self, turn: Turn, epoch: EpochId, until: Instant) -> Procedure[bool]:
         """Get what was published in an epoch; a list that is asked for before `until` is not the last one.
 
@@ -66,6 +86,7 @@ class AtxSync:
         if known is not None and known.asked > until and known.is_complete:
             return True
         listed = Listed(self._rules)
+        self._current = epoch, listed
         interval = self._own.first_interval
         last = 0
         due = self._next(turn, interval)
@@ -74,6 +95,7 @@ class AtxSync:
                 self._note(turn, epoch, last, listed)
                 got = max(0, listed.total - len(listed.left_out))
                 turn.effects.append(Emit(EpochDownloaded(epoch, got, len(listed.left_out))))
+                self._current = None
                 return True
             if turn.now < due:
                 yield Pause(min(due, after(turn.now, self._own.retry_pause)) if listed.missing else due)

@@ -51,6 +51,8 @@ class Listed:
         """Of those that did not come."""
         self.total = 0
         """Ids of the longest list."""
+        self.passed = 0
+        """Ids of the list that is being followed, so far."""
         self.left_out: set[bytes] = set()
         """Those that are not asked for any more; bounded as those that are."""
 
@@ -64,6 +66,7 @@ class Listed:
         self.total = max(self.total, len(ids))
         at, unknown = 0, 0
         while at < len(ids):
+            self.passed = at
             end = min(len(ids), at + self._rules.ids_of_step)
             wanted: list[bytes] = []
             while at < end and len(wanted) < self._rules.batch:
@@ -77,7 +80,7 @@ class Listed:
             if unknown > self._rules.max_unknown:
                 turn.effects.append(Penalise(peer, "unknown_ids"))
                 return False
-            if not wanted:
+            if not wanted and at < len(ids):
                 yield Pause(after(turn.now, self._rules.step_pause))
         return True
 

@@ -28,7 +28,7 @@ from node.fetch.peers import PeerScores
 from node.mesh.tables import BALLOTS
 from node.store.table import Table
 from node.store.view import Rows, View
-from node.sync.atxs import AtxSync
+from node.sync.atxs import AtxSync, EpochProgress
 from node.sync.fork import ForkFinder
 from node.sync.layers import LayerOutcome, LayerSync
 from node.sync.malfeasance import MalfeasanceSync
@@ -64,6 +64,8 @@ class Progress:
     """The last layer that was synced."""
     stopped_by: str
     """What the last run failed on: no_peers, no_answer, incomplete; empty where it succeeded or still goes on."""
+    epoch: EpochProgress | None = None
+    """The epoch whose activations are being got."""
 
 
 class SyncMachine(Machine):
@@ -107,7 +109,8 @@ class SyncMachine(Machine):
     @property
     def progress(self) -> Progress:
         """How far the node is."""
-        return Progress(self.status.state, self.status.is_atx_synced, self._last, self._stopped_by)
+        status = self.status
+        return Progress(status.state, status.is_atx_synced, self._last, self._stopped_by, self._atxs.progress)
 
     @property
     def open_demands(self) -> int:

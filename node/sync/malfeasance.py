@@ -2,7 +2,7 @@
 
 | mode | asks for lists | ends |
 |---|---|---|
-| first | at once, then every minute | when the proofs of so many peers are here |
+| first | at once, then every minute | when the proofs of so many peers are here; after a while, of one |
 | afterwards | every half hour | never |
 
 When the first one was done is stored, and it is not done again in the same part of an epoch. Protocol 09a, section 5.7.
@@ -53,11 +53,15 @@ class MalfeasanceSync:
     def first(self, turn: Turn) -> Procedure[None]:
         """Get the proofs of enough peers."""
         synced: set[PeerId] = set()
+        rounds = 0
         while True:
             synced.update((yield from self._round(turn)))
+            rounds += 1
             if len(synced) >= self._own.min_peers:
                 turn.rows.put(MALFEASANCE_SYNCED, ONLY, turn.now)
                 return
+            if synced and rounds >= self._own.patient_rounds:
+                return  # not noted: the next start tries again
             yield Pause(after(turn.now, self._own.retry_interval))
 
     def loop(self, turn: Turn) -> Procedure[None]:

@@ -43,6 +43,8 @@ class MalfeasanceSyncParameters:
     """Peers that are asked for it."""
     min_peers: int = 3
     """So many lists must be complete here before the first time is over."""
+    patient_rounds: int = 10
+    """After so many rounds one list is enough: with few peers a node would never start."""
     max_epoch_percent: int = 25
     """Of an epoch: a sync that is longer ago is done again at start."""
     batch: int = 1000
@@ -81,7 +83,7 @@ class SyncParameters:
     """Peers that are asked for a layer at the same time."""
     timeout: int = 25 * SECOND
     """Of a question to a peer; nanoseconds."""
-    list_timeout: int = 5 * MINUTE
+    list_timeout: int = MINUTE
     """Of one for a list of ids, which may be long; nanoseconds."""
     objects_at_once: int = 200
     """Ballots or blocks that are asked for at the same time."""
@@ -89,7 +91,7 @@ class SyncParameters:
     """After so many runs a layer is passed over in which ballots are still missing."""
     max_missing_blocks: int = 1000
     """Missing blocks that are asked for at once."""
-    ids_of_step: int = 20_000
+    ids_of_step: int = 5_000
     """Ids of a list that are looked up in one step."""
     step_pause: int = MILLISECOND
     """Between steps of a long run, so that nothing else waits for it; nanoseconds."""

@@ -361,6 +361,18 @@ def test_an_object_that_is_ignored_is_asked_of_nobody_else() -> None:
     assert len(world.network.requests) == 1 and world.me.blamed() == []
 
 
+def test_what_is_rejected_for_what_we_do_not_know_is_nobodys_lie() -> None:
+    odd = b"bad object"
+    world = World()
+    world.judge.admit = lambda message, view, now: Judged(reject("unknown_identity"))  # type: ignore[method-assign]
+    for name in (ALICE, BOB):
+        world.peer(name, lambda data, honest: answer_of(honest, message(hash32(odd), odd)))
+    world.want([hash32(odd)])
+    world.network.run_for(5 * SECOND)
+    assert world.wisher.got == {hash32(odd): Fetched(reject("unknown_identity"))}
+    assert len(world.network.requests) == 1 and world.me.blamed() == []
+
+
 # ---- bounds ----
 
 
