@@ -28,3 +28,19 @@ class BeaconParameters:
     """Elements of a smesher's first vote that his later votes refer to."""
     sync_weight_units: int
     """Eligibilities of ballots after which their beacon is believed."""
+
+    @property
+    def run_duration(self) -> int:
+        """From the beginning of the epoch to the beacon of the next one; the first round has no coin."""
+        if self.rounds == 0:
+            return 0
+        following = (self.rounds - 1) * (self.voting_duration + self.weak_coin_duration)
+        return self.proposal_duration + self.first_voting_duration + following
+
+    def check(self, epoch_duration: int) -> None:
+        """Raises ValueError where a run would outlast its epoch, so that the next one has no beacon to begin with."""
+        if self.run_duration > epoch_duration:
+            raise ValueError(
+                f"a run of the beacon takes {self.run_duration / 1e9:g} s ({self.rounds} rounds), expected at most an "
+                f"epoch, {epoch_duration / 1e9:g} s"
+            )
