@@ -23,10 +23,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kernels.devices.types import Stopped
 from kernels.labels.memory import available_memory
 
-from .errors import KernelError, MemoryShortage
+from .errors import KernelError, MemoryShortage, Stopped
 
 FLAG_LARGE_PAGES = 1
 FLAG_FULL_MEM = 4
@@ -313,7 +312,8 @@ class _Work:
     def run(self, count: int, work: Callable[[int], None]) -> None:
         """Runs `work(number)` in threads and waits for them. Raises `Stopped` soon after `stop` was set.
 
-        When it is, or when the wait is interrupted, threads that are still in the library are left alone.
+        When it is, when the wait is interrupted, or where the system gives no more threads (RuntimeError), those that
+        are still in the library are left alone.
         """
         lock = threading.Lock()
         ended = threading.Event()
@@ -335,9 +335,11 @@ class _Work:
             if not left:
                 ended.set()
 
-        for number in range(count):
-            threading.Thread(target=one, args=(number,), name="randomx", daemon=True).start()
+        started = 0
         try:
+            for number in range(count):
+                threading.Thread(target=one, args=(number,), name="randomx", daemon=True).start()
+                started += 1
             while not ended.wait(_LOOK_SECONDS) and not self.stopping():
                 pass
             if failures:
@@ -347,6 +349,7 @@ class _Work:
         except BaseException:
             self._abort.set()
             with lock:
+                left -= count - started  # the system may have given fewer threads than were asked for
                 abandoned = True
                 free = not left
             if free:

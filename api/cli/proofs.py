@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 from api.edge.signals import stop_on_signal
 from api.edge.text import read_text
 from kernels import randomx
-from kernels.devices.types import Stopped
-from kernels.errors import MemoryShortage
+from kernels.errors import MemoryShortage, Stopped
 from protocol.params.post import NETWORKS, PostParams, network
 from protocol.post.rules import check_scrypt_n
 from prover.errors import EnvironmentFault, Interrupted, UsageError

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from api.edge.text import escaped
+from api.edge.text import escaped, shown
 
 MAX_ANSWER = 64 << 20
 """Bytes of one answer; a proof with a million members has 45 MB."""
@@ -142,7 +142,7 @@ def check_url(url: str) -> None:
     except ValueError as error:
         raise Unreachable(f"{escaped(url)}: {error}", retryable=False) from None
     if not good:
-        raise Unreachable(f"{escaped(url)}: unsupported protocol scheme {scheme!r}", retryable=False)
+        raise Unreachable(f"{escaped(url)}: unsupported protocol scheme {shown(scheme)}", retryable=False)
 
 
 def fetch(

@@ -154,9 +154,9 @@ def parameters_of(config: Config, checkpoint_genesis: LayerId | None = None) -> 
 def check(parameters: NodeParameters) -> None:
     """Whether the rooms can work together with these. Raises Contradiction."""
     time, tortoise, beacon = parameters.time, parameters.tortoise, parameters.beacon
-    if beacon.rounds and beacon.length >= _epoch_ns(time):
+    if beacon.rounds and beacon.run_duration >= _epoch_ns(time):
         raise Contradiction(
-            f"A run of the beacon takes {beacon.length} ns (beacon-proposal-duration, "
+            f"A run of the beacon takes {beacon.run_duration} ns (beacon-proposal-duration, "
             f"beacon-first-voting-round-duration, and {beacon.rounds - 1} times beacon-voting-round-duration and "
             f"beacon-weak-coin-round-duration, by beacon-rounds-number), expected less than an epoch, "
             f"{time.layers_per_epoch} layers of {time.layer_duration_ns} ns: the next run could not begin."

@@ -26,6 +26,7 @@ from node.contract.ports import Keys, Random
 from node.contract.steps import Step
 from node.fetch.peers import PeerScores
 from node.mesh.tables import BALLOTS
+from node.store.keys import ONLY
 from node.store.table import Table
 from node.store.view import Rows, View
 from node.sync.atxs import AtxSync, EpochProgress
@@ -39,7 +40,7 @@ from node.sync.procedures import Pause, Procedure, Procedures, Turn
 from node.sync.processing import Mesh, Patrol, Processing
 from node.sync.questions import Peers
 from node.sync.states import SyncState, SyncStateChanged, SyncStatus
-from node.sync.tables import LAST_LAYER, ONLY, last_layer
+from node.sync.tables import LAST_LAYER, last_layer
 from protocol.numbers.layers import NetworkTime
 from protocol.types.ids import EpochId, LayerId
 

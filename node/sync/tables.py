@@ -39,7 +39,6 @@ MALFEASANCE_SYNCED: Table[bytes, int] = Table(
 """One row, of the key `ONLY`: nanoseconds since 1970."""
 LAST_LAYER: Table[bytes, LayerId] = Table(b"yl", "last synced layer", fixed(0), cast(RowCodec[LayerId], c32))
 """One row, of the key `ONLY`: the ballots of this layer and of all before are here, as far as peers have them."""
-ONLY = b""
 
 TABLES = (EPOCHS, MALFEASANCE_SYNCED, LAST_LAYER)
 

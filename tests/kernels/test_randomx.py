@@ -228,6 +228,45 @@ def test_a_stop_before_the_cache_is_ready() -> None:
         randomx.Memory(RANDOMX_KEY, stop=stop)
 
 
+@pytest.mark.parametrize("allowed", [0, 1, 2])
+def test_where_the_system_gives_too_few_threads_the_memory_is_given_back(
+    monkeypatch: pytest.MonkeyPatch, allowed: int
+) -> None:
+    """Once, and not before the threads that were started have left it."""
+    start, freed, go = threading.Thread.start, list[int](), threading.Event()
+    started: list[threading.Thread] = []
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "randomx":
+            if len(started) == allowed:
+                raise RuntimeError("can't start new thread")
+            started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    work = randomx._Work(None, lambda: freed.append(allowed))
+    with pytest.raises(RuntimeError, match="new thread"):
+        work.run(3, lambda number: go.wait(30) or None)
+    assert len(freed) == (allowed == 0)
+    go.set()
+    for thread in started:
+        thread.join(30)
+    assert freed == [allowed]
+
+
+def test_a_cache_that_gets_no_thread_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    released: list[object] = []
+    real = randomx.library().randomx_release_cache
+    monkeypatch.setattr(randomx.library(), "randomx_release_cache", lambda cache: (released.append(cache), real(cache)))
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="new thread"):
+        randomx.Memory(RANDOMX_KEY)
+    assert len(released) == 1
+
+
 def test_what_does_not_fit_is_refused_before_it_is_touched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(randomx, "available_memory", lambda: 1 << 30)
     with pytest.raises(MemoryShortage, match=r"fast mode needs 2,336 MiB, 1,024 MiB are available"):
