@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, cast
 
-from node.store.keys import KeyCodec, fixed, u32
+from node.store.keys import ONLY, KeyCodec, fixed, u32
 from node.store.table import RowCodec, Table
 from node.store.view import View
 from protocol.codec.declare import Record, c32, record
