@@ -30,6 +30,7 @@ BENCHES = (
     "vm",
     "store",
     "tortoise",
+    "epoch",
     "hare",
     "gpu_static",
     "gpu_pocl",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from node.activation.smeshing.tables import TABLES as SMESHING
 from node.activation.tables import TABLES as ACTIVATION
 from node.beacon.machine import BEACONS
 from node.blocks.tables import TABLES as BLOCKS
@@ -39,6 +40,6 @@ STATE = Schema(
         *SYNC,
     ),
 )
-OWN = Schema("own", 1, (SIGNED,))
+OWN = Schema("own", 1, (SIGNED, *SMESHING))
 
 SCHEMAS = {schema.name: schema for schema in (STATE, OWN)}

@@ -63,6 +63,7 @@ COMMANDS = (
     Command("wallet", "api.cli.wallet.keys", "make and read wallets, compute addresses"),
     Command("tx", "api.cli.wallet.tx", "make, sign and explain transactions without a node"),
     Command("db", "api.cli.node.db", "check that the stores of a node are whole, copy what must not be lost"),
+    Command("simulate", "api.cli.node.simulate", "run a network of nodes from a seed, with faults and liars"),
     Command("bench", "api.cli.data.bench", "measure the label engine against hashlib.scrypt on this machine"),
 )
 

@@ -174,9 +174,11 @@ class EpochColumns:
             raise ValueError("an ATX stands twice in the epoch")
 
     def _put_in_order(self) -> None:
-        order = order_of(self.column("id"))
-        for name in _COLUMNS:
-            self._columns[name] = self.column(name)[order]
+        first_words = self.column("id")[:, 0]
+        if not bool((first_words[1:] > first_words[:-1]).all()):  # as they are in the store
+            order = order_of(self.column("id"))
+            for name in _COLUMNS:
+                self._columns[name] = self.column(name)[order]
         self._in_order, self._new = self._count, {}
 
     def find(self, id: AtxId) -> int | None:
@@ -207,6 +209,18 @@ class EpochColumns:
         """The rows of an identity's ATXs, the first to come first."""
         rows = np.flatnonzero((self.column("node") == _words(node)).all(axis=1))
         return rows[np.argsort(self.column("order")[rows])]
+
+    def highest(self, count: int) -> list[AtxId]:
+        """The ids of at most so many ATXs (1 or more) whose smesher is not marked, the highest first."""
+        rows = np.flatnonzero(~self.column("is_malicious"))
+        heights = self.column("height")[rows]
+        if len(rows) > count:
+            top = np.argpartition(heights, len(rows) - count)[len(rows) - count :]
+            top.sort()
+            rows, heights = rows[top], heights[top]
+        order = np.argsort(~heights, kind="stable")
+        ids = self.column("id")
+        return [AtxId(_bytes(ids[row])) for row in rows[order]]
 
     def mark_malicious(self, node: NodeId) -> None:
         """The smesher of these ATXs broke the rules."""

@@ -61,18 +61,25 @@ class Memory:
             self.columns.evict(EpochId(first - 1))
         for node in malicious(view):
             self.columns.mark_malicious(node)
-        epochs: dict[EpochId, list[bytes]] = {}
+        key, rows = b"", bytearray()
         low, high = Span(start=(first,)).bounds(COLUMNS.key)
         for raw, data in view.pairs(COLUMNS, low, high, False):
-            epoch = EpochId(int.from_bytes(raw[:EPOCH_BYTES], "big"))
-            epochs.setdefault(epoch, []).append(raw[EPOCH_BYTES:] + data)
-        for epoch, rows in epochs.items():
-            self.columns.load(epoch, _columns(rows))
+            if raw[:EPOCH_BYTES] != key:
+                self._take(key, rows)
+                key, rows = raw[:EPOCH_BYTES], bytearray()
+            rows += raw[EPOCH_BYTES:]
+            rows += data
+        self._take(key, rows)
+
+    def _take(self, key: bytes, rows: bytearray) -> None:
+        """The rows of an epoch, as they are stored."""
+        if rows:
+            self.columns.load(EpochId(int.from_bytes(key, "big")), _columns(rows))
 
 
-def _columns(rows: list[bytes]) -> dict[str, Column]:
+def _columns(rows: bytearray) -> dict[str, Column]:
     """Rows in the form in which the columns take them. Those of an identity are in the order of reception."""
-    table = np.frombuffer(b"".join(rows), ROW)
+    table = np.frombuffer(rows, ROW)
     order = np.empty(len(table), np.uint32)
     order[np.argsort(table["received"], kind="stable")] = np.arange(len(table), dtype=np.uint32)
     columns = {name: table[name].astype(table[name].dtype.newbyteorder("=")) for name in ROW.names or ()}

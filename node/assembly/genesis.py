@@ -28,7 +28,8 @@ class GenesisMachine(Machine):
     def start(self, view: View, now: Instant) -> Step:
         """As Machine says."""
         of, rows = self._parameters, Rows(view)
-        self._vm.apply_genesis(rows, of.accounts)
+        if of.time.checkpoint_genesis is None:  # else the ledger began with the accounts of the checkpoint
+            self._vm.apply_genesis(rows, of.accounts)
         if of.first_beacon is not None and not rows.has(BEACONS, of.first_epoch):
             rows.put(BEACONS, of.first_epoch, of.first_beacon)
         return Step(rows)

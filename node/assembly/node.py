@@ -11,6 +11,7 @@
 | certificates, beacon, bootstrap | stand by themselves |
 | builder | own proposals, when old ones are let go |
 | hare | its sessions begin when all that they look at is there |
+| smeshing | the own activations |
 | fetch, server | what others ask for |
 | sync | processes layers: after the mesh has started |
 """
@@ -25,6 +26,7 @@ from node.activation import tables as identities
 from node.activation.machine import TOPIC as ATX_TOPIC
 from node.activation.machine import ActivationMachine
 from node.activation.poets import PoetMachine
+from node.activation.smeshing.machine import SmeshingMachine
 from node.activation.surroundings import Positions
 from node.beacon.machine import BeaconMachine
 from node.blocks.machine import BlockMachine
@@ -108,6 +110,16 @@ def assemble(
             lambda: status.is_synced,
         ),
         *([] if hare is None else [hare]),
+        SmeshingMachine(
+            parameters.smeshing,
+            parameters.activation,
+            time,
+            keys,
+            rooms.columns,
+            given.coinbase,
+            lambda: status.is_atx_synced,
+            given.random,
+        ),
         Fetching(parameters.fetch, scores, kinds),
         FetchServer(parameters.server, kinds),
         sync,

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from node.activation.parameters import ActivationParameters
+from node.activation.smeshing.parameters import SmeshingParameters
 from node.beacon.parameters import BeaconParameters
 from node.blocks.parameters import BlockParameters
 from node.bootstrap.parameters import BootstrapParameters
@@ -64,6 +65,7 @@ class NodeParameters:
     sync: SyncParameters
     proposals: ProposalParameters
     builder: BuilderParameters
+    smeshing: SmeshingParameters
 
     @property
     def first_epoch(self) -> EpochId:
@@ -145,9 +147,18 @@ def parameters_of(config: Config, checkpoint_genesis: LayerId | None = None) -> 
             transactions=main.txs_per_proposal,
             gas_limit=main.block_gas_limit,
         ),
+        smeshing=SmeshingParameters(
+            servers=tuple(server.address for server in main.poet_servers),
+            phase_shift=config.poet.phase_shift_ns,
+            cycle_gap=config.poet.cycle_gap_ns,
+            grace_period=config.poet.grace_period_ns,
+            positioning_timeout=config.poet.positioning_atx_selection_timeout_ns,
+            poet_retry=config.poet.retry_delay_ns,
+            post_valid_delay=main.post_valid_delay_ns,
+            regossip_interval=main.regossip_atx_interval_ns,
+        ),
     )
     check(found)
-    _check_poet(config.poet, found)
     return found
 
 
@@ -184,6 +195,9 @@ def check(parameters: NodeParameters) -> None:
                 f"{hare.iterations_limit}, expected each above zero."
             )
     _named("hare3, hare4", lambda: check_versions(parameters.hare3, parameters.hare4), ValueError)
+    for name, value in (("phase-shift", parameters.smeshing.phase_shift), ("cycle-gap", parameters.smeshing.cycle_gap)):
+        if value >= _epoch_ns(time):
+            raise Contradiction(f"poet.{name} is {value} ns, expected less than an epoch, {_epoch_ns(time)} ns.")
     if parameters.bootstrap.interval <= 0:
         raise Contradiction(
             f"Bootstrap documents are asked for every {parameters.bootstrap.interval} ns, expected more than zero."
@@ -191,13 +205,6 @@ def check(parameters: NodeParameters) -> None:
     epochs = [one.epoch for one in parameters.proposals.minimal_weights]
     if epochs != sorted(set(epochs)):
         raise Contradiction(f"tortoise.MinimalActiveSetWeight names the epochs {epochs}, expected ascending ones.")
-
-
-def _check_poet(poet: consensus.Poet, parameters: NodeParameters) -> None:
-    epoch = _epoch_ns(parameters.time)
-    for name, value in (("phase-shift", poet.phase_shift_ns), ("cycle-gap", poet.cycle_gap_ns)):
-        if value >= epoch:
-            raise Contradiction(f"poet.{name} is {value} ns, expected less than an epoch, {epoch} ns.")
 
 
 def _epoch_ns(time: NetworkTime) -> int:

@@ -21,6 +21,7 @@ from node.proposals.oracle import ActiveSetOracle
 from node.proposals.parameters import StoreBounds
 from node.proposals.store import ProposalStore
 from node.store.stores import Stores
+from protocol.types.ids import Address
 
 from .atxs import Followers, KnownAtxs
 from .parameters import NodeParameters
@@ -36,6 +37,8 @@ class Surroundings:
     keys: Keys
     seed: bytes
     """By which this node chooses the labels of proofs that it checks: others than other nodes."""
+    coinbase: Callable[[], Address]
+    """Where the rewards of activations go that are signed from now on."""
     random: Random
     peers: Callable[[], Sequence[PeerId]]
     """Who is connected, as of the port `Network`."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from protocol.types.activation import PostMetadataV1, PostV1
-from protocol.types.ids import AtxId, EpochId, NodeId, PoetProofRef, VrfSignature
+from protocol.types.ids import AtxId, EdSignature, EpochId, NodeId, PoetProofRef, VrfSignature
 from protocol.types.poet import PoetProofMessage
 
 from .instants import Instant
@@ -83,7 +83,8 @@ class ProveVrf:
 
 @dataclass(frozen=True, slots=True)
 class ProvePost:
-    """A proof of space of an own identity, which takes minutes to hours. Answer: `ProvenPost`."""
+    """A proof of space of an own identity, which takes minutes to hours. Answer: `ProvenPost`, or Failed: with
+    `not_connected` where no prover of the identity is there, or it went away before it was done."""
 
     identity: NodeId
     challenge: bytes
@@ -99,6 +100,28 @@ class ProvenPost:
     num_units: int
     commitment_atx: AtxId
     vrf_nonce: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DescribePost:
+    """What space an own identity holds, by the word of its prover. Answer: `HeldSpace`, or Failed as of `ProvePost`."""
+
+    identity: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class HeldSpace:
+    """The space of an identity as it is now."""
+
+    commitment_atx: AtxId
+    num_units: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChooseCommitment:
+    """The activation to which an own identity binds the labels that it is about to make. Answer: bytes, its id."""
+
+    identity: NodeId
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,16 +172,59 @@ class VerifyPoet:
 
 
 @dataclass(frozen=True, slots=True)
+class SpaceProof:
+    """What a certifier is shown: that an identity holds space. Protocol 02-poet-client, section 5."""
+
+    post: PostV1
+    challenge: bytes
+    """32 bytes; zeros of an initial proof."""
+    commitment_atx: AtxId
+    num_units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """A certifier's word with which PoET servers that trust it let an identity in."""
+
+    certifier: bytes
+    """Its public key, 32 bytes."""
+    certificate: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CertifyAtPoet:
+    """A certificate of the certifier that a server names. Answer: `Certified`, or Failed: with `no_certifier` where it
+    names none."""
+
+    server: str
+    identity: NodeId
+    space: SpaceProof
+    certificates: tuple[Certified, ...] = ()
+    """Those that the identity has; where one is of that certifier, it is the answer."""
+
+
+@dataclass(frozen=True, slots=True)
 class RegisterAtPoet:
-    """Register a challenge at a server until its round starts. Answer: `Registered`."""
+    """Register a challenge at a server until its round starts. Answer: `Registered`, or Failed: with `conflict` where
+    the server has another challenge of the identity in this round."""
 
     server: str
     """Its address."""
     identity: NodeId
     challenge: bytes
     """32 bytes."""
+    signature: EdSignature
+    """Of the challenge, in the domain POET."""
     deadline: Instant
     """When the round starts."""
+    proof_deadline: Instant
+    """Until when the proof of the round is of use; told to the server."""
+    certificates: tuple[Certified, ...] = ()
+    """Those that the identity has. Without one of the server's certifier, or where the server refuses it, a new one is
+    asked for; a proof of work stands in where there is none."""
+    space: SpaceProof | None = None
+    """For a new certificate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +233,13 @@ class Registered:
 
     round_id: str
     round_end: Instant
+    certificate: Certified | None = None
+    """A new one that was used, to be kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class PoetProofOf:
-    """The proof of a round. Answer: `RoundProof`."""
+    """The proof of a round. Answer: `RoundProof`, which whoever asks has to verify."""
 
     server: str
     round_id: str
@@ -201,11 +269,26 @@ Demand = (
     | PeerRequest
     | ProveVrf
     | ProvePost
+    | DescribePost
+    | ChooseCommitment
     | VerifyPost
     | VerifyVrfNonce
     | VerifyPoet
+    | CertifyAtPoet
     | RegisterAtPoet
     | PoetProofOf
     | BootstrapDocument
 )
-Result = bytes | bool | VrfSignature | Fetched | ProvenPost | PostVerdict | Registered | RoundProof | Failed
+Result = (
+    bytes
+    | bool
+    | VrfSignature
+    | Fetched
+    | ProvenPost
+    | HeldSpace
+    | PostVerdict
+    | Certified
+    | Registered
+    | RoundProof
+    | Failed
+)

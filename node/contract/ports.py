@@ -15,6 +15,8 @@ from protocol.types.ids import EdSignature, NodeId
 
 from .demands import (
     BootstrapDocument,
+    CertifyAtPoet,
+    DescribePost,
     PoetProofOf,
     ProvePost,
     ProveVrf,
@@ -110,6 +112,9 @@ class Prover(Protocol):
     def prove_post(self, call: int, work: ProvePost) -> None:
         """Result: ProvenPost or Failed."""
 
+    def describe_post(self, call: int, work: DescribePost) -> None:
+        """Result: HeldSpace or Failed."""
+
     def prove_vrf(self, call: int, work: ProveVrf) -> None:
         """Result: VrfSignature or Failed."""
 
@@ -128,6 +133,9 @@ class Prover(Protocol):
 
 class PoetServers(Protocol):
     """The servers that prove the passing of time."""
+
+    def certify(self, call: int, work: CertifyAtPoet) -> None:
+        """Result: Certified or Failed."""
 
     def register(self, call: int, work: RegisterAtPoet) -> None:
         """Result: Registered or Failed."""

@@ -11,7 +11,8 @@
 |---|---|
 | has it not, is silent, closes | the next peer |
 | sends no answer to the question, or objects that were not asked for | blamed; the next peer for what is missing |
-| sends an object that is rejected, or not the one | blamed if rejected; the next peer; after so many, it is bad |
+| sends an object that is not the one | blamed; the next peer |
+| sends the object, and it is rejected | blamed; the next peer; after so many, it is bad |
 | sends an object that is ignored for another reason | that is the answer |
 
 That an object is the one with the id is checked by the machine that judges it, which knows its form; nothing is used
@@ -272,8 +273,10 @@ class Fetching(Machine):
         if verdict.reason in NO_LIE or (not is_rejected and verdict.reason not in NOT_THE_ONE):
             self._finish(wanted, Fetched(verdict), effects)
             return
-        wanted.verdict = verdict
         wanted.liars.add(tag.peer)
+        if is_rejected and verdict.reason not in NOT_THE_ONE:
+            wanted.bad += 1
+            wanted.verdict = verdict
         if is_rejected:
             effects.append(Penalise(tag.peer, verdict.reason))
             self._scores.failed(tag.peer, 0)
@@ -291,7 +294,7 @@ class Fetching(Machine):
 
     def _go_on(self, wanted: Wanted, effects: list[Effect], now: Instant) -> None:
         connected = set(self._scores.connected())
-        if wanted.is_hopeless(self._parameters):
+        if wanted.is_hopeless(self._parameters, connected):
             self._finish(wanted, _failure(wanted, connected), effects)
         elif wanted.has_someone(connected):
             effects += self._put_in_queue(wanted.key, now)
@@ -334,10 +337,10 @@ def _read(batch: _Batch, data: bytes) -> tuple[dict[bytes, bytes], str | None]:
 
 def _failure(wanted: Wanted, connected: set[PeerId]) -> Result:
     """What is told of an object that did not come: that it is bad, if bad ones came, or that there is none."""
-    if wanted.verdict is not None and wanted.verdict.judgement is Judgement.REJECT:
+    if wanted.verdict is not None:
         return Fetched(wanted.verdict)
     if not connected and not wanted.tries:
         return Failed("no_peers", "No peer is connected.")
-    if wanted.denied or wanted.verdict is not None:
+    if wanted.denied or wanted.liars:
         return Failed("not_found", f"None of {wanted.tries} peers that were asked has it.")
     return Failed("timeout", f"None of {wanted.tries} peers that were asked has answered.")

@@ -32,12 +32,14 @@ class Wanted:
     """In this round."""
     liars: set[PeerId] = field(default_factory=set)
     """Who sent something else, or something bad; never asked for it again."""
+    bad: int = 0
+    """Objects that came and were rejected, though they had its id."""
     tries: int = 0
     round: int = 1
     denied: set[PeerId] = field(default_factory=set)
     """Who has said that he has it not."""
     verdict: Verdict | None = None
-    """On the last bad one that came."""
+    """On the last one that was rejected."""
 
     @classmethod
     def of(cls, call: int, demand: Fetch) -> Wanted:
@@ -71,10 +73,15 @@ class Wanted:
         """Whether a peer can be asked that was not asked in this round."""
         return any(peer not in self.asked and peer not in self.liars for peer in connected)
 
-    def is_hopeless(self, parameters: FetchParameters) -> bool:
+    def is_hopeless(self, parameters: FetchParameters, connected: Collection[PeerId]) -> bool:
         """Whether no other peer is to be asked, however many there are."""
-        if self.tries >= parameters.max_tries or len(self.liars) >= parameters.max_bad_answers:
+        if self.tries >= parameters.max_tries:
             return True
+        if self.bad >= parameters.max_bad_answers:
+            # unless somebody says that he has it: others may have agreed to send bad ones
+            return not any(
+                peer in connected and peer not in self.asked and peer not in self.liars for peer in self.named
+            )
         # who named it has it not: nobody is bothered with what somebody has made up
         is_made_up = bool(self.named) and self.denied.issuperset(self.named)
         return is_made_up and len(self.denied) >= len(self.named) + parameters.others_after_denial

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from node.contract.instants import Instant
 from node.hare.parameters import HareBounds
 from node.hare.proposals import LayerProposal
 from protocol.codec.declare import CodecError, c32
+from protocol.numbers.durations import SECOND
 from protocol.types.hare import MAX_EXCHANGED_IDS, CompactIdRequest, CompactIdResponse
 from protocol.types.ids import COMPACT_ID_SIZE, CompactProposalId, Hash32, LayerId, ProposalId
 
@@ -155,12 +157,28 @@ class FullLists:
                 one.forget(id)
 
 
-def answer(lists: FullLists, data: bytes) -> bytes | str:
-    """The frame for a peer that asks for a list; or why there is none: malformed, not_found, too_long."""
-    try:
-        ids = lists.get(requested(data))
-    except CodecError:
-        return "malformed"
-    if ids is None:
-        return "not_found"
-    return response(ids) if len(ids) <= MAX_EXCHANGED_IDS else "too_long"
+class Answers:
+    """What peers are told that ask for lists, so many in a second. Mutable."""
+
+    def __init__(self, lists: FullLists, bounds: HareBounds) -> None:
+        self._lists = lists
+        self._limit = bounds.answers
+        self._second = 0
+        self._given = 0
+
+    def answer(self, data: bytes, now: Instant) -> bytes | str:
+        """The frame for a peer; or why there is none: malformed, not_found, too_long, busy."""
+        try:
+            ids = self._lists.get(requested(data))
+        except CodecError:
+            return "malformed"
+        if ids is None:
+            return "not_found"
+        if len(ids) > MAX_EXCHANGED_IDS:
+            return "too_long"
+        if now // SECOND != self._second:
+            self._second, self._given = now // SECOND, 0
+        if self._given >= self._limit:
+            return "busy"
+        self._given += 1
+        return response(ids)

@@ -26,6 +26,7 @@ from node.contract.machine import Machine
 from node.contract.messages import Message
 from node.contract.ports import Keys
 from node.contract.steps import NOTHING, Found, Judged, Needs, Step, Ticket
+from node.eligibility import committee
 from node.hare import exchange
 from node.hare.parameters import HareBounds, HareParameters, check_versions
 from node.hare.proposals import Atxs, Proposals, Selection
@@ -71,6 +72,7 @@ class HareMachine(Machine):
         self.topics = tuple(version.parameters.topic for version in versions)  # type: ignore[misc]
         self.protocols = (exchange.PROTOCOL,) if hare4.is_enabled else ()  # type: ignore[misc]
         self._memory = Memory(versions, time, bounds, LayerId(0), exchange.FullLists(bounds))
+        self._answers = exchange.Answers(self._memory.lists, bounds)
         selection = Selection(time, proposals, atxs)
         self._sessions = Sessions(self._memory, oracle, selection, keys, patrol, tortoise, is_synced)
         self._reception = Reception(self._memory, selection)
@@ -92,6 +94,7 @@ class HareMachine(Machine):
 
     def start(self, view: View, now: Instant) -> Step:
         """As Machine says. Sessions that ran are not taken up."""
+        committee.prepare()
         self._memory.first = LayerId(self._memory.time.layer_at(now) + 1)
         return NOTHING
 
@@ -118,5 +121,5 @@ class HareMachine(Machine):
     def serve(self, asked: Asked, view: View, now: Instant) -> Step:
         """As Machine says: a peer asks for a full list."""
         assert isinstance(asked.demand, PeerRequest), "nothing else is served"
-        found = exchange.answer(self._memory.lists, asked.demand.data)
+        found = self._answers.answer(asked.demand.data, now)
         return Step(effects=(Reply(asked.id, Failed(found) if isinstance(found, str) else found),))

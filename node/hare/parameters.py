@@ -109,6 +109,8 @@ class HareBounds:
     """The same of messages that count for nothing, in a place of their own."""
     list_layers: int = 2
     """Layers whose lists are kept: the current one, and those before."""
+    answers: int = 500
+    """Lists that peers are given in a second: an answer has up to 41 KB, a request 32 bytes."""
     outputs: int = 1_000
     """Layers whose outputs stay in rows: far more than blocks wait for."""
     request_timeout: int = 5 * SECOND

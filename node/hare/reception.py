@@ -35,7 +35,7 @@ from node.malfeasance.tables import is_malicious
 from node.store.view import View
 from protocol.codec.declare import CodecError
 from protocol.crypto.signing import Domain
-from protocol.types.hare import Hare4Body, HareRound, is_well_formed
+from protocol.types.hare import Hare4Body, Hare4Message, HareRound, is_well_formed
 from protocol.types.ids import Hash32, ProposalId
 
 
@@ -182,13 +182,11 @@ class Reception:
             was_malicious,
             heard.message.signature,
         )
-        is_relayed, equivocation = session.receive(taken)
+        equivocation = session.receive(taken)
         if message.origin is Origin.OWN:
             session.own[at, sender] = heard.hash
         if equivocation is not None and not was_malicious:
             effects.append(ReportMalfeasance(sender, proof_of(body.layer, equivocation)))
-        if not is_relayed:
-            return Judged(ignore("dropped"), effects=effects)
         if heard.id is not None:
             self._memory.lists.put(body.layer, heard.id, taken.proposals, is_counted=session.is_counted(at))
         return Judged(ACCEPT, effects=effects)
@@ -198,7 +196,7 @@ def _with_list(heard: _Heard, ids: Sequence[ProposalId], *, is_fetched: bool = F
     body = heard.message.body
     assert isinstance(body, Hare4Body)
     full = lengthened(body, ids)
-    message = replace(heard.message, body=full)  # type: ignore[arg-type]  # both are of version 4
+    message = Hare4Message(full, heard.message.sender, heard.message.signature)
     return replace(heard, message=message, hash=full.hash(), is_fetched=is_fetched)
 
 

@@ -73,16 +73,19 @@ class Session:
             return at.iter < self.parameters.iterations_limit or at == BEFORE_FIRST
         return at == FIRST
 
-    def receive(self, message: HareInput) -> tuple[bool, Equivocation | None]:
-        """Take a message that has been judged, as HareProtocol says. Lists that nobody counts are not kept."""
+    def receive(self, message: HareInput) -> Equivocation | None:
+        """Take a message that has been judged and is not known: what it proves together with an earlier one.
+
+        Lists that nobody counts are not kept.
+        """
         is_counted = self.is_counted(message.at)
         if not is_counted or message.reference is not None:
             message = replace(message, proposals=())
-        is_relayed, equivocation = self.protocol.on_input(message)
-        if is_relayed and equivocation is None:
+        _, equivocation = self.protocol.on_input(message)
+        if equivocation is None:
             self.messages += 1
             self.uncounted += not is_counted
-        return is_relayed, equivocation
+        return equivocation
 
 
 @dataclass(slots=True)
@@ -93,7 +96,7 @@ class Memory:
     time: NetworkTime
     bounds: HareBounds
     first: LayerId
-    """The first layer that began after this node did."""
+    """The first layer that may have a session: it began after this node did, and has had none."""
     lists: FullLists
     sessions: dict[LayerId, Session] = field(default_factory=dict)
 

@@ -102,7 +102,7 @@ class Sessions:
             HareProtocol(version.parameters.threshold(layer)),
         )
         self._patrol.set_in_charge(layer)
-        self._memory.sessions[layer] = session
+        self._memory.sessions[layer], self._memory.first = session, LayerId(layer + 1)
         begun = Emit(HareBegan(layer, len(session.signers)))
         asks = self._ask_proofs(session)
         if not asks:

@@ -47,7 +47,7 @@ class Version:
         return Hare3Message.codec.decode(data) if self.number == 3 else Hare4Message.codec.decode(data)
 
     def body(self, layer: LayerId, said: Said, eligibility: HareEligibility) -> Body:
-        """What a member signs. Raises CodecError when it is encoded, for more proposals than a message may name."""
+        """What a member signs."""
         if self.number == 3:
             return Hare3Body(layer, said.at, Hare3Value(said.proposals, said.reference), eligibility)
         return Hare4Body(layer, said.at, Hare4Value(said.proposals, said.reference), eligibility)

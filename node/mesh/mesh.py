@@ -187,6 +187,11 @@ class Mesh:
             return Processed(missing, error)
         return Processed(missing)
 
+    def pass_over(self, rows: Rows, layer: LayerId) -> None:
+        """A layer is here whose votes are counted with those of a later one."""
+        self.touches += 1
+        self._set_processed(rows, layer)
+
     def _set_processed(self, rows: Rows, layer: LayerId) -> None:
         if layer <= self.processed:
             return

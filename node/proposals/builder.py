@@ -25,7 +25,7 @@ from node.contract.inputs import Answer, Change, NotSent, Tick, Timer
 from node.contract.instants import Instant, after
 from node.contract.machine import Machine
 from node.contract.owed import owed
-from node.contract.ports import Keys, Random, Signer, signer_of
+from node.contract.ports import Keys, Random, Signer
 from node.contract.steps import NOTHING, Step
 from node.mempool.selection import for_proposal
 from node.mempool.transaction import PoolTransaction
@@ -330,8 +330,9 @@ class BuilderMachine(Machine):
             return []
         effects: list[Effect] = []
         ready: list[tuple[Session, Signer, Terms]] = []
+        signers = {signer.identity: signer for signer in self._keys.signers()}
         for session in sessions:
-            signer = signer_of(self._keys, session.identity)
+            signer = signers.get(session.identity)
             if signer is None or not self._is_due(rows, session, layer):
                 continue
             found = self._terms(rows, session.identity, epoch, Beacon(beacon), own)

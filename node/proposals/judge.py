@@ -191,7 +191,7 @@ class BallotJudge:
                 demands: list[Demand] = [Fetch(Hint.BALLOT, id, _peers(message)) for id in wanted]
                 return Needs(demands=demands, memo=stage.waiting(Wait.BALLOTS))
         if self._atxs.get(epoch, inner.atx_id) is None:
-            if Wait.ATX in stage.asked or Wait.ACTIVE_SET_ATX in stage.asked:
+            if Wait.ATX in stage.asked:
                 raise BallotIgnored(f"ATX {inner.atx_id.hex()} is not to be had for epoch {epoch}.", "atx_unavailable")
             return Needs(demands=(Fetch(Hint.ATX, inner.atx_id, _peers(message)),), memo=stage.waiting(Wait.ATX))
         return None

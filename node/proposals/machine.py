@@ -245,8 +245,7 @@ class ProposalMachine(Machine):
             valid = None if is_known else judged
         if proposal is None:
             rows = Rows(view)
-            effects = self._store_ballot(rows, stage, valid, message)
-            return Judged(ACCEPT, rows, effects)
+            return Judged(ACCEPT, rows, self._store_ballot(rows, stage, valid, message))
         return self._judge_transactions(stage, proposal, valid, message, view)
 
     def _is_other(self, stage: Stage, view: View) -> bool:
@@ -314,12 +313,12 @@ class ProposalMachine(Machine):
 
     def _store_ballot(self, rows: Rows, stage: Stage, valid: ValidBallot | None, message: Message) -> list[Effect]:
         """Store and count a ballot. valid: None where it is known."""
+        effects = self._own(rows, stage, message)
         if valid is None:
-            return []
+            return effects
         ballot, smesher = stage.ballot, stage.ballot.smesher_id
         if ballot.active_set:
             ballot = replace(ballot, active_set=())  # a relic, which the id does not cover
-        effects = self._own(rows, stage, message)
         is_malicious = self._atxs.is_malicious(smesher)
         proof = self._mesh.add_ballot(rows, ballot, is_malicious=is_malicious)
         self._tortoise.store(valid.decoded)
@@ -330,8 +329,8 @@ class ProposalMachine(Machine):
         return effects
 
     def _own(self, rows: Rows, stage: Stage, message: Message) -> list[Effect]:
-        """What follows if a ballot is of an own identity, but not of this node."""
-        ballot = stage.ballot
+        """What follows if a ballot or proposal is of an own identity, but not of this node."""
+        ballot, proposal = stage.ballot, stage.proposal
         if message.origin is Origin.OWN or signer_of(self._keys, ballot.smesher_id) is None:
             return []
         slot = Slot(ballot.smesher_id, Kind.BALLOT, ballot.inner.layer)
@@ -339,7 +338,9 @@ class ProposalMachine(Machine):
         if signed is None and message.origin is Origin.FETCHED:
             rows.put(SIGNED, slot, Ballot.codec.encode(ballot))
             return []
-        if signed is not None and Ballot.codec.decode(signed).id() == stage.ballot_id:
+        whole = rows.get(SIGNED, slot._replace(kind=Kind.PROPOSAL))
+        is_ours = signed is not None and Ballot.codec.decode(signed).id() == stage.ballot_id
+        if is_ours and (proposal is None or whole is None or Proposal.codec.decode(whole).id() == proposal.id()):
             return []
         why = (
             f"Another node has signed ballot {stage.ballot_id.hex()} of layer {ballot.inner.layer} with its key. Two "

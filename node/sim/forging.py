@@ -7,9 +7,13 @@ from dataclasses import replace
 
 from node.activation.machine import TOPIC as ATX_TOPIC
 from node.beacon.memory import FIRST_VOTES, FOLLOWING_VOTES
+from node.mesh.tables import MESH_HASHES
+from node.proposals.machine import TOPIC as PROPOSALS
+from node.store.view import View
 from protocol.codec.declare import CodecError
 from protocol.crypto.signing import Domain
 from protocol.types.activation import ActivationTxV1
+from protocol.types.ballots import Votes
 from protocol.types.beacon import (
     FirstVotingMessage,
     FirstVotingMessageBody,
@@ -17,26 +21,28 @@ from protocol.types.beacon import (
     FollowingVotingMessageBody,
 )
 from protocol.types.hare import Hare3Message, Hare4Message
-from protocol.types.ids import Address, EdSignature, NodeId, ProposalId
+from protocol.types.ids import Address, LayerId, NodeId, ProposalId
+from protocol.types.opinions import opinion_hash
 from protocol.types.proposals import Proposal, proposals_hash
 
 from .keys import SimKey, SimKeys
 
-Forge = Callable[[bytes, SimKeys], bytes | None]
+Forge = Callable[[bytes, SimKeys, View], bytes | None]
 
 HARE3, HARE4 = "/h/3.0", "/h/4.0"
 
 
-def another(topic: str, data: bytes, keys: SimKeys) -> bytes | None:
-    """Another message for the slot of this one; None where there is no such thing, or it is of somebody else."""
+def another(topic: str, data: bytes, keys: SimKeys, view: View) -> bytes | None:
+    """Another message for the slot of this one; None where there is no such thing, or it is of somebody else. view: of
+    the node that is dishonest."""
     forge = FORGERS.get(topic)
     try:
-        return None if forge is None else forge(data, keys)
+        return None if forge is None else forge(data, keys, view)
     except CodecError:
         return None
 
 
-def _atx(data: bytes, keys: SimKeys) -> bytes | None:
+def _atx(data: bytes, keys: SimKeys, view: View) -> bytes | None:
     """The same activation with another coinbase."""
     atx = ActivationTxV1.codec.decode(data)
     key = keys.key(atx.smesher_id)
@@ -47,7 +53,7 @@ def _atx(data: bytes, keys: SimKeys) -> bytes | None:
     return ActivationTxV1.codec.encode(replace(made, signature=key.sign(Domain.ATX, made.signed_bytes())))
 
 
-def _first_vote(data: bytes, keys: SimKeys) -> bytes | None:
+def _first_vote(data: bytes, keys: SimKeys, view: View) -> bytes | None:
     """The proposals of a beacon the other way round."""
     message = FirstVotingMessage.codec.decode(data)
     key, body = keys.key(message.smesher_id), message.body
@@ -58,7 +64,7 @@ def _first_vote(data: bytes, keys: SimKeys) -> bytes | None:
     return FirstVotingMessage.codec.encode(FirstVotingMessage(made, message.smesher_id, signature))
 
 
-def _following_vote(data: bytes, keys: SimKeys) -> bytes | None:
+def _following_vote(data: bytes, keys: SimKeys, view: View) -> bytes | None:
     """Every bit the other way round."""
     message = FollowingVotingMessage.codec.decode(data)
     key, body = keys.key(message.smesher_id), message.body
@@ -74,7 +80,7 @@ def _fewer(proposals: tuple[ProposalId, ...]) -> tuple[ProposalId, ...]:
     return proposals[:-1] if proposals else (ProposalId(b"\xee" * 20),)
 
 
-def _hare3(data: bytes, keys: SimKeys) -> bytes | None:
+def _hare3(data: bytes, keys: SimKeys, view: View) -> bytes | None:
     """A vote for another set of proposals."""
     message = Hare3Message.codec.decode(data)
     key, value = keys.key(message.sender), message.body.value
@@ -88,7 +94,7 @@ def _hare3(data: bytes, keys: SimKeys) -> bytes | None:
     return Hare3Message.codec.encode(_signed(made, key))
 
 
-def _hare4(data: bytes, keys: SimKeys) -> bytes | None:
+def _hare4(data: bytes, keys: SimKeys, view: View) -> bytes | None:
     """The same of version 4; not of a preround, whose signature is over a list that is not sent."""
     message = Hare4Message.codec.decode(data)
     key, value = keys.key(message.sender), message.body.value
@@ -106,17 +112,26 @@ def _signed(message: Hare3Message, key: SimKey) -> Hare3Message:
     return replace(message, signature=key.sign(Domain.HARE, message.signed_bytes()))
 
 
-def _proposal(data: bytes, keys: SimKeys) -> bytes | None:
-    """A proposal over a ballot that names an opinion which its votes do not give."""
+def _proposal(data: bytes, keys: SimKeys, view: View) -> bytes | None:
+    """A proposal over another valid ballot, which abstains on the layer before; None where that one is the genesis."""
     proposal = Proposal.codec.decode(data)
     ballot = proposal.inner.ballot
-    key = keys.key(NodeId(ballot.smesher_id))
-    if key is None:
+    key, last = keys.key(NodeId(ballot.smesher_id)), LayerId(ballot.inner.layer - 1)
+    before = view.get(MESH_HASHES, LayerId(last - 1))
+    if key is None or before is None:
         return None
-    opinion = bytes((ballot.inner.opinion_hash[0] ^ 1,)) + ballot.inner.opinion_hash[1:]
-    ballot = replace(ballot, inner=replace(ballot.inner, opinion_hash=type(ballot.inner.opinion_hash)(opinion)))
+    votes = Votes(
+        ballot.votes.base,
+        tuple(vote for vote in ballot.votes.support if vote.layer != last),
+        tuple(vote for vote in ballot.votes.against if vote.layer != last),
+        (*(layer for layer in ballot.votes.abstain if layer != last), last),
+    )
+    inner = replace(ballot.inner, opinion_hash=opinion_hash(before, None))
+    ballot = replace(ballot, inner=inner, votes=votes)
     ballot = replace(ballot, signature=key.sign(Domain.BALLOT, ballot.signed_bytes()))
-    made = replace(proposal, inner=replace(proposal.inner, ballot=ballot), signature=EdSignature(bytes(64)))
+    made = replace(proposal, inner=replace(proposal.inner, ballot=ballot))
+    if ballot.id() == proposal.inner.ballot.id():
+        return None  # it abstains there already
     return Proposal.codec.encode(replace(made, signature=key.sign(Domain.PROPOSAL, made.signed_bytes())))
 
 
@@ -126,6 +141,6 @@ FORGERS: Mapping[str, Forge] = {
     FOLLOWING_VOTES: _following_vote,
     HARE3: _hare3,
     HARE4: _hare4,
-    "pp1": _proposal,
+    PROPOSALS: _proposal,
 }
 """By topic."""

@@ -1,9 +1,9 @@
 """The network between the nodes of a world: gossip and requests.
 
 Gossip goes in one of two ways. *Directly*: whoever publishes reaches everybody, each after a time of its own, which is
-cheap and fair. *Relayed*: along the edges of an overlay, by those who accepted the message, as gossip does in the
-world; a message that one line loses comes on another. Nobody is handed a message a second time, unless a line doubles
-it on purpose.
+cheap and fair; what is said to some only, the first of them that accepts it tells all others. *Relayed*: along the edges
+of an overlay, by those who accepted the message, as gossip does in the world; a message that one line loses comes on
+another. Nobody is handed a message a second time, unless a line doubles it on purpose.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from .links import Links
 from .timeline import Action, Timeline
 
 FETCH_TIMEOUT = 5 * SECOND
+MOST_TOLD = 10_000
+"""Messages that were said to some only, of which it is known to whom; older ones go no further."""
 
 
 def peer_id(number: int) -> PeerId:
@@ -72,6 +74,8 @@ class Network:
         self._stations: list[Station] = []
         self._neighbours: list[list[int]] = []
         self._seen: list[set[bytes]] = []
+        self._told: dict[bytes, set[int]] = {}
+        """Of messages that were said to some only: to whom, by now."""
         self._asked: dict[int, tuple[int, int, Outcome]] = {}
         """Open requests: who asks, who is asked, what to do with the answer."""
         self._next = 0
@@ -109,18 +113,33 @@ class Network:
         id = hash32(topic.encode(), b"\0", data)
         if self._degree:
             self._seen[source].add(id)
+        elif len(to) < len(self._stations):
+            self._tell_some(id, source, to)
         for other in to:
             if other != source:
                 self._send(source, other, topic, data, id, delay)
 
     def accepted(self, node: int, topic: str, data: bytes, peer: PeerId | None) -> None:
-        """A node accepted a message of gossip, which goes on to its neighbours."""
-        if not self._degree:
+        """A node accepted a message of gossip, which goes on to its neighbours, or to whom it was not said."""
+        if not self._degree and not self._told:
             return
-        id, came_from = hash32(topic.encode(), b"\0", data), None if peer is None else number_of(peer)
+        id = hash32(topic.encode(), b"\0", data)
+        if not self._degree:
+            told = self._told.get(id, set(range(self.size)))
+            missing = [other for other in range(self.size) if other not in told]
+            told.update(missing)
+            for other in missing:
+                self._send(node, other, topic, data, id, 0)
+            return
+        came_from = None if peer is None else number_of(peer)
         for other in self._neighbours[node]:
             if other != came_from and id not in self._seen[other]:
                 self._send(node, other, topic, data, id, 0)
+
+    def _tell_some(self, id: bytes, source: int, to: Sequence[int]) -> None:
+        self._told.setdefault(id, {source}).update(to)
+        while len(self._told) > MOST_TOLD:
+            del self._told[next(iter(self._told))]
 
     def forget(self, node: int) -> None:
         """A node begins anew and knows no message."""

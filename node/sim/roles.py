@@ -10,7 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from node.activation.machine import TOPIC as ATX_TOPIC
+from node.beacon.memory import FIRST_VOTES, FOLLOWING_VOTES
 from node.contract.demands import Demand, Failed, PostVerdict, Result, VerifyPost
+from node.proposals.machine import TOPIC as PROPOSALS
 from protocol.numbers.durations import SECOND
 from protocol.types.activation import ActivationTxV1, NIPostV1
 from protocol.types.ids import EdSignature
@@ -22,8 +24,11 @@ from .virtual.activations import signed
 if TYPE_CHECKING:
     from .node import SimNode
 
-PROPOSALS = "pp1"
-VOTES = (HARE3, HARE4, "bf1", "bo1")
+VOTES = (HARE3, HARE4, FIRST_VOTES, FOLLOWING_VOTES)
+
+
+def _another(node: SimNode, topic: str, data: bytes) -> bytes | None:
+    return node.read(lambda view: another(topic, data, node.keys, view))
 
 
 class Dishonest(Role):
@@ -40,7 +45,7 @@ class Equivocator(Dishonest):
 
     def says(self, node: SimNode, topic: str, data: bytes) -> Sequence[Parcel]:
         """As Role says."""
-        other = another(topic, data, node.keys) if topic in self.topics else None
+        other = _another(node, topic, data) if topic in self.topics else None
         if other is None:
             return (Parcel(topic, data),)
         node.double_signed(topic, data, other)
@@ -57,7 +62,7 @@ class DoubleAtx(Dishonest):
 
     def says(self, node: SimNode, topic: str, data: bytes) -> Sequence[Parcel]:
         """As Role says."""
-        other = another(topic, data, node.keys) if topic == self.topic else None
+        other = _another(node, topic, data) if topic == self.topic else None
         if other is None:
             return (Parcel(topic, data),)
         node.double_signed(topic, data, other)

@@ -62,11 +62,13 @@ def config_of(seed: int, scenario: Scenario) -> Config:
         main=replace(
             STANDALONE.main,
             layer_duration_ns=LAYER,
-            layer_average_size=min(50, max(4, scenario.nodes)),
+            layer_average_size=min(50, max(10, 2 * scenario.nodes)),
             layers_per_epoch=scenario.layers_per_epoch,
             network_hrp=HRP,
             block_gas_limit=100_107_000,
             atx_grade_delay_ns=30 * SECOND,
+            # small networks have few identities: one that is known to cheat is a large part of all
+            miner_good_atxs_percent=60,
         ),
         genesis=replace(STANDALONE.genesis, time=START, extra_data="simulation", accounts=accounts),
         tortoise=consensus.Tortoise(hdist=4, zdist=2, window_size=10 * scenario.layers_per_epoch),
@@ -88,6 +90,7 @@ def config_of(seed: int, scenario: Scenario) -> Config:
             weak_coin_round_duration_ns=30 * SECOND,
             sync_weight_units=10,
         ),
+        syncer=replace(STANDALONE.syncer, interval_ns=60 * SECOND),
         post=replace(STANDALONE.post, labels_per_unit=128, k2=K2, k3=K2, min_numunits=1, max_numunits=1000),
     )
 
@@ -113,7 +116,14 @@ class Whole:
                 Transfers(self.wallets[site.number], everybody, rooms.mempool, site.time, self.transfers[site.number]),
             ]
 
-        given = Given(site.stores, site.checker, site.keys, site.chance.of("positions").bytes(32), lambda: True)
+        given = Given(
+            site.stores,
+            site.checker,
+            site.keys,
+            site.chance.of("positions").bytes(32),
+            site.chance.of("node"),
+            site.peers,
+        )
         node = assemble(self.parameters, given, more)
         return Built(node.engine, objects, lambda: int(node.rooms.tortoise.verified), node)
 

@@ -7,8 +7,8 @@
 | was refused | not asked for again, until it is in another list |
 | nobody has it, or no answer came | asked for again later, so many times |
 
-A list in which too many ids are of things that nobody has is let go, and its sender blamed: an honest one has what it
-names. Protocol 09a, sections 5.3 and 5.7.
+A list in which too many ids are of things that nobody has is let go, and one in which most are does not count as one;
+its sender is blamed, for an honest one has what it names. Protocol 09a, sections 5.3 and 5.7.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ class Listed:
         return len(self._tries)
 
     def take(self, turn: Turn, ids: Sequence[bytes], peer: PeerId) -> Procedure[bool]:
-        """Get the objects of a list; whether it was followed to its end."""
+        """Get the objects of a list; whether it was followed to its end, and was one."""
         self.total = max(self.total, len(ids))
-        at, unknown = 0, 0
+        at, asked, unknown = 0, 0, 0
         while at < len(ids):
             self.passed = at
             end = min(len(ids), at + self._rules.ids_of_step)
@@ -76,13 +76,16 @@ class Listed:
                     self.left_out.discard(id)
                     wanted.append(id)
             outcomes = yield from self._get(turn, wanted, (peer,))
+            asked += len(outcomes)
             unknown += outcomes.count(Outcome.UNKNOWN)
             if unknown > self._rules.max_unknown:
-                turn.effects.append(Penalise(peer, "unknown_ids"))
-                return False
+                break
             if not wanted and at < len(ids):
                 yield Pause(after(turn.now, self._rules.step_pause))
-        return True
+        is_made_up = unknown > self._rules.max_unknown or 2 * unknown > asked
+        if is_made_up:
+            turn.effects.append(Penalise(peer, "unknown_ids"))
+        return not is_made_up
 
     def retry(self, turn: Turn) -> Procedure[None]:
         """Ask once more for a batch of those that did not come."""

@@ -48,6 +48,9 @@ class Mesh(Protocol):
     def process_layer(self, rows: Rows, layer: LayerId) -> Processed:
         """Count votes up to a layer, and bring the state in step."""
 
+    def pass_over(self, rows: Rows, layer: LayerId) -> None:
+        """A layer is here whose votes are counted with those of a later one."""
+
 
 class Patrol(Protocol):
     """Which layers are hare's."""
@@ -108,6 +111,8 @@ class Processing:
             if self._status.is_synced and self._parameters.has_mesh_agreement:
                 yield from self._opinions.agree(turn, layer, opinions, followed)
         if layer % self._tally_every and layer != last and self._is_complete:
+            # else all would count as unprocessed that come after it, and the node never as synced
+            self._mesh.pass_over(turn.rows, layer)
             return
         processed = self._mesh.process_layer(turn.rows, layer)
         if processed.missing:

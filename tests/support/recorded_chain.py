@@ -58,7 +58,7 @@ from protocol.params.config import networks
 from protocol.params.config.node import Config
 from protocol.post.proof import Proof, ProofMetadata
 from protocol.types.fetch import Hint, RequestBatch, ResponseBatch, ResponseMessage
-from protocol.types.ids import BlockId, LayerId, NodeId, as_hash32
+from protocol.types.ids import EMPTY_ADDRESS, BlockId, LayerId, NodeId, as_hash32
 from prover.poet.round import verify as poet
 from prover.post.init import vrf_nonce
 from prover.post.proof import verify as post
@@ -342,8 +342,15 @@ class Replay:
     def _begin(self) -> None:
         stores = Stores(Store(STATE, self.backends[0]), OwnStore(OWN, self.backends[1]))
         parameters = self.chain.parameters
-        checker = NetworkChecker(parameters.genesis_id)
-        given = Surroundings(stores, checker, NoKeys(), seed=bytes(32), random=Chance(1), peers=lambda: [PEER])
+        given = Surroundings(
+            stores,
+            NetworkChecker(parameters.genesis_id),
+            NoKeys(),
+            seed=bytes(32),
+            coinbase=lambda: EMPTY_ADDRESS,
+            random=Chance(1),
+            peers=lambda: [PEER],
+        )
         self._node = assemble(parameters, given, lambda rooms: [Outcomes(rooms)])
         assert self._settle(self._node.engine.start(self.now)), "nobody kills it here"
 

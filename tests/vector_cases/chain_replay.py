@@ -50,6 +50,8 @@ RESTARTS = 20
 
 @vectors("chain/devnet_*.json", variants=False)
 def taken_up(document: Any, context: Context) -> Iterator[Any]:
+    if "ballots" not in document:
+        return  # a part of a record: what the ledger needs
     for item in unknown_sections(document, SECTIONS, RELATIONS):
         if not isinstance(item, Later):
             yield item
@@ -167,7 +169,8 @@ class Checks:
                 self._applied(view.get(LAYERS, layer), row)
         assert view.get(MESH_HASHES, genesis) == GENESIS_MESH_HASH
         validity = self.whole().view()
-        for row in self._rows("blocks", self.chain.clean):
+        decided_until = LayerId(min(self.chain.clean, self.chain.last - self.chain.parameters.tortoise.hdist))
+        for row in self._rows("blocks", decided_until):
             decided = {1: True, -1: False, None: None}[row["validity"]]
             assert validity.get(VALIDITY, BlockId(bytes.fromhex(row["id"]))) is decided, f"block {row['id']}"
 

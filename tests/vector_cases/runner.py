@@ -122,6 +122,7 @@ FINISHED = (
     "consensus/malfeasance.json",
     "p2p/fetch_messages.json",
     "p2p/fetch_server.json",
+    "consensus/nipost_builder.json",
     "tortoise/scenarios/*.json",
     "tortoise/simulation/*.json",
     "tortoise/known_defect/*.json",

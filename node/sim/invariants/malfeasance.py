@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from node.activation.machine import TOPIC as ATXS
 from node.engine.edges import Input, Judge, Outputs
 from node.malfeasance.tables import is_malicious
+from node.proposals.machine import TOPIC as PROPOSALS
 from node.sim.disk import Crash
 from node.sim.forging import HARE3, HARE4
 from node.sim.node import SimNode
@@ -15,7 +16,7 @@ from protocol.types.ids import LayerId, NodeId
 
 from .base import Invariant
 
-PROVABLE = (ATXS, HARE3, HARE4, "pp1")
+PROVABLE = (ATXS, HARE3, HARE4, PROPOSALS)
 NOT_LOOKED_AT = ("no_session", "not_synced", "expired", "too_many_waiting", "too_many_waiting_of_peer", "fault")
 """Reasons for which a message was ignored before anybody saw what it says."""
 

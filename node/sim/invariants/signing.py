@@ -10,6 +10,7 @@ from node.certificates.machine import TOPIC as CERTIFY
 from node.contract.effects import Emit, StopIdentity
 from node.engine.edges import Input, Outputs, Send
 from node.malfeasance.machine import Convicted
+from node.proposals.machine import TOPIC as PROPOSALS
 from node.sim.disk import Changes
 from node.sim.forging import HARE3, HARE4
 from node.sim.node import SimNode
@@ -17,7 +18,7 @@ from node.store.own import SIGNED
 
 from .base import Invariant
 
-SIGNED_TOPICS = (ATXS, FIRST_VOTES, FOLLOWING_VOTES, CERTIFY, HARE3, HARE4, "pp1")
+SIGNED_TOPICS = (ATXS, FIRST_VOTES, FOLLOWING_VOTES, CERTIFY, HARE3, HARE4, PROPOSALS)
 
 
 class SignaturesStand(Invariant):

@@ -57,6 +57,8 @@ class Network:
     def __init__(self, now: Instant = GENESIS) -> None:
         self.now = now
         self.hosts: dict[PeerId, Host | Puppet] = {}
+        self.starts = 0
+        """Nodes that were begun: a seed for each of them."""
         self.requests: list[tuple[PeerId, Request]] = []
         """Who asked what, in the order in which it was asked."""
         self._events: list[tuple[int, int, Callable[[], None]]] = []
@@ -140,6 +142,7 @@ class Host:
         self.engine = Engine(machines, stores, NetworkChecker(GENESIS_ID), derived=derived)
         self.log: list[Output] = []
         self._replies: dict[int, Callable[[Result], None]] = {}
+        self._asked = 0
         network.hosts[name] = self
         self._out(self.engine.start(network.now))
 
@@ -158,9 +161,9 @@ class Host:
 
     def ask(self, question: PeerRequest, reply: Callable[[Result], None]) -> None:
         """A question of a peer came."""
-        number = len(self._replies) + 1
-        self._replies[number] = reply
-        self.turn(Incoming(number, question, self.network.now))
+        self._asked += 1
+        self._replies[self._asked] = reply
+        self.turn(Incoming(self._asked, question, self.network.now))
 
     def of(self, kind: type[T]) -> list[T]:
         """What has left of one kind."""

@@ -350,6 +350,36 @@ def test_bad_objects_of_so_many_peers_are_bad() -> None:
     assert len(world.network.requests) == 3 == len(world.me.blamed()) and world.is_idle()
 
 
+def test_whoever_named_it_is_asked_before_it_counts_as_bad() -> None:
+    world = World(FetchParameters(max_bad_answers=2))
+    known = dict.fromkeys((ALICE, BOB, CAROL), IDS[0])
+    world.judge.admit = lambda message, view, now: Judged(  # type: ignore[method-assign]
+        ACCEPT if message.peer == DAVE else reject("bad_signature")
+    )
+    for name in known:
+        world.peer(name)
+    world.peer(DAVE)
+    for name in (*known, DAVE):
+        world.want(IDS[:1], named=name, topic="want more" if name == DAVE else "want")
+        world.fetching._wanted[Hint.POET, IDS[0]].join(99, (name,))
+    world.network.run_for(5 * SECOND)
+    assert world.wisher.got == {IDS[0]: GOT} and DAVE in [peer for peer, _ in world.asked()]
+
+
+def test_something_else_of_many_peers_says_nothing_of_the_object() -> None:
+    world = World(FetchParameters(max_bad_answers=2))
+    for name in (ALICE, BOB, CAROL):
+        world.peer(name, lambda data, honest: answer_of(honest, message(IDS[0], b"something else")))
+    world.want(IDS[:1], named=ALICE)
+    world.network.run_for(5 * SECOND)
+    (result,) = world.wisher.got.values()
+    assert isinstance(result, Failed) and result.reason == "not_found" and len(world.network.requests) == 3
+    world.peer(DAVE)
+    world.want(IDS[:1], named=ALICE)
+    world.network.run_for(5 * SECOND)
+    assert world.wisher.got == {IDS[0]: GOT}
+
+
 def test_an_object_that_is_ignored_is_asked_of_nobody_else() -> None:
     late = b"hm, too late"
     world = World()

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from node.contract.demands import Failed, Request, Result
 from node.contract.effects import Penalise
+from node.contract.instants import Instant
 from node.engine.edges import Call, Judge
 from node.hare import exchange
 from node.hare.parameters import HareBounds
 from protocol.codec.declare import CodecError
+from protocol.numbers.durations import SECOND
 from protocol.types.hare import MAX_EXCHANGED_IDS, CompactIdRequest, Hare4Message
 from protocol.types.ids import CompactProposalId, Hash32, LayerId, ProposalId
 from tests.node.hare.words import FIRST, TOPIC_4, around, decoded, key, node, proposal, short_word
@@ -134,6 +136,12 @@ def test_a_list_that_fits_by_chance_is_asked_for_once_the_signature_says_so() ->
     assert len(requests(one)) == 1 and len(one.checker.signed) == 2
 
 
+def test_a_second_list_must_have_as_many_ids_as_were_sent() -> None:
+    ours, meant = proposal(3, compact=SAME), proposal(5, compact=SAME)
+    one = listening([ours], exchange.response([meant.id, A.id]))
+    assert one.hear(TOPIC_4, short_word(ME, 2, [meant])).reason == "fetched_length_mismatch"
+
+
 @pytest.mark.parametrize(
     ("result", "verdict"),
     [
@@ -238,4 +246,15 @@ def test_a_list_too_long_for_an_answer_is_not_served() -> None:
     lists = exchange.FullLists(HareBounds())
     id = Hash32(bytes(32))
     lists.put(LayerId(1), id, tuple([A.id] * (MAX_EXCHANGED_IDS + 1)), is_counted=True)
-    assert exchange.answer(lists, exchange.request(id)) == "too_long"
+    assert exchange.Answers(lists, HareBounds()).answer(exchange.request(id), Instant(0)) == "too_long"
+
+
+def test_so_many_lists_are_given_in_a_second() -> None:
+    one = listening([A, B], answers=3)
+    data = short_word(ME, 2, [A, B])
+    assert one.hear(TOPIC_4, data).is_accepted
+    request = exchange.request(id_of(data))
+    given = exchange.response((A.id, B.id))
+    assert [one.ask(exchange.PROTOCOL, request) for _ in range(5)] == [given] * 3 + [Failed("busy")] * 2
+    one.turn(now=one.now + SECOND)
+    assert one.ask(exchange.PROTOCOL, request) == given

@@ -3,75 +3,46 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from random import Random
 
 import pytest
 
+from kernels import seats as kernel
 from node.blocks.tables import AGREED
 from node.contract.demands import Failed, ProveVrf
-from node.contract.effects import Emit
 from node.contract.inputs import Tick
-from node.contract.instants import Instant
-from node.contract.verdicts import Judgement
 from node.engine.edges import Call, Judge, Returned, Send
 from node.hare.events import HareAgreed, HareBegan, HareEnded, HareSkipped, HareUnsaid
-from node.hare.parameters import CommitteeUpgrade, HareBounds, check_versions
+from node.hare.protocol import reference_of
 from node.hare.tables import WEAK_COINS
-from node.malfeasance.tables import malicious
 from node.store.own import SIGNED, Kind, Slot
 from protocol.numbers.durations import SECOND
-from protocol.types.hare import MAX_PROPOSALS, Hare3Message, HareRound
+from protocol.types.eligibility import hare_input
+from protocol.types.hare import MAX_PROPOSALS
 from protocol.types.ids import Hash32, LayerId, ProposalId
 from tests.node.hare.words import (
     BEACON,
-    BEACONS,
     COMMIT,
+    END,
     FIRST,
-    GENESIS_ID,
+    IDS,
+    ME,
     NOTIFY,
+    OTHER,
     PREROUND,
+    PROPOSE,
     TOPIC,
-    TOPIC_4,
-    Network,
+    A,
+    B,
+    alone,
     around,
-    committee,
-    decoded,
+    events,
     key,
     node,
+    pass_time,
     proposal,
+    said,
     word,
 )
-from tests.support.hare_nodes import HareNode, disabled, parameters
-
-ME, OTHER = key(1), key(2)
-A, B, C = proposal(1), proposal(2), proposal(3)
-IDS = tuple(sorted(one.id for one in (A, B, C)))
-END = 25 + 28 * 12
-"""Seconds from a layer's begin to the last hardlock of four iterations."""
-
-
-def events(one: HareNode) -> list[object]:
-    return [output.event for output in one.of(Emit)]
-
-
-def said(one: HareNode) -> list[Hare3Message]:
-    return [Hare3Message.codec.decode(output.data) for output in one.of(Send)]
-
-
-def alone(**changes: object) -> HareNode:
-    """A node with all seats, and its first session begun."""
-    one = node([ME], around([ME], [A, B, C]), **changes)  # type: ignore[arg-type]
-    one.tick(FIRST)
-    return one
-
-
-def pass_time(one: HareNode, layer: int, seconds: float) -> None:
-    """Everything that falls due, each thing at its time."""
-    limit = one.at(layer, seconds)
-    while (due := one.engine.next_due()) is not None and due <= limit:
-        one.turn(now=due)
-    one.now = limit
-
 
 # ---- a session ----
 
@@ -146,6 +117,34 @@ def test_a_proof_that_comes_late_is_good_until_the_next_round() -> None:
     assert len(said(one)) == 1, "the propose round is over"
 
 
+def test_a_proof_that_comes_after_the_next_word_signs_nothing() -> None:
+    """Commit and notify follow each other: seats in the one are none in the other."""
+    others = [key(2), key(3)]
+    one = node([ME], around([ME, *others], [A]), is_proving=False)
+    one.tick(FIRST)
+    commits = []
+    while one.now < one.at(FIRST, 97):
+        due = one.engine.next_due()
+        assert due is not None
+        at = one.machine._memory.sessions[LayerId(FIRST)].protocol.next_round
+        one.turn(now=due)
+        if at in (PREROUND, PROPOSE, COMMIT):
+            reference = reference_of([A.id]) if at == COMMIT else None
+            ids = () if at == COMMIT else (A.id,)
+            for other in others:
+                assert one.hear(TOPIC, word(other, at, 3, *ids, reference=reference)).is_accepted
+        commits += [call for call in one.of(Call) if call.demand.alpha == commit_question() and call not in commits]
+    session = one.machine._memory.sessions[LayerId(FIRST)]
+    assert session.said is not None and session.said.at == NOTIFY
+    (late,) = commits
+    one.turn(Returned(late.call, ME.prove(late.demand.alpha), one.now))
+    assert said(one) == [] and not list(one.view().keys(SIGNED))
+
+
+def commit_question() -> bytes:
+    return hare_input(BEACON, COMMIT.absolute(), LayerId(FIRST))
+
+
 def test_a_proof_that_cannot_be_had_means_no_seats_and_the_preround_is_executed_at_once() -> None:
     one = node([ME], around([ME], [A]), is_proving=False)
     one.tick(FIRST)
@@ -182,11 +181,11 @@ def test_a_key_added_in_the_middle_of_a_session_joins_the_next_layer() -> None:
 
 def test_a_key_that_was_stopped_says_nothing_more_in_the_session_that_runs() -> None:
     one = alone()
-    pass_time(one, FIRST, 50)
-    assert len(said(one)) == 2
+    pass_time(one, FIRST, 48)  # the proof for the next round is there
     one.keys.stop(ME.identity, "its owner wants it so")
     pass_time(one, FIRST, END)
-    assert len(said(one)) == 2
+    assert [message.body.iter_round for message in said(one)] == [PREROUND]
+    assert len(list(one.view().keys(SIGNED))) == 1
     assert not one.machine.running
 
 
@@ -231,6 +230,16 @@ def test_the_genesis_has_no_session() -> None:
     assert (events(one), list(one.machine.running)) == ([], [])
     one.tick(FIRST)
     assert list(one.machine.running) == [FIRST]
+
+
+def test_a_layer_has_one_session_even_if_it_is_told_of_twice() -> None:
+    one = alone()
+    pass_time(one, FIRST, 50)
+    one.turn(Tick(LayerId(FIRST), one.at(FIRST)))
+    pass_time(one, FIRST, END)
+    one.turn(Tick(LayerId(FIRST), one.at(FIRST)))
+    assert len(said(one)) == 7 and not one.machine.running
+    assert [type(event) for event in events(one)] == [HareBegan, HareAgreed, HareEnded]
 
 
 def test_a_layer_that_began_before_the_node_has_none() -> None:
@@ -301,80 +310,6 @@ def test_a_result_of_the_last_hardlock_still_counts() -> None:
     assert not one.patrol.is_in_charge(LayerId(FIRST))
 
 
-# ---- parameters ----
-
-
-def test_the_committee_changes_with_the_layer() -> None:
-    upgrade = CommitteeUpgrade(LayerId(FIRST + 1), 50)
-    one = node([ME], around([ME], [A], (FIRST, FIRST + 1)), upgrade=upgrade)
-    counts = []
-    for layer in (FIRST, FIRST + 1):
-        before = len(said(one))
-        one.tick(layer)
-        pass_time(one, layer, 290)
-        counts.append({message.body.iter_round.round: message.body.eligibility.count for message in said(one)[before:]})
-    for round in (HareRound.PREROUND, HareRound.COMMIT, HareRound.NOTIFY):
-        assert counts[0][round] > 300 and 20 < counts[1][round] < 100
-    assert all(count[HareRound.PROPOSE] > 100 for count in counts), "leaders are as many as before"
-    assert one.view().has(AGREED, LayerId(FIRST + 1))
-
-
-def test_version_4_takes_over_from_version_3_at_its_layer() -> None:
-    switch = LayerId(FIRST + 1)
-    known = around([ME, OTHER], [A], (FIRST, FIRST + 1))
-    one = HareNode(
-        GENESIS_ID,
-        [ME],
-        known,
-        BEACONS,
-        hare3=committee(3, disable_layer=switch),
-        hare4=committee(4, enable_layer=switch),
-    )
-    assert one.machine.topics == (TOPIC, TOPIC_4)
-    topics = []
-    for layer in (FIRST, FIRST + 1):
-        one.tick(layer)
-        before = len(one.of(Send))
-        if layer == FIRST + 1:
-            assert one.hear(TOPIC, word(OTHER, PREROUND, 2, A.id, layer=layer)).reason == "no_session"
-        pass_time(one, layer, 290)
-        topics.append({output.topic for output in one.of(Send)[before:]})
-    assert topics == [{TOPIC}, {TOPIC_4}]
-    first = decoded(next(output.data for output in one.of(Send) if output.topic == TOPIC_4), 4)
-    assert first.body.value.proposals == () and first.body.layer == switch
-
-
-def test_versions_that_meet_in_a_layer_or_on_a_topic_are_refused() -> None:
-    check_versions(parameters(3, disable_layer=LayerId(50)), parameters(4, enable_layer=LayerId(50)))
-    check_versions(parameters(3), disabled(4))
-    with pytest.raises(ValueError, match="both run in layer 49"):
-        check_versions(parameters(3, disable_layer=LayerId(50)), parameters(4, enable_layer=LayerId(49)))
-    with pytest.raises(ValueError, match="have the topic '/x'"):
-        check_versions(
-            parameters(3, topic="/x", disable_layer=LayerId(9)), parameters(4, topic="/x", enable_layer=LayerId(9))
-        )
-
-
-def test_the_test_network_has_hare_on_the_empty_topic() -> None:
-    one = alone(topic="")
-    assert one.machine.topics == ("",)
-    pass_time(one, FIRST, 26)
-    assert [output.topic for output in one.of(Send)] == [""]
-    assert one.hear("", word(ME, COMMIT, 1)).reason == "missing_reference"
-    pass_time(one, FIRST, END)
-    assert one.view().get(AGREED, LayerId(FIRST)) == IDS
-
-
-def test_outputs_of_long_ago_leave_the_rows() -> None:
-    layers = (FIRST, FIRST + 1, FIRST + 2)
-    one = node([ME], around([ME], [A], layers), bounds=HareBounds(outputs=2))
-    for layer in layers:
-        one.tick(layer)
-        pass_time(one, layer, 290)
-    assert list(one.view().keys(AGREED)) == [FIRST + 1, FIRST + 2]
-    assert list(one.view().keys(WEAK_COINS)) == list(layers)
-
-
 # ---- what is said ----
 
 
@@ -389,6 +324,11 @@ def test_of_more_proposals_than_a_message_holds_nothing_is_said() -> None:
     assert one.machine.running, "the session goes on"
 
 
+def test_what_counts_seats_is_compiled_before_the_first_message() -> None:
+    alone()
+    assert kernel.binomial_cdf.signatures and kernel.eligibility_counts.signatures
+
+
 def test_an_own_message_is_judged_and_counted_like_any_other() -> None:
     one = alone()
     pass_time(one, FIRST, 26)
@@ -396,68 +336,3 @@ def test_an_own_message_is_judged_and_counted_like_any_other() -> None:
     assert one.checker.signed == [1] and one.checker.proven == [1]
     assert one.machine.messages == 1
     assert not one.of(Judge), "nobody else waits for this verdict"
-
-
-# ---- several nodes ----
-
-
-@pytest.mark.parametrize("number", [3, 4])
-def test_nodes_that_know_different_proposals_come_to_one_result_and_one_coin(number: int) -> None:
-    keys = [key(one) for one in range(1, 6)]
-    proposals = [proposal(one, keys[one - 1].identity) for one in range(1, 6)]
-    nodes = []
-    for place, one_key in enumerate(keys):
-        known = around(keys, [one for at, one in enumerate(proposals) if at != place])
-        nodes.append(node([one_key], known, number=number))
-    network = Network(nodes)
-    network.tick(FIRST)
-    network.until(FIRST, END * SECOND)
-    results = [one.view().get(AGREED, LayerId(FIRST)) for one in nodes]
-    assert results == [tuple(one.id for one in proposals)] * 5
-    assert len({tuple(one.surroundings.coins) for one in nodes}) == 1
-    for one in nodes:
-        assert not one.machine.running
-        assert all(output.verdict.judgement is not Judgement.REJECT for output in one.of(Judge))
-
-
-@pytest.mark.parametrize("number", [3, 4])
-@pytest.mark.parametrize("seed", range(4))
-def test_late_messages_and_an_equivocator_divide_nobody(seed: int, number: int) -> None:
-    """Every message takes its own time, below a round; two of six nodes share a key, and see different proposals."""
-    dice = Random(seed)
-    keys = [key(10 * seed + one) for one in range(1, 6)]
-    owners = [*keys, keys[0]]
-    proposals = [proposal(one, keys[one - 1].identity) for one in range(1, 6)]
-    known = [proposals[1:], *(dice.sample(proposals, 4) for _ in keys[1:]), proposals[:-1]]
-    nodes = [node([one], around(keys, some), number=number) for one, some in zip(owners, known, strict=True)]
-    network = Network(nodes, dice)
-    network.tick(FIRST)
-    network.until(FIRST, (END + 12) * SECOND)
-    results = [one.view().get(AGREED, LayerId(FIRST)) for one in nodes]
-    assert results[1] is not None and results == [results[1]] * len(nodes)
-    assert len({tuple(one.surroundings.coins) for one in nodes}) == 1
-    assert all(malicious(one.view()) == [keys[0].identity] for one in nodes)
-
-
-def test_a_node_that_stood_still_takes_rounds_and_messages_in_their_order() -> None:
-    keys = [ME, OTHER]
-    swift, slow = (node([one], around(keys, [A, B])) for one in keys)
-    network = Network([swift])
-    for one in (swift, slow):
-        one.tick(FIRST)
-    network.until(FIRST, END * SECOND)
-    lonely = {tuple(message.body.iter_round.absolute() for message in said(swift))}
-    assert lonely  # it speaks, and agrees only if it has more than half of the seats
-    messages = []
-    for output in swift.of(Send):
-        at = decoded(output.data).body.iter_round
-        received = Instant(slow.at(FIRST) + committee().round_start(at))
-        messages.append((received, output.data))
-    inputs = []
-    for received, data in messages:
-        slow.now = received
-        inputs.append(slow.gossip(TOPIC, data))
-    slow.turn(*inputs, now=slow.at(FIRST, END))
-    verdicts = [output.verdict for output in slow.of(Judge)]
-    assert [verdict.reason for verdict in verdicts] == [""] * len(verdicts)
-    assert not slow.machine.running

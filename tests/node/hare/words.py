@@ -8,8 +8,9 @@ from heapq import heappop, heappush
 from random import Random
 
 from node.contract.demands import Failed, Request, Result
+from node.contract.effects import Emit
 from node.eligibility.committee import Stake, counts
-from node.engine.edges import Send
+from node.engine.edges import Judge, Send
 from node.hare.parameters import HareBounds, HareParameters
 from node.store.stores import Stores
 from protocol.crypto.signing import Domain
@@ -207,3 +208,52 @@ class Network:
                 delay = 0 if self._dice is None else self._dice.randrange(ROUND)
                 self._count += 1
                 heappush(self._under_way, (now + delay, self._count, other, topic, data, str(place).encode()))
+
+
+# ---- one node ----
+
+ME, OTHER = key(1), key(2)
+A, B, C = proposal(1), proposal(2), proposal(3)
+IDS = tuple(sorted(one.id for one in (A, B, C)))
+END = 25 + 28 * 12
+"""Seconds from a layer's begin to the last hardlock of four iterations."""
+
+
+def events(one: HareNode) -> list[object]:
+    return [output.event for output in one.of(Emit)]
+
+
+def said(one: HareNode) -> list[Hare3Message]:
+    return [Hare3Message.codec.decode(output.data) for output in one.of(Send)]
+
+
+def alone(**changes: object) -> HareNode:
+    """A node with all seats, and its first session begun."""
+    one = node([ME], around([ME], [A, B, C]), **changes)  # type: ignore[arg-type]
+    one.tick(FIRST)
+    return one
+
+
+def pass_time(one: HareNode, layer: int, seconds: float) -> None:
+    """Everything that falls due, each thing at its time."""
+    limit = one.at(layer, seconds)
+    while (due := one.engine.next_due()) is not None and due <= limit:
+        one.turn(now=due)
+    one.now = limit
+
+
+# ---- a node that listens ----
+
+KEYS = [key(number) for number in range(1, 5)]
+REFERENCE = Hash32(b"r" * 32)
+
+
+def listening(bounds: HareBounds | None = None, number: int = 3) -> HareNode:
+    """A node without keys in the session of the first layer."""
+    one = node([], around(KEYS, [A, B, C]), bounds=bounds, number=number)
+    one.tick(FIRST)
+    return one
+
+
+def reasons(one: HareNode) -> list[tuple[str, str]]:
+    return [(output.verdict.judgement.value, output.verdict.reason) for output in one.of(Judge)]

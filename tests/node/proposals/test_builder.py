@@ -8,6 +8,7 @@ import pytest
 
 from node.certificates.tables import put_hare_output
 from node.contract.demands import Failed, ProveVrf
+from node.contract.effects import StopIdentity
 from node.contract.inputs import Tick
 from node.contract.instants import Instant
 from node.contract.owed import OWED
@@ -41,6 +42,7 @@ from tests.node.proposals.network import (
     first_opinion,
     ids_of,
     layers_with_slots,
+    proposal_of,
     slots_of,
 )
 
@@ -233,6 +235,16 @@ def test_a_ballot_that_sync_has_brought_is_not_contradicted() -> None:
     node.prove()  # it has other slots than was thought
     (proposal,) = sent(node)
     assert proposal.inner.ballot.inner.ref_ballot == ballot.id()
+
+
+def test_another_proposal_with_our_own_ballot_stops_the_identity() -> None:
+    node = ready(ALICE)
+    node.world.tick(FIRST)
+    (own,) = sent(node)
+    node.gossip(own)
+    assert node.last == ("ignore", "known_proposal") and not node.world.of(StopIdentity)
+    node.gossip(proposal_of(ALICE, own.inner.ballot, mesh_hash=Hash32(b"\1" * 32)))
+    assert [one.identity for one in node.world.of(StopIdentity)] == [ALICE.id]
 
 
 # ---- restarts ----

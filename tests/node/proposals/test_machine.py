@@ -208,6 +208,28 @@ def test_what_nobody_has_costs_the_proposal_and_is_not_asked_for_again(hint: str
     assert node.world.view().has(BALLOTS, ballot.id()) is (hint == Hint.TX)
 
 
+def test_what_peers_call_good_and_is_not_here_is_not_asked_for_again() -> None:
+    node = Node()
+    ballot = ballot_of(ALICE, FIRST, node.opinion(FIRST))
+    node.gossip(proposal_of(ALICE, replace(ballot, votes=replace(ballot.votes, base=ballot.id()))))
+    (call,) = node.calls(Hint.BALLOT)
+    node.accept(call)
+    assert node.last == ("ignore", "tortoise_decode") and len(node.world.of(Call)) == 1
+    node, others = Node(known=SMESHERS[1:]), ids_of(EPOCH, SMESHERS[1:])
+    node.fetched_set(others)
+    node.gossip(proposal_of(ALICE, ballot_of(ALICE, FIRST, node.opinion(FIRST), ids=others)))
+    node.accept(node.calls(Hint.ATX)[0])
+    assert node.last == ("ignore", "atx_unavailable") and len(node.world.of(Call)) == 1
+
+
+def test_a_layer_that_is_processed_takes_no_proposals_but_ballots() -> None:
+    node = Node()
+    node.mesh.processed = FIRST
+    node.gossip(first_of(ALICE, node))
+    assert node.last == ("ignore", "too_late")
+    assert node.sync(ballot_of(ALICE, FIRST, node.opinion(FIRST))).is_accepted
+
+
 def test_a_proposal_that_waits_too_long_is_dropped_and_counted() -> None:
     node = Node(bounds=Bounds(wait=MINUTE))
     node.gossip(first_of(ALICE, node, TX))

@@ -183,7 +183,7 @@ def test_what_a_lying_peer_says_changes_nothing_and_it_is_blamed() -> None:
     node = Node(network, B)
     network.run_for(20 * MINUTE)
     assert node.has_all_of(chain), node.sync.progress
-    assert node.sync.progress.state is SyncState.SYNCED and node.fetching.wanted == 0
+    assert node.sync.progress.state is SyncState.SYNCED and node.fetching.wanted <= 5  # of its newest list
     assert node.hash_of(CURRENT - 1) == source.hash_of(CURRENT - 1)
     assert liar.asked
     blamed = node.host.blamed()

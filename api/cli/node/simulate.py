@@ -1,0 +1,207 @@
+"""`smesher simulate`: a network of nodes on this machine, from one seed, with everything that may go wrong.
+
+Virtual time, network and disk; the machines are those of a node. Exit code 0: every invariant held; 1: one did not, and
+the run can be had again with the same words.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from api.cli import common
+from api.cli.output import Output
+from api.edge.errors import EnvironmentFault, UsageError
+from prover import durable
+
+if TYPE_CHECKING:
+    from node.sim.running import Outcome
+    from node.sim.scenario import Scenario
+
+DRAWN = "drawn"
+"""The name of scenarios that are drawn from their seed."""
+MOST_BYTES = 1 << 20
+"""Of a scenario's file."""
+MOST_NODES, MOST_LAYERS, MOST_SEEDS = 10_000, 100_000, 1_000_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument(
+        "--scenario",
+        default="quiet",
+        metavar="NAME",
+        help="what goes wrong: a name (--list), a TOML file, or 'drawn', anything by the seed (default: quiet)",
+    )
+    parser.add_argument("--list", action="store_true", help="list the scenarios that have a name, and the roles")
+    parser.add_argument("--nodes", type=common.whole_number, help="nodes (default: the scenario's)")
+    parser.add_argument("--layers", type=common.whole_number, help="layers until the end (default: the scenario's)")
+    parser.add_argument("--epoch", type=common.whole_number, metavar="LAYERS", help="layers of an epoch")
+    parser.add_argument("--transactions", type=common.whole_number, help="coin transfers in a layer")
+    parser.add_argument("--degree", type=common.whole_number, help="neighbours that relay gossip; 0: it goes directly")
+    parser.add_argument("--mode", choices=("shared", "full"), help="judge signatures once for all nodes, or in each")
+    parser.add_argument("--seed", type=common.whole_number, default=1, help="the seed, or the first one (default: 1)")
+    parser.add_argument("--seeds", type=common.whole_number, default=1, metavar="COUNT", help="so many seeds in a row")
+    parser.add_argument("--jobs", type=common.whole_number, default=0, help="seeds at once (default: a processor each)")
+    parser.add_argument("--report", type=common.path, metavar="FILE", help="write what happened as one HTML file")
+    parser.add_argument(
+        "--minimise", action="store_true", help="make a run that fails as small as possible, and print it as a test"
+    )
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Exit code 0: every invariant held; 1: one did not; 2: there is no such scenario."""
+    if arguments.list:
+        return _list(output)
+    _check(arguments)
+    scenario = None if arguments.scenario == DRAWN else _scenario(arguments)
+    if arguments.seeds > 1:
+        from .simulate_many import run_many
+
+        return run_many(lambda seed: scenario or _drawn(arguments, seed), arguments, output)
+    return _run_one(scenario or _drawn(arguments, arguments.seed), arguments, output)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    for name, most in (("nodes", MOST_NODES), ("layers", MOST_LAYERS), ("seeds", MOST_SEEDS)):
+        found = getattr(arguments, name)
+        if found is not None and not 1 <= found <= most:
+            raise UsageError(f"--{name} is {found}, expected 1 to {most}.")
+    if arguments.seeds > 1 and arguments.report is not None:
+        raise UsageError("--report is about one run, and --seeds asks for several. Leave one of them out.")
+
+
+def _list(output: Output) -> int:
+    from node.sim.report.page import describe
+    from node.sim.roles import ROLES
+    from node.sim.scenarios import SCENARIOS
+
+    for name, scenario in SCENARIOS.items():
+        output.event("scenario", name=name, events=[describe(event) for event in scenario.events])
+        output.say(
+            f"[bold]{name}[/]  {'; '.join(describe(event) for event in scenario.events) or 'nothing goes wrong'}"
+        )
+    output.event("roles", names=list(ROLES))
+    output.say(f"[bold]roles[/]  {', '.join(ROLES)}")
+    return 0
+
+
+def _scenario(arguments: argparse.Namespace) -> Scenario:
+    """Raises UsageError."""
+    from node.sim.scenarios import SCENARIOS
+
+    name = arguments.scenario
+    found = SCENARIOS.get(name) or _from_file(Path(name), list(SCENARIOS))
+    return _changed(found, arguments)
+
+
+def _drawn(arguments: argparse.Namespace, seed: int) -> Scenario:
+    from node.sim.scenarios import drawn
+
+    size = {"nodes": arguments.nodes, "layers": arguments.layers, "layers_per_epoch": arguments.epoch}
+    return _changed(drawn(seed, **{name: value for name, value in size.items() if value is not None}), arguments)
+
+
+def _from_file(path: Path, names: list[str]) -> Scenario:
+    from node.sim.scenario import BadScenario, from_mapping
+
+    if not path.suffix and not path.exists():
+        raise UsageError(f"--scenario is {path}, expected one of {', '.join(names)}, {DRAWN}, or the name of a file.")
+    try:
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"--scenario {path} cannot be read: {error.strerror}.") from None
+    if len(data) > MOST_BYTES:
+        raise UsageError(f"--scenario {path} has more than {MOST_BYTES} bytes, which no scenario needs.")
+    try:
+        document: dict[str, Any] = tomllib.loads(data.decode())
+        return replace(from_mapping({"name": path.stem, **document}))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"--scenario {path} is no TOML: {error}.") from None
+    except BadScenario as error:
+        raise UsageError(f"--scenario {path}: {error}") from None
+
+
+def _changed(scenario: Scenario, arguments: argparse.Namespace) -> Scenario:
+    """With what the command line says. Raises UsageError."""
+    from node.sim.scenario import BadScenario
+
+    names = {"transactions": "transactions", "degree": "degree", "mode": "mode", "epoch": "layers_per_epoch"}
+    given = {field: getattr(arguments, name) for name, field in names.items()}
+    changed = replace(scenario, **{field: value for field, value in given.items() if value is not None})
+    nodes, layers = arguments.nodes or changed.nodes, arguments.layers or changed.layers
+    try:
+        return changed.with_size(nodes, layers).check()
+    except BadScenario as error:
+        raise UsageError(str(error)) from None
+
+
+# ---- one run ----
+
+
+def _run_one(scenario: Scenario, arguments: argparse.Namespace, output: Output) -> int:
+    from node.sim.report.page import page
+    from node.sim.report.record import Recorder
+    from node.sim.simulate import begin
+
+    from .simulate_view import View
+
+    recorder = Recorder()
+    output.event("start", scenario=scenario.name, nodes=scenario.nodes, layers=scenario.layers, seed=arguments.seed)
+    with View(scenario, arguments.seed, recorder, output) as view:
+        outcome = begin(scenario, arguments.seed, recorder, view.on_layer).finish()
+    layers = recorder.finish()
+    if arguments.report is not None:
+        _write(arguments.report, page(outcome, layers))
+    tell(outcome, output)
+    if arguments.report is not None:
+        output.say(f"[dim]report[/]  {arguments.report}")
+    if not outcome.holds and arguments.minimise:
+        _minimise(outcome, output)
+    return 0 if outcome.holds else 1
+
+
+def tell(outcome: Outcome, output: Output) -> None:
+    """What came of a run."""
+    for violation in outcome.violations:
+        output.event("violation", invariant=violation.invariant, node=violation.node, text=violation.sentence)
+        output.say(f"[red]violated[/]  {violation}")
+    output.event(
+        "done",
+        holds=outcome.holds,
+        seed=outcome.seed,
+        layer=outcome.layer,
+        messages=outcome.messages,
+        fingerprint=outcome.digest,
+    )
+    if outcome.holds:
+        output.say(
+            f"[bold green]held[/]  seed {outcome.seed}: every invariant, over {outcome.layer} layers and "
+            f"{outcome.messages:,} messages (fingerprint {outcome.digest})"
+        )
+
+
+def _minimise(outcome: Outcome, output: Output) -> None:
+    from node.sim.minimise import as_test, minimise
+    from node.sim.simulate import simulate
+
+    output.note("making the run smaller, as long as it fails in the same way")
+    found = minimise(outcome, simulate)
+    text = as_test(found.outcome)
+    output.event("smallest", runs=found.tried, nodes=found.outcome.scenario.nodes, test=text)
+    output.say(f"[bold]after {found.tried} runs[/]\n")
+    for line in text.splitlines():
+        output.say(line)
+
+
+def _write(path: Path, text: str) -> None:
+    """A report, in place of an earlier one. Raises EnvironmentFault."""
+    try:
+        durable.make_directory(path.parent)
+        durable.replace(path, text.encode())
+    except OSError as error:
+        raise EnvironmentFault(f"{path} cannot be written: {error.strerror}.") from None

@@ -1,0 +1,121 @@
+"""The live view of a simulation: how far each node is, how hare fares, what goes wrong; for machines, events."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from api.cli.output import Output
+from node.sim.report.page import bands_of, describe
+from node.sim.report.plots import short
+from node.sim.report.record import LayerRecord, Recorder
+from node.sim.scenario import Scenario
+from node.sim.world import World
+
+if TYPE_CHECKING:
+    from rich.console import Group, RenderableType
+    from rich.live import Live
+
+SHOWN_LAYERS = 8
+SPARKS = " ▁▂▃▄▅▆▇█"
+BAR = 40
+
+
+class View:
+    """Shows a run; `on_layer` is called at the beginning of each layer."""
+
+    def __init__(self, scenario: Scenario, seed: int, recorder: Recorder, output: Output) -> None:
+        self._scenario, self._seed, self._recorder, self._output = scenario, seed, recorder, output
+        self._live: Live | None = None
+
+    def __enter__(self) -> View:
+        if not self._output.json and self._output.errors.is_terminal:
+            from rich.live import Live
+
+            self._live = Live(console=self._output.errors, refresh_per_second=4, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def on_layer(self, world: World) -> None:
+        """A layer has begun."""
+        ended = self._recorder.layers[-2]
+        self._output.event(
+            "layer",
+            layer=ended.layer,
+            proposers=sorted(ended.proposers),
+            agreed={str(count): nodes for count, nodes in sorted(ended.agreed.items())},
+            iterations=ended.iterations,
+            verified=list(ended.verified),
+            up=ended.up,
+            messages=sum(ended.messages.values()),
+            bytes=sum(ended.bytes.values()),
+        )
+        if self._live is not None:
+            self._live.update(self._render(world))
+
+    def _render(self, world: World) -> Group:
+        from rich.console import Group
+        from rich.text import Text
+
+        scenario, layer = self._scenario, self._recorder.now.layer
+        done = BAR * layer // scenario.layers
+        head = Text.assemble(
+            (f"{scenario.name}", "bold"),
+            f"  {scenario.nodes} nodes, seed {self._seed}  ",
+            ("━" * done, "green"),
+            ("━" * (BAR - done), "dim"),
+            f"  layer {layer} of {scenario.layers}",
+        )
+        now = [band.label for band in bands_of(scenario) if band.begin <= layer <= band.end + 0.5]
+        wrong = Text(f"now: {', '.join(now)}" if now else "now: nothing goes wrong", "yellow" if now else "dim")
+        return Group(head, wrong, self._nodes(world), self._layers())
+
+    def _nodes(self, world: World) -> RenderableType:
+        """How far each node is behind the clock, as one letter each."""
+        from rich.text import Text
+
+        layer = self._recorder.now.layer
+        text = Text("behind  ", "dim")
+        for node in world.nodes:
+            if not node.is_up:
+                text.append("×", "red")
+                continue
+            lag = max(0, min(len(SPARKS) - 1, layer - node.verified - 1))
+            text.append(SPARKS[lag] if lag else "·", "magenta" if not node.is_honest else "cyan" if lag < 6 else "red")
+        text.append("   · up to date, × down, magenta: dishonest", "dim")
+        return text
+
+    def _layers(self) -> RenderableType:
+        from rich.table import Table
+
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for name in ("layer", "proposers", "hare", "iteration", "verified", "messages", "bytes"):
+            table.add_column(name, justify="right")
+        for one in self._recorder.layers[-1 - SHOWN_LAYERS : -1]:
+            table.add_row(*_row(one))
+        return table
+
+
+def _row(one: LayerRecord) -> list[str]:
+    agreed = ", ".join(f"{count}×{nodes}" for count, nodes in sorted(one.agreed.items()))
+    low, _, high = one.verified
+    return [
+        str(one.layer),
+        str(len(one.proposers) or ""),
+        agreed or ("–" if one.events["HareBegan"] else ""),
+        str(one.iterations or ""),
+        str(high) if low == high else f"{low}–{high}",
+        short(sum(one.messages.values())),
+        short(sum(one.bytes.values())),
+    ]
+
+
+def events_of(scenario: Scenario) -> list[str]:
+    """What goes wrong, in words."""
+    return [describe(event) for event in scenario.events]
