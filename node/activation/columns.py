@@ -162,10 +162,13 @@ class EpochColumns:
         return True
 
     def load(self, columns: dict[str, Column]) -> None:
-        """Take many at once, in the form of `columns`; none may be known. Raises ValueError for a doubled id."""
+        """Take many at once, in the form of `columns`, out of the dictionary; none may be known.
+
+        Raises ValueError for a doubled id.
+        """
         before = self._count
         for name in _COLUMNS:
-            self._columns[name] = np.concatenate((self.column(name), columns[name]))
+            self._columns[name] = np.concatenate((self.column(name), columns.pop(name)))
         self._count = len(self._columns["id"])
         self._columns["order"][before:] += np.uint32(before)
         self._put_in_order()

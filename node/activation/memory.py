@@ -78,14 +78,20 @@ class Memory:
 
 
 def _columns(rows: bytearray) -> dict[str, Column]:
-    """Rows in the form in which the columns take them. Those of an identity are in the order of reception."""
+    """Rows in the form in which the columns take them. Those of an identity are in the order of reception.
+
+    The rows are cleared: a million of them take as much memory again.
+    """
     table = np.frombuffer(rows, ROW)
     order = np.empty(len(table), np.uint32)
     order[np.argsort(table["received"], kind="stable")] = np.arange(len(table), dtype=np.uint32)
     columns = {name: table[name].astype(table[name].dtype.newbyteorder("=")) for name in ROW.names or ()}
+    count = len(table)
+    del table
+    rows.clear()
     return {
         **columns,
         "received": columns["received"].astype(np.int64),
         "order": order,
-        "is_malicious": np.zeros(len(table), np.bool_),
+        "is_malicious": np.zeros(count, np.bool_),
     }

@@ -85,7 +85,7 @@ def assemble(
     check(parameters)
     time, keys, rooms = parameters.time, given.keys, make_rooms(parameters)
     scores = PeerScores(given.peers, given.random)
-    sync = SyncMachine(parameters.sync, time, scores, given.random, keys, rooms.mesh, rooms.tortoise, rooms.patrol)
+    sync = SyncMachine(parameters.sync, time, scores, given.random, rooms.mesh, rooms.tortoise, rooms.patrol)
     status = sync.status
     hare = _hare(parameters, given, rooms, status)
     beacon = _beacon(parameters, given, rooms, status)

@@ -11,6 +11,7 @@ in `lists`. Protocol 09a, sections 4.1 to 4.3.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import islice
 
 from node.certificates.tables import of_layer
 from node.errors import NodeError
@@ -100,8 +101,8 @@ class Answers:
 def ballots(view: View, data: bytes) -> bytes:
     """The ballots of a layer, by smesher."""
     layer = c32.decode(data)
-    found = [id for _, id in view.find(mesh.BALLOTS_BY_SMESHER, Span(within=(layer,)))]
-    return LayerData.codec.encode(LayerData(found[:MAX_BALLOTS]))
+    found = view.find(mesh.BALLOTS_BY_SMESHER, Span(within=(layer,)))
+    return LayerData.codec.encode(LayerData([id for _, id in islice(found, MAX_BALLOTS)]))
 
 
 def mesh_hashes(view: View, data: bytes) -> bytes:

@@ -207,7 +207,9 @@ class Fetching(Machine):
         self._next += 1
         self._open[peer] += 1
         tag = _Batch(self._next, peer, protocol, batch.id, data, keys, now)
-        return Ask(Request(protocol, data, peer, self._parameters.timeout), tag)
+        is_large = any(one.hint in OWN_PROTOCOL for one in wanted)
+        timeout = self._parameters.large_timeout if is_large else self._parameters.timeout
+        return Ask(Request(protocol, data, peer, timeout), tag)
 
     # ---- what came ----
 

@@ -30,6 +30,9 @@ class FetchParameters:
     """Objects of one request; of kinds with a protocol of their own there is one."""
     timeout: int = 25 * SECOND
     """Of a request; nanoseconds."""
+    large_timeout: int = 5 * MINUTE
+    """Of one for an object of a kind that has a protocol of its own, because it is large. Whoever carries requests ends
+    one before that when the peer is silent for long."""
     best_peers: int = 5
     """Where nobody is known to have an object, one of so many best peers is asked."""
     max_tries: int = 100
@@ -89,7 +92,7 @@ class ServerParameters:
     """One peer takes at most one in so many places of a queue, and at least one place."""
     max_answer_bytes: int = 1 << 25
     """An answer with objects grows no further; what is left out is asked for again. One object always goes."""
-    ids_of_step: int = 20_000
+    ids_of_step: int = 10_000
     """Ids that are read in one step. Longer lists take several, so that nothing else waits for them."""
     list_pause: int = MILLISECOND
     """Between such steps; nanoseconds."""

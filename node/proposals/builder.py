@@ -172,8 +172,13 @@ class BuilderMachine(Machine):
 
     def start(self, view: View, now: Instant) -> Step:
         """As Machine says."""
-        epoch = EpochId(self._time.epoch_of(self._time.layer_at(now)) + 1)
-        return Step(effects=[*owed(view, self.name, now), *self._prepare(epoch, now)])
+        layer = self._time.layer_at(now)
+        epoch = self._time.epoch_of(layer)
+        rows = Rows(view)
+        effects: list[Effect] = [*owed(view, self.name, now), *self._prepare(EpochId(epoch + 1), now)]
+        if view.has(OWN_ACTIVE_SETS, epoch) and view.has(BEACONS, epoch):
+            effects += self._open_epoch(rows, epoch, layer)  # the proofs are here when the next layer begins
+        return Step(rows, effects)
 
     def tick(self, tick: Tick, view: View, now: Instant) -> Step:
         """As Machine says: a layer began. One that is over when this is learned is left out."""
@@ -197,18 +202,20 @@ class BuilderMachine(Machine):
         key = timer.key
         assert isinstance(key, _Prepare)
         current = self._time.layer_at(now)
-        if self._time.epoch_of(current) >= key.epoch or view.has(OWN_ACTIVE_SETS, key.epoch):
+        if self._time.epoch_of(current) >= key.epoch:
             return NOTHING
         rows = Rows(view)
-        try:
-            if not self._is_synced():
-                raise NoActiveSet("The node is not synced.", "not_available_yet")
-            effects = self._make_set(rows, key.epoch, current)
-        except NoActiveSet:
-            if key.tries <= 1:
-                return NOTHING  # it is made in the first layer of the epoch
-            again = _Prepare(key.epoch, key.tries - 1)
-            return Step(effects=[SetTimer(again, after(now, self._parameters.retry_interval))])
+        effects: list[Effect] = []
+        if not view.has(OWN_ACTIVE_SETS, key.epoch):
+            try:
+                if not self._is_synced():
+                    raise NoActiveSet("The node is not synced.", "not_available_yet")
+                effects += self._make_set(rows, key.epoch, current)
+            except NoActiveSet:
+                if key.tries <= 1:
+                    return NOTHING  # it is made in the first layer of the epoch
+                again = _Prepare(key.epoch, key.tries - 1)
+                return Step(effects=[SetTimer(again, after(now, self._parameters.retry_interval))])
         if view.has(BEACONS, key.epoch):
             effects += self._open_epoch(rows, key.epoch, current)
         return Step(rows, effects)

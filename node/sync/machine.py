@@ -13,28 +13,22 @@ All of them go on where they stopped when the node starts again: what is here is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
-from node.activation.tables import ATXS
 from node.contract.effects import Emit
-from node.contract.inputs import Answer, Change, Tick, Timer
+from node.contract.inputs import Answer, Timer
 from node.contract.instants import Instant, after
 from node.contract.machine import Machine
-from node.contract.ports import Keys, Random
+from node.contract.ports import Random
 from node.contract.steps import Step
 from node.fetch.peers import PeerScores
-from node.mesh.tables import BALLOTS
 from node.store.keys import ONLY
-from node.store.table import Table
 from node.store.view import Rows, View
 from node.sync.atxs import AtxSync, EpochProgress
 from node.sync.fork import ForkFinder
 from node.sync.layers import LayerOutcome, LayerSync
 from node.sync.malfeasance import MalfeasanceSync
 from node.sync.opinions import OpinionSync, Tortoise
-from node.sync.own import OwnObjects
 from node.sync.parameters import SyncParameters
 from node.sync.procedures import Pause, Procedure, Procedures, Turn
 from node.sync.processing import Mesh, Patrol, Processing
@@ -73,8 +67,6 @@ class SyncMachine(Machine):
     """Of one node."""
 
     name = "sync"
-    ticks = True
-    watches: ClassVar[Sequence[Table[Any, Any]]] = (ATXS, BALLOTS)
 
     def __init__(
         self,
@@ -82,7 +74,6 @@ class SyncMachine(Machine):
         time: NetworkTime,
         scores: PeerScores,
         random: Random,
-        keys: Keys,
         mesh: Mesh,
         tortoise: Tortoise,
         patrol: Patrol,
@@ -99,7 +90,6 @@ class SyncMachine(Machine):
         self.forks = ForkFinder(parameters, peers, time.effective_genesis)
         opinions = OpinionSync(parameters, time, peers, self._layers, self.forks, tortoise, mesh)
         self._processing = Processing(parameters, time, self.status, mesh, patrol, opinions, self.forks)
-        self._own = OwnObjects(time, keys, self.status)
         self._procedures = Procedures()
         self._next_epoch = self._first_epoch()
         self._background: EpochId | None = None
@@ -127,21 +117,9 @@ class SyncMachine(Machine):
         current = self._time.layer_at(now)
         if current <= self._time.effective_genesis:
             self._tell(turn, self.status.before_run(current, self._last, now))
-        turn.effects += self._own.look_up(turn.rows, current)
         self._procedures.begin(RUN, self._runs, turn)
         self._procedures.begin(PROCESS, self._processes, turn)
         return Step(turn.rows, turn.effects)
-
-    def tick(self, tick: Tick, view: View, now: Instant) -> Step:
-        """As Machine says: keys that were added have signed things, too."""
-        rows = Rows(view)
-        return Step(rows, self._own.look_up(rows, tick.layer))
-
-    def changed(self, change: Change, view: View, now: Instant) -> Step:
-        """As Machine says: activations or ballots were stored, perhaps of ours."""
-        rows = Rows(view)
-        note = self._own.atxs if change.table is ATXS else self._own.ballots
-        return Step(rows, note(rows, change.keys))
 
     def answer(self, answer: Answer, view: View, now: Instant) -> Step:
         """As Machine says."""

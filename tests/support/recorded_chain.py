@@ -162,6 +162,7 @@ class RecordedChain:
                 (Hint.BALLOT, "ballots", "id"),
                 (Hint.BLOCK, "blocks", "id"),
                 (Hint.TX, "transactions", "id"),
+                (Hint.MALFEASANCE, "malfeasance", "smesher"),
             )
             for row in document[section]
         }
@@ -169,15 +170,18 @@ class RecordedChain:
         self.last = LayerId(max(row["layer"] for row in document["layers"]))
         time = self.parameters.time
         seen: set[tuple[str, int]] = set()
-        self.doubled: dict[NodeId, LayerId] = {}
-        """Identities with two activations in an epoch, and the layer in which the second one came."""
-        for row in sorted(document["atxs"], key=lambda row: int(row["received_ns"])):
-            if (row["smesher"], row["publish_epoch"]) in seen:
+        self.malicious: dict[NodeId, LayerId] = {}
+        """Who broke the rules, and the layer in which that came out: by a proof, or by a second activation of an
+        epoch."""
+        for row in sorted((*document["atxs"], *document["malfeasance"]), key=lambda row: int(row["received_ns"])):
+            what = row["smesher"], row.get("publish_epoch", -1)
+            if what in seen or "publish_epoch" not in row:
                 layer = time.layer_at(int(row["received_ns"]))
-                self.doubled.setdefault(NodeId(bytes.fromhex(row["smesher"])), layer)
-            seen.add((row["smesher"], row["publish_epoch"]))
-        applied = LayerId(max(row["layer"] for row in document["layers"] if row["state_hash"]))
-        self.clean = LayerId(min([applied, *(layer - 1 for layer in self.doubled.values())]))
+                self.malicious.setdefault(NodeId(bytes.fromhex(row["smesher"])), layer)
+            seen.add(what)
+        self.applied = LayerId(max(row["layer"] for row in document["layers"] if row["state_hash"]))
+        """The last layer that was applied."""
+        self.clean = LayerId(min([self.applied, *(layer - 1 for layer in self.malicious.values())]))
         """The last layer before anybody broke the rules."""
 
     def objects_of(self, data: bytes) -> bytes:
@@ -186,11 +190,15 @@ class RecordedChain:
         found = [ResponseMessage(one.hash, self.objects.get((one.hint, one.hash), b"")) for one in batch.requests]
         return ResponseBatch.codec.encode(ResponseBatch(batch.id, found))
 
-    def atxs(self) -> Iterator[tuple[LayerId, list[tuple[bytes, Instant]]]]:
-        """Ids and when each came, by the layer in which it came."""
-        rows = sorted(self.document["atxs"], key=lambda row: int(row["received_ns"]))
-        found = [(bytes.fromhex(row["id"]), Instant(int(row["received_ns"]))) for row in rows]
-        for layer, came in groupby(found, key=lambda one: self.parameters.time.layer_at(one[1])):
+    def coming(self) -> Iterator[tuple[LayerId, list[tuple[Hint, bytes, Instant]]]]:
+        """Activations and proofs of malfeasance, and when each came, by the layer in which it came."""
+        found = [
+            (hint, bytes.fromhex(row[id]), Instant(int(row["received_ns"])))
+            for hint, section, id in ((Hint.ATX, "atxs", "id"), (Hint.MALFEASANCE, "malfeasance", "smesher"))
+            for row in self.document[section]
+        ]
+        found.sort(key=lambda one: one[2])
+        for layer, came in groupby(found, key=lambda one: self.parameters.time.layer_at(one[2])):
             yield layer, list(came)
 
     def ballots(self, layer: LayerId) -> list[bytes]:
@@ -314,7 +322,7 @@ class Replay:
         self._restart_at = 0
         self._uncertified: list[tuple[LayerId, bytes]] = []
         """Certificates that cannot be judged yet."""
-        self._coming = dict(chain.atxs())
+        self._coming = dict(chain.coming())
         self._begin()
 
     def everything(self) -> dict[bytes, bytes]:
@@ -367,8 +375,8 @@ class Replay:
         self._deliver(Tick(layer, start), start)
         for ballot in self.chain.ballots(layer):
             self.fetched(Hint.BALLOT, ballot, self.now)
-        for atx, received in self._coming.get(layer, ()):
-            self.fetched(Hint.ATX, atx, received)
+        for hint, id, received in self._coming.get(layer, ()):
+            self.fetched(hint, id, received)
         if layer < self.chain.first:
             return
         outcome = self.chain.outcome(layer)

@@ -269,8 +269,10 @@ class Node:
         has_set: bool = True,
         epochs: Sequence[int] = (EPOCH, EPOCH + 1),
         received: int = 1,
+        is_empty: bool = False,
     ) -> None:
-        """known: whose ATXs are here, since when; has_set: whether the active set of everybody is."""
+        """known: whose ATXs are here, since when (received); has_set: whether the active set of everybody is;
+        is_empty: whether the store of the state among the given ones is a new one."""
         self.backends = backends or (MemoryBackend(), MemoryBackend())
         self.stores = Stores(Store(STATE, self.backends[0]), OwnStore(OWN, self.backends[1]))
         self.columns = AtxColumns()
@@ -286,11 +288,12 @@ class Node:
         self.is_synced = True
         self.epochs = epochs
         self.received = received
-        if backends is None:
+        is_new = backends is None or is_empty
+        if is_new:
             self.write(lambda rows: self._put(rows, has_beacon, has_set))
         self.write(self.mesh.start)
         for smesher in known:
-            self.add_atx(smesher, is_stored=backends is None)
+            self.add_atx(smesher, is_stored=is_new)
         if has_beacon:
             for epoch in epochs:
                 self.tortoise.on_beacon(EpochId(epoch), BEACON)

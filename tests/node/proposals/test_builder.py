@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from node.activation.tables import put_atx
 from node.certificates.tables import put_hare_output
 from node.contract.demands import Failed, ProveVrf
 from node.contract.effects import StopIdentity
@@ -18,11 +19,13 @@ from node.mesh.mesh import GENESIS_MESH_HASH
 from node.mesh.tables import BALLOTS, MESH_HASHES
 from node.proposals.builder import ActiveSetMade, ProposalMade, ProposalNotMade, SlotsKnown
 from node.proposals.making import NO_MESH_HASH, mesh_hash
+from node.proposals.sessions import own_atx
 from node.proposals.tables import ACTIVE_SETS, OWN_ACTIVE_SETS
+from node.store.memory import MemoryBackend
 from node.store.own import SIGNED, Kind, Slot
 from node.store.view import Rows
 from protocol.types.activation import active_set_hash
-from protocol.types.ids import EMPTY_BALLOT_ID, EMPTY_BLOCK_ID, Address, Hash32, LayerId
+from protocol.types.ids import EMPTY_BALLOT_ID, EMPTY_BLOCK_ID, Address, AtxId, EpochId, Hash32, LayerId
 from protocol.types.proposals import Proposal
 from protocol.types.transactions import Account, LayerLimits, RawTx, Transaction, TxHeader
 from tests.node.contract.world import at
@@ -280,6 +283,14 @@ def test_after_a_restart_the_epoch_goes_on_by_its_first_ballot_and_its_active_se
     assert of_bob.inner.epoch_data.active_set_hash == first.inner.ballot.inner.epoch_data.active_set_hash
 
 
+def test_after_a_restart_the_proofs_are_here_when_the_next_layer_begins() -> None:
+    node = ready(ALICE)
+    node.world.tick(FIRST)
+    again = Node(own=[ALICE], backends=node.backends, now=at(FIRST, 30))
+    again.prove()
+    assert len(again.events(SlotsKnown)) == 1 and not sent(again)
+
+
 def test_a_key_that_is_added_within_an_epoch_joins_with_the_next_layer() -> None:
     node = ready(ALICE)
     node.world.tick(FIRST)
@@ -294,6 +305,47 @@ def test_a_key_that_is_added_within_an_epoch_joins_with_the_next_layer() -> None
     node.keys.smeshers.remove(ALICE)
     node.world.tick(FIRST + 2)
     assert ALICE.id not in [one.inner.ballot.smesher_id for one in sent(node)[-1:]]
+
+
+@pytest.mark.parametrize("lost", ["state", "own"])
+def test_one_store_is_enough_not_to_sign_for_a_layer_again(lost: str) -> None:
+    node = ready(ALICE)
+    node.world.tick(FIRST)
+    (signed,) = sent(node)
+    state, own = node.backends
+    backends = (MemoryBackend(), own) if lost == "state" else (state, MemoryBackend())
+    again = Node(own=[ALICE], backends=backends, now=BEFORE, is_empty=lost == "state")
+    if lost == "own":
+        again.recover(signed.inner.ballot)
+    again.world.turn(now=at(FIRST, -60))
+    again.prove()
+    again.world.tick(FIRST)
+    assert again.events(SlotsKnown) and not again.events(ProposalMade) and not sent(again)
+    again.world.tick(FIRST + 1)
+    assert [one.inner.ballot.inner.layer for one in sent(again)] == [FIRST + 1]
+
+
+def test_of_a_key_that_is_gone_nothing_is_remembered() -> None:
+    node = ready(ALICE)
+    node.keys.smeshers.clear()
+    node.world.tick(FIRST)
+    node.keys.smeshers.append(ALICE)
+    node.world.tick(FIRST + 1)
+    node.prove()
+    assert len(node.events(SlotsKnown)) == 2 and len(sent(node)) == 1
+
+
+def test_of_several_own_activations_the_first_that_came_counts() -> None:
+    node = Node(known=[BOB])
+    ids = [AtxId(bytes((number,)) * 32) for number in (1, 2, 3)]
+    for id, received in zip(ids, (30, 10, 20), strict=True):
+        stored = ALICE.stored(EPOCH, received)
+        node.write(lambda rows, id=id, stored=stored: put_atx(rows, id, stored, None))
+        node.columns.add(EPOCH, stored.row(id))
+    view = node.stores.view()
+    found = own_atx(view, node.columns, ALICE.id, EPOCH)
+    assert found is not None and found.id == ids[1]
+    assert own_atx(view, node.columns, ALICE.id, EpochId(EPOCH + 1)) is None
 
 
 # ---- active sets over time ----

@@ -16,13 +16,13 @@ from node.mempool.tables import TRANSACTIONS, StoredTransaction
 from node.mesh.tables import BALLOTS
 from node.proposals.machine import ProposalTaken
 from node.proposals.parameters import StoreBounds
-from node.proposals.tables import ACTIVE_SETS
+from node.proposals.tables import ACTIVE_SETS, put_active_set
 from node.store.own import SIGNED, Kind, Slot
 from protocol.numbers.durations import MINUTE
 from protocol.types.activation import EpochActiveSet, active_set_hash
 from protocol.types.ballots import Ballot
 from protocol.types.fetch import Hint
-from protocol.types.ids import AtxId, Hash32, TransactionId, as_hash32
+from protocol.types.ids import AtxId, EpochId, Hash32, TransactionId, as_hash32
 from protocol.types.proposals import Proposal
 from tests.node.contract.world import at
 from tests.node.proposals.network import (
@@ -337,6 +337,17 @@ def test_of_many_false_proofs_few_are_looked_at() -> None:
     assert node.last == ("ignore", "bad_vrf") and node.world.checker.vrf_batches == [1]
     node.gossip(proposal_of(BOB, ballot_of(BOB, FIRST, node.opinion(FIRST))))
     assert node.last == ACCEPT and sum(node.world.checker.vrf_batches[1:]) == len(eligibilities(BOB, FIRST))
+
+
+def test_an_active_set_keeps_the_epoch_with_which_it_came_first() -> None:
+    """The hash does not cover it: whoever sends the set again with another one changes nothing."""
+    node = Node(has_set=False)
+    hash, data = encoded_set()
+    node.fetched(Hint.ACTIVE_SET, data, hash)
+    node.fetched(Hint.ACTIVE_SET, EpochActiveSet.codec.encode(EpochActiveSet(EpochId(9), ids_of())), hash)
+    node.write(lambda rows: put_active_set(rows, hash, EpochActiveSet(EpochId(9), ids_of())))
+    stored = node.world.view().get(ACTIVE_SETS, hash)
+    assert stored is not None and stored.epoch == EPOCH
 
 
 def test_active_sets_of_epochs_that_are_over_are_deleted() -> None:

@@ -135,6 +135,17 @@ def test_a_list_of_what_nobody_has_is_let_go() -> None:
     assert len(epoch.tries) <= 150 + 5 and all(epoch.tries[id] == 1 for id in IDS[:5])
 
 
+def test_a_list_of_which_most_is_made_up_does_not_count_as_one() -> None:
+    made_up = [hash32(number.to_bytes(4, "big")) for number in range(6)]
+    results: dict[bytes, list[Result]] = {id: [Failed("not_found")] for id in made_up}
+    epoch = Epoch({A: [*IDS[:5], *made_up]}, results)
+    assert epoch.download(pauses=50, max_tries=2) is None
+    assert set(epoch.driver.blamed()) == {(A, "unknown_ids")}
+    assert epoch.driver.store.view().get(EPOCHS, EpochId(5)).asked == 0  # type: ignore[union-attr]
+    with_half = Epoch({A: [*IDS[:6], *made_up]}, results)
+    assert with_half.download(max_tries=2) and not with_half.driver.blamed()
+
+
 def test_ids_on_a_list_are_looked_up_so_many_a_step() -> None:
     epoch = Epoch({A: IDS})
     epoch.driver.put(lambda rows: [rows.put(ATXS, AtxId(id), stored_atx(5)) for id in IDS])  # type: ignore[func-returns-value]

@@ -287,7 +287,7 @@ class Node:
         network.starts += 1
         random = Seeded(network.starts)
         self.scores = PeerScores(lambda: network.peers(name), random)
-        self.sync = SyncMachine(parameters, TIME, self.scores, random, self.keys, self.mesh, tortoise, self.patrol)
+        self.sync = SyncMachine(parameters, TIME, self.scores, random, self.mesh, tortoise, self.patrol)
         self.fetching = Fetching(fetch or FetchParameters(), self.scores, sources)
         self.server = FetchServer(ServerParameters(share_of_peer=1), sources)
         status = self.sync.status
