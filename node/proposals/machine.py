@@ -96,6 +96,8 @@ class ProposalTaken:
     id: ProposalId
     ballot: BallotId
     smesher: NodeId
+    received: Instant
+    """Hare votes for none that comes after its first round has begun."""
     is_own: bool
 
 
@@ -302,12 +304,11 @@ class ProposalMachine(Machine):
             else:
                 self._pool.link_proposal(rows, layer, id, tuple(proposal.inner.tx_ids))
                 is_malicious = is_contradiction or self._atxs.is_malicious(smesher)
-                known = KnownProposal(
-                    id, stage.ballot_id, proposal, beacon, is_malicious, message.received, len(message.data)
-                )
+                known = KnownProposal(id, stage.ballot_id, proposal, beacon, is_malicious, len(message.data))
                 self._store.add(known)
                 is_own = message.origin is Origin.OWN
-                effects.append(Emit(ProposalTaken(layer, id, stage.ballot_id, smesher, is_own)))
+                taken = ProposalTaken(layer, id, stage.ballot_id, smesher, message.received, is_own)
+                effects.append(Emit(taken))
                 verdict = ignore("malicious_ballot") if is_contradiction else ACCEPT
         return Judged(verdict, rows, effects)
 

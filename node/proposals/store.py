@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from node.contract.instants import Instant
 from node.proposals.parameters import StoreBounds
 from node.store.view import View
 from protocol.types.ballots import VotingEligibility
@@ -36,7 +35,6 @@ class KnownProposal:
     is_malicious: bool
     """Whether its smesher was known to be malicious when it came, or is by it. Who was convicted later, the ATXs in
     memory say."""
-    received: Instant
     size: int
     """Bytes of its encoding."""
 

@@ -315,7 +315,7 @@ def _prepare(node: _Node, section: str, row: Any, data: bytes) -> None:
     if node.environment.get("proposal_known"):
         assert proposal is not None
         beacon = Beacon(UNHEX(node.world.setup["beacon"]))
-        node.store.add(KnownProposal(proposal.id(), ballot.id(), proposal, beacon, False, node.now, len(data)))
+        node.store.add(KnownProposal(proposal.id(), ballot.id(), proposal, beacon, False, len(data)))
 
 
 # ---- slots that ballots claim ----

@@ -82,7 +82,7 @@ def test_a_valid_proposal_is_taken() -> None:
     assert (kept.smesher, kept.atx_id, kept.eligibilities) == (ALICE.id, ALICE.atx(), eligibilities(ALICE, FIRST))
     assert node.kept.proposal(node.world.view(), FIRST, proposal.id()) == node.kept.by_id(proposal.id()).proposal  # type: ignore[union-attr]
     assert node.tortoise.ballot(ballot.id()) is not None
-    assert node.events(ProposalTaken) == [ProposalTaken(FIRST, proposal.id(), ballot.id(), ALICE.id, False)]
+    assert node.events(ProposalTaken) == [ProposalTaken(FIRST, proposal.id(), ballot.id(), ALICE.id, at(FIRST), False)]
 
 
 def test_a_later_proposal_goes_by_the_beacon_of_the_first_ballot() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from node.contract.instants import Instant
 from node.proposals.parameters import StoreBounds
 from node.proposals.store import KnownProposal, ProposalStore
 from protocol.types.ids import BallotId, Beacon, Hash32, LayerId
@@ -16,7 +15,7 @@ BALLOT = ballot_of(ALICE, FIRST, first_opinion())
 def known(number: int, layer: int = FIRST, smesher: Smesher = ALICE, size: int = 100) -> KnownProposal:
     ballot = replace(BALLOT, smesher_id=smesher.id, inner=replace(BALLOT.inner, layer=LayerId(layer)))
     proposal = proposal_of(smesher, ballot, mesh_hash=Hash32(bytes((number,)) * 32))
-    return KnownProposal(proposal.id(), BallotId(bytes(20)), proposal, Beacon(bytes(4)), False, Instant(0), size)
+    return KnownProposal(proposal.id(), BallotId(bytes(20)), proposal, Beacon(bytes(4)), False, size)
 
 
 def added(store: ProposalStore, one: KnownProposal, *, is_wanted: bool = False) -> str | None:
