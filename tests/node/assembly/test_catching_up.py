@@ -31,6 +31,7 @@ from node.contract.effects import Emit, Penalise
 from node.contract.inputs import Tick
 from node.contract.instants import Instant, after
 from node.contract.messages import PeerId
+from node.contract.ports import Keys
 from node.engine.edges import Call, Incoming, Input, Outgoing, Output, Returned
 from node.ledger import state
 from node.ledger.tables import ACCOUNTS, LAYERS
@@ -67,6 +68,7 @@ class Newcomer:
     blamed: list[Penalise] = field(default_factory=list)
     events: list[object] = field(default_factory=list)
     requests: int = 0
+    keys: Keys = field(default_factory=NoKeys)
 
     def __post_init__(self) -> None:
         self.time = self.replay.chain.parameters.time
@@ -85,7 +87,7 @@ class Newcomer:
         given = Surroundings(
             stores,
             NetworkChecker(of.genesis_id),
-            NoKeys(),
+            self.keys,
             seed=b"\1" * 32,
             coinbase=lambda: EMPTY_ADDRESS,
             random=Chance(2),
