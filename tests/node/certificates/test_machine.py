@@ -16,7 +16,6 @@ from node.contract.effects import Ask, Publish
 from node.contract.inputs import Answer, Change, Tick
 from node.contract.instants import Instant
 from node.contract.messages import Message, Origin
-from node.contract.owed import OWED, note
 from node.contract.steps import Found, Judged, Needs, Step, Ticket
 from node.eligibility.active_set import ActiveSet, Member
 from node.eligibility.committee import Stake, counts
@@ -234,12 +233,3 @@ def test_an_own_identity_certifies_in_a_slot_and_one_that_is_gone_does_not() -> 
     assert [CertifyMessage.codec.decode(one.data) for one in published] == [word(KEYS[1])]
     assert published[0].slot is not None and NodeId(published[0].slot.identity) == KEYS[1].identity
     assert published[0].owed_until == TIME.start_ns(LAYER + 4)
-
-    # what the engine notes until it is sent is sent after a start, as long as anybody wants it
-    store = Store(Schema("certificates", 1, (BEACONS, OWED, *TABLES)), MemoryBackend())
-    rows = Rows(store.view())
-    note(rows, node.machine.name, published[0])
-    store.write(rows)
-    again = Node(store=store)
-    assert again.machine.start(store.view(), again.now).effects == published
-    assert not again.machine.start(store.view(), Instant(TIME.start_ns(LAYER + 4))).effects
