@@ -336,7 +336,7 @@ cpu.way = lambda: cpu.WAYS[0]
 cpu.warm_up()
 label = 8192 * cpu.ROW_BYTES + cpu.LABEL_OVERHEAD
 lanes = cpu.lanes()
-for labels in (4 * lanes + 2, lanes + 1, 1.5):
+for labels in (4 * lanes + 2, lanes + 1, lanes - 0.5):
     limit(memory.HEADROOM_BYTES + int(labels * label))
     engine = cpu.LabelEngine(cpu.devices()[0], 8192)
     found = engine.labels32([bytes(32)], [0])[0].tobytes().hex()

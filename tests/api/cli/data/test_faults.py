@@ -190,9 +190,9 @@ def test_the_bar_of_unfinished_data_ends_at_its_end(filled: Path, monkeypatch: p
     totals: list[int | None] = []
     real = Output.progress
 
-    def progress(output: Output, what: str, total: int | None, done: int = 0) -> Any:
+    def progress(output: Output, what: str, total: int | None, **options: Any) -> Any:
         totals.append(total)
-        return real(output, what, total, done)
+        return real(output, what, total, **options)
 
     monkeypatch.setattr(verify.Output, "progress", progress)
     os.truncate(filled / "postdata_2.bin", 1600)

@@ -54,7 +54,7 @@ def refused(*words: str, environment: dict[str, str] | None = None) -> str:
         (["--rpclisten", "localhost:" + "9" * 5000], ["cannot be listened on"]),
         (["statsu"], ["'statsu' is no option of the server"]),
         (["--jsonlog", "--", "x"], ["'x' is no option"]),
-        (["--configfile", "/dev/zero"], ["--configfile /dev/zero is a device"]),
+        (["--configfile", "/dev/zero"], ["--configfile /dev/zero", "it is a device, expected a file"]),
         (["--configfile", "/nowhere/x.conf"], ["--configfile /nowhere/x.conf", "no such file"]),
     ],
 )
