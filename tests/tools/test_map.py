@@ -27,7 +27,7 @@ def test_a_long_file_says_why() -> None:
     """Beyond 400 lines a module usually hides two."""
     floors = ("kernels", "protocol", "prover", "node", "api")
     files = [file for floor in floors for file in (ROOT / floor).rglob("*.py") if file.parent.name != "pb"]
-    long = [file for file in files if len((text := file.read_text()).splitlines()) > 400 and "400 lines, b" not in text]
+    long = [file for file in files if len((text := file.read_text()).splitlines()) > 400 and "400 lines, " not in text]
     assert [str(file.relative_to(ROOT)) for file in long if "pb" not in file.parts] == []
 
 
