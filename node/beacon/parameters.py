@@ -30,17 +30,17 @@ class BeaconParameters:
     """Eligibilities of ballots after which their beacon is believed."""
 
     @property
-    def run_duration(self) -> int:
-        """From the beginning of the epoch to the beacon of the next one; the first round has no coin."""
-        if self.rounds == 0:
+    def length(self) -> int:
+        """Nanoseconds from the start of an epoch to the end of its run, none where the protocol does not run."""
+        if not self.rounds:
             return 0
-        following = (self.rounds - 1) * (self.voting_duration + self.weak_coin_duration)
-        return self.proposal_duration + self.first_voting_duration + following
+        later = (self.rounds - 1) * (self.voting_duration + self.weak_coin_duration)
+        return self.proposal_duration + self.first_voting_duration + later
 
     def check(self, epoch_duration: int) -> None:
         """Raises ValueError where a run would outlast its epoch, so that the next one has no beacon to begin with."""
-        if self.run_duration > epoch_duration:
+        if self.length > epoch_duration:
             raise ValueError(
-                f"a run of the beacon takes {self.run_duration / 1e9:g} s ({self.rounds} rounds), expected at most an "
+                f"a run of the beacon takes {self.length / 1e9:g} s ({self.rounds} rounds), expected at most an "
                 f"epoch, {epoch_duration / 1e9:g} s"
             )

@@ -58,7 +58,7 @@ class _OneSmesher:
 
 
 def test_a_run_has_to_fit_into_its_epoch() -> None:
-    assert PARAMETERS.run_duration == 40 * SECOND
+    assert PARAMETERS.length == 40 * SECOND
     PARAMETERS.check(40 * SECOND)
     with pytest.raises(ValueError, match=r"takes 40 s \(2 rounds\), expected at most an epoch, 39 s"):
         PARAMETERS.check(39 * SECOND)
@@ -73,7 +73,7 @@ def test_a_run_takes_as_long_as_its_parameters_say() -> None:
     while timers := [one for one in step.effects if isinstance(one, SetTimer)]:
         end = timers[0].due
         step = machine.timer(Timer(timers[0].key, end), view, end)
-    assert end - start == PARAMETERS.run_duration
+    assert end - start == PARAMETERS.length
 
 
 def test_a_run_that_outlasts_its_epoch_goes_on_to_its_end() -> None:

@@ -16,7 +16,6 @@ from node.contract.effects import Ask, Publish
 from node.contract.inputs import Answer, Change, Tick
 from node.contract.instants import Instant
 from node.contract.messages import Message, Origin
-from node.contract.owed import OWED, note
 from node.contract.steps import Found, Judged, Needs, Step, Ticket
 from node.eligibility.active_set import ActiveSet, Member
 from node.eligibility.committee import Stake, counts
