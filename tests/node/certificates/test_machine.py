@@ -237,15 +237,6 @@ def test_an_own_identity_certifies_in_a_slot_and_one_that_is_gone_does_not() -> 
     assert published[0].slot is not None and NodeId(published[0].slot.identity) == KEYS[1].identity
     assert published[0].owed_until == TIME.start_ns(LAYER + 4)
 
-    # what the engine notes until it is sent is sent after a start, as long as anybody wants it
-    store = Store(Schema("certificates", 1, (BEACONS, OWED, *TABLES)), MemoryBackend())
-    rows = Rows(store.view())
-    note(rows, node.machine.name, published[0])
-    store.write(rows)
-    again = Node(store=store)
-    assert again.machine.start(store.view(), again.now).effects == published
-    assert not again.machine.start(store.view(), Instant(TIME.start_ns(LAYER + 4))).effects
-
 
 def test_nothing_is_certified_of_a_layer_that_began_before_the_node_might_sign() -> None:
     node = Node(own=1)
