@@ -110,16 +110,7 @@ def assemble(
             lambda: status.is_synced,
         ),
         *([] if hare is None else [hare]),
-        SmeshingMachine(
-            parameters.smeshing,
-            parameters.activation,
-            time,
-            keys,
-            rooms.columns,
-            given.coinbase,
-            lambda: status.is_atx_synced,
-            given.random,
-        ),
+        *_smeshing(parameters, given, rooms, status),
         Fetching(parameters.fetch, scores, kinds),
         FetchServer(parameters.server, kinds),
         sync,
@@ -212,6 +203,22 @@ def _hare(parameters: NodeParameters, given: Surroundings, rooms: Rooms, status:
         rooms.tortoise,
         lambda: status.is_synced,
     )
+
+
+def _smeshing(parameters: NodeParameters, given: Surroundings, rooms: Rooms, status: SyncStatus) -> list[Machine]:
+    if given.coinbase is None:
+        return []
+    machine = SmeshingMachine(
+        parameters.smeshing,
+        parameters.activation,
+        parameters.time,
+        given.keys,
+        rooms.columns,
+        given.coinbase,
+        lambda: status.is_atx_synced,
+        given.random,
+    )
+    return [machine]
 
 
 def _positions(parameters: NodeParameters, seed: bytes) -> Positions:

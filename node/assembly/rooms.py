@@ -37,11 +37,11 @@ class Surroundings:
     keys: Keys
     seed: bytes
     """By which this node chooses the labels of proofs that it checks: others than other nodes."""
-    coinbase: Callable[[], Address]
-    """Where the rewards of activations go that are signed from now on."""
     random: Random
     peers: Callable[[], Sequence[PeerId]]
     """Who is connected, as of the port `Network`."""
+    coinbase: Callable[[], Address] | None = None
+    """Where the rewards of activations go that are signed from now on; None: this node makes none."""
 
 
 @dataclass(frozen=True, slots=True)

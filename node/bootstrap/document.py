@@ -118,7 +118,7 @@ def _shown(value: Any) -> str:
 def _beacon(text: str | None) -> Beacon | None:
     """The first four bytes of hexadecimal digits, without a prefix."""
     try:
-        found = bytes.fromhex(text) if text is not None and text.isalnum() else b""
+        found = _hexadecimal(text or "")
     except ValueError:
         found = b""
     if len(found) < BEACON_SIZE:
@@ -132,7 +132,14 @@ def _id(text: str) -> AtxId:
     """The last 32 bytes, zeros before shorter ones; what is not hexadecimal names no ATX: zeros."""
     digits = text[2:] if text[:2] in ("0x", "0X") else text
     try:
-        found = bytes.fromhex(digits.rjust(len(digits) + len(digits) % 2, "0"))
+        found = _hexadecimal(digits.rjust(len(digits) + len(digits) % 2, "0"))
     except ValueError:
         found = b""
     return AtxId(found[-ID_SIZE:].rjust(ID_SIZE, b"\0"))
+
+
+def _hexadecimal(digits: str) -> bytes:
+    """Without the spaces that Python lets through. Raises ValueError."""
+    if digits and not digits.isalnum():
+        raise ValueError("no hexadecimal digits")
+    return bytes.fromhex(digits)

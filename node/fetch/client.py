@@ -90,11 +90,16 @@ class Fetching(Machine):
         self._queue: deque[Key] = deque()
         self._gathered: int | None = None
         """Objects that were queued since the flush was set; None: it is not set."""
+        self._is_held_up = False
+        """Whether some are in the queue for whom no peer was free."""
         self._open: Counter[PeerId] = Counter()
         """Requests that were not answered, by peer."""
         self._paused: deque[tuple[Instant, Key]] = deque()
         """Ascending, for every pause is as long as the others."""
         self._next = 0
+        self.counts: Counter[tuple[str, str]] = Counter()
+        """What became of objects, by hint and reason: `here`, `accept`, `busy`, `not_found`, of verdicts; and what was
+        wrong with answers, under an empty hint."""
 
     @property
     def wanted(self) -> int:
@@ -113,12 +118,14 @@ class Fetching(Machine):
         demand = asked.demand
         assert isinstance(demand, Fetch), "it serves no other demand"
         if self._has(view, (demand.hint, demand.id)):
+            self.counts[demand.hint, "here"] += 1
             return Step(effects=[Reply(asked.id, Fetched(ACCEPT))])
         known = self._wanted.get((demand.hint, demand.id))
         if known is not None:
             known.join(asked.id, demand.peers)
             return Step()
         if len(self._wanted) >= self._parameters.max_wanted:
+            self.counts[demand.hint, "busy"] += 1
             return Step(effects=[Reply(asked.id, Failed("busy", f"{len(self._wanted)} objects are wanted already."))])
         self._wanted[demand.hint, demand.id] = Wanted.of(asked.id, demand)
         return Step(effects=self._put_in_queue((demand.hint, demand.id), now))
@@ -195,7 +202,8 @@ class Fetching(Machine):
         for (peer, protocol), batch in by_peer.items():
             effects.append(self._ask(peer, protocol, batch, now))
         self._queue.extendleft(reversed(passed_over))
-        if self._queue:
+        self._is_held_up = bool(self._queue)
+        if self._is_held_up:
             effects.append(SetTimer(_LOOK, after(now, self._parameters.round_pause)))
         return effects
 
@@ -228,7 +236,7 @@ class Fetching(Machine):
                 self._answered(tag, result, took, view, effects, now)
             else:
                 self._silent(tag, result, took, view, effects, now)
-        if self._queue:
+        if self._is_held_up:
             effects += self._flush(now)
         return Step(effects=effects)
 
@@ -246,6 +254,7 @@ class Fetching(Machine):
                 effects.append(self._ask(batch.peer, OBJECTS, wanted, now))
             return
         self._scores.failed(batch.peer, took)
+        self.counts["", result.reason if isinstance(result, Failed) else "no_answer"] += 1
         for key in batch.keys:
             self._again(key, view, effects, now)
 
@@ -256,6 +265,7 @@ class Fetching(Machine):
         else:
             self._scores.failed(batch.peer, took)
             effects.append(Penalise(batch.peer, lie))
+            self.counts["", lie] += 1
         for key in batch.keys:
             blob = found.get(key[1])
             wanted = self._wanted.get(key)
@@ -313,6 +323,7 @@ class Fetching(Machine):
 
     def _finish(self, wanted: Wanted, result: Result, effects: list[Effect]) -> None:
         del self._wanted[wanted.key]
+        self.counts[wanted.hint, _reason(result)] += 1
         effects += [Reply(call, result) for call in wanted.calls]
 
 
@@ -335,6 +346,13 @@ def _read(batch: _Batch, data: bytes) -> tuple[dict[bytes, bytes], str | None]:
         else:
             found[one.hash] = one.data
     return found, lie
+
+
+def _reason(result: Result) -> str:
+    """What came of an object, as it is counted."""
+    if isinstance(result, Fetched):
+        return result.verdict.reason or result.verdict.judgement.value
+    return result.reason if isinstance(result, Failed) else ""
 
 
 def _failure(wanted: Wanted, connected: set[PeerId]) -> Result:

@@ -12,6 +12,7 @@ Protocol 09a, sections 3.2 and 4.1 to 4.3.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -51,6 +52,8 @@ class FetchServer(Machine):
         self._lists = IdLists(parameters)
         self._readers: list[tuple[Waiting, str, ListKey]] = []
         """Requests that wait for a list; bounded by the queues."""
+        self.counts: Counter[tuple[str, str]] = Counter()
+        """Requests by protocol and what became of them: `answered`, or the reason of the failure."""
 
     @property
     def waiting(self) -> int:
@@ -63,9 +66,11 @@ class FetchServer(Machine):
         assert isinstance(request, PeerRequest), "it serves no other demand"
         if len(request.data) > self._parameters.max_request_bytes:
             blame = Penalise(request.peer, TOO_LARGE)
+            self.counts[request.protocol, TOO_LARGE] += 1
             return Step(effects=[Reply(asked.id, Failed(TOO_LARGE)), blame])
         gate = self._gates[request.protocol]
         if not gate.has_room(request.peer):
+            self.counts[request.protocol, BUSY] += 1
             return Step(effects=[Reply(asked.id, Failed(BUSY))])
         gate.enter(Waiting(asked, request.data, request.peer))
         return Step(effects=self._go_on(request.protocol, view, now))
@@ -130,4 +135,5 @@ class FetchServer(Machine):
 
     def _done(self, id: int, protocol: str, peer: PeerId, result: Result, effects: list[Effect]) -> None:
         self._gates[protocol].leave(peer)
+        self.counts[protocol, result.reason if isinstance(result, Failed) else "answered"] += 1
         effects.append(Reply(id, result))

@@ -4,7 +4,7 @@
 |---|---|
 | a list is asked for | a second, then every few hours; of so many peers, one after another |
 | activations are got | all are here or not to be had |
-| complete | the newest list came after `until`: then nothing more is published in it |
+| complete | a list came after `until`, when nothing more is published in it |
 
 Protocol 09a, section 5.3.
 """
@@ -45,7 +45,7 @@ class EpochProgress:
     passed: int
     """Ids of the list that is being followed, so far."""
     total: int
-    """Ids of the longest list."""
+    """Ids of that list."""
 
 
 class AtxSync:
@@ -63,6 +63,7 @@ class AtxSync:
             own.batch,
             own.at_once,
             own.max_tries,
+            own.max_tries_unknown,
             own.max_retried,
             own.max_unknown,
             parameters.ids_of_step,
@@ -75,7 +76,7 @@ class AtxSync:
         if self._current is None:
             return None
         epoch, listed = self._current
-        return EpochProgress(epoch, listed.passed, listed.total)
+        return EpochProgress(epoch, listed.passed, listed.length)
 
     def download(self, turn: Turn, epoch: EpochId, until: Instant) -> Procedure[bool]:
         """Get what was published in an epoch; a list that is asked for before `until` is not the last one.
@@ -97,11 +98,13 @@ class AtxSync:
                 turn.effects.append(Emit(EpochDownloaded(epoch, got, len(listed.left_out))))
                 self._current = None
                 return True
-            if turn.now < due:
-                yield Pause(min(due, after(turn.now, self._own.retry_pause)) if listed.missing else due)
-            if turn.now < due:
+            if listed.missing and (last > until or turn.now < due):
+                # no more lists once the last one is here: whoever makes up ids could go on with it for ever
+                yield Pause(after(turn.now, self._own.retry_pause))
                 yield from listed.retry(turn)
                 continue
+            if turn.now < due:
+                yield Pause(due)
             peers = self._peers.scores.best_shuffled(self._own.list_peers)
             if not peers:
                 return False

@@ -38,6 +38,7 @@ class MalfeasanceSync:
             own.batch,
             own.batch,
             own.max_tries,
+            own.max_tries_unknown,
             own.max_retried,
             own.max_unknown,
             parameters.ids_of_step,

@@ -19,6 +19,8 @@ class AtxSyncParameters:
     """Peers whose lists are asked for, one after another."""
     max_tries: int = 10
     """Then an activation counts as not to be had."""
+    max_tries_unknown: int = 2
+    """The same where nobody has it, not even who named it."""
     batch: int = 1000
     """Activations that are asked for before what came of it is noted."""
     at_once: int = 100
@@ -49,6 +51,8 @@ class MalfeasanceSyncParameters:
     """Of an epoch: a sync that is longer ago is done again at start."""
     batch: int = 1000
     max_tries: int = 20
+    max_tries_unknown: int = 2
+    """Of proofs that nobody has, not even who named the identity."""
     max_retried: int = 100_000
     """So many that did not come are remembered."""
     max_unknown: int = 1000

@@ -27,7 +27,6 @@ from node.contract.demands import (
     Demand,
     Failed,
     Fetch,
-    PostVerdict,
     Request,
     Result,
     VerifyPoet,
@@ -43,6 +42,7 @@ from node.contract.ports import Signer
 from node.contract.steps import NOTHING, Judged, Step
 from node.contract.verdicts import ACCEPT, Verdict
 from node.engine.edges import Call, Input, Judge, Output, Returned, Send
+from node.engine.errors import MachineFailed
 from node.fetch.protocols import ACTIVE_SETS, OBJECTS
 from node.hare.tables import WEAK_COINS
 from node.mempool.tables import PENDING, TRANSACTIONS, StoredTransaction
@@ -53,17 +53,11 @@ from node.store.store import Backend, Store
 from node.store.stores import Stores
 from node.store.view import Rows, View
 from node.sync.tables import TABLES as SYNC
-from protocol.errors import ProtocolError
 from protocol.params.config import networks
 from protocol.params.config.node import Config
-from protocol.post.proof import Proof, ProofMetadata
 from protocol.types.fetch import Hint, RequestBatch, ResponseBatch, ResponseMessage
-from protocol.types.ids import EMPTY_ADDRESS, BlockId, LayerId, NodeId, as_hash32
-from prover.poet.round import verify as poet
-from prover.post.init import vrf_nonce
-from prover.post.proof import verify as post
-from tests.vector_cases.post_support import engine, label32
-from tests.vector_cases.post_verify import pow_hash
+from protocol.types.ids import BlockId, LayerId, NodeId, as_hash32
+from tests.support.real_proofs import Verifier
 
 T = TypeVar("T")
 
@@ -221,73 +215,6 @@ class RecordedChain:
         return json.dumps({"version": VERSION, "data": {"epoch": of_epoch}}).encode()
 
 
-class Verifier:
-    """Answers what a node has verified, for real; each question once."""
-
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        self._answers: dict[object, Result] = {}
-        self.counts = {VerifyPost: 0, VerifyVrfNonce: 0, VerifyPoet: 0}
-        """Questions that were answered by work."""
-
-    def answer(self, demand: VerifyPost | VerifyVrfNonce | VerifyPoet) -> Result:
-        """The verdict."""
-        key = demand.ref if isinstance(demand, VerifyPoet) else demand
-        if key not in self._answers:
-            self.counts[type(demand)] += 1
-            match demand:
-                case VerifyPost():
-                    self._answers[key] = self._post(demand)
-                case VerifyVrfNonce():
-                    self._answers[key] = self._nonce(demand)
-                case VerifyPoet():
-                    self._answers[key] = _poet(demand)
-        return self._answers[key]
-
-    @property
-    def _scrypt_n(self) -> int:
-        return self._config.smeshing.opts.scrypt.n
-
-    def _post(self, work: VerifyPost) -> PostVerdict:
-        rules = self._config.post
-        params = post.VerifyParams(
-            k1=rules.k1,
-            k2=rules.k2,
-            pow_difficulty=rules.pow_difficulty,
-            min_num_units=rules.min_numunits,
-            max_num_units=rules.max_numunits,
-            labels_per_unit=work.metadata.labels_per_unit,
-            scrypt_n=self._scrypt_n,
-        )
-        proof = Proof(work.post.nonce, work.post.indices, work.post.pow)
-        about = ProofMetadata(work.node_id, work.commitment_atx, work.metadata.challenge, work.num_units)
-        mode = post.Mode.all(rules.k2) if work.positions is None else post.Mode(work.positions)
-        found = post.check(post.Claim(proof, about, mode), params, engine(self._scrypt_n), pow_hash)
-        return PostVerdict(found.valid, found.position, found.diagnosis)
-
-    def _nonce(self, work: VerifyVrfNonce) -> bool:
-        try:
-            return vrf_nonce.verify(
-                work.nonce,
-                work.node_id,
-                work.commitment_atx,
-                work.num_units,
-                work.labels_per_unit,
-                self._scrypt_n,
-                label32,
-            )
-        except ProtocolError:
-            return False
-
-
-def _poet(work: VerifyPoet) -> bool:
-    try:
-        poet.verify(work.proof.proof.merkle_proof, work.proof.statement, work.proof.proof.leaf_count)
-    except poet.PoetProofInvalid:
-        return False
-    return True
-
-
 @functools.cache
 def _verifier(genesis_id: bytes) -> list[Verifier]:
     return []
@@ -355,7 +282,6 @@ class Replay:
             NetworkChecker(parameters.genesis_id),
             NoKeys(),
             seed=bytes(32),
-            coinbase=lambda: EMPTY_ADDRESS,
             random=Chance(1),
             peers=lambda: [PEER],
         )
@@ -432,6 +358,7 @@ class Replay:
     def _carry_out(self, output: Output) -> Sequence[Output]:
         match output:
             case Emit(event):
+                assert not isinstance(event, MachineFailed), event.error
                 self.events.append(event)
             case Judge(message, verdict):
                 self.verdicts[message.channel, message.expected] = verdict

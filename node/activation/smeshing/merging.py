@@ -16,12 +16,13 @@ from dataclasses import dataclass
 
 from node.activation.marriages import MERGED_EPOCHS_AFTER, members
 from node.activation.parameters import ActivationParameters
+from node.activation.rules import MAX_U32
 from node.activation.tables import ATXS, MARRIAGES, POSTS, commitment_of, merged
 from node.contract.demands import VerifyVrfNonce
 from node.contract.ports import Keys
 from node.store.own import SIGNED, Kind, Slot
 from node.store.view import View
-from protocol.types.activation_v2 import MAX_NIPOSTS
+from protocol.types.activation_v2 import MAX_NIPOSTS, MAX_POSTS
 from protocol.types.ids import AtxId, EpochId, NodeId
 
 from .build import Part
@@ -97,10 +98,16 @@ def merger_of(view: View, marriage: Marriage, plan: Challenge) -> Merger | None:
         if part is None:
             is_complete = False
             continue
-        rounds = {one.membership.ref for one in (*parts, part)}
-        if len(rounds) <= MAX_NIPOSTS:
+        if _has_room(parts, part):
             parts.append(part)
     return Merger(marriage, tuple(parts), is_complete)
+
+
+def _has_room(parts: Sequence[Part], part: Part) -> bool:
+    """Whether one more fits into an activation; who does not, publishes for itself."""
+    rounds = {one.membership.ref for one in (*parts, part)}
+    units = sum(one.nipost.num_units for one in (*parts, part))
+    return len(rounds) <= MAX_NIPOSTS and len(parts) < MAX_POSTS and units <= MAX_U32
 
 
 def _fits(view: View, identity: NodeId, challenge: Challenge, plan: Challenge) -> bool:

@@ -35,12 +35,13 @@ from node.store.view import Span, View
 from protocol.types.activation import PostMetadataV1, version_of
 from protocol.types.ids import EMPTY_ATX_ID, AtxId, EpochId, NodeId
 
+from .certificates import certificates, keep_certificate
 from .events import ChallengeMade, ProofNotMade, WaitsForRegistration
 from .merging import common_previous, marriage_of
 from .positioning import chosen
 from .proving import NOT_CONNECTED, why
 from .space import last_of, space_proof
-from .tables import CHALLENGES, INITIAL_POSTS, Challenge, InitialPost, certificates, keep_certificate
+from .tables import CHALLENGES, INITIAL_POSTS, Challenge, InitialPost
 from .times import Timeline
 from .work import Errands, Tag, Work
 
@@ -146,7 +147,7 @@ class Planning:
                 self._checked(work, result)
             case "certify":
                 if isinstance(result, Certified):
-                    keep_certificate(work.rows, self._identity, result)
+                    keep_certificate(work, self._identity, result)
             case _:
                 return False
         return True
@@ -163,7 +164,8 @@ class Planning:
         else:
             labels = result.metadata.labels_per_unit
             row = InitialPost(result.post, result.num_units, result.commitment_atx, labels, result.vrf_nonce, False)
-            work.rows.put(INITIAL_POSTS, self._identity, row)
+            if not work.put(INITIAL_POSTS, self._identity, row):
+                self._again(work, "Its prover gave an initial proof that cannot be one; it is asked again.")
 
     def _again(self, work: Work, sentence: str) -> None:
         self._errands.hold(INITIAL)

@@ -128,7 +128,10 @@ class Proving:
             result.vrf_nonce,
             False,
         )
-        work.rows.put(NIPOSTS, self._identity, nipost)
+        if not work.put(NIPOSTS, self._identity, nipost):
+            self._errands.hold(PROVE)
+            work.emit(ProofNotMade(self._identity, "The prover gave a proof that cannot be one; it is asked again."))
+            return
         work.emit(PostState(self._identity, False))
 
     def _not_there(self, work: Work, tag: Tag, result: Result) -> None:

@@ -18,9 +18,10 @@ from node.store.view import Span
 from protocol.crypto.signing import Domain
 from protocol.types.ids import NodeId
 
+from .certificates import certificates, keep_certificate
 from .events import NotRegisteredAt, RegisteredAt
 from .space import space_proof
-from .tables import REGISTRATIONS, Challenge, Registration, certificates, keep_certificate, registrations
+from .tables import REGISTRATIONS, Challenge, Registration, registrations
 from .times import Timeline
 from .work import Errands, State, Tag, Work
 
@@ -84,12 +85,13 @@ class Registering:
             return False
         server = tag.detail
         if isinstance(result, Registered):
-            if result.certificate is not None:
-                keep_certificate(work.rows, self._identity, result.certificate)
             registration = Registration(challenge.hash(), result.round_id, result.round_end)
-            work.rows.put(REGISTRATIONS, (self._identity, server), registration)
-            work.emit(RegisteredAt(self._identity, server, result.round_id, result.round_end))
-            return True
+            if work.put(REGISTRATIONS, (self._identity, server), registration):
+                if result.certificate is not None:
+                    keep_certificate(work, self._identity, result.certificate)
+                work.emit(RegisteredAt(self._identity, server, result.round_id, result.round_end))
+                return True
+            result = Failed("invalid", "The name or the end of the round cannot be right.")
         failed = result if isinstance(result, Failed) else Failed("no_registration")
         if failed.reason == "conflict":
             self._conflicts.add((server, challenge.hash()))

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from node.contract.demands import Certified
 from node.store.keys import compound, fixed, text_tail
 from node.store.table import RAW, Table
 from node.store.view import Rows, Span, View
@@ -152,17 +151,6 @@ def registrations(view: View, identity: NodeId, challenge: Hash32) -> dict[str, 
     """Where a challenge is registered, by server; those of earlier challenges are left out."""
     found = view.scan(REGISTRATIONS, Span(within=(identity,)))
     return {server: row for (_, server), row in found if row.challenge == challenge}
-
-
-def certificates(view: View, identity: NodeId) -> tuple[Certified, ...]:
-    """All that an identity has."""
-    found = view.scan(CERTIFICATES, Span(within=(identity,)))
-    return tuple(Certified(certifier, row.certificate, row.signature) for (_, certifier), row in found)
-
-
-def keep_certificate(rows: Rows, identity: NodeId, found: Certified) -> None:
-    """Keep one, in place of another of the same certifier."""
-    rows.put(CERTIFICATES, (identity, found.certifier), StoredCertificate(found.certificate, found.signature))
 
 
 def forget(rows: Rows, identity: NodeId) -> None:

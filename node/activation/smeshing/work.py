@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from node.contract.demands import Demand
 from node.contract.effects import Ask, Effect, Emit, GiveUp, SetTimer, StopTimer
 from node.contract.instants import Instant, after
 from node.contract.steps import Step
+from node.store.table import Table
 from node.store.view import Rows
+from protocol.errors import ProtocolError
 from protocol.types.ids import NodeId
+
+K = TypeVar("K")
+R = TypeVar("R")
 
 
 @dataclass(slots=True)
@@ -30,6 +35,14 @@ class Work:
     def ask(self, demand: Demand, tag: Hashable) -> None:
         """Demand something."""
         self.effects.append(Ask(demand, tag))
+
+    def put(self, table: Table[K, R], key: K, row: R) -> bool:
+        """Put a row of what a server or a prover has said; False where it cannot be one, and nothing is put."""
+        try:
+            self.rows.put(table, key, row)
+        except (ProtocolError, ValueError):
+            return False
+        return True
 
     def step(self) -> Step:
         """All of it."""

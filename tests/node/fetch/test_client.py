@@ -151,6 +151,18 @@ def test_objects_are_gathered_and_asked_for_in_batches() -> None:
     assert world.is_idle() and world.me.engine.next_due() is None
 
 
+def test_answers_do_not_cut_short_what_is_being_gathered() -> None:
+    world = World()
+    world.peer(ALICE)
+    world.want(IDS[:1])
+    world.network.run_for(80 * MILLISECOND)  # the answer is on its way
+    world.want(IDS[1:3])
+    world.network.run_for(20 * MILLISECOND)
+    world.want(IDS[3:6], topic="want more")
+    world.network.run_for(SECOND)
+    assert world.asked() == [(ALICE, 1), (ALICE, 5)]
+
+
 def test_many_objects_are_not_gathered_for_long() -> None:
     world = World()
     world.peer(ALICE)
@@ -322,6 +334,8 @@ def test_a_lying_peer_is_blamed_and_the_next_one_asked(lie: str) -> None:
     assert world.wisher.got == {IDS[0]: GOT}
     assert [peer for peer, _ in world.asked()] == [ALICE, BOB]
     assert world.me.blamed() == [(ALICE, reason)]
+    assert world.fetching.counts[Hint.POET, "accept"] == 1
+    assert world.fetching.counts["", reason] == (0 if reason == "wrong_hash" else 1)  # which the engine has counted
     assert TRUE[9] not in world.judge.seen and world.is_idle()
     assert world.scores.best_of([ALICE, BOB]) == BOB
 
@@ -411,7 +425,7 @@ def test_a_flood_of_wishes_is_bounded() -> None:
     world.peer(ALICE, lambda data, honest: None)
     world.want(IDS)
     refused = [id for id, result in world.wisher.got.items() if isinstance(result, Failed) and result.reason == "busy"]
-    assert refused == IDS[40:] and world.fetching.wanted == 40
+    assert refused == IDS[40:] and world.fetching.wanted == 40 and world.fetching.counts[Hint.POET, "busy"] == 10
     world.network.run_for(SECOND)
     assert world.asked() == [(ALICE, 10), (ALICE, 10)]
     assert world.fetching.open_requests == 2

@@ -153,6 +153,7 @@ def test_a_full_queue_turns_requests_away() -> None:
         server.ask(protocols.LAYER_BALLOTS, protocols.layer_request(LayerId(7)), PeerId(b"peer %d" % number))
     assert reasons(server) == [""] + ["busy"] * 6  # one answered, three wait
     assert server.machine.waiting == 3
+    assert server.machine.counts == {("ld/1", "answered"): 1, ("ld/1", "busy"): 6}
     server.run(10 * SECOND)
     assert reasons(server).count("") == 4 and server.machine.waiting == 0 and not server.timers
 
@@ -179,6 +180,7 @@ def test_a_request_that_is_too_long_is_not_even_read() -> None:
     server = Server()
     assert server.answer(protocols.OBJECTS, bytes(10_241)) == Failed("too_large")
     assert server.blamed == [ALICE] and server.machine.waiting == 0
+    assert server.machine.counts["hs/1", "too_large"] == 1
     assert server.answer(protocols.MALICIOUS_IDS, bytes(10_240)) == b"\0"
 
 

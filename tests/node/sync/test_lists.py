@@ -114,16 +114,17 @@ def test_without_peers_a_download_ends() -> None:
 
 
 def test_what_does_not_come_is_tried_so_many_times_and_left_out() -> None:
-    late, never, bad = IDS[0], IDS[1], IDS[2]
+    late, never, bad, slow = IDS[:4]
     results: dict[bytes, list[Result]] = {
         late: [Failed("timeout"), Fetched(ignore("atxs_unavailable")), Fetched(ignore("expired")), GOT],
         never: [Failed("not_found")],
         bad: [Fetched(reject("bad_signature"))],
+        slow: [Failed("timeout")],
     }
     epoch = Epoch({A: IDS[:10]}, results)
     assert epoch.download(max_tries=6)
-    assert (epoch.tries[late], epoch.tries[never], epoch.tries[bad]) == (4, 6, 1)
-    assert [one.event for one in epoch.driver.effects if isinstance(one, Emit)] == [EpochDownloaded(EpochId(5), 8, 2)]
+    assert [epoch.tries[id] for id in (late, never, bad, slow)] == [4, 2, 1, 6]
+    assert [one.event for one in epoch.driver.effects if isinstance(one, Emit)] == [EpochDownloaded(EpochId(5), 7, 3)]
     assert epoch.driver.blamed() == []
 
 
@@ -144,6 +145,28 @@ def test_a_list_of_which_most_is_made_up_does_not_count_as_one() -> None:
     assert epoch.driver.store.view().get(EPOCHS, EpochId(5)).asked == 0  # type: ignore[union-attr]
     with_half = Epoch({A: [*IDS[:6], *made_up]}, results)
     assert with_half.download(max_tries=2) and not with_half.driver.blamed()
+
+
+def test_whoever_makes_up_ids_cannot_go_on_for_ever() -> None:
+    made_up: set[bytes] = set()
+
+    class Fresh(Epoch):
+        """Each list has the true ids, and others that were never there before."""
+
+        def answer(self, demand: Any) -> Result:
+            if isinstance(demand, Request):
+                new = {hash32(bytes([len(made_up) + number])) for number in range(4)}
+                made_up.update(new)
+                self.lists = {A: [*IDS[:5], *new]}
+            elif demand.id in made_up:
+                self.tries[demand.id] += 1
+                return Failed("not_found")
+            return super().answer(demand)
+
+    epoch = Fresh({A: []})
+    assert epoch.download(list_interval=SECOND)
+    assert len(epoch.driver.requests("ax/1")) == 1 and set(epoch.tries.values()) == {1, 2}
+    assert all(fetch.peers == (A,) for _, fetch in epoch.driver.asked if isinstance(fetch, Fetch))
 
 
 def test_ids_on_a_list_are_looked_up_so_many_a_step() -> None:
@@ -219,9 +242,14 @@ def test_afterwards_proofs_are_asked_for_every_half_hour() -> None:
 
 
 def test_proofs_that_do_not_come_are_given_up() -> None:
-    proofs = Proofs({A: IDS[:3]}, {IDS[0]: Failed("not_found"), IDS[1]: Fetched(reject("invalid_proof"))})
+    results = {
+        IDS[0]: Failed("not_found"),
+        IDS[1]: Fetched(reject("invalid_proof")),
+        IDS[3]: Failed("timeout"),
+    }
+    proofs = Proofs({A: IDS[:4]}, results)
     proofs.driver.run(proofs.sync(min_peers=1, max_tries=4).first)
-    assert proofs.tries == {IDS[0]: 4, IDS[1]: 1, IDS[2]: 1}
+    assert proofs.tries == {IDS[0]: 2, IDS[1]: 1, IDS[2]: 1, IDS[3]: 4}
 
 
 def test_the_first_sync_is_due_once_in_a_part_of_an_epoch() -> None:

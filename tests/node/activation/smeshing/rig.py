@@ -3,10 +3,8 @@ engine, with PoET servers and provers in memory. It can be stopped after any tur
 
 from __future__ import annotations
 
-import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from node.activation import tables
@@ -14,6 +12,7 @@ from node.activation.columns import AtxColumns, AtxRow
 from node.activation.machine import TOPIC, ActivationMachine
 from node.activation.parameters import ActivationParameters
 from node.activation.poets import PoetMachine
+from node.activation.smeshing.events import ChallengeDropped, NotPublished, ProofNotMade
 from node.activation.smeshing.machine import SmeshingMachine
 from node.activation.smeshing.parameters import SmeshingParameters
 from node.activation.smeshing.tables import TABLES as SMESHING
@@ -27,12 +26,9 @@ from node.contract.demands import (
     HeldSpace,
     PoetProofOf,
     PostVerdict,
-    ProvenPost,
     ProvePost,
     RegisterAtPoet,
-    Registered,
     Result,
-    RoundProof,
     VerifyPoet,
     VerifyPost,
     VerifyVrfNonce,
@@ -51,37 +47,17 @@ from node.store.store import Store
 from node.store.stores import Stores
 from node.store.table import Schema
 from node.store.view import Rows, View
-from protocol.crypto import signing
-from protocol.crypto.merkle import root_of
-from protocol.crypto.signing import Domain
-from protocol.numbers.durations import SECOND
-from protocol.numbers.layers import NetworkTime
-from protocol.types.activation import ActivationTxV1, PostMetadataV1, PostV1, publish_epoch_of, version_of
+from protocol.types.activation import ActivationTxV1, PostV1, publish_epoch_of, version_of
 from protocol.types.activation_v2 import ActivationTxV2
-from protocol.types.ids import AtxId, EpochId, Hash32, LayerId, NodeId
-from protocol.types.poet import MerkleProof, PoetProof, PoetProofMessage
+from protocol.types.ids import AtxId, EpochId, LayerId, NodeId
+from protocol.types.poet import PoetProofMessage
 from tests.node.activation.forge import COINBASE, GOLDEN, LABELS, TICK, Forged
-from tests.node.contract.world import GENESIS, GENESIS_ID, LAYER, Key, KeyRing, World
+from tests.node.contract.world import Key, KeyRing, World
+
+from .stand_ins import DOWN, PARAMETERS, POET_A, POET_B, TIME, TIMELINE, A, B, C, Dice, Poet, Prover
 
 T = TypeVar("T")
 
-EPOCH = 12
-"""Layers."""
-TIME = NetworkTime(GENESIS, LAYER, EPOCH)
-A, B, C = Key(1), Key(2), Key(3)
-DOWN = 10 * SECOND
-"""How long a restart takes."""
-POET_A, POET_B = "http://a", "http://b"
-PARAMETERS = SmeshingParameters(
-    servers=(POET_A, POET_B),
-    phase_shift=1200 * SECOND,
-    cycle_gap=600 * SECOND,
-    grace_period=300 * SECOND,
-    positioning_timeout=120 * SECOND,
-    poet_retry=20 * SECOND,
-    post_valid_delay=1 << 62,
-)
-TIMELINE = Timeline(TIME, PARAMETERS)
 STATE = Schema("state", 1, (OWED, *tables.TABLES, *MALFEASANCE))
 OWN = Schema("own", 1, (SIGNED, *SMESHING))
 
@@ -111,92 +87,6 @@ def _backend(store: Store) -> MemoryBackend:
     backend = store._backend
     assert isinstance(backend, MemoryBackend)
     return backend
-
-
-@dataclass
-class Poet:
-    """A PoET server: a round an epoch, with everybody who registered in time."""
-
-    timeline: Timeline
-    leaf_count: int = 50 * TICK
-    is_up: bool = True
-    """Whether it takes registrations."""
-    has_proofs: bool = True
-    forgets: bool = False
-    """Whether it registers a challenge, and makes its round without it."""
-    rounds: dict[int, dict[bytes, bytes]] = field(default_factory=dict)
-    """Challenges by identity, by round."""
-    registered: list[RegisterAtPoet] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
-    """Rounds whose proofs were asked for."""
-
-    def register(self, work: RegisterAtPoet, now: Instant) -> Result:
-        if not self.is_up:
-            return Failed("unreachable", "connection refused")
-        assert now <= work.deadline, "asked too late"
-        assert signing.verify(Domain.POET, work.identity, work.challenge, work.signature, GENESIS_ID)
-        number = next(e for e in range(1 << 20) if self.timeline.round_start(EpochId(e + 1)) >= now)
-        round = self.rounds.setdefault(number, {})
-        if round.get(work.identity, work.challenge) != work.challenge:
-            return Failed("conflict", "another challenge is registered")
-        round[bytes(work.identity)] = work.challenge
-        self.registered.append(work)
-        return Registered(str(number), self.timeline.round_end(EpochId(number + 1)))
-
-    def proof(self, work: PoetProofOf, now: Instant) -> Result:
-        self.asked.append(work.round_id)
-        number = int(work.round_id)
-        if not self.has_proofs or number not in self.rounds or now < self.timeline.round_end(EpochId(number + 1)):
-            return Failed("not_found", "no such proof")
-        members = sorted(set(self.rounds[number].values())) if not self.forgets else []
-        members += [bytes([number]) * 32]  # somebody else
-        root = root_of(members)
-        proof = PoetProof(MerkleProof(root, (), ()), self.leaf_count)
-        return RoundProof(PoetProofMessage(proof, b"poet", work.round_id.encode(), Hash32(root)), tuple(members))
-
-
-@dataclass
-class Prover:
-    """The prover of an identity."""
-
-    number: int
-    takes: int = 60 * SECOND
-    is_connected: bool = True
-    units: int = 10
-    nonce: int | None = None
-    failures: list[Result] = field(default_factory=list)
-    """What it gives first."""
-    challenges: list[bytes] = field(default_factory=list)
-    """What it was asked for."""
-    ready: dict[bytes, int] = field(default_factory=dict)
-    """When a proof that was begun is done: it works on while the node is down."""
-
-    def post(self, challenge: bytes) -> PostV1:
-        return PostV1(self.number, challenge[:8], len(self.challenges))
-
-    def prove(self, work: ProvePost) -> Result:
-        self.challenges.append(work.challenge)
-        self.ready.pop(work.challenge, None)
-        if not self.is_connected:
-            return Failed("not_connected")
-        if self.failures:
-            return self.failures.pop(0)
-        metadata = PostMetadataV1(work.challenge, LABELS)
-        nonce = 100 + self.number if self.nonce is None else self.nonce
-        return ProvenPost(self.post(work.challenge), metadata, self.units, GOLDEN, nonce)
-
-
-class Dice:
-    """A Random."""
-
-    def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)
-
-    def below(self, limit: int) -> int:
-        return self._random.randrange(limit)
-
-    def shuffled(self, values: Sequence[T]) -> list[T]:
-        return self._random.sample(list(values), len(values))
 
 
 class Rig:
@@ -420,3 +310,26 @@ class Rig:
             if self.signed(key).get(epoch) == data:
                 found.append(epoch)
         return found
+
+
+START = TIMELINE.epoch_start(2)
+
+
+def end_of(epoch: int) -> Instant:
+    """Just before an epoch is over."""
+    return Instant(TIMELINE.publication_end(EpochId(epoch)) - 1)
+
+
+def round_start(publish: int) -> Instant:
+    """Of the round for a publish epoch."""
+    return TIMELINE.round_start(EpochId(publish))
+
+
+def round_end(publish: int) -> Instant:
+    """The same."""
+    return TIMELINE.round_end(EpochId(publish))
+
+
+def sentences(rig: Rig, kind: type[ChallengeDropped] | type[ProofNotMade] | type[NotPublished]) -> list[str]:
+    """What an owner was told."""
+    return [event.sentence for event in rig.of(kind)]

@@ -11,7 +11,8 @@ from node.contract.owed import OWED
 from node.store.own import SIGNED
 from protocol.types.ids import EpochId
 
-from .rig import POET_A, TIMELINE, A, B, Rig
+from .rig import Rig
+from .stand_ins import POET_A, TIMELINE, A, B
 
 END = TIMELINE.publication_end(EpochId(4)) - 1
 

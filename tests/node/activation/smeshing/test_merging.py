@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from node.activation.marriages import members
-from node.activation.smeshing import build
+from node.activation.smeshing import build, merging
 from node.activation.smeshing.build import Part, joined
 from node.activation.smeshing.events import Published
 from node.activation.smeshing.tables import CHALLENGES, Challenge, Membership, Nipost
@@ -22,7 +22,8 @@ from protocol.types.activation_v2 import ActivationTxV2
 from protocol.types.ids import EMPTY_ATX_ID, AtxId, EpochId, Hash32, PoetProofRef
 from tests.node.activation.forge import COINBASE, GOLDEN, LABELS, v1, v2
 
-from .rig import PARAMETERS, POET_B, TIMELINE, A, B, C, Rig
+from .rig import Rig
+from .stand_ins import PARAMETERS, POET_B, TIMELINE, A, B, C
 
 FIRST = {key.identity: v1(key, 0) for key in (A, B, C)}
 CONSENTING = [(A, EMPTY_ATX_ID), (B, FIRST[B.identity].id), (C, FIRST[C.identity].id)]
@@ -150,6 +151,17 @@ def test_proofs_of_several_rounds_are_merged() -> None:
     assert [len(nipost.posts) for nipost in atx.niposts] == [2, 1]
     stored = rig.stored(atx.id())
     assert (stored.ticks, stored.weight) == (50, 20 * 60 + 10 * 50)
+
+
+@pytest.mark.parametrize(("name", "limit"), [("MAX_POSTS", 2), ("MAX_U32", 29)])
+def test_who_does_not_fit_publishes_for_itself(monkeypatch: pytest.MonkeyPatch, name: str, limit: int) -> None:
+    monkeypatch.setattr(merging, name, limit)
+    rig = married()
+    rig.run_until(end_of(3))
+    atx, other = rig.atx(A, 3), rig.atx(C, 3)
+    assert isinstance(atx, ActivationTxV2) and isinstance(other, ActivationTxV2)
+    assert [post.marriage_index for post in atx.niposts[0].posts] == [0, 1]
+    assert (other.smesher_id, other.marriage_atx) == (C.identity, None) and len(rig.sent) == 2
 
 
 UNCUT = married()

@@ -34,7 +34,8 @@ from protocol.types.ids import Address, AtxId, EpochId, NodeId
 from tests.node.activation.forge import GOLDEN, POST, Forged, merged, v1, v2
 from tests.node.contract.world import Key
 
-from .rig import PARAMETERS, TIMELINE, A, B, C, Rig
+from .rig import Rig
+from .stand_ins import PARAMETERS, TIMELINE, A, B, C
 
 D = Key(4)
 START = TIMELINE.epoch_start(2)

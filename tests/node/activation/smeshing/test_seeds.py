@@ -18,7 +18,8 @@ from node.store.view import Rows, Span
 from protocol.numbers.durations import SECOND
 from protocol.types.ids import EMPTY_ATX_ID, EpochId
 
-from .rig import PARAMETERS, TIMELINE, A, B, C, Key, Rig
+from .rig import Key, Rig
+from .stand_ins import PARAMETERS, TIMELINE, A, B, C
 from .test_merging import FIRST, MARRIAGE
 
 STORM, CALM = EpochId(7), EpochId(10)

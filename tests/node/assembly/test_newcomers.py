@@ -1,21 +1,27 @@
-"""A node that has lost everything but its keys: what peers have of its identities counts as signed before it signs."""
+"""A node begins beside a recorded chain: with its keys alone, or among peers most of which lie about everything."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, field
 
 import pytest
 
 from node.activation.tables import ATXS, BLOBS
-from node.contract.demands import BootstrapDocument, Demand, Request, VerifyPoet, VerifyPost, VerifyVrfNonce
-from node.mesh.tables import BALLOTS
+from node.contract.demands import BootstrapDocument, Demand, Failed, Request, VerifyPoet, VerifyPost, VerifyVrfNonce
+from node.contract.messages import PeerId
+from node.engine.edges import Returned
+from node.ledger.tables import LAYERS
+from node.mesh.tables import BALLOTS, BLOCKS, MESH_HASHES
 from node.store.own import SIGNED, Kind, Slot
 from protocol.crypto.signing import Domain
 from protocol.types.ballots import Ballot
-from protocol.types.ids import EdSignature, NodeId
+from protocol.types.ids import EMPTY_ADDRESS, EdSignature, NodeId
+from tests.node.sync.test_catch_up import Liar
 from tests.support.recorded_chain import RecordedChain, Replay
 from tests.vector_cases.consensus_support import Keys, SilentKey
 from tests.vector_cases.harness import load
 
-from .test_catching_up import RECORD, Newcomer
+from .test_catching_up import RECORD, THERE, Newcomer, rows
 
 ANSWERED = (Request, VerifyPost, VerifyVrfNonce, VerifyPoet, BootstrapDocument)
 
@@ -40,6 +46,27 @@ class Forgetful(Newcomer):
             super()._answer(call, demand)
 
 
+LIARS = tuple(PeerId(b"liar %d" % number) for number in range(3))
+
+
+@dataclass
+class Deceived(Newcomer):
+    """Three of its four peers answer everything, and nothing truly; one of them at times with silence."""
+
+    peers: tuple[PeerId, ...] = (*LIARS, THERE)
+    liar: Liar = field(default_factory=Liar)
+    lies: int = 0
+
+    def _answer(self, call: int, demand: Demand) -> None:
+        if not isinstance(demand, Request) or demand.peer == THERE:
+            super()._answer(call, demand)
+            return
+        self.lies += 1
+        is_silent = demand.peer == LIARS[0] and self.lies % 3 == 0
+        answer = Failed("timeout") if is_silent else self.liar.answer(demand.protocol, demand.data)
+        self._turn(Returned(call, answer, self.now))
+
+
 @pytest.fixture(scope="module")
 def replay() -> Replay:
     """A node with all layers of the record."""
@@ -54,7 +81,7 @@ def test_what_an_earlier_life_has_signed_is_noted_and_stops_nobody(replay: Repla
     own = smeshers[: len(smeshers) // 2 + 1]
     watched = [Watched(one) for one in own]
     keys = Keys(watched)  # whose `stop` is an error
-    newcomer = Forgetful(replay, keys=keys)
+    newcomer = Forgetful(replay, keys=keys, coinbase=lambda: EMPTY_ADDRESS)
     for turn in newcomer.run(20_000):
         if turn == 200:
             newcomer.begin()
@@ -75,3 +102,16 @@ def test_what_an_earlier_life_has_signed_is_noted_and_stops_nobody(replay: Repla
     assert {slot: data for slot, data in signed.items() if slot.kind is Kind.ATX} == atxs
     assert {slot.identity for slot in signed} <= set(own)  # of nobody else
     assert set().union(*(one.asked for one in watched)) <= {Domain.POET}  # a registration contradicts nothing
+
+
+def test_what_liars_say_changes_nothing(replay: Replay) -> None:
+    newcomer = Deceived(replay)
+    for _ in newcomer.run(40_000):
+        pass
+    here, there, until = newcomer.node.stores.view(), replay.view(), newcomer.until
+    for table in (LAYERS, MESH_HASHES):
+        assert rows(here, table, until) == rows(there, table, until)
+    assert dict(here.scan(BALLOTS)) == dict(there.scan(BALLOTS))
+    for table in (ATXS, BLOCKS):
+        assert set(here.keys(table)) <= set(there.keys(table))
+    assert newcomer.lies and {one.peer for one in newcomer.blamed} == set(LIARS)
