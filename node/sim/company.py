@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from node.contract.instants import Instant
-from protocol.types.ids import LayerId
 
 from .disk import Crash
 from .node import SimNode
@@ -59,8 +58,3 @@ class Company(Watcher):
     def has_majority(self, nodes: list[SimNode], weights: dict[int, int]) -> bool:
         """Whether these have more than two thirds of all weight."""
         return 3 * sum(weights[node.number] for node in nodes) > 2 * sum(weights.values())
-
-    def layer(self) -> LayerId:
-        """The layer of the world's clock."""
-        assert self._world is not None, "it watches a world"
-        return self._world.time.layer_at(self._world.now)

@@ -44,8 +44,6 @@ class Disk:
         self._chance = chance
         self._databases: list[Database] = []
         self._writes_left: int | None = None
-        self.writes = 0
-        """Batches written."""
 
     def database(self) -> Database:
         """A new one, empty."""
@@ -72,7 +70,6 @@ class Disk:
 
     def begin_write(self) -> bool:
         """A batch is to be written; whether the work is cut off behind it. Raises Cut where it is before."""
-        self.writes += 1
         if self._writes_left is None:
             return False
         self._writes_left -= 1

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from node.activation.machine import TOPIC as ATX_TOPIC
 from node.beacon.memory import FIRST_VOTES, FOLLOWING_VOTES
+from node.contract.ports import Signer
 from node.mesh.tables import MESH_HASHES
 from node.proposals.machine import TOPIC as PROPOSALS
 from node.store.view import View
@@ -49,8 +50,12 @@ def _atx(data: bytes, keys: SimKeys, view: View) -> bytes | None:
     if key is None:
         return None
     coinbase = Address(atx.inner.coinbase[:-1] + bytes((atx.inner.coinbase[-1] ^ 1,)))
-    made = replace(atx, inner=replace(atx.inner, coinbase=coinbase))
-    return ActivationTxV1.codec.encode(replace(made, signature=key.sign(Domain.ATX, made.signed_bytes())))
+    return ActivationTxV1.codec.encode(signed_atx(key, replace(atx, inner=replace(atx.inner, coinbase=coinbase))))
+
+
+def signed_atx(signer: Signer, atx: ActivationTxV1) -> ActivationTxV1:
+    """With the signature of its smesher."""
+    return replace(atx, signature=signer.sign(Domain.ATX, atx.signed_bytes()))
 
 
 def _first_vote(data: bytes, keys: SimKeys, view: View) -> bytes | None:

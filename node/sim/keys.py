@@ -73,8 +73,6 @@ class SharedChecker:
         self._checker: Checker = NetworkChecker(genesis_id)
         self._signatures: dict[SignatureCheck, bool] = {}
         self._proofs: dict[VrfCheck, bool] = {}
-        self.judged = 0
-        """Signatures and proofs that were looked at."""
 
     def signatures(self, checks: Sequence[SignatureCheck]) -> Sequence[bool]:
         """As Checker says."""
@@ -89,7 +87,6 @@ class SharedChecker:
     ) -> list[bool]:
         missing = [check for check in dict.fromkeys(checks) if check not in known]
         if missing:
-            self.judged += len(missing)
             known.update(zip(missing, judge(missing), strict=True))
         found = [known[check] for check in checks]
         if len(known) > KEPT_VERDICTS:

@@ -1,8 +1,8 @@
 """The network between the nodes of a world: gossip and requests.
 
 Gossip goes in one of two ways. *Directly*: whoever publishes reaches everybody, each after a time of its own, which is
-cheap and fair; what is said to some only, the first of them that accepts it tells all others. *Relayed*: along the edges
-of an overlay, by those who accepted the message, as gossip does in the world; a message that one line loses comes on
+cheap and fair; what is said to some only, the first of them that accepts it tells all others. *Relayed*: along edges of
+an overlay, by those who accepted the message, as gossip does in the world; a message that one line loses comes on
 another. Nobody is handed a message a second time, unless a line doubles it on purpose.
 """
 
@@ -16,13 +16,12 @@ from node.contract.demands import Failed, PeerRequest, Request, Result
 from node.contract.instants import Instant
 from node.contract.messages import PeerId
 from protocol.crypto.hashing import hash32
-from protocol.numbers.durations import MILLISECOND, SECOND
+from protocol.numbers.durations import MILLISECOND
 
 from .chance import Chance
 from .links import Links
 from .timeline import Action, Timeline
 
-FETCH_TIMEOUT = 5 * SECOND
 MOST_TOLD = 10_000
 """Messages that were said to some only, of which it is known to whom; older ones go no further."""
 
@@ -50,9 +49,6 @@ class Station(Protocol):
     def ask(self, number: int, request: PeerRequest) -> None:
         """A question of a peer came; it is answered by `Network.reply` with this number."""
 
-    def object(self, hint: str, id: bytes) -> bytes | None:
-        """What it has under an id."""
-
 
 Outcome = Callable[[Result], None]
 """Who waits for the answer to a request: it is told of the answer, or of Failed."""
@@ -74,6 +70,8 @@ class Network:
         self._stations: list[Station] = []
         self._neighbours: list[list[int]] = []
         self._seen: list[set[bytes]] = []
+        """By node: messages of this layer and, in `_seen_before`, of the one before; older ones are heard again."""
+        self._seen_before: list[set[bytes]] = []
         self._told: dict[bytes, set[int]] = {}
         """Of messages that were said to some only: to whom, by now."""
         self._asked: dict[int, tuple[int, int, Outcome]] = {}
@@ -86,7 +84,7 @@ class Network:
     def join(self, stations: Sequence[Station]) -> None:
         """These are the nodes; once."""
         self._stations = list(stations)
-        self._seen = [set() for _ in stations]
+        self._seen, self._seen_before = [set() for _ in stations], [set() for _ in stations]
         self._neighbours = overlay(len(stations), self._degree, self._chance.of("overlay")) if self._degree else []
 
     @property
@@ -133,7 +131,7 @@ class Network:
             return
         came_from = None if peer is None else number_of(peer)
         for other in self._neighbours[node]:
-            if other != came_from and id not in self._seen[other]:
+            if other != came_from and not self._has_seen(other, id):
                 self._send(node, other, topic, data, id, 0)
 
     def _tell_some(self, id: bytes, source: int, to: Sequence[int]) -> None:
@@ -143,7 +141,14 @@ class Network:
 
     def forget(self, node: int) -> None:
         """A node begins anew and knows no message."""
-        self._seen[node] = set()
+        self._seen[node], self._seen_before[node] = set(), set()
+
+    def layer_began(self) -> None:
+        """What was said two layers ago is no longer known to be known."""
+        self._seen_before, self._seen = self._seen, [set() for _ in self._seen]
+
+    def _has_seen(self, node: int, id: bytes) -> bool:
+        return id in self._seen[node] or id in self._seen_before[node]
 
     def _send(self, source: int, to: int, topic: str, data: bytes, id: bytes, delay: int) -> None:
         now = self._timeline.now()
@@ -155,7 +160,7 @@ class Network:
         if not station.is_up:
             return
         if self._degree:
-            if id in self._seen[to] and not is_copy:
+            if self._has_seen(to, id) and not is_copy:
                 return
             self._seen[to].add(id)
         self.messages[topic] += 1
@@ -195,22 +200,6 @@ class Network:
         now = self._timeline.now()
         for time in self._links.delays(to, source, now)[:1]:
             self._at(now + time, lambda: self._settle(number, result))
-
-    def fetch(self, source: int, to: int, hint: str, id: bytes, outcome: Outcome) -> None:
-        """A node asks a peer for an object, without a protocol of requests: for nodes without a machine for that."""
-        self._next += 1
-        number, now = self._next, self._timeline.now()
-        self._asked[number] = source, to, outcome
-        self._at(now + FETCH_TIMEOUT, lambda: self._settle(number, Failed("timeout")))
-
-        def look() -> None:
-            station = self._stations[to]
-            if station.is_up:
-                found = station.object(hint, id)
-                self.reply(number, Failed("not_found") if found is None else found)
-
-        for time in self._links.delays(source, to, now)[:1]:
-            self._at(now + time, look)
 
     def _settle(self, number: int, result: Result) -> None:
         open_request = self._asked.pop(number, None)

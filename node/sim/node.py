@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from node.contract.checks import Checker
-from node.contract.demands import Demand, Failed, Fetch, PeerRequest, Request, Result
+from node.contract.demands import Demand, PeerRequest, Request, Result
 from node.contract.effects import Emit, Penalise, StopIdentity
 from node.contract.inputs import NotSent, Sent, Tick
 from node.contract.instants import Instant
@@ -33,7 +33,7 @@ from .chance import Chance
 from .clocks import SkewedClock
 from .disk import Crash, Cut, Disk
 from .keys import SimKeys
-from .network import Network, number_of
+from .network import Network
 from .ports import Ports
 from .role import HONEST, Role
 from .timeline import TURN, Timeline
@@ -63,8 +63,6 @@ class Built:
     """An engine with its machines."""
 
     engine: Engine
-    objects: Callable[[View, str, bytes], bytes | None] | None = None
-    """What the node hands to peers that ask for an object by hint and id, where no machine of it serves them."""
     verified: Callable[[], int] = lambda: 0
     """The newest layer up to which tortoise has verified all; 0 for a node without one."""
     node: object = None
@@ -278,8 +276,6 @@ class SimNode:
     def _call(self, call: int, demand: Demand) -> None:
         if isinstance(demand, Request):
             self.network.request(self.number, demand, self._return(call))
-        elif isinstance(demand, Fetch):
-            self._fetch(call, demand)
         else:
             delay, result = self.ports.answer(demand, self.timeline.now())
             result, answer = self._role.proves(self, demand, result), self._return(call)
@@ -293,39 +289,6 @@ class SimNode:
                 self.put(Returned(call, result, self.local()))
 
         return put
-
-    # ---- objects, where no machine gets them ----
-
-    def _fetch(self, call: int, demand: Fetch) -> None:
-        """Ask the peers that are likely to have an object, then some others, one after the other."""
-        others = self.chance.shuffled([peer for peer in self.network.peers(self.number) if peer not in demand.peers])
-        self._fetch_of(call, demand, [*demand.peers, *others[:3]])
-
-    def _fetch_of(self, call: int, demand: Fetch, peers: list[PeerId]) -> None:
-        answer = self._return(call)
-        if not peers:
-            self.timeline.after(SECOND, lambda: answer(Failed("not_found")))
-            return
-        life, peer, rest = self.lives, peers[0], peers[1:]
-
-        def come(result: Result) -> None:
-            if not self.is_up or life != self.lives:
-                return
-            if isinstance(result, bytes):
-                self.put(Message(demand.hint, result, Origin.FETCHED, self.local(), peer, demand.id))
-            else:
-                self._fetch_of(call, demand, rest)
-
-        self.network.fetch(self.number, number_of(peer), demand.hint, demand.id, come)
-
-    def object(self, hint: str, id: bytes) -> bytes | None:
-        """What this node has under an id."""
-        if self.built is None or self.built.objects is None or self.stores is None:
-            return None
-        view = self.stores.view()
-        found = self.built.objects(view, hint, id)
-        view.close()
-        return found
 
     def _tell(self, tell: Callable[[Watcher], None]) -> None:
         for watcher in self._watchers:

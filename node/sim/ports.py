@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 
 from node.contract.demands import (
     BootstrapDocument,
+    CertifyAtPoet,
     Demand,
+    DescribePost,
     Failed,
+    HeldSpace,
     PoetProofOf,
     ProvenPost,
     ProvePost,
@@ -35,6 +38,7 @@ from .virtual.time import VirtualPoet
 VRF_TIME = MILLISECOND
 VERIFYING_TIME = 2 * MILLISECOND
 SERVER_TIME = 50 * MILLISECOND
+NO_SPACE = Failed("not_connected", "The identity has no space here.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +83,13 @@ class Ports:
                 return VERIFYING_TIME, around.space.verify_nonce(demand)
             case VerifyPoet():
                 return VERIFYING_TIME, virtual_time.verify(demand)
-            case RegisterAtPoet(server, _, challenge, deadline):
-                return SERVER_TIME, around.poets[server].register(challenge, deadline, now)
+            case DescribePost(identity):
+                held = around.holdings.get(identity)
+                return SERVER_TIME, NO_SPACE if held is None else HeldSpace(held.commitment, held.units)
+            case CertifyAtPoet():
+                return SERVER_TIME, Failed("no_certifier")
+            case RegisterAtPoet(server, identity, challenge, _, deadline):
+                return SERVER_TIME, around.poets[server].register(identity, challenge, deadline, now)
             case PoetProofOf(server, round_id):
                 return SERVER_TIME, around.poets[server].proof(round_id, now)
             case BootstrapDocument(epoch):
@@ -92,7 +101,7 @@ class Ports:
         """A proof of space of an identity of this node."""
         held, space = self._around.holdings.get(identity), self._around.space
         if held is None:
-            return Failed("refused", "no space")
+            return NO_SPACE
         post = space.prove(identity, held.commitment, challenge, held.units)
         metadata = PostMetadataV1(challenge, space.labels_per_unit)
         return ProvenPost(post, metadata, held.units, held.commitment, space.nonce(identity, held.commitment))

@@ -17,9 +17,8 @@ from protocol.numbers.durations import SECOND
 from protocol.types.activation import ActivationTxV1, NIPostV1
 from protocol.types.ids import EdSignature
 
-from .forging import HARE3, HARE4, another
+from .forging import HARE3, HARE4, another, signed_atx
 from .role import HONEST, Parcel, Role
-from .virtual.activations import signed
 
 if TYPE_CHECKING:
     from .node import SimNode
@@ -91,7 +90,7 @@ class WrongPost(Dishonest):
             return (Parcel(topic, data),)
         wrong = replace(nipost.post, indices=bytes((nipost.post.indices[0] ^ 1,)) + nipost.post.indices[1:])
         made = replace(atx.inner, nipost=NIPostV1(nipost.membership, wrong, nipost.post_metadata))
-        bad = signed(key, ActivationTxV1(made, atx.smesher_id, EdSignature(bytes(64))))
+        bad = signed_atx(key, ActivationTxV1(made, atx.smesher_id, EdSignature(bytes(64))))
         return (Parcel(topic, ActivationTxV1.codec.encode(bad)),)
 
     def proves(self, node: SimNode, demand: Demand, result: Result) -> Result:

@@ -20,8 +20,6 @@ class Timeline:
         self._now = start
         self._agenda: list[tuple[int, int, int, Action]] = []
         self._next = 0
-        self.happened = 0
-        """How many actions have been taken."""
 
     def now(self) -> Instant:
         """The instant of what happens now."""
@@ -42,9 +40,5 @@ class Timeline:
         while agenda and agenda[0][0] < end:
             when, _, _, action = heappop(agenda)
             self._now = Instant(when)
-            self.happened += 1
             action()
         self._now = max(self._now, end)
-
-    def __len__(self) -> int:
-        return len(self._agenda)

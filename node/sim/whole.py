@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
-from node.activation.tables import BLOBS, POET_BLOBS
-from node.assembly.node import Node, assemble
+from node.assembly.node import assemble
 from node.assembly.parameters import NodeParameters, parameters_of
 from node.assembly.rooms import Rooms
 from node.assembly.rooms import Surroundings as Given
+from node.contract.instants import Instant
 from node.contract.machine import Machine
 from node.schema import OWN, STATE
-from node.store.view import View
-from protocol.numbers.durations import SECOND
+from protocol.numbers.durations import MILLISECOND, SECOND
 from protocol.numbers.layers import NetworkTime
 from protocol.numbers.time import Time
 from protocol.params.config import consensus
 from protocol.params.config.networks import STANDALONE
 from protocol.params.config.node import Config
+from protocol.params.config.services import PoetServer
 from protocol.types import address
-from protocol.types.fetch import Hint
-from protocol.types.ids import Address, AtxId, EpochId, NodeId, PoetProofRef
+from protocol.types.ids import BEACON_SIZE, Address, Beacon
 
 from .keys import SimKey, SimKeys
 from .node import Built, Plan, Site
 from .ports import Holding, Surroundings
 from .scenario import Scenario
 from .staging import Staged
-from .virtual.activations import Miner, Premade, PremadePublisher, premake
 from .virtual.space import VirtualSpace
+from .virtual.time import VirtualPoet
 from .virtual.transfers import Transfers, Wallet
 from .world import Setting
 
@@ -39,7 +37,8 @@ START = Time(1_700_000_000, 0)
 LAYER = 300 * SECOND
 BALANCE = 10**12
 """Smidge of each wallet at the genesis."""
-ROUND_LEAVES = 1000
+POETS = {"poet-of-many-leaves": 1000, "poet-of-fewer-leaves": 900}
+"""Leaves of each round, by the address of the server."""
 K2 = 10
 """Indices of a virtual proof of space."""
 FIRST_WALLET = 1_000_000
@@ -61,6 +60,7 @@ def config_of(seed: int, scenario: Scenario) -> Config:
         STANDALONE,
         main=replace(
             STANDALONE.main,
+            standalone=False,
             layer_duration_ns=LAYER,
             layer_average_size=min(50, max(10, 2 * scenario.nodes)),
             layers_per_epoch=scenario.layers_per_epoch,
@@ -69,6 +69,7 @@ def config_of(seed: int, scenario: Scenario) -> Config:
             atx_grade_delay_ns=30 * SECOND,
             # small networks have few identities: one that is known to cheat is a large part of all
             miner_good_atxs_percent=60,
+            poet_servers=tuple(PoetServer(address) for address in POETS),
         ),
         genesis=replace(STANDALONE.genesis, time=START, extra_data="simulation", accounts=accounts),
         tortoise=consensus.Tortoise(hdist=4, zdist=2, window_size=10 * scenario.layers_per_epoch),
@@ -90,6 +91,13 @@ def config_of(seed: int, scenario: Scenario) -> Config:
             weak_coin_round_duration_ns=30 * SECOND,
             sync_weight_units=10,
         ),
+        poet=replace(
+            STANDALONE.poet,
+            phase_shift_ns=max(1, scenario.layers_per_epoch // 4) * LAYER,
+            cycle_gap_ns=LAYER // 2,
+            grace_period_ns=LAYER // 2,
+            retry_delay_ns=5 * SECOND,
+        ),
         syncer=replace(STANDALONE.syncer, interval_ns=60 * SECOND),
         post=replace(STANDALONE.post, labels_per_unit=128, k2=K2, k3=K2, min_numunits=1, max_numunits=1000),
     )
@@ -100,47 +108,39 @@ class Whole:
     """What the nodes of one run are built of."""
 
     parameters: NodeParameters
-    premade: Mapping[tuple[NodeId, EpochId], Premade]
     wallets: tuple[tuple[Wallet, ...], ...]
     """By node."""
-    transfers: tuple[int, ...]
-    """In a layer, by node."""
 
     def build(self, site: Site) -> Built:
-        """All rooms."""
+        """All rooms, and coins that move."""
 
         def more(rooms: Rooms) -> list[Machine]:
             everybody = [wallet.address for wallets in self.wallets for wallet in wallets]
-            return [
-                PremadePublisher(site.keys, site.time, self.premade, from_layer=site.time.layers_per_epoch // 2),
-                Transfers(self.wallets[site.number], everybody, rooms.mempool, site.time, self.transfers[site.number]),
-            ]
+            return [Transfers(self.wallets[site.number], everybody, rooms.mempool, site.time)]
 
+        (signer,) = site.keys.signers() or (None,)
+        coinbase = Address(bytes(4) + (b"" if signer is None else signer.identity[:20]).ljust(20, b"\0"))
         given = Given(
-            site.stores,
-            site.checker,
-            site.keys,
-            site.chance.of("positions").bytes(32),
-            site.chance.of("node"),
-            site.peers,
+            stores=site.stores,
+            checker=site.checker,
+            keys=site.keys,
+            seed=site.chance.of("positions").bytes(32),
+            coinbase=lambda: coinbase,
+            random=site.chance.of("node"),
+            peers=site.peers,
         )
         node = assemble(self.parameters, given, more)
-        return Built(node.engine, objects, lambda: int(node.rooms.tortoise.verified), node)
-
-
-def objects(view: View, hint: str, id: bytes) -> bytes | None:
-    """What peers are handed, where no machine serves them."""
-    if hint == Hint.ATX:
-        return view.get(BLOBS, AtxId(id))
-    return view.get(POET_BLOBS, PoetProofRef(id)) if hint == Hint.POET else None
+        return Built(node.engine, verified=lambda: int(node.rooms.tortoise.verified), node=node)
 
 
 @dataclass(frozen=True, slots=True)
 class WholeNodes:
     """The recipe: one identity a node, of about the same weight each."""
 
-    quantum: int = 10_000_000
-    """Nanoseconds in which arrivals are one turn."""
+    quantum: int = 10 * MILLISECOND
+    """In which arrivals are one turn."""
+    large: int = 20
+    """Nodes above which it is five times as long: less exact, and half as much work."""
 
     def time(self, scenario: Scenario) -> NetworkTime:
         """As Recipe says."""
@@ -154,36 +154,38 @@ class WholeNodes:
         """As Recipe says."""
         genesis_id = config_of(seed, scenario).genesis.identity.genesis_id
         parameters = parameters_of(config_of(seed, scenario))
+        # nobody can have agreed on the first one; on a real network it is published
+        parameters = replace(parameters, first_beacon=Beacon(genesis_id[:BEACON_SIZE]))
         assert parameters.time == self.time(scenario), "a recipe says the time of its nodes"
         keys = [SimKey(seed, number, genesis_id) for number in range(scenario.nodes)]
-        coinbases = [Address(bytes(4) + key.identity[:20]) for key in keys]
-        miners = [Miner(key, self.units(number), coinbases[number]) for number, key in enumerate(keys)]
-        space = VirtualSpace(K2, parameters.activation.labels_per_unit)
         golden = parameters.activation.golden_atx
-        epochs = range(1, scenario.layers // scenario.layers_per_epoch + 2)
-        premade = premake(miners, space, golden, ROUND_LEAVES, epochs)
         wallets = wallets_of(seed, scenario, genesis_id)
-        shared = tuple(tuple(wallets[number :: scenario.nodes]) for number in range(scenario.nodes))
-        whole = Whole(parameters, premade, shared, tuple(len(one) for one in shared))
+        whole = Whole(parameters, tuple(tuple(wallets[number :: scenario.nodes]) for number in range(scenario.nodes)))
         plans = [
             Plan(number, SimKeys([key]), staged.clocks[number], whole.build, (STATE, OWN), staged.roles[number])
             for number, key in enumerate(keys)
         ]
-        holdings = {miner.signer.identity: Holding(miner.units, golden) for miner in miners}
+        around = Surroundings(
+            VirtualSpace(K2, parameters.activation.labels_per_unit),
+            {key.identity: Holding(self.units(number), golden) for number, key in enumerate(keys)},
+            poets_of(parameters),
+        )
         setting = Setting(
             parameters.time,
             genesis_id,
-            Surroundings(space, holdings),
+            around,
             faults=staged.faults,
             crashes=staged.crashes,
             degree=scenario.degree,
             is_shared=scenario.mode == "shared",
-            quantum=self.quantum,
+            quantum=self.quantum * (5 if scenario.nodes > self.large else 1),
         )
         return setting, plans
 
 
-def node_of(built: Built) -> Node:
-    """The rooms of a whole node."""
-    assert isinstance(built.node, Node), "of this recipe"
-    return built.node
+def poets_of(parameters: NodeParameters) -> dict[str, VirtualPoet]:
+    """The servers of a network, whose rounds have the times that all nodes know."""
+    time, of = parameters.time, parameters.smeshing
+    epoch = time.layers_per_epoch * time.layer_duration_ns
+    start = Instant(time.genesis_ns + of.phase_shift)
+    return {name: VirtualPoet(name, start, epoch, epoch - of.cycle_gap, leaves) for name, leaves in POETS.items()}

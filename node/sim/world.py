@@ -103,6 +103,7 @@ class World:
         while self._layer < layer and not is_over():
             self.timeline.run_until(Instant(self.time.start_ns(self._layer + 1)))
             self._layer = LayerId(self._layer + 1)
+            self.network.layer_began()
             for watcher in self.watchers:
                 watcher.layer_began(self._layer)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 
 from api.cli.output import Output
 from api.edge.errors import EnvironmentFault
@@ -39,7 +40,7 @@ def run_many(scenario_of: Callable[[int], Scenario], arguments: argparse.Namespa
     return 1 if failed else 0
 
 
-def outcomes(scenario_of: Callable[[int], Scenario], seeds: range, jobs: int) -> Iterator[Outcome]:
+def outcomes(scenario_of: Callable[[int], Scenario], seeds: Iterable[int], jobs: int) -> Iterator[Outcome]:
     """What came of each, as they end. Raises EnvironmentFault where a process is killed."""
     context = multiprocessing.get_context("spawn")
     waiting = iter(seeds)
@@ -57,7 +58,7 @@ def outcomes(scenario_of: Callable[[int], Scenario], seeds: range, jobs: int) ->
                     for seed in waiting:
                         running.add(pool.submit(simulate, scenario_of(seed), seed))
                         break
-        except BrokenPipeError:
+        except BrokenProcessPool:
             raise EnvironmentFault("A process of the simulation was killed, perhaps for want of memory.") from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

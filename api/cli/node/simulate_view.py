@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from api.cli.output import Output
-from node.sim.report.page import bands_of, describe
+from node.sim.report.page import bands_of
 from node.sim.report.plots import short
 from node.sim.report.record import LayerRecord, Recorder
 from node.sim.scenario import Scenario
@@ -114,8 +114,3 @@ def _row(one: LayerRecord) -> list[str]:
         short(sum(one.messages.values())),
         short(sum(one.bytes.values())),
     ]
-
-
-def events_of(scenario: Scenario) -> list[str]:
-    """What goes wrong, in words."""
-    return [describe(event) for event in scenario.events]

@@ -27,13 +27,6 @@ class VirtualSpace:
         indices = self._indices(node, commitment, challenge, units)
         return PostV1(indices[0] % 16, pack_indices(indices, self._bits(units)), indices[-1])
 
-    def prove_wrongly(self, node: NodeId, commitment: AtxId, challenge: bytes, units: int, position: int) -> PostV1:
-        """A proof of which one index is not that of a good label."""
-        indices = self._indices(node, commitment, challenge, units)
-        wrong = [*indices]
-        wrong[position] = (indices[position] + 1) % (units * self.labels_per_unit)
-        return PostV1(indices[0] % 16, pack_indices(wrong, self._bits(units)), indices[-1])
-
     def verify(self, work: VerifyPost) -> PostVerdict:
         """What checking gives."""
         bits = required_bits(work.num_units * work.metadata.labels_per_unit)

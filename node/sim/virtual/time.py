@@ -47,6 +47,7 @@ def _work(statement: bytes, leaves: int) -> PoetProof:
 @dataclass(slots=True)
 class _Round:
     members: list[bytes] = field(default_factory=list)
+    by_identity: dict[bytes, bytes] = field(default_factory=dict)
 
 
 class VirtualPoet:
@@ -73,14 +74,16 @@ class VirtualPoet:
         """The round that takes challenges now."""
         return 0 if now < self._first else (now - self._first) // self._period + 1
 
-    def register(self, challenge: bytes, deadline: Instant, now: Instant) -> Registered | Failed:
-        """Take a challenge; the same one again changes nothing."""
+    def register(self, identity: bytes, challenge: bytes, deadline: Instant, now: Instant) -> Registered | Failed:
+        """Take a challenge; the same one again changes nothing, and an identity has one in a round."""
         number = self.open_round(now)
         if self.start_of(number) > deadline:
             return Failed("refused", f"round {number} starts after the deadline")
-        members = self._rounds.setdefault(number, _Round()).members
-        if challenge not in members:
-            members.append(challenge)
+        round = self._rounds.setdefault(number, _Round())
+        if round.by_identity.setdefault(identity, challenge) != challenge:
+            return Failed("conflict")
+        if challenge not in round.members:
+            round.members.append(challenge)
         return Registered(str(number), self.end_of(number))
 
     def proof(self, round_id: str, now: Instant) -> Result:

@@ -23,6 +23,8 @@ from ..keys import SimKey
 GAS_PRICE = 1
 AMOUNT = 1000
 """Smidge of a transfer."""
+LEAST_BALANCE = 1_000_000
+"""Smidge below which a wallet sends nothing more."""
 
 
 class Wallet:
@@ -56,23 +58,20 @@ class Transfers(Machine):
     ticks = True
 
     def __init__(
-        self, wallets: Sequence[Wallet], everybody: Sequence[Address], pool: Mempool, time: NetworkTime, most: int
+        self, wallets: Sequence[Wallet], everybody: Sequence[Address], pool: Mempool, time: NetworkTime
     ) -> None:
-        """wallets: those of this node; everybody: who is paid; most: transfers of this node in a layer."""
+        """wallets: those of this node, each of which sends one transaction in a layer; everybody: who is paid."""
         self._wallets, self._everybody, self._pool, self._time = wallets, everybody, pool, time
-        self._most = most
 
     def tick(self, tick: Tick, view: View, now: Instant) -> Step:
         """As Machine says."""
         if tick.layer <= self._time.effective_genesis or not self._wallets:
             return NOTHING
         effects: list[Effect] = []
-        for number in range(self._most):
-            wallet = self._wallets[(tick.layer + number) % len(self._wallets)]
+        for number, wallet in enumerate(self._wallets):
             nonce, balance = self._pool.projection(view, wallet.address)
-            if number >= len(self._wallets) or balance < 100 * AMOUNT:
-                break
+            if balance < LEAST_BALANCE:
+                continue
             to = self._everybody[(tick.layer + number) % len(self._everybody)]
-            raw = wallet.spawn() if nonce == 0 else wallet.spend(to, AMOUNT, nonce)
-            effects.append(Publish(TOPIC, raw))
+            effects.append(Publish(TOPIC, wallet.spawn() if nonce == 0 else wallet.spend(to, AMOUNT, nonce)))
         return Step(effects=effects)

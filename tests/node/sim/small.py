@@ -12,13 +12,17 @@ from node.activation.columns import AtxColumns, AtxRow
 from node.activation.machine import ActivationMachine
 from node.activation.parameters import ActivationParameters
 from node.activation.poets import PoetMachine
-from node.activation.tables import BLOBS, POET_BLOBS
+from node.assembly import catching_up
 from node.beacon.epochs import EpochAtxs
 from node.beacon.machine import BEACONS, BeaconMachine
 from node.beacon.parameters import BeaconParameters
 from node.contract.instants import Instant
 from node.contract.owed import OWED
 from node.engine.engine import Engine
+from node.fetch.blobs import stored
+from node.fetch.client import Fetching
+from node.fetch.peers import PeerScores
+from node.fetch.server import FetchServer
 from node.malfeasance.machine import MalfeasanceMachine
 from node.malfeasance.tables import PROOFS
 from node.malfeasance.tables import TABLES as MALFEASANCE
@@ -29,17 +33,18 @@ from node.sim.ports import Holding, Surroundings
 from node.sim.role import Role
 from node.sim.scenario import Scenario
 from node.sim.staging import Staged, stage
-from node.sim.virtual.activations import Miner, Premade, PremadePublisher, premake
 from node.sim.virtual.space import VirtualSpace
 from node.sim.watch import Watcher
 from node.sim.world import Setting, World
 from node.store.own import SIGNED
 from node.store.table import Schema
-from node.store.view import View
 from protocol.numbers.durations import SECOND
 from protocol.numbers.layers import NetworkTime
+from protocol.params.config.networks import STANDALONE
 from protocol.types.fetch import Hint
-from protocol.types.ids import Address, AtxId, EpochId, NodeId, PoetProofRef
+from protocol.types.ids import Address, AtxId, EpochId, NodeId
+
+from .premade import Miner, Premade, PremadePublisher, premake
 
 GENESIS_ID = b"simulated network..."
 GOLDEN = AtxId(b"g" * 32)
@@ -61,6 +66,7 @@ BEACON = BeaconParameters(
     votes_limit=100,
     sync_weight_units=1,
 )
+KINDS = {hint: blobs for hint, blobs in stored().items() if hint in (Hint.ATX, Hint.POET)}
 SCHEMAS = (
     Schema("state", 1, (OWED, *activation_tables.TABLES, *MALFEASANCE, BEACONS)),
     Schema("own", 1, (SIGNED,)),
@@ -128,15 +134,10 @@ class Small:
             MalfeasanceMachine(site.keys, activation_tables, followers, lambda: True),
             beacon,
             PremadePublisher(site.keys, site.time, self.premade, from_layer=EPOCH // 2),
+            Fetching(catching_up.fetch(STANDALONE.fetch), PeerScores(site.peers, site.chance.of("peers")), KINDS),
+            FetchServer(catching_up.server(STANDALONE.fetch), KINDS),
         ]
-        return Built(Engine(machines, site.stores, site.checker, derived=(columns,)), objects)
-
-
-def objects(view: View, hint: str, id: bytes) -> bytes | None:
-    """What peers are handed."""
-    if hint == Hint.ATX:
-        return view.get(BLOBS, AtxId(id))
-    return view.get(POET_BLOBS, PoetProofRef(id)) if hint == Hint.POET else None
+        return Built(Engine(machines, site.stores, site.checker, derived=(columns,)))
 
 
 @dataclass(frozen=True)

@@ -162,7 +162,7 @@ def test_the_supply_is_conserved_sees_a_coin_more() -> None:
 
 
 def test_the_frontier_moves_sees_a_network_that_stands_still() -> None:
-    """Nobody crashes and no line is cut, and yet from a layer on no proposal arrives."""
+    """Nobody crashes and no line is cut, and yet from a layer on no proposal arrives and no peer answers."""
     scenario = replace(QUIET, nodes=3, layers=FIRST + 4 * EPOCH)
 
     def silence(world: World) -> None:
@@ -173,5 +173,6 @@ def test_the_frontier_moves_sees_a_network_that_stands_still() -> None:
                 publish(source, topic, *rest)
 
         world.network.publish = others  # type: ignore[method-assign]
+        world.network.request = lambda *asked: None  # type: ignore[method-assign]
 
     assert violated(scenario, FIRST + 3, silence) == {FrontierMoves.name}

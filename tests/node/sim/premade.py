@@ -1,12 +1,12 @@
 """Activations made before a run, of virtual space and time: one an epoch of each identity, all in one PoET round.
 
-They are judged like any others. For networks whose nodes do not make their own, or not yet.
+They are judged like any others. For nodes without the machine that makes their own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from node.activation.machine import TOPIC
 from node.activation.tables import ATXS, POET_BLOBS, POETS, PoetFacts
@@ -17,9 +17,11 @@ from node.contract.machine import Machine
 from node.contract.owed import owed
 from node.contract.ports import Keys, Signer, signer_of
 from node.contract.steps import NOTHING, Step
+from node.sim.forging import signed_atx
+from node.sim.virtual.space import VirtualSpace
+from node.sim.virtual.time import membership, proof_of
 from node.store.own import Kind, Slot
 from node.store.view import Rows, View
-from protocol.crypto.signing import Domain
 from protocol.numbers.layers import NetworkTime
 from protocol.types.activation import (
     ActivationTxV1,
@@ -30,9 +32,6 @@ from protocol.types.activation import (
 )
 from protocol.types.ids import EMPTY_ATX_ID, Address, AtxId, EdSignature, EpochId, LayerId, NodeId
 from protocol.types.poet import PoetProofMessage
-
-from .space import VirtualSpace
-from .time import membership, proof_of
 
 ZERO_CHALLENGE = bytes(32)
 SERVICE = b"virtual PoET"
@@ -79,16 +78,11 @@ def premake(
                 node if is_first else None,
                 space.nonce(node, golden) if is_first else None,
             )
-            atx = signed(miner.signer, ActivationTxV1(inner, node, EdSignature(bytes(64))))
+            atx = signed_atx(miner.signer, ActivationTxV1(inner, node, EdSignature(bytes(64))))
             found[node, EpochId(epoch)] = Premade(atx, poet)
             previous[node] = atx.id()
         positioning = previous[miners[0].signer.identity]
     return found
-
-
-def signed(signer: Signer, atx: ActivationTxV1) -> ActivationTxV1:
-    """With the signature of its smesher."""
-    return replace(atx, signature=signer.sign(Domain.ATX, atx.signed_bytes()))
 
 
 def _challenge(
