@@ -12,7 +12,6 @@ More than 400 lines, because memory, its building and the machines over it share
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import functools
 import importlib.util
 import itertools
@@ -374,7 +373,13 @@ def _own_float_environment() -> Iterator[None]:
 
 @functools.cache
 def _libm() -> Any:
-    return ctypes.CDLL(ctypes.util.find_library("m"))
+    """What knows the floating-point environment: Python itself, which needs the library; else wherever that is."""
+    loaded = ctypes.CDLL(None)
+    if hasattr(loaded, "fegetenv"):
+        return loaded
+    from ctypes.util import find_library  # it starts other programs to find one
+
+    return ctypes.CDLL(find_library("m"))
 
 
 def _hashed(lib: Any, vm: Any, data: bytes) -> bytes:

@@ -89,6 +89,23 @@ def escaped(said: object, most: int = 200) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in cut)
 
 
+def why_no_json(error: Exception) -> str:
+    """What is wrong with a text that is no JSON, from what Python's reader or our bounds raised; no full stop."""
+    from json import JSONDecodeError
+
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is no UTF-8 text (at byte {error.start})"
+    if isinstance(error, JSONDecodeError):
+        if "BOM" in error.msg:
+            return "it begins with a byte order mark"
+        return f"{error.msg[:1].lower()}{error.msg[1:]} at line {error.lineno}, column {error.colno}"
+    if "integer string conversion" in str(error):
+        return "it holds a number of thousands of digits"
+    return escaped(error)
+
+
 def nearest(word: str, known: Iterable[str], *, prefix: str = "") -> str:
     """ " Did you mean …?" or nothing."""
     import difflib  # only a slip needs it

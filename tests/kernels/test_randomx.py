@@ -71,6 +71,21 @@ def test_a_hash_leaves_the_floats_of_its_thread_alone(light: randomx.Memory) -> 
     machine.close()
 
 
+def test_the_float_environment_is_found_without_other_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking for a library starts ldconfig, or a compiler; where Python does not bring it along, that is done."""
+    asked: list[str] = []
+    real, find = randomx.ctypes.CDLL, ctypes.util.find_library
+    monkeypatch.setattr(ctypes.util, "find_library", lambda name: asked.append(name) or find(name))
+    randomx._libm.cache_clear()
+    try:
+        assert randomx._libm().fegetenv and asked == []
+        monkeypatch.setattr(randomx.ctypes, "CDLL", lambda name: object() if name is None else real(name))
+        randomx._libm.cache_clear()
+        assert randomx._libm().fegetenv and asked == ["m"]
+    finally:
+        randomx._libm.cache_clear()
+
+
 def test_a_rounding_mode_that_the_thread_chose_is_kept(light: randomx.Memory) -> None:
     upward, libm, machine = 0x800, randomx._libm(), light.machine()
     if platform.machine().lower() not in ("x86_64", "amd64"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -158,3 +159,20 @@ def test_what_is_no_hex_is_refused_with_what_it_may_be(typed: object, hint: str)
     with pytest.raises(ValueError) as caught:
         text.from_hex(typed, 2)
     assert str(caught.value) == hint
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"{", "expecting property name enclosed in double quotes at line 1, column 2"),
+        (b"{}\n}", "extra data at line 2, column 1"),
+        (b'{"a": \xff}', "it is no UTF-8 text (at byte 6)"),
+        (b"\xef\xbb\xbf{}", "it begins with a byte order mark"),
+        (b"[" * 100_000, "it is nested too deep"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "it holds a number of thousands of digits"),
+    ],
+)
+def test_what_is_no_json_is_told_in_words_for_people(data: bytes, words: str) -> None:
+    with pytest.raises((ValueError, RecursionError)) as caught:
+        json.loads(data.decode())
+    assert text.why_no_json(caught.value) == words
