@@ -14,7 +14,7 @@ from node.contract.instants import Instant
 from node.contract.machine import Machine
 from node.contract.steps import NOTHING, Step
 from node.proposals.oracle import ActiveSetOracle
-from node.store.view import View
+from node.store.view import Span, View
 from node.sync.states import SyncStatus
 from node.sync.tables import LAST_LAYER
 from node.tortoise.ballots import BallotFacts, Decoded, TortoiseBallot
@@ -144,10 +144,11 @@ class TortoiseMachine(Machine):
         self._time = time
 
     def start(self, view: View, now: Instant) -> Step:
-        """As Machine says. The ATXs are in memory before. Recovery reads the beacons of epochs with ballots; one may be
-        known before there is a ballot, such as that of the genesis."""
-        self._tortoise.recover(StoredVotes(view), self._time.layer_at(now))
-        for epoch, beacon in view.scan(BEACONS):
+        """As Machine says. The ATXs are in memory before."""
+        current = self._time.layer_at(now)
+        self._tortoise.recover(StoredVotes(view), current)
+        # recovery reads those of epochs with ballots or activations; a first one may be known before either
+        for epoch, beacon in view.scan(BEACONS, Span(start=self._time.epoch_of(current))):
             self._tortoise.on_beacon(epoch, Beacon(beacon))
         return NOTHING
 
