@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from .invariants.agreement import Distances, FrontierMoves, OneBeacon, OneStateRoot
 from .invariants.base import Invariant
+from .invariants.blocks import AgreedIsApplied
 from .invariants.health import NobodyStops
 from .invariants.ledger import SupplyConserved
 from .invariants.malfeasance import DoubleSignsCaught
@@ -33,6 +34,7 @@ def invariants_of(scenario: Scenario, seed: int, recipe: WholeNodes) -> list[Inv
         OneBeacon(),
         OneStateRoot(distances),
         FrontierMoves(distances, weights),
+        AgreedIsApplied(distances, weights),
         SupplyConserved(sum(config.genesis.accounts.values())),
     ]
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from node.ledger.tables import ACCOUNTS, LAYERS, RESULTS, REWARDS
 from node.sim.node import SimNode
 from node.store.view import View
+from protocol.numbers.issuance import subsidy
 from protocol.types.ids import LayerId
 
 from .base import Invariant
 
 
 class SupplyConserved(Invariant):
-    """All balances together are the genesis and the rewards, without the fees that rewards paid out again."""
+    """All balances together are the genesis and the rewards, without the fees that were paid; and the rewards of a
+    layer are at most its subsidy and its fees."""
 
     name = "the supply is conserved"
 
@@ -33,14 +37,23 @@ class SupplyConserved(Invariant):
                 self._look(node)
 
     def _look(self, node: SimNode) -> None:
-        there, expected = node.read(self._count)
-        if there != expected:
-            self.violated(f"{there} smidge are there, expected {expected}", node)
+        wrong = node.read(self._wrong)
+        if wrong is not None:
+            self.violated(wrong, node)
 
-    def _count(self, view: View) -> tuple[int, int]:
+    def _wrong(self, view: View) -> str | None:
+        if view.first(LAYERS) is None:
+            return None  # no layer was applied yet
+        paid: Counter[int] = Counter()
+        fees: Counter[int] = Counter()
+        for _, reward in view.scan(REWARDS):
+            paid[reward.layer] += reward.total_reward
+        for _, result in view.scan(RESULTS):
+            fees[result.layer] += result.fee
+        for layer, amount in paid.items():
+            most = subsidy(layer - self.world.time.first_effective_genesis) + fees[layer]
+            if amount > most:
+                return f"layer {layer} pays {amount} smidge, and has {most} to pay"
         there = sum(account.balance for _, account in view.scan(ACCOUNTS))
-        if there == 0 and view.first(LAYERS) is None:
-            return 0, 0  # a node without a ledger
-        paid = sum(reward.total_reward for _, reward in view.scan(REWARDS))
-        fees = sum(result.fee for _, result in view.scan(RESULTS))
-        return there, self._genesis + paid - fees
+        expected = self._genesis + paid.total() - fees.total()
+        return None if there == expected else f"{there} smidge are there, expected {expected}"
