@@ -23,6 +23,7 @@ from rich.table import Table
 
 from bench.prove_child import NONCES
 from bench.settings import ROOT, Settings, Show
+from bench.verify_command import whole_command
 from kernels import randomx
 from kernels.devices.types import Stopped
 from kernels.labels import cpu
@@ -70,6 +71,7 @@ def run(settings: Settings, show: Show) -> dict[str, object]:
         "files": files(settings, show),
         "memory": memory(settings, show),
         **randomx_and_verdicts(settings, show),
+        "command": whole_command(*a_proof(), LABELS, settings, show),
     }
 
 

@@ -7,6 +7,10 @@ class KernelError(Exception):
     """A device, driver or instruction set cannot do what was asked. The message says what to do."""
 
 
+class Stopped(KernelError):
+    """What was computed was told to stop."""
+
+
 class MemoryShortage(KernelError):
     """The device has too little memory for even one label in flight.
 

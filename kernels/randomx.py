@@ -12,7 +12,6 @@ More than 400 lines, because memory, its building and the machines over it share
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import functools
 import importlib.util
 import itertools
@@ -23,10 +22,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kernels.devices.types import Stopped
 from kernels.labels.memory import available_memory
 
-from .errors import KernelError, MemoryShortage
+from .errors import KernelError, MemoryShortage, Stopped
 
 FLAG_LARGE_PAGES = 1
 FLAG_FULL_MEM = 4
@@ -313,7 +311,8 @@ class _Work:
     def run(self, count: int, work: Callable[[int], None]) -> None:
         """Runs `work(number)` in threads and waits for them. Raises `Stopped` soon after `stop` was set.
 
-        When it is, or when the wait is interrupted, threads that are still in the library are left alone.
+        When it is, when the wait is interrupted, or where the system gives no more threads (RuntimeError), those that
+        are still in the library are left alone.
         """
         lock = threading.Lock()
         ended = threading.Event()
@@ -335,9 +334,11 @@ class _Work:
             if not left:
                 ended.set()
 
-        for number in range(count):
-            threading.Thread(target=one, args=(number,), name="randomx", daemon=True).start()
+        started = 0
         try:
+            for number in range(count):
+                threading.Thread(target=one, args=(number,), name="randomx", daemon=True).start()
+                started += 1
             while not ended.wait(_LOOK_SECONDS) and not self.stopping():
                 pass
             if failures:
@@ -347,6 +348,7 @@ class _Work:
         except BaseException:
             self._abort.set()
             with lock:
+                left -= count - started  # the system may have given fewer threads than were asked for
                 abandoned = True
                 free = not left
             if free:
@@ -371,7 +373,13 @@ def _own_float_environment() -> Iterator[None]:
 
 @functools.cache
 def _libm() -> Any:
-    return ctypes.CDLL(ctypes.util.find_library("m"))
+    """What knows the floating-point environment: Python itself, which needs the library; else wherever that is."""
+    loaded = ctypes.CDLL(None)
+    if hasattr(loaded, "fegetenv"):
+        return loaded
+    from ctypes.util import find_library  # it starts other programs to find one
+
+    return ctypes.CDLL(find_library("m"))
 
 
 def _hashed(lib: Any, vm: Any, data: bytes) -> bytes:

@@ -238,6 +238,19 @@ def open_file(path: str | os.PathLike[str], flags: int, *, follow: bool = True, 
     return descriptor
 
 
+def try_lock(descriptor: int) -> bool:
+    """Takes the lock of an open file for this process, until it closes the descriptor or ends; False: it is taken."""
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+            raise
+        return False
+    return True
+
+
 def read_whole(path: str | os.PathLike[str], limit: int = SMALL_BYTES) -> bytes:
     """The content of an ordinary file of at most `limit` bytes; raises `Unfit` for a larger one or anything else."""
     descriptor = open_file(path, os.O_RDONLY)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -12,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from api.edge.errors import UsageError
-from api.edge.text import hint_of_base64, is_whole, shown, typed
+from api.edge.text import from_hex, is_whole, shown
 from api.edge.threads import limited_threads
 from protocol.params.post import NETWORKS, PostParams, network
 
@@ -29,16 +28,11 @@ NOTHING: Mapping[str, int] = MappingProxyType({})
 
 def hex_bytes(text: str, option: str, size: int = 32) -> bytes:
     """`size` bytes from hex digits. Raises UsageError that names the option."""
-    word = typed(text)
-    digits = word[2:] if word[:2] in ("0x", "0X") else word
-    if not re.fullmatch("[0-9a-fA-F]*", digits):
-        hint = hint_of_base64(word, size)
-        raise UsageError(
-            f"{option} is {shown(text, 100)}, expected {2 * size} hex digits{f' ({hint})' if hint else ''}."
-        )
-    if len(digits) != 2 * size:
-        raise UsageError(f"{option} has {len(digits)} hex digits, expected {2 * size} ({size} bytes).")
-    return bytes.fromhex(digits)
+    try:
+        return from_hex(text, size)
+    except ValueError as error:
+        hint = f" ({error})" if str(error) else ""
+        raise UsageError(f"{option} is {shown(text, 100)}, expected {2 * size} hex digits{hint}.") from None
 
 
 def path(text: str) -> Path:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Never, TextIO
 from api.edge import errors
 from api.edge.errors import EXIT_DONE, EXIT_ENVIRONMENT, EXIT_INTERRUPTED, EXIT_USAGE
 from api.edge.signals import ignore_rest
+from api.edge.text import escaped, shown
 from api.edge.version import program_version
 
 from .output import Output
@@ -67,10 +68,16 @@ COMMANDS = (
 )
 
 
+LONGEST_WORD, LONGEST_ERROR = 300, 4000
+"""Characters of one word of the command line that an error repeats, and of the whole error."""
+
+
 class Parser(argparse.ArgumentParser):
     """argparse, but its errors follow the rules of `Output`."""
 
     output: Output | None = None
+    words: Sequence[str] = ()
+    """What was typed."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """A word that is left over is told here, so by the command that does not know it, not by the whole program."""
@@ -80,7 +87,8 @@ class Parser(argparse.ArgumentParser):
         return found, left
 
     def error(self, message: str) -> Never:
-        """A usage error: exit code 2, with a hint where help is."""
+        """A usage error: exit code 2, with a hint where help is. What was typed is repeated cut, as all input is."""
+        message = _bounded(message)
         if Parser.output is not None and Parser.output.json:
             Parser.output.error(EXIT_USAGE, f"{message} (see {self.prog} --help)")
         else:
@@ -126,7 +134,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # read once when gRPC is loaded; what matters of it is in the log in our words
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    output = Parser.output = Output(json="--json" in words)
+    output, Parser.words = Output(json="--json" in words), words
+    Parser.output = output
     try:
         with _terminate_like_interrupt(), ignore_rest():
             code = _run(words, output)
@@ -149,10 +158,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _flushed(code)
 
 
+def _bounded(message: str) -> str:
+    """What is told of an error, with the words of the command line cut and escaped where it repeats them whole."""
+    typed = {part for word in Parser.words for part in (word, word.partition("=")[2]) if len(part) > LONGEST_WORD}
+    for word in sorted(typed, key=len, reverse=True):
+        for form in (repr(word), word):
+            message = message.replace(form, shown(word, LONGEST_WORD))
+    return escaped(message, LONGEST_ERROR)
+
+
 def _tell(output: Output, code: int, message: str) -> None:
     """Why it ends. Without memory, or without room for the output, at least on standard error."""
     try:
-        output.error(code, message)
+        output.error(code, _bounded(message))
     except (MemoryError, OSError):
         with suppress(OSError):  # nowhere is left to say it; the exit code does
             sys.stderr.write(f"smesher: {message}\n")

@@ -1,18 +1,19 @@
 """What a command says: rich text for people, or one JSON object a line for machines.
 
 Results go to standard output, progress and errors to standard error; with `--json` everything goes to
-standard output as events. rich is imported when something is printed, never for `--help`.
+standard output as events. rich is imported when something is drawn or coloured: neither for `--help` nor into a pipe.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from api.edge.errors import EXIT_INTERRUPTED
 from api.edge.text import quoted
@@ -22,6 +23,7 @@ from .progress import Progress
 if TYPE_CHECKING:
     from rich.console import Console
 
+_MOVES = dict.fromkeys(map(ord, "\a\b\v\f\r"))
 _LEAD = re.compile(r"(\s*)(?:\[([a-z ]+)\](.*?)\[/\])?(.*)", re.DOTALL)
 
 
@@ -57,9 +59,12 @@ class Output:
         The rest is taken as it is: names of files may look like markup.
         """
         if not self.json:
+            indent, style, lead, rest = _LEAD.fullmatch(text).groups("")  # type: ignore[union-attr]
+            if self._plainly("console", sys.stdout):
+                sys.stdout.write(f"{_clean(indent + lead + rest)}\n")
+                return
             from rich.text import Text
 
-            indent, style, lead, rest = _LEAD.fullmatch(text).groups("")  # type: ignore[union-attr]
             self.console.print(Text.assemble(indent, (lead, style), rest))
 
     def show(self, renderable: object) -> None:
@@ -93,10 +98,16 @@ class Output:
         """Something worth knowing on the way: standard error, or a `note` event."""
         if self.json:
             self.event("note", message=text)
+        elif "errors" not in self.__dict__:  # nothing is drawn there that a line could come between
+            sys.stderr.write(f"{_clean(text)}\n")
         else:
             from rich.text import Text
 
             self.errors.print(Text(text))
+
+    def _plainly(self, console: str, stream: TextIO) -> bool:
+        """Whether a line for people goes out without colours, so that rich need not be loaded: it takes a while."""
+        return console not in self.__dict__ and not stream.isatty() and not os.environ.get("FORCE_COLOR")
 
     def error(self, code: int, message: str) -> None:
         """Why the command ends with a code other than 0."""
@@ -129,6 +140,11 @@ class Output:
             yield bar
         finally:
             bar.close()
+
+
+def _clean(text: str) -> str:
+    """Without what would move a terminal's cursor; as rich does it."""
+    return text.translate(_MOVES)
 
 
 def command(*words: object) -> str:

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from api.edge.signals import stop_on_signal
-from api.edge.text import read_text
+from api.edge.text import read_text, why_no_json
 from kernels import randomx
-from kernels.devices.types import Stopped
-from kernels.errors import MemoryShortage
+from kernels.errors import MemoryShortage, Stopped
 from protocol.params.post import NETWORKS, PostParams, network
 from protocol.post.rules import check_scrypt_n
 from prover.errors import EnvironmentFault, Interrupted, UsageError
@@ -135,4 +134,4 @@ def read_json(path: Path, option: str) -> object:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{option} {path} is not JSON: {error}.") from None
+        raise UsageError(f"{option} {path} is not JSON: {why_no_json(error)}.") from None

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from api.clients.poet.errors import Unreachable
-from api.edge.text import escaped
+from api.edge.repeats import Repeats
+from api.edge.text import escaped, shown
 from protocol.post.proof import MAX_GROUPS, NONCES_PER_GROUP, pow_input
 from prover.errors import EnvironmentFault, Interrupted, UsageError
 from prover.post.proof.verify import PowHash
@@ -33,8 +34,6 @@ TIMEOUT_S = 30.0
 """For one question; a service answers at once, whatever it computes."""
 WAKE_S = 0.1
 """How often those who wait look whether they were told to stop."""
-REPEAT_NOTE_S = 60.0
-"""The same trouble is told once in this time."""
 MAX_ANSWER = 64 * 1024
 MAX_POW = (1 << 64) - 1
 
@@ -89,7 +88,7 @@ class RemotePow:
         self._lock = threading.Lock()
         self._running: set[RemoteSearch] = set()
         self.stopped = False
-        self._noted: dict[str, float] = {}
+        self._noted = Repeats()
 
     def search(
         self,
@@ -149,11 +148,9 @@ class RemotePow:
     def tell(self, about: str, message: str) -> None:
         """Notes trouble with a service, not more often than once a minute."""
         with self._lock:
-            now = time.monotonic()
-            if now - self._noted.get(about, float("-inf")) < REPEAT_NOTE_S:
-                return
-            self._noted[about] = now
-        self._note(message)
+            turn = self._noted.turn(about, time.monotonic())
+        if turn is not None:
+            self._note(message)
 
 
 class _Refused(Exception):
@@ -352,7 +349,7 @@ def check_url(url: str, what: str) -> str:
     except ValueError:
         good = False
     if not good or parts.query or parts.fragment:
-        raise UsageError(f"{what} is {url!r}, expected http://HOST:PORT or https://HOST:PORT.")
+        raise UsageError(f"{what} is {shown(url)}, expected http://HOST:PORT or https://HOST:PORT.")
     return url.rstrip("/")
 
 

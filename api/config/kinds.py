@@ -16,7 +16,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from api.edge.text import MAX_DIGITS, hint_of_base64, is_whole, shown, typed
+from api.edge.text import MAX_DIGITS, from_hex, is_whole, shown, typed
 from protocol.errors import ProtocolError
 from protocol.numbers import durations
 from protocol.numbers.time import Time
@@ -332,10 +332,10 @@ def hexadecimal(size: int) -> Kind:
     """So many bytes in hex digits."""
 
     def read(text: str) -> bytes:
-        digits = typed(text)
-        if not re.fullmatch(f"[0-9a-fA-F]{{{2 * size}}}", digits):
-            raise BadValue(hint_of_base64(digits, size))
-        return bytes.fromhex(digits)
+        try:
+            return from_hex(text, size)
+        except ValueError as error:
+            raise BadValue(str(error)) from None
 
     return of_text(f"{2 * size} hex digits", read, bytes.hex)
 

@@ -14,7 +14,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal
 
-from api.edge.text import nearest, shown
+from api.edge.text import nearest, shown, why_no_json
 from protocol.params.config import declare
 from protocol.params.config.networks import MAINNET, PRESETS
 from protocol.params.config.node import Config
@@ -358,7 +358,9 @@ def _document(text: str, form: Literal["json", "toml"]) -> Mapping[str, Any]:
     try:
         document: Any = tomllib.loads(text) if form == "toml" else parse_json(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"The configuration file is no {form.upper()}: {error}.", f"not_{form}") from None
+        raise ConfigError(
+            f"The configuration file is no {form.upper()}: {why_no_json(error)}.", f"not_{form}"
+        ) from None
     if document is None:
         return {}
     if not isinstance(document, dict):

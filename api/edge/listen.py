@@ -56,7 +56,7 @@ def bind(address: Address, option: str) -> socket.socket:
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
         )
     except (socket.gaierror, UnicodeError):
-        raise UsageError(f"{option} is {str(address)!r}: no such host is known here.") from None
+        raise UsageError(f"{option} is {shown(str(address))}: no such host is known here.") from None
     family, kind, protocol, _, where = found[0]
     try:
         listener = socket.socket(family, kind, protocol)

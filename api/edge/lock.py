@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from pathlib import Path
@@ -24,19 +23,19 @@ class DirectoryLock:
         """Takes the lock, waiting for a while if told to. Raises DataError that names the holder, EnvironmentFault."""
         descriptor = _opened(path)
         deadline = time.monotonic() + wait_s
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
+        try:
+            while not durable.try_lock(descriptor):
                 if time.monotonic() >= deadline:
                     holder = escaped(os.pread(descriptor, 200, 0).decode(errors="replace").strip())
                     os.close(descriptor)
                     raise DataError(
                         f"{path.parent} is in use by {holder or 'another process'}. "
                         "Stop it, or choose another directory with --datadir."
-                    ) from None
+                    )
                 time.sleep(0.05)
+        except OSError as error:
+            os.close(descriptor)
+            raise EnvironmentFault(f"{path} could not be locked: {error.strerror}.") from None
         try:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{what}, process {os.getpid()}\n".encode(), 0)

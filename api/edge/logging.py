@@ -14,7 +14,6 @@ import os
 import platform
 import sys
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from logging.handlers import RotatingFileHandler
@@ -22,14 +21,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from .errors import exit_code, sentence
+from .repeats import Repeats
 from .text import escaped
 from .version import program_version
 
 PLAIN = "%(asctime)s %(levelname)s %(name)s %(message)s"
-REPEAT_S = 60.0
-"""The same line is written once in this time."""
-KINDS_KEPT = 256
-"""Lines that are remembered; the oldest is forgotten above this number."""
 
 
 class Quiet:
@@ -42,8 +38,7 @@ class Quiet:
 
     def __init__(self, logger: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
         self._logger, self._clock = logger, clock
-        self._said: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
-        """Kind to when it was written last, and how often it was kept back since."""
+        self._said = Repeats()
 
     @classmethod
     def of(cls, logger: logging.Logger) -> Quiet:
@@ -66,17 +61,10 @@ class Quiet:
 
     def log(self, level: int, line: str, *arguments: object) -> None:
         """One line, perhaps."""
-        kind = (line, escaped(arguments[0]) if arguments else "")
-        now = self._clock()
-        at, kept = self._said.get(kind, (float("-inf"), 0))
-        if now - at < REPEAT_S:
-            self._said[kind] = (at, kept + 1)
+        turn = self._said.turn((line, escaped(arguments[0]) if arguments else ""), self._clock())
+        if turn is None:
             return
-        self._said[kind] = (now, 0)
-        self._said.move_to_end(kind)
-        if len(self._said) > KINDS_KEPT:
-            self._said.popitem(last=False)
-        again = f" ({kept} more like it in the last {now - at:.0f} s)" if kept else ""
+        again = f" ({turn.kept_back} more like it in the last {turn.seconds:.0f} s)" if turn.kept_back else ""
         self._logger.log(level, line + again.replace("%", "%%"), *arguments)
 
 

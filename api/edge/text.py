@@ -15,6 +15,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
+from protocol.errors import shown as shown
 from prover import durable
 
 from .errors import EnvironmentFault, UsageError
@@ -81,19 +82,28 @@ def whole(text: str) -> int:
     return int(text)
 
 
-def shown(value: object, most: int = 60) -> str:
-    """A value as messages quote it: in quotes, escaped, cut."""
-    if isinstance(value, int) and value.bit_length() > 256:
-        return f"a number of {value.bit_length()} bits"
-    text = repr(value[: most + 1] if isinstance(value, (str, bytes)) else value)
-    return text if len(text) <= most else text[: most - 3] + "..."
-
-
 def escaped(said: object, most: int = 200) -> str:
     """What somebody else said, for a log or a terminal: control characters escaped, cut. One line, whatever it held."""
     text = said[: 4 * most].decode("utf-8", "backslashreplace") if isinstance(said, bytes) else str(said)
     cut = text if len(text) <= most else text[:most] + "…"
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in cut)
+
+
+def why_no_json(error: Exception) -> str:
+    """What is wrong with a text that is no JSON, from what Python's reader or our bounds raised; no full stop."""
+    from json import JSONDecodeError
+
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is no UTF-8 text (at byte {error.start})"
+    if isinstance(error, JSONDecodeError):
+        if "BOM" in error.msg:
+            return "it begins with a byte order mark"
+        return f"{error.msg[:1].lower()}{error.msg[1:]} at line {error.lineno}, column {error.colno}"
+    if "integer string conversion" in str(error):
+        return "it holds a number of thousands of digits"
+    return escaped(error)
 
 
 def nearest(word: str, known: Iterable[str], *, prefix: str = "") -> str:
@@ -104,6 +114,7 @@ def nearest(word: str, known: Iterable[str], *, prefix: str = "") -> str:
     return f" Did you mean {prefix}{near[0]}?" if near else ""
 
 
+_HEX = re.compile("[0-9a-fA-F]*")
 _PLAIN = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
 
 
@@ -111,6 +122,19 @@ def quoted(word: object) -> str:
     """A word as a shell takes it whole, for commands that people copy."""
     text = str(word)
     return text if _PLAIN.fullmatch(text) else "'" + text.replace("'", "'\"'\"'") + "'"
+
+
+def from_hex(text: object, size: int) -> bytes:
+    """`size` bytes from the hex digits that somebody typed, with 0x in front or not.
+
+    Raises ValueError for anything else, which says what is wrong or what the text may be instead, if that can be told.
+    """
+    word = typed(text) if isinstance(text, str) else ""
+    digits = word[2:] if word[:2] in ("0x", "0X") else word
+    is_hex = _HEX.fullmatch(digits) is not None
+    if len(digits) != 2 * size or not is_hex:
+        raise ValueError(hint_of_base64(word, size) or (f"it has {len(digits)}" if is_hex and digits else ""))
+    return bytes.fromhex(digits)
 
 
 def hint_of_base64(text: str, size: int) -> str:

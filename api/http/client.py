@@ -12,12 +12,12 @@ import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import aiohttp
 
-from api.edge.text import escaped
+from api.edge.text import escaped, shown
+from api.http.status import words
 
 MAX_ANSWER = 64 << 20
 """Bytes of one answer; a proof with a million members has 45 MB."""
@@ -49,10 +49,7 @@ class Answer:
     @property
     def reason(self) -> str:
         """The status with its usual words."""
-        try:
-            return f"{self.status} {HTTPStatus(self.status).phrase}"
-        except ValueError:
-            return f"{self.status} status code {self.status}"
+        return f"{self.status} {words(self.status)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +139,7 @@ def check_url(url: str) -> None:
     except ValueError as error:
         raise Unreachable(f"{escaped(url)}: {error}", retryable=False) from None
     if not good:
-        raise Unreachable(f"{escaped(url)}: unsupported protocol scheme {scheme!r}", retryable=False)
+        raise Unreachable(f"{escaped(url)}: unsupported protocol scheme {shown(scheme)}", retryable=False)
 
 
 def fetch(

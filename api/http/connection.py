@@ -8,7 +8,6 @@ request begins, when an answer is out. One sweep a second of the server drops wh
 from __future__ import annotations
 
 import asyncio
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -19,6 +18,7 @@ from api.edge.logging import Quiet
 from api.edge.text import escaped
 from api.http.answers import TEXT, Answer
 from api.http.limits import SMALL_BODY
+from api.http.status import words
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -135,7 +135,7 @@ class Connection(RequestHandler):
             why = (message or str(exc)).partition("\n")[0]
             Quiet.of(self._owner.log).info("what %s sends is no HTTP: %s", self.peer, escaped(why, 80))
         status = 431 if isinstance(exc, LineTooLong) else status
-        text = f"{status} {HTTPStatus(status).phrase}"
+        text = f"{status} {words(status)}"
         self.refuses = True
         return _LastAnswer(self, status, text.encode(), kind=TEXT)
 

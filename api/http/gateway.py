@@ -13,7 +13,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, unquote_to_bytes
 
@@ -28,6 +27,7 @@ from api.http import bounded_json, protojson
 from api.http.answers import JSON, Answer, Request
 from api.http.bounded_json import JsonLimits
 from api.http.server import HttpServer, refused
+from api.http.status import words
 
 FORM = "application/x-www-form-urlencoded"
 MAX_MESSAGE = 4 << 20
@@ -292,7 +292,7 @@ def refuse(failed: Failed, headers: dict[str, str] | None = None) -> Answer:
         "utf-8", "replace"
     )
     status = HTTP_STATUS[failed.status]
-    reason = HTTPStatus(status).phrase if status != 499 else "status code 499"
+    reason = words(status)
     named = {hdrs.CONTENT_TYPE: JSON, **(headers or {})}
     if failed.status is Status.UNAUTHENTICATED:
         named[hdrs.WWW_AUTHENTICATE] = " ".join(failed.message.splitlines())

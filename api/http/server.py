@@ -10,7 +10,6 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable
-from http import HTTPStatus
 from typing import Any
 
 from aiohttp import HttpVersion11, web
@@ -23,6 +22,7 @@ from api.http.bodies import Crowded, TooLarge, read_body
 from api.http.connection import LINGER_S, Connection
 from api.http.limits import Budget, Limits
 from api.http.owner import Client
+from api.http.status import words
 from api.http.turns import Newcomer, Turns
 
 BACKLOG = 4096
@@ -199,7 +199,7 @@ class HttpServer(web.Server):
 
 def refused(status: int) -> Answer:
     """An answer to what is not handled; the connection ends with it."""
-    answer = text(status, f"{status} {HTTPStatus(status).phrase}")
+    answer = text(status, f"{status} {words(status)}")
     answer.force_close()
     return answer
 

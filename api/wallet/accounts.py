@@ -8,12 +8,11 @@ and 2.
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from api.edge.errors import UsageError
-from api.edge.text import escaped, hint_of_base64, shown, typed
+from api.edge.text import escaped, from_hex, shown, typed
 from protocol.codec.declare import Codec
 from protocol.types import address, templates
 from protocol.types.ids import Address, LayerId, NodeId
@@ -139,11 +138,11 @@ def wallet_account(public_key: bytes) -> AccountDescription:
 
 def public_key(text: object, what: str) -> NodeId:
     """A public key of 64 hex digits. Raises UsageError."""
-    digits = typed(text) if isinstance(text, str) else ""
-    if not re.fullmatch("(0x)?[0-9a-fA-F]{64}", digits):
-        hint = hint_of_base64(digits, 32)
-        raise UsageError(f"{what} is {shown(text, 80)}, expected 64 hex digits{f' ({hint})' if hint else ''}.")
-    return NodeId(bytes.fromhex(digits.removeprefix("0x")))
+    try:
+        return NodeId(from_hex(text, 32))
+    except ValueError as error:
+        hint = f" ({error})" if str(error) else ""
+        raise UsageError(f"{what} is {shown(text, 80)}, expected 64 hex digits{hint}.") from None
 
 
 def parse_address(text: str, hrp: str) -> Address:

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from nacl import exceptions, pwhash
 
 from api.edge.errors import DataError
+from api.edge.text import shown
 
 from .secret import Secret
 
@@ -211,5 +212,7 @@ def _hex(fields: Mapping[str, Any], name: str, size: int | None) -> bytes:
 def _number(fields: Mapping[str, Any], name: str, highest: int) -> int:
     value = fields.get(name)
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= highest:
-        raise SealDamaged(f"The field {name} of the wallet file is {value!r}, expected a number from 1 to {highest}.")
+        raise SealDamaged(
+            f"The field {name} of the wallet file is {shown(value)}, expected a number from 1 to {highest}."
+        )
     return value

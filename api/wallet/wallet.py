@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from api.edge.errors import DataError, UsageError
+from api.edge.text import shown
 
 from . import derivation, phrase
 from .secret import Secret
@@ -199,7 +200,7 @@ def _key_pair(value: Any, where: str) -> KeyPair:
     if key_type is None:
         key_type = fields.take("origin", KEY_SOFTWARE)
     if key_type not in (KEY_SOFTWARE, KEY_LEDGER):
-        raise WalletDamaged(f"The type of {where} is {key_type!r}, expected 0 (software) or 1 (Ledger).")
+        raise WalletDamaged(f"The type of {where} is {shown(key_type)}, expected 0 (software) or 1 (Ledger).")
     if secret and (secret[32:] != public or derivation.key_pair(Secret(secret[:32]))[0] != public):
         raise WalletDamaged(f"The public key of {where} does not belong to its secret key.")
     return KeyPair(

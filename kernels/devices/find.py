@@ -152,10 +152,12 @@ def select(available: Sequence[Device], selectors: Sequence[str], others: Sequen
     for selector in selectors:
         matches = _matches(available, selector.strip().lower(), others)
         if not matches:
-            raise SelectionError(f"no device matches {selector!r}", available)
+            raise SelectionError(f"no device matches {selector[:60]!r}", available)
         if len(matches) > 1:
             places = "; ".join(f"{one.place} ({_told_apart(one, matches)})" for one in matches)
-            raise SelectionError(f"{selector!r} matches {len(matches)} devices; name one of them: {places}", matches)
+            raise SelectionError(
+                f"{selector[:60]!r} matches {len(matches)} devices; name one of them: {places}", matches
+            )
         picked += matches
     return [device for device in (*available, *others) if device in picked]
 

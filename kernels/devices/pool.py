@@ -182,7 +182,8 @@ class _Worker:
 class Pool:
     """Runs engines over labels. `share` below 1 lets every engine rest so that it works that share of time.
 
-    `check` recomputes labels of the CPU's engines, `sample` those of GPUs; `note` is told of every failure.
+    `check` recomputes labels of the CPU's engines, `sample` those of GPUs; `note` is told of every failure, in the
+    thread of whoever takes the results: what a terminal or a pipe does to it holds up no device.
     """
 
     def __init__(
@@ -209,6 +210,7 @@ class Pool:
         self._piece_seconds = piece_seconds * min(1.0, max(share, 0.25))
         self._check = check
         self._note = note
+        self._untold: deque[str] = deque()
         self._reopen = reopen
         self._clock = clock
         self._change = threading.Condition()
@@ -302,6 +304,11 @@ class Pool:
         for worker in self._workers:
             worker.engine.stop()
 
+    def _tell(self) -> None:
+        """Hands over what there is to say. Not with the lock held."""
+        while self._untold:
+            self._note(self._untold.popleft())
+
     def close(self) -> None:
         """Gives the engines' memory back."""
         for worker in self._workers:
@@ -368,9 +375,12 @@ class _Job:
 
     def results(self) -> Iterator[Any]:
         while True:
+            self._pool._tell()
             with self._change:
-                while not self._ready():
-                    self._change.wait()
+                if not self._ready():
+                    if not self._pool._untold:
+                        self._change.wait()
+                    continue
                 if self._pool._stopped:
                     raise Stopped("the job was stopped")
                 if self._next not in self._done:
@@ -390,11 +400,11 @@ class _Job:
         with self._change:
             self._over = True
             self._change.notify_all()
-        if self._pool._stopped:
-            return  # the engines end by themselves; a hanging driver must not keep the program from leaving
-        for worker, thread in self._threads:
+        # where it was stopped the engines end by themselves; a hanging driver must not keep the program from leaving
+        for worker, thread in [] if self._pool._stopped else self._threads:
             while thread.is_alive() and not worker.detained:
                 thread.join(END_SECONDS)
+        self._pool._tell()
 
     def _ready(self) -> bool:
         return (
@@ -593,21 +603,23 @@ class _Job:
         with self._change:
             worker.failures += 1
             worker.state = State.FAILED
-            self._tell(worker, message, message)
+            self._tell(worker, message, message, "; its labels are given to the next device that is free")
             self._give_back(worker, piece)
 
-    def _tell(self, worker: _Worker, message: str, last_error: str) -> None:
+    def _tell(self, worker: _Worker, message: str, last_error: str, so: str = "") -> None:
+        """The lock is held. `so`: what comes of it."""
         worker.report.errors.append(message)
         self._pool._last_error = last_error
         name = worker.engine.device.name
-        self._pool._note(message if name in message else f"{name}: {message}")
+        self._pool._untold.append(f"{message if name in message else f'{name}: {message}'}{so}")
+        self._change.notify_all()
 
     def _retire(self, worker: _Worker) -> None:
         with self._change:
             worker.report.retired += 1
             worker.state = State.RETIRED
             if all(one.state is State.RETIRED for one in self._pool._workers if one.report is worker.report):
-                self._pool._note(f"{worker.engine.device.name} is not used any more")
+                self._pool._untold.append(f"{worker.engine.device.name} is not used any more")
             self._change.notify_all()
 
     def _rest(self, seconds: float) -> None:

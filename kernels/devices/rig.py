@@ -101,13 +101,14 @@ def open_pool(
     note: Note = lambda message: None,
     busy: Busy = lambda message: nullcontext(),
 ) -> Iterator[Pool]:
-    """A pool over the devices that can be opened (see `open_engines`)."""
+    """A pool over the devices that can be opened (see `open_engines`); `note` is told of their failures as well."""
     engines = open_engines(devices, scrypt_n, threads, use, note, busy)
     pool = Pool(
         engines,
         share=use.share,
         check=lambda key, index: label32(key, index, scrypt_n),
         sample=sample_for([engine.device for engine in engines], scrypt_n, use),
+        note=note,
     )
     try:
         yield pool

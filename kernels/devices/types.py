@@ -1,4 +1,5 @@
-"""What a device that computes labels is, to everybody. Of the project this module imports the errors alone.
+"""What a device that computes labels is, to everybody. Of the project this module imports the errors alone,
+of which `Stopped` belongs to what is here.
 
 Ids are the reference's FFI ids: GPUs from 0 in platform order, the CPU 4294967295. Specified in protocol
 01-post-tools, sections 1.1 and 8.
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kernels.errors import KernelError
+from kernels.errors import Stopped as Stopped
 
 CPU_ID = 4294967295
 
@@ -113,10 +115,6 @@ class Reopenable(Protocol):
 
         Raises `KernelError` when the driver refuses, `MemoryShortage` when not even one work-group fits any more.
         """
-
-
-class Stopped(KernelError):
-    """The engine was told to stop."""
 
 
 class SelectionError(KernelError):

@@ -65,6 +65,8 @@ def devices() -> tuple[list[Device], list[PassedOver]]:
         count = int(cupy.cuda.runtime.getDeviceCount())
     except Absent as error:
         return [], [PassedOver("CUDA", str(error))]
+    except Exception as error:  # whatever a driver raises
+        return [], [PassedOver("CUDA", f"the driver does not answer: {first_line(error)}")]
     found: list[Device] = []
     refused: list[PassedOver] = []
     for ordinal in range(count):
@@ -72,6 +74,9 @@ def devices() -> tuple[list[Device], list[PassedOver]]:
             found.append(device_of(properties_of(cupy, ordinal), driver))
         except KernelError as error:
             refused.append(PassedOver("CUDA", str(error)))
+        except Exception as error:  # a driver that leaves figures out, or tells what are none
+            what = f"{type(error).__name__}: {first_line(error)}"
+            refused.append(PassedOver("CUDA", f"device {ordinal} does not tell what it is: {what}"))
     return found, refused
 
 

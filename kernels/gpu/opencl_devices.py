@@ -47,11 +47,12 @@ def devices() -> tuple[list[Device], list[PassedOver]]:
     passed: list[PassedOver] = []
     hidden_platforms, hidden_devices = (_filter(name, passed) for name in (PLATFORMS_FILTER, DEVICES_FILTER))
     for number, platform in enumerate(platforms):
-        name = platform.name.strip()
-        if hidden_platforms is not None and hidden_platforms.search(name):
-            passed.append(PassedOver(f"OpenCL platform {name}", f"filtered by {PLATFORMS_FILTER}"))
-            continue
+        name = str(number)
         try:
+            name = platform.name.strip()
+            if hidden_platforms is not None and hidden_platforms.search(name):
+                passed.append(PassedOver(f"OpenCL platform {name}", f"filtered by {PLATFORMS_FILTER}"))
+                continue
             listed = platform.get_devices()
         except Exception as error:  # a platform without devices is an error to some drivers
             passed.append(PassedOver(f"OpenCL platform {name}", f"no device: {first_line(error)}"))
@@ -59,16 +60,29 @@ def devices() -> tuple[list[Device], list[PassedOver]]:
         if not listed:
             passed.append(PassedOver(f"OpenCL platform {name}", "no device"))
         for place, one in enumerate(listed):
-            reason = _unusable(cl, one)
-            title = f"OpenCL device {name}/{one.name.strip()}"
-            if hidden_devices is not None and hidden_devices.search(one.name.strip()):
-                reason = f"filtered by {DEVICES_FILTER}"
-            if reason:
-                passed.append(PassedOver(title, reason))
-                continue
             gpus = sum(device.device_class == "GPU" for device in found)
-            found.append(_described(cl, one, f"{number}:{place}", gpus))
+            judged = _judged(cl, one, name, f"{number}:{place}", gpus, hidden_devices)
+            if isinstance(judged, Device):
+                found.append(judged)
+            else:
+                passed.append(judged)
     return found, passed
+
+
+def _judged(
+    cl: Any, device: Any, platform: str, handle: str, gpus: int, hidden: re.Pattern[str] | None
+) -> Device | PassedOver:
+    """One device, or why it is not used; one that fails while it is asked what it is hides no other."""
+    title = f"OpenCL device {platform}/{handle}"
+    try:
+        name = device.name.strip()
+        title = f"OpenCL device {platform}/{name}"
+        reason = _unusable(cl, device)
+        if hidden is not None and hidden.search(name):
+            reason = f"filtered by {DEVICES_FILTER}"
+        return PassedOver(title, reason) if reason else _described(cl, device, handle, gpus)
+    except Exception as error:  # whatever a driver raises
+        return PassedOver(title, f"it does not tell what it is: {first_line(error)}")
 
 
 def load() -> Any:
@@ -83,7 +97,9 @@ def _filter(variable: str, passed: list[PassedOver]) -> re.Pattern[str] | None:
     try:
         return re.compile(expression)
     except re.error as error:
-        passed.append(PassedOver(f"filter {variable}", f"{expression!r} is no regular expression ({error}): not used"))
+        passed.append(
+            PassedOver(f"filter {variable}", f"{expression[:60]!r} is no regular expression ({error}): not used")
+        )
         return None
 
 

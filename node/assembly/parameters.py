@@ -165,13 +165,12 @@ def parameters_of(config: Config, checkpoint_genesis: LayerId | None = None) -> 
 def check(parameters: NodeParameters) -> None:
     """Whether the rooms can work together with these. Raises Contradiction."""
     time, tortoise, beacon = parameters.time, parameters.tortoise, parameters.beacon
-    if beacon.rounds and beacon.length >= _epoch_ns(time):
-        raise Contradiction(
-            f"A run of the beacon takes {beacon.length} ns (beacon-proposal-duration, "
-            f"beacon-first-voting-round-duration, and {beacon.rounds - 1} times beacon-voting-round-duration and "
-            f"beacon-weak-coin-round-duration, by beacon-rounds-number), expected less than an epoch, "
-            f"{time.layers_per_epoch} layers of {time.layer_duration_ns} ns: the next run could not begin."
-        )
+    _named(
+        "beacon-proposal-duration, beacon-first-voting-round-duration, beacon-voting-round-duration, "
+        "beacon-weak-coin-round-duration, beacon-rounds-number",
+        lambda: beacon.check(_epoch_ns(time)),
+        ValueError,
+    )
     if (tortoise.layers_per_epoch, tortoise.effective_genesis) != (time.layers_per_epoch, time.effective_genesis):
         raise Contradiction(
             f"The tortoise counts epochs of {tortoise.layers_per_epoch} layers from {tortoise.effective_genesis} on, "

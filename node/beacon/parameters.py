@@ -36,3 +36,11 @@ class BeaconParameters:
             return 0
         later = (self.rounds - 1) * (self.voting_duration + self.weak_coin_duration)
         return self.proposal_duration + self.first_voting_duration + later
+
+    def check(self, epoch_duration: int) -> None:
+        """Raises ValueError where a run would outlast its epoch, so that the next one has no beacon to begin with."""
+        if self.length > epoch_duration:
+            raise ValueError(
+                f"a run of the beacon takes {self.length / 1e9:g} s ({self.rounds} rounds), expected at most an "
+                f"epoch, {epoch_duration / 1e9:g} s"
+            )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from node.mesh.tables import LAYER
+from node.store.keys import LAYER
 from node.store.table import Table
 from protocol.codec.declare import codec_of, vector
 from protocol.types.ids import LayerId, ProposalId

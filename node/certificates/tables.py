@@ -11,9 +11,7 @@ Protocol 05-consensus, section 9.
 
 from __future__ import annotations
 
-from typing import cast
-
-from node.store.keys import KeyCodec, compound, fixed, u32
+from node.store.keys import LAYER, compound, fixed
 from node.store.table import Table
 from node.store.view import Rows, Span, View
 from protocol.codec.declare import Record, codec_of, record
@@ -28,8 +26,6 @@ class StoredCertificate(Record):
     certificate: Certificate | None
     is_valid: bool
 
-
-LAYER = cast(KeyCodec[LayerId], u32)
 
 CERTIFICATES: Table[tuple[LayerId, BlockId], StoredCertificate] = Table(
     b"ct", "certificates", compound(LAYER, fixed(20)), StoredCertificate.codec

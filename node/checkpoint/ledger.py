@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from node.checkpoint.files import Checkpoint, CheckpointAtx, CheckpointError, CheckpointMarriage
-from node.checkpoint.tables import ONLY, RESTORED
+from node.checkpoint.tables import RESTORED
 from node.ledger import state, tables
+from node.store.keys import ONLY
 from node.store.view import Rows, View
 from protocol.numbers.layers import MAX_LAYER
 from protocol.types.ids import LayerId
@@ -45,7 +46,7 @@ def restore(rows: Rows, checkpoint: Checkpoint, layer: LayerId) -> LayerId:
         )
     genesis = LayerId(layer - 1)
     state.put_accounts(rows, (replace(account, layer=genesis) for account in checkpoint.accounts))
-    rows.put(tables.LAST_APPLIED, tables.ONLY, genesis)
+    rows.put(tables.LAST_APPLIED, ONLY, genesis)
     rows.put(RESTORED, ONLY, layer)
     return genesis
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from node.store.keys import fixed
-from node.store.table import RowCodec, Table
-from protocol.codec.declare import c32
+from node.store.table import Table
+from protocol.codec.declare import codec_of
 from protocol.types.ids import LayerId
 
-RESTORED: Table[bytes, LayerId] = Table(
-    b"cr", "restored layer", fixed(0), cast(RowCodec[LayerId], c32), is_durable=True
-)
+RESTORED: Table[bytes, LayerId] = Table(b"cr", "restored layer", fixed(0), codec_of(LayerId), is_durable=True)
 """One row, of the key `ONLY`: the layer that was restored, the first one that is applied after it."""
-ONLY = b""
 
 TABLES = (RESTORED,)

@@ -5,7 +5,7 @@ turn at once and lets the outputs go; the driver carries them out. Messages that
 between have their signatures and VRF proofs checked together. An engine that stopped is not used again: a new one with
 new machines recovers from the stores.
 
-Longer than most modules, because messages, demands and effects lead to each other; what stands by itself is beside it:
+More than 400 lines, because messages, demands and effects lead to each other; what stands by itself is beside it:
 the order of events, open calls, messages that wait, routes.
 """
 

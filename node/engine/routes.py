@@ -11,9 +11,23 @@ from node.contract.messages import Message, Origin
 from node.contract.owed import NAME_BYTES
 from node.store.table import Table
 
+NEEDED = (
+    ("topics", "admit"),
+    ("hints", "admit"),
+    ("ticks", "tick"),
+    ("watches", "changed"),
+    ("serves", "serve"),
+    ("protocols", "serve"),
+    ("keeps_proofs", "convict"),
+)
+"""What a machine says of itself, and the method that it then must have written."""
+
 
 class Routes:
-    """The machines of a node. Raises ValueError where two claim the same, or a name is not one."""
+    """The machines of a node.
+
+    Raises ValueError where two claim the same, a name is not one, or a machine asks for what it does not take.
+    """
 
     def __init__(self, machines: Sequence[Machine]) -> None:
         self.machines = tuple(machines)
@@ -31,6 +45,7 @@ class Routes:
         for machine in machines:
             if not 0 < len(machine.name.encode("ascii")) <= NAME_BYTES:
                 raise ValueError(f"the name {machine.name!r} does not have 1 to {NAME_BYTES} characters")
+            _check_methods(machine)
             for places, names in (
                 (self._by_name, (machine.name,)),
                 (self._by_topic, machine.topics),
@@ -63,3 +78,10 @@ class Routes:
             if name in places:
                 raise ValueError(f"{places[name].name} and {machine.name} both claim {name!r}")
             places[name] = machine
+
+
+def _check_methods(machine: Machine) -> None:
+    """Found when the node is put together, not when the first message comes."""
+    for asks_for, method in NEEDED:
+        if getattr(machine, asks_for) and getattr(type(machine), method) is getattr(Machine, method):
+            raise ValueError(f"{machine.name} has {asks_for} but no method {method}")

@@ -5,7 +5,7 @@ Protocol 05-consensus, section 5.
 
 from __future__ import annotations
 
-from node.mesh.tables import LAYER
+from node.store.keys import LAYER
 from node.store.table import Table
 from protocol.codec.declare import boolean
 from protocol.types.ids import LayerId

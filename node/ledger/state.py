@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from node.ledger.errors import LayerRefused
 from node.ledger.layer import LayerChanges
 from node.ledger.state_hash import NO_LAYER
-from node.ledger.tables import ACCOUNTS, EARLIER, LAST_APPLIED, LAYERS, ONLY, RESULTS, REWARDS, AppliedLayer
+from node.ledger.tables import ACCOUNTS, EARLIER, LAST_APPLIED, LAYERS, RESULTS, REWARDS, AppliedLayer
+from node.store.keys import ONLY
 from node.store.view import BACKWARDS, Rows, Span, View
 from protocol.types.ids import Address, Hash32, LayerId, TransactionId
 from protocol.types.transactions import Account, Reward, TransactionResult

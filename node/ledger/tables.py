@@ -8,12 +8,12 @@ for the ledger and for everybody who keeps step with it. Protocol 07-vm-and-tran
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, cast
+from typing import Annotated
 
 from node.ledger.rows import AccountRow, ResultRow
-from node.store.keys import KeyCodec, compound, fixed, u32
-from node.store.table import RowCodec, Table
-from protocol.codec.declare import Record, c32, record, up_to
+from node.store.keys import LAYER, compound, fixed
+from node.store.table import Table
+from protocol.codec.declare import Record, codec_of, record, up_to
 from protocol.types.ids import (
     Address,
     BlockId,
@@ -41,9 +41,6 @@ class AppliedLayer(Record):
     """Those that were executed, in their order."""
 
 
-LAYER = cast(KeyCodec[LayerId], u32)
-"""Layers as keys."""
-
 ACCOUNTS: Table[Address, Account] = Table(b"la", "accounts", fixed(24), AccountRow())
 """The newest version, by address."""
 EARLIER: Table[tuple[Address, LayerId], Account] = Table(
@@ -55,8 +52,7 @@ REWARDS: Table[tuple[LayerId, NodeId], Reward] = Table(b"lr", "rewards", compoun
 RESULTS: Table[TransactionId, TransactionResult] = Table(b"lt", "transaction results", fixed(32), ResultRow())
 """Of every transaction that was executed."""
 LAYERS: Table[LayerId, AppliedLayer] = Table(b"ll", "applied layers", LAYER, AppliedLayer.codec)
-LAST_APPLIED: Table[bytes, LayerId] = Table(b"ls", "last applied layer", fixed(0), cast(RowCodec[LayerId], c32))
+LAST_APPLIED: Table[bytes, LayerId] = Table(b"ls", "last applied layer", fixed(0), codec_of(LayerId))
 """One row, of the key `ONLY`."""
-ONLY = b""
 
 TABLES = (ACCOUNTS, EARLIER, REWARDS, RESULTS, LAYERS, LAST_APPLIED)

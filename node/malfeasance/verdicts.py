@@ -25,7 +25,6 @@ from protocol.types.malfeasance import (
     HareProofMsg,
     InvalidPostIndexProof,
     InvalidPrevATXProof,
-    MalfeasanceGossip,
     MalfeasanceProof,
     MarryProof,
     ProofDoubleMarry,
@@ -38,8 +37,7 @@ Verify = Callable[[Domain, NodeId, bytes, EdSignature], bool]
 class InvalidProof(ProtocolError):
     """The proof convicts nobody.
 
-    reason: invalid_proof (the messages do not conflict), invalid_signature, unknown_identity, commitment_unknown,
-    eligibility (gossip carries the relic), other_identity (a synced proof convicts another than was asked for);
+    reason: invalid_proof (the messages do not conflict), invalid_signature, unknown_identity, commitment_unknown;
     of marriages same_atx, atx_signature, certificate_signature, certificate_proof, marriage_proof.
     """
 
@@ -84,21 +82,6 @@ def offender(proof: MalfeasanceProof, world: World) -> NodeId:
             return _invalid_post(proof.proof, world)
         case InvalidPrevATXProof():
             return _invalid_previous(proof.proof, world)
-
-
-def gossip_offender(message: MalfeasanceGossip, world: World) -> NodeId:
-    """Who is convicted by a gossiped proof. Raises InvalidProof."""
-    if message.eligibility is not None:
-        raise InvalidProof("The gossiped proof carries an eligibility, which must be absent.", "eligibility")
-    return offender(message.proof, world)
-
-
-def synced_offender(asked: NodeId, proof: MalfeasanceProof, world: World) -> NodeId:
-    """Who is convicted by the proof that a peer sent for an identity: that identity. Raises InvalidProof."""
-    found = offender(proof, world)
-    if found != asked:
-        raise InvalidProof(f"The proof convicts {found.hex()}, asked for was {asked.hex()}.", "other_identity")
-    return found
 
 
 SignedMessage = AtxProofMsg | BallotProofMsg | HareProofMsg
@@ -195,7 +178,10 @@ def _require_signature(atx: ActivationTxV1, verify: Verify) -> None:
 
 
 def double_marriage_offender(proof: ProofDoubleMarry, verify: Verify) -> NodeId:
-    """Who is convicted of having been married twice. Raises InvalidProof."""
+    """Who is convicted of having been married twice. Raises InvalidProof.
+
+    No message of the network carries such a proof yet: this is what one is worth that `node.activation` made.
+    """
     first, second = proof.proofs
     if first.atx_id == second.atx_id:
         raise InvalidProof("Both marriages are in one activation.", "same_atx")

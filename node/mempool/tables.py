@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from node.ledger.tables import LAYER
-from node.store.keys import compound, fixed, u8, u64
+from node.store.keys import LAYER, compound, fixed, u8, u64
 from node.store.table import MARKER, Table
 from protocol.codec.declare import Record, record, up_to
 from protocol.codec.declare import u64 as fixed_u64

@@ -16,7 +16,8 @@ from node.ledger.errors import LayerRefused
 from node.ledger.tables import LAYERS
 from node.mesh.plan import applicable, first_changed, target
 from node.mesh.processed import AppliedRows, Processed
-from node.mesh.tables import BALLOTS, BALLOTS_BY_SMESHER, BLOCKS, MESH_HASHES, ONLY, PROCESSED, VALIDITY
+from node.mesh.tables import BALLOTS, BALLOTS_BY_SMESHER, BLOCKS, MESH_HASHES, PROCESSED, VALIDITY
+from node.store.keys import ONLY
 from node.store.view import Rows, Span, View
 from node.tortoise.results import LayerResult
 from protocol.crypto.hashing import hash32

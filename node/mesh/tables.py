@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from typing import cast
 
-from node.store.keys import KeyCodec, compound, fixed, u32
-from node.store.table import RowCodec, Table
-from protocol.codec.declare import boolean, c32, codec_of
+from node.store.keys import LAYER, KeyCodec, compound, fixed
+from node.store.table import Table
+from protocol.codec.declare import boolean, codec_of
 from protocol.types.ballots import Ballot
 from protocol.types.blocks import InnerBlock
 from protocol.types.ids import AtxId, BallotId, BlockId, Hash32, LayerId, NodeId
-
-LAYER = cast(KeyCodec[LayerId], u32)
 
 BLOCKS: Table[BlockId, InnerBlock] = Table(b"bl", "blocks", fixed(20), InnerBlock.codec)
 BLOCKS_BY_LAYER = BLOCKS.index(b"bn", "blocks by layer", LAYER, lambda id, block: (block.layer,))
@@ -35,8 +33,7 @@ BALLOTS_BY_ATX = BALLOTS.index(
 )
 MESH_HASHES: Table[LayerId, Hash32] = Table(b"mh", "mesh hashes", LAYER, codec_of(Hash32))
 """Our opinion on all layers up to this one, as it was when the layer was applied."""
-PROCESSED: Table[bytes, LayerId] = Table(b"mp", "last processed layer", fixed(0), cast(RowCodec[LayerId], c32))
+PROCESSED: Table[bytes, LayerId] = Table(b"mp", "last processed layer", fixed(0), codec_of(LayerId))
 """One row, of the key `ONLY`: the last layer before which none is left out."""
-ONLY = b""
 
 TABLES = (BLOCKS, VALIDITY, BALLOTS, MESH_HASHES, PROCESSED)

@@ -10,6 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar, cast, overload
 
+from protocol.types.ids import LayerId
+
 K = TypeVar("K")
 A = TypeVar("A")
 B = TypeVar("B")
@@ -143,6 +145,11 @@ class Compound(KeyCodec[tuple[Any, ...]]):
 
 u8, u16, u32, u64 = Unsigned(1), Unsigned(2), Unsigned(4), Unsigned(8)
 tail, text_tail = Tail(), TextTail()
+
+LAYER = cast(KeyCodec[LayerId], u32)
+"""Layers as keys."""
+ONLY = b""
+"""The key of a table of one row; its codec is `fixed(0)`."""
 
 
 def fixed(size: int) -> KeyCodec[Any]:

@@ -6,7 +6,6 @@ that cannot be begun anew; afterwards it names the store, and a store that is mi
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from pathlib import Path
@@ -16,7 +15,6 @@ from prover import durable
 from .errors import StoreFault, StoreRefused
 
 SUFFIX = ".store"
-_HELD = (errno.EWOULDBLOCK, errno.EACCES, errno.EAGAIN)
 
 
 def marker_of(store: Path) -> Path:
@@ -42,12 +40,13 @@ class Marker:
         except OSError as error:
             raise StoreFault(f"{path} cannot be opened: {durable.reason(error)}.") from None
         try:
-            _lock(descriptor)
+            is_ours = durable.try_lock(descriptor)
         except OSError as error:
             os.close(descriptor)
-            if error.errno in _HELD:
-                raise StoreRefused(f"{store} is in use by another process. Stop it, then try again.") from None
             raise StoreFault(f"{path} cannot be locked: {durable.reason(error)}.") from None
+        if not is_ours:
+            os.close(descriptor)
+            raise StoreRefused(f"{store} is in use by another process. Stop it, then try again.")
         return cls(path, descriptor)
 
     @property
@@ -68,9 +67,3 @@ class Marker:
     def release(self) -> None:
         """Lets another process have the store; the file stays."""
         os.close(self._descriptor)
-
-
-def _lock(descriptor: int) -> None:
-    import fcntl
-
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -22,6 +22,7 @@ from node.contract.machine import Machine
 from node.contract.ports import Random
 from node.contract.steps import Step
 from node.fetch.peers import PeerScores
+from node.store.keys import ONLY
 from node.store.view import Rows, View
 from node.sync.atxs import AtxSync, EpochProgress
 from node.sync.fork import ForkFinder
@@ -33,7 +34,7 @@ from node.sync.procedures import Pause, Procedure, Procedures, Turn
 from node.sync.processing import Mesh, Patrol, Processing
 from node.sync.questions import Peers
 from node.sync.states import SyncState, SyncStateChanged, SyncStatus
-from node.sync.tables import LAST_LAYER, ONLY, last_layer
+from node.sync.tables import LAST_LAYER, last_layer
 from protocol.numbers.layers import NetworkTime
 from protocol.types.ids import EpochId, LayerId
 

@@ -14,12 +14,13 @@ from node.contract.instants import Instant, after
 from node.contract.messages import PeerId
 from node.fetch.protocols import MALICIOUS_IDS, read_malicious
 from node.malfeasance.tables import has_proof
+from node.store.keys import ONLY
 from node.store.view import View
 from node.sync.lists import Listed, ListRules
 from node.sync.parameters import SyncParameters
 from node.sync.procedures import Pause, Procedure, Turn
 from node.sync.questions import Peers, Question
-from node.sync.tables import MALFEASANCE_SYNCED, ONLY
+from node.sync.tables import MALFEASANCE_SYNCED
 from protocol.types.fetch import Hint
 from protocol.types.ids import NodeId
 

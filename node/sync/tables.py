@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, cast
 
-from node.store.keys import KeyCodec, fixed, u32
+from node.store.keys import ONLY, KeyCodec, fixed, u32
 from node.store.table import RowCodec, Table
 from node.store.view import View
 from protocol.codec.declare import Record, c32, record
@@ -39,7 +39,6 @@ MALFEASANCE_SYNCED: Table[bytes, int] = Table(
 """One row, of the key `ONLY`: nanoseconds since 1970."""
 LAST_LAYER: Table[bytes, LayerId] = Table(b"yl", "last synced layer", fixed(0), cast(RowCodec[LayerId], c32))
 """One row, of the key `ONLY`: the ballots of this layer and of all before are here, as far as peers have them."""
-ONLY = b""
 
 TABLES = (EPOCHS, MALFEASANCE_SYNCED, LAST_LAYER)
 

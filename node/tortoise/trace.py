@@ -1,7 +1,9 @@
 """A run of the tortoise as a list of events, each with what it gave: recorded while it happens, replayed later.
 
-The format is one JSON object an event: identifiers in hexadecimal, weights and margins as decimal texts of the raw
-72.56 number, and after each tally the state of the newest layers. Protocol 06-tortoise, section 14.
+Part of the product: of a node that came to another opinion than its peers, a trace is what can be looked at elsewhere,
+step by step. The format is that of recorded runs of the network's own programs, one JSON object an event: identifiers
+in hexadecimal, weights and margins as decimal texts of the raw 72.56 number, and after each tally the state of the
+newest layers. Protocol 06-tortoise, section 14.
 """
 
 from __future__ import annotations

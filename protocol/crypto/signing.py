@@ -115,9 +115,9 @@ def read_identity(content: bytes | str, prefix: bytes = b"") -> Signer:
     secret = bytes.fromhex(text)
     signer = Signer(secret[:SEED_BYTES], prefix)
     if signer.public_key != secret[SEED_BYTES:]:
+        # nothing of the file is shown: if its halves stand in the wrong order, the second one is the secret
         raise InvalidIdentity(
-            f"The identity file states the public key {secret[SEED_BYTES:].hex()}, "
-            f"but its private key belongs to {signer.public_key.hex()}.",
+            "The public key in the second half of the identity file does not belong to the private key in its first.",
             "public_private_mismatch",
         )
     return signer

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from blake3 import blake3
 
-from protocol.errors import ProtocolError
+from protocol.errors import ProtocolError, shown
 from protocol.types.ids import ID_SIZE
 
 NONCES_PER_GROUP = 16
@@ -206,7 +206,7 @@ def _fields(document: object, what: str, names: Sequence[str]) -> dict[str, obje
 
 def _number(value: object, name: str, bits: int) -> int:
     if type(value) is not int or not 0 <= value < 1 << bits:
-        raise ProtocolError(f"The field {name} is {value!r}, expected a whole number below 2^{bits}.", "json")
+        raise ProtocolError(f"The field {name} is {shown(value)}, expected a whole number below 2^{bits}.", "json")
     return value
 
 
@@ -217,5 +217,5 @@ def _base64(value: object, name: str, size: int | None = None) -> bytes:
         data = None
     if data is None or (size is not None and len(data) != size):
         expected = "base64" if size is None else f"base64 of {size} bytes"
-        raise ProtocolError(f"The field {name} is {value!r}, expected {expected}.", "json")
+        raise ProtocolError(f"The field {name} is {shown(value)}, expected {expected}.", "json")
     return data

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from protocol.errors import ProtocolError
+from protocol.errors import ProtocolError, shown
 from protocol.types.ids import ADDRESS_SIZE, Address
 
 SIZE = ADDRESS_SIZE
@@ -65,19 +65,19 @@ def from_text(text: str, hrp: str) -> Address:
     data = _from_groups(groups)
     if len(data) != SIZE + 1:
         raise AddressError(
-            f"The address {_shown(text)} has {len(groups)} characters between prefix and checksum, expected "
+            f"The address {shown(text)} has {len(groups)} characters between prefix and checksum, expected "
             f"{-(-SIZE * 8 // 5)}: it is no address of an account.",
             "wrong_length",
         )
     if found_hrp != hrp:
         raise AddressError(
-            f"The address {_shown(text)} begins with {found_hrp!r}, but addresses of this network begin with {hrp!r}: "
+            f"The address {shown(text)} begins with {found_hrp!r}, but addresses of this network begin with {hrp!r}: "
             "it belongs to another network.",
             "wrong_network",
         )
     if any(data[:RESERVED]):
         raise AddressError(
-            f"The address {_shown(text)} has a set bit in its first {RESERVED} bytes, which must be zero: no account "
+            f"The address {shown(text)} has a set bit in its first {RESERVED} bytes, which must be zero: no account "
             "has this address.",
             "missing_reserved_space",
         )
@@ -91,7 +91,7 @@ def _decode(text: str) -> tuple[str, list[int]]:
     """Prefix and groups of five bits, without the checksum. Any length is taken."""
 
     def refuse(why: str) -> AddressError:
-        return AddressError(f"{_shown(text)} is no address: {why}.", "bech32")
+        return AddressError(f"{shown(text)} is no address: {why}.", "bech32")
 
     if len(text) < _MIN_TEXT:
         raise refuse(f"it has {len(text)} characters, too few for a prefix and a checksum")
@@ -111,10 +111,6 @@ def _decode(text: str) -> tuple[str, list[int]]:
     if _checksum([*_expanded(hrp), *groups]) != 1:
         raise refuse("its checksum does not fit, so at least one character is mistyped, missing or too many")
     return hrp, groups[:-_CHECKSUM_SIZE]
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 80 else text[:80] + "…")
 
 
 def _expanded(hrp: str) -> list[int]:

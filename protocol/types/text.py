@@ -10,6 +10,7 @@ import re
 from base64 import b64decode, b64encode
 
 from protocol.errors import ProtocolError
+from protocol.errors import shown as quoted
 
 SHORT_SIZE = 5
 """Bytes of ids of ballots, blocks and activations that are shown in logs; of all other ids, every byte is."""
@@ -32,7 +33,7 @@ def from_base64(text: str, size: int, what: str) -> bytes:
     """The id in a text. what: "ATX id", for the error. Raises TextError."""
     data = decode_base64(text, what)
     if len(data) != size:
-        raise TextError(f"The {what} {text!r} has {len(data)} bytes, expected {size}.", "length")
+        raise TextError(f"The {what} {quoted(text)} has {len(data)} bytes, expected {size}.", "length")
     return data
 
 
@@ -40,7 +41,7 @@ def decode_base64(text: str, what: str) -> bytes:
     """Bytes of any number: of a PoET's public key. Raises TextError (base64)."""
     joined = text.translate(_LINE_BREAKS)
     if _BASE64.fullmatch(joined) is None:
-        raise TextError(f"The {what} {text!r} is no base64 with its padding.", "base64")
+        raise TextError(f"The {what} {quoted(text)} is no base64 with its padding.", "base64")
     return b64decode(joined)
 
 
@@ -52,10 +53,10 @@ def to_hex(data: bytes) -> str:
 def from_hex(text: str, size: int, what: str) -> bytes:
     """The hash in a text. what: "hash", for the error. Raises TextError."""
     if _HEX.fullmatch(text) is None or len(text) % 2:
-        raise TextError(f"The {what} {text!r} is not 0x with pairs of hexadecimal digits.", "hex")
+        raise TextError(f"The {what} {quoted(text)} is not 0x with pairs of hexadecimal digits.", "hex")
     data = bytes.fromhex(text[2:])
     if len(data) != size:
-        raise TextError(f"The {what} {text!r} has {len(data)} bytes, expected {size}.", "length")
+        raise TextError(f"The {what} {quoted(text)} has {len(data)} bytes, expected {size}.", "length")
     return data
 
 

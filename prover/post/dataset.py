@@ -117,6 +117,12 @@ def scrypt_n_of(data: DataSet, asked: int | None, label32: Label32, note: Note) 
     return n
 
 
+NO_NONCE = (
+    "The data is complete, but it has no VRF nonce, without which the network takes no activation: `smesher nonce` "
+    "searches one."
+)
+
+
 def nonce_fault(metadata: PostMetadata, label: Callable[[int], bytes]) -> str:
     """What is wrong with the VRF nonce of the metadata, as its recomputed label (32 bytes) shows; empty: nothing."""
     if metadata.nonce is None:

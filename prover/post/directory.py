@@ -186,21 +186,17 @@ class Storage:
 
         Raises `DataError` that names the process which holds it.
         """
-        import fcntl
-
         path = self.path / LOCK_NAME
         with explained(path, "lock"):
             while True:
                 descriptor = durable.open_file(path, os.O_RDWR | os.O_CREAT, follow=False)
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
+                if not durable.try_lock(descriptor):
                     holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
                     os.close(descriptor)
                     raise DataError(
                         f"{self.path} is in use by process {holder or 'unknown'}. Wait until it ends or stop it, "
                         "then try again."
-                    ) from None
+                    )
                 if _same_file(path, descriptor):
                     break
                 os.close(descriptor)  # its last holder has just removed it

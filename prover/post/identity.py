@@ -42,24 +42,26 @@ def generate() -> Identity:
 def decode(data: bytes, file: str) -> Identity:
     """The identity in a key file; `file` is how error messages call it.
 
-    Raises UsageError when it is not 128 hex digits or its two halves do not belong together. Never shows
-    what the file holds.
+    Its content is judged as a node judges it, once blanks, line ends and an order mark are left out. Raises UsageError
+    when it is not 128 hex digits or its two halves do not belong together. Never shows what the file holds.
     """
-    text = data.removeprefix(codecs.BOM_UTF8).strip()  # an editor's mark, where somebody pasted the key
+    from protocol.crypto import signing
+
+    # an editor's mark and line ends, where somebody pasted the key
+    text = b"".join(data.removeprefix(codecs.BOM_UTF8).split())
     try:
-        key = bytes.fromhex(text.decode("ascii"))
-    except ValueError:
+        signer = signing.read_identity(text)
+    except signing.InvalidIdentity as error:
+        if error.reason == "public_private_mismatch":
+            raise UsageError(
+                f"{file}: the public key in its second half does not belong to the seed in its first half: it is "
+                "damaged."
+            ) from None
+        found = f"{len(text)} characters" if error.reason == "wrong_size" else "something else"
         raise UsageError(
-            f"{file}: expected {2 * KEY_SIZE} hex digits (an Ed25519 private key), found something else."
+            f"{file}: expected {2 * KEY_SIZE} hex digits (an Ed25519 private key), found {found}."
         ) from None
-    if len(key) != KEY_SIZE:
-        raise UsageError(f"{file}: expected {2 * KEY_SIZE} hex digits (an Ed25519 private key), found {len(text)}.")
-    identity = _from_seed(key[:32])
-    if identity.node_id != key[32:]:
-        raise UsageError(
-            f"{file}: the public key in its second half does not belong to the seed in its first half: it is damaged."
-        )
-    return identity
+    return Identity(bytes.fromhex(text.decode("ascii"))[: signing.SEED_BYTES], signer.public_key)
 
 
 def _from_seed(seed: bytes) -> Identity:

@@ -7,6 +7,7 @@ repeated keys. Writing has the form of Go's `json.MarshalIndent`. Used for proto
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import re
@@ -53,11 +54,18 @@ def parse(text: str | bytes) -> object:
 
     Raises JsonError; never anything else, whatever the text.
     """
+    if text[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        raise JsonError("the text is UTF-16, expected UTF-8")
     try:
         decoded = text.decode("utf-8") if isinstance(text, bytes) else text
         decoded.encode("utf-8")
     except (UnicodeDecodeError, UnicodeEncodeError) as error:
         raise JsonError(f"the text is not UTF-8 ({error.reason} at position {error.start})") from None
+    if decoded[:1] == "\ufeff":
+        raise JsonError(
+            "the text begins with a byte order mark, as some editors put it, which no program of the network reads: "
+            "save it as UTF-8 without one"
+        )
     if not decoded.strip(" \t\r\n"):
         raise JsonError("the file is empty, expected a JSON object")
     _check_depth(decoded)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import prove, prove_child
+from bench import prove, prove_child, verify_command
 from bench.settings import Settings
 from kernels.scan import aes
 from kernels.vectors import target
@@ -53,6 +53,17 @@ def test_hashes_and_verdicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert figures["randomx_light"]["share"] > 0  # type: ignore[index]
     assert figures["verify_all 37, light"]["ms_each"] > figures["verify_K3 = 1, light"]["ms_each"] > 0  # type: ignore[index]
     assert len(shown) == 2
+
+
+def test_a_proof_is_verified_by_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[object] = []
+    monkeypatch.setattr(prove, "LABELS", 512)
+    figures = verify_command.whole_command(*prove.a_proof(), 512, quick(tmp_path), shown.append)
+    assert set(figures) == {"RandomX alone", "smesher verify-proof"} and len(shown) == 1
+    for one in figures.values():
+        assert one["wall_ms"] > 0 and one["processor_ms"] > 0  # type: ignore[index]
+    with pytest.raises(RuntimeError, match="the command ended with 7"):
+        verify_command._run(["raise SystemExit(7)"])
 
 
 def test_the_yardstick_is_left_out_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,6 +71,21 @@ def test_a_hash_leaves_the_floats_of_its_thread_alone(light: randomx.Memory) -> 
     machine.close()
 
 
+def test_the_float_environment_is_found_without_other_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking for a library starts ldconfig, or a compiler; where Python does not bring it along, that is done."""
+    asked: list[str] = []
+    real, find = randomx.ctypes.CDLL, ctypes.util.find_library
+    monkeypatch.setattr(ctypes.util, "find_library", lambda name: asked.append(name) or find(name))
+    randomx._libm.cache_clear()
+    try:
+        assert randomx._libm().fegetenv and asked == []
+        monkeypatch.setattr(randomx.ctypes, "CDLL", lambda name: object() if name is None else real(name))
+        randomx._libm.cache_clear()
+        assert randomx._libm().fegetenv and asked == ["m"]
+    finally:
+        randomx._libm.cache_clear()
+
+
 def test_a_rounding_mode_that_the_thread_chose_is_kept(light: randomx.Memory) -> None:
     upward, libm, machine = 0x800, randomx._libm(), light.machine()
     if platform.machine().lower() not in ("x86_64", "amd64"):
@@ -226,6 +241,45 @@ def test_a_stop_before_the_cache_is_ready() -> None:
     stop.set()
     with pytest.raises(Stopped):
         randomx.Memory(RANDOMX_KEY, stop=stop)
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 2])
+def test_where_the_system_gives_too_few_threads_the_memory_is_given_back(
+    monkeypatch: pytest.MonkeyPatch, allowed: int
+) -> None:
+    """Once, and not before the threads that were started have left it."""
+    start, freed, go = threading.Thread.start, list[int](), threading.Event()
+    started: list[threading.Thread] = []
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "randomx":
+            if len(started) == allowed:
+                raise RuntimeError("can't start new thread")
+            started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    work = randomx._Work(None, lambda: freed.append(allowed))
+    with pytest.raises(RuntimeError, match="new thread"):
+        work.run(3, lambda number: go.wait(30) or None)
+    assert len(freed) == (allowed == 0)
+    go.set()
+    for thread in started:
+        thread.join(30)
+    assert freed == [allowed]
+
+
+def test_a_cache_that_gets_no_thread_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    released: list[object] = []
+    real = randomx.library().randomx_release_cache
+    monkeypatch.setattr(randomx.library(), "randomx_release_cache", lambda cache: (released.append(cache), real(cache)))
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="new thread"):
+        randomx.Memory(RANDOMX_KEY)
+    assert len(released) == 1
 
 
 def test_what_does_not_fit_is_refused_before_it_is_touched(monkeypatch: pytest.MonkeyPatch) -> None:

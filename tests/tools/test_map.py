@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.cli import ROOT
 from tools import make_map
 from tools.make_map import Graph, circles, mermaid, reduced, rooms, with_section
 
@@ -20,6 +21,14 @@ def test_the_picture_is_that_of_the_code(imports: Graph) -> None:
 
 def test_no_files_import_each_other_in_a_circle(imports: Graph) -> None:
     assert circles(imports) == []
+
+
+def test_a_long_file_says_why() -> None:
+    """Beyond 400 lines a module usually hides two."""
+    floors = ("kernels", "protocol", "prover", "node", "api")
+    files = [file for floor in floors for file in (ROOT / floor).rglob("*.py") if file.parent.name != "pb"]
+    long = [file for file in files if len((text := file.read_text()).splitlines()) > 400 and "400 lines, " not in text]
+    assert [str(file.relative_to(ROOT)) for file in long if "pb" not in file.parts] == []
 
 
 def test_circles_are_found() -> None:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -153,3 +154,11 @@ def test_the_guides_build_arguments_are_the_images() -> None:
     assert {name for name, _ in given} == arguments
     for lock in (value for name, value in given if name == "LOCK"):
         assert (ROOT / f"requirements/{lock}.txt").is_file()
+
+
+def test_systems_that_do_not_work_are_not_promised() -> None:
+    """Locks of files, limits of processes and LevelDB are Unix's; Windows runs all of it in WSL2, as the guide says."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    systems = {one.split(" :: ")[1] for one in project["classifiers"] if one.startswith("Operating System")}
+    assert systems == {"MacOS", "POSIX"}
+    assert "WSL2" in (ROOT / "docs/guides/install.md").read_text()

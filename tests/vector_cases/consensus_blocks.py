@@ -27,11 +27,12 @@ from node.contract.messages import Message, Origin
 from node.contract.steps import Found, Judged, Needs, Step, Ticket
 from node.contract.verdicts import ACCEPT
 from node.ledger.errors import LayerRefused
-from node.ledger.tables import LAST_APPLIED, ONLY, RESULTS
+from node.ledger.tables import LAST_APPLIED, RESULTS
 from node.mempool.handler import BLOCK_TRANSACTIONS
 from node.mempool.tables import TRANSACTIONS, StoredTransaction
 from node.mesh.processed import Processed
 from node.mesh.tables import BALLOTS, BLOCKS, MESH_HASHES
+from node.store.keys import ONLY
 from node.store.view import Rows, View
 from protocol.numbers.durations import SECOND
 from protocol.numbers.layers import NetworkTime

@@ -12,10 +12,10 @@ from typing import Any
 from node.certificates.tables import CERTIFICATES, StoredCertificate, hare_output, put_hare_output
 from node.ledger import state
 from node.ledger.errors import LayerRefused
-from node.ledger.tables import LAST_APPLIED, LAYERS, ONLY, AppliedLayer
+from node.ledger.tables import LAST_APPLIED, LAYERS, AppliedLayer
 from node.mesh.mesh import GENESIS_MESH_HASH, Mesh, MeshParameters
 from node.mesh.tables import BLOCKS, MESH_HASHES, PROCESSED, VALIDITY
-from node.mesh.tables import ONLY as PROCESSED_KEY
+from node.store.keys import ONLY
 from node.store.view import Rows, View
 from node.tortoise.results import BlockResult, LayerResult
 from protocol.crypto.signing import Domain, verify
@@ -222,7 +222,7 @@ def _check_after(node: _Node, after: Any, where: str) -> None:
             ],
             "latest": node.mesh.latest,
             "latest_in_state": node.mesh.in_state,
-            "processed": view.get(PROCESSED, PROCESSED_KEY),
+            "processed": view.get(PROCESSED, ONLY),
             "processed_in_memory": node.mesh.processed,
         }
     for name, value in found.items():

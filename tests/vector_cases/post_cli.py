@@ -66,7 +66,7 @@ PROFILE_MESSAGES = {
 INIT_MESSAGES = {
     "n_not_power_of_two": r"scrypt N is \d+, expected a power of two",
     "bad_base64": "--node-id",
-    "id_length": "--node-id has 6 hex digits, expected 64",
+    "id_length": r"expected 64 hex digits \(it has 6\)",
     "invalid_provider": "no device matches '99'",
     "output_is_not_a_directory": "is a file, expected a directory",
     "permission": "Permission denied|permission",

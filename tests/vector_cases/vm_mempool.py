@@ -16,6 +16,7 @@ from node.mempool.errors import MempoolError
 from node.mempool.pool import Mempool
 from node.mempool.shuffle import shuffle
 from node.mempool.transaction import PoolTransaction
+from node.store.keys import ONLY
 from node.store.view import Rows
 from protocol.crypto.hashing import hash_of_list
 from protocol.types.ids import (
@@ -188,7 +189,7 @@ class _Replay:
         for one in executed:
             rows.put(tables.RESULTS, one.id, TransactionResult(0, "", 0, 0, block, layer))
         rows.put(tables.LAYERS, layer, tables.AppliedLayer(EMPTY, block, (), tuple(one.id for one in executed)))
-        rows.put(tables.LAST_APPLIED, tables.ONLY, layer)
+        rows.put(tables.LAST_APPLIED, ONLY, layer)
         if step["block"] == _EMPTY_BLOCK:
             self.pool.apply_empty_layer(rows, layer)
         else:

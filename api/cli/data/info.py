@@ -15,7 +15,7 @@ from prover.post import findings as found
 from prover.post import identity as identity_file
 from prover.post import record as record_file
 from prover.post import whose
-from prover.post.dataset import DataSet, nonce_fault
+from prover.post.dataset import NO_NONCE, DataSet, nonce_fault
 from prover.post.init import scrypt_n
 from prover.post.init.plan import strangers
 from prover.post.layout import file_name
@@ -40,7 +40,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     doubtful = bool(findings.long)
     complete = labels == layout.num_labels and not doubtful
     wrong_nonce = _nonce_fault(data)
-    problems = _problems(data, beyond) + ([wrong_nonce] if wrong_nonce else [])
+    missing_nonce = NO_NONCE if complete and data.metadata.nonce is None else ""
+    problems = [*_problems(data, beyond), *filter(None, (wrong_nonce, missing_nonce))]
     output.event(
         "done",
         data_dir=str(arguments.data_dir),

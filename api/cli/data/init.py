@@ -291,7 +291,6 @@ class _Shown:
         self._phase = ""
         self._bar: Progress | None = None
         self._rates = common.DeviceRates(pool)
-        self._errors = 0
         self._states = rig.States(pool)
 
     def pause(self) -> None:
@@ -326,7 +325,3 @@ class _Shown:
             if self._pool.paused:
                 self._bar.pause("paused (smesher resume)")
         self._bar.update(progress.done, self._rates.over(self._bar.worked_s), self._states.now())
-        errors = [(report.device.name, error) for report in self._pool.reports for error in report.errors]
-        for name, error in errors[self._errors :]:
-            self._output.note(f"{name}: {error}; its labels are given to the next device that is free")
-        self._errors = len(errors)

@@ -17,6 +17,7 @@ from pathlib import Path
 from api.cli import common
 from api.cli.output import Output, command
 from api.edge.errors import DataError, EnvironmentFault
+from prover import durable
 from prover.post.directory import LOCK_NAME, Storage
 
 MARKER_NAME = "smesher.paused"
@@ -74,18 +75,15 @@ def ask(path: Path, paused: bool, output: Output) -> int:
 
 def holder(path: Path) -> int | None:
     """The process that holds a directory's lock; None when it is free."""
-    import fcntl
-
     try:
-        descriptor = os.open(path / LOCK_NAME, os.O_RDWR)
+        descriptor = durable.open_file(path / LOCK_NAME, os.O_RDWR, follow=False)
     except FileNotFoundError:
         return None
     except PermissionError:
         raise EnvironmentFault(f"{path / LOCK_NAME} belongs to another user.") from None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return None
-    except BlockingIOError:
+        if durable.try_lock(descriptor):
+            return None
         until = time.monotonic() + ANSWER_SECONDS
         while not (text := os.pread(descriptor, 32, 0).strip()) and time.monotonic() < until:
             time.sleep(LOOK_SECONDS)  # it has the lock and is about to write who it is

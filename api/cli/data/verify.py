@@ -19,7 +19,7 @@ from prover.errors import EnvironmentFault, Interrupted, MetadataError
 from prover.post import check as pos
 from prover.post import findings as found
 from prover.post.check import BadLabel, Findings
-from prover.post.dataset import DataSet, nonce_fault
+from prover.post.dataset import NO_NONCE, DataSet, nonce_fault
 from prover.post.layout import file_name
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     _say(data, findings, f"seed {seed}, {seconds:,.1f} s", len(files), output)
     if nonce:
         output.say(f"[bold red]nonce[/]    {nonce}")
+    elif data.metadata.nonce is None and not (findings.short or findings.long):
+        output.say(f"[bold yellow]nonce[/]    {NO_NONCE}")
     return 0 if good else 1
 
 

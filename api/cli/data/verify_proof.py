@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from api.cli import common, proofs
 from api.cli.output import Output
+from api.edge.text import shown
 from protocol.params.post import PostParams
 from protocol.post.proof import metadata_from_json, proof_from_json
 from prover.errors import UsageError
@@ -76,20 +77,6 @@ def _verdict(
     arguments: argparse.Namespace, output: Output, claim: Claim, params: PostParams
 ) -> tuple[verify.Verdict, float]:
     threads = common.thread_count(arguments)
-    prepared = proofs.RandomX(arguments.randomx_mode, "light", threads, output)
-    with ThreadPoolExecutor(1, "randomx") as beside:
-        # RandomX fills its memory without the interpreter, which loads the label engine meanwhile
-        opening = beside.submit(prepared.open, prepared.full)
-        try:
-            from kernels.labels import cpu
-
-            common.compile_kernels(output)
-            engine = cpu.LabelEngine(cpu.devices()[0], params.scrypt_n, threads)
-            memory = opening.result()
-        except BaseException:
-            prepared.stop.set()
-            raise
-    machine = memory.machine()
     rules = VerifyParams(
         params.k1,
         params.k2,
@@ -99,18 +86,42 @@ def _verdict(
         params.labels_per_unit,
         params.scrypt_n,
     )
+    refused = verify.at_once(claim, rules)
+    if refused is not None:
+        return refused, 0.0
+    prepared = proofs.RandomX(arguments.randomx_mode, "light", threads, output)
+
+    def proof_of_work() -> tuple[bytes, float]:
+        memory = prepared.open(prepared.full)
+        began, machine = time.monotonic(), memory.machine()
+        try:
+            return machine.hash(verify.hashed_of(claim)), time.monotonic() - began
+        finally:
+            machine.close()
+            memory.close()
+
+    with ThreadPoolExecutor(1, "randomx") as beside:
+        # RandomX works without the interpreter, which loads the label engine meanwhile
+        working = beside.submit(proof_of_work)
+        try:
+            from kernels.labels import cpu
+
+            common.compile_kernels(output)
+            engine = cpu.LabelEngine(cpu.devices()[0], params.scrypt_n, threads)
+            hashed, seconds = working.result()
+        except BaseException:
+            prepared.stop.set()
+            raise
     began = time.monotonic()
     try:
         with proofs.stopped_by_signal(engine):
-            return verify.check(claim, rules, engine, machine.hash), time.monotonic() - began
+            return verify.check(claim, rules, engine, lambda data: hashed), seconds + time.monotonic() - began
     finally:
         engine.close()
-        machine.close()
-        memory.close()
 
 
 def _seed(text: str) -> bytes:
     try:
         return bytes.fromhex(text)
     except ValueError:
-        raise UsageError(f"--seed is {text!r}, expected hex digits.") from None
+        raise UsageError(f"--seed is {shown(text)}, expected hex digits.") from None

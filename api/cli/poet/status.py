@@ -85,7 +85,7 @@ def ask(url: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(body)
         rows(found)
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise DataError(f"{url} answers with something else than a status: {error!r}.") from None
+        raise DataError(f"{url} answers with something else than a status: {shown(error, 200)}.") from None
     return found
 
 

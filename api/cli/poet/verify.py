@@ -16,7 +16,7 @@ from typing import Any
 
 from api.cli.output import Output
 from api.edge.errors import UsageError
-from api.edge.text import file_path, is_whole, read_file, shown
+from api.edge.text import file_path, is_whole, read_file, shown, why_no_json
 from protocol.codec.declare import CodecError
 from protocol.crypto import merkle
 from protocol.types.poet import SECURITY_PARAM, MerkleProof, PoetProof, PoetProofMessage
@@ -140,7 +140,7 @@ def _from_json(text: bytes, name: str) -> Loaded:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{name} is no JSON: {error}.") from None
+        raise UsageError(f"{name} is no JSON: {why_no_json(error)}.") from None
 
     def field(container: Any, path: str, *names: str) -> Any:
         for one in names:

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from api.clients.poet.errors import BadBody, PoetClientError
-from api.edge.text import escaped
+from api.edge.text import escaped, why_no_json
 from api.http import bounded_json
 from api.http.bounded_json import JsonLimits
 from api.http.protojson_writing import timestamp
@@ -184,7 +184,7 @@ def _object(body: bytes) -> _Fields:
         bounded_json.check(body, LIMITS)
         value = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise BadBody(f"the answer is not JSON: {error}") from None
+        raise BadBody(f"the answer is not JSON: {why_no_json(error)}") from None
     return _Fields(value, "answer")
 
 

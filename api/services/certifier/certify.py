@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from nacl.bindings import crypto_sign, crypto_sign_BYTES, crypto_sign_seed_keypair
 
 from api.edge.errors import EnvironmentFault
+from api.edge.text import why_no_json
 from api.http import bounded_json
 from kernels import randomx
 from kernels.labels import cpu
@@ -150,7 +151,7 @@ def read_request(body: bytes) -> tuple[Proof, ProofMetadata]:
         bounded_json.check(body)
         document = json.loads(body.decode())
     except (ValueError, RecursionError) as error:
-        raise NotJson(str(error)) from None
+        raise NotJson(why_no_json(error)) from None
     if not isinstance(document, dict):
         raise NotARequest("expected an object with proof and metadata")
     try:

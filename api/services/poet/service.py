@@ -123,6 +123,9 @@ class PoetService:
         self.rounds.open(self.proofs, self.pubkey)
         round_id = self._first_open_round(self.clock())
         store = self.rounds.open_store(round_id)
+        members = store.count()
+        for torn in filter(None, (self.proofs.torn, store.torn)):
+            log.warning("%s", torn)
         self.machine = self.rounds.machine = Registration(
             config.schedule,
             Policy(
@@ -133,7 +136,7 @@ class PoetService:
             identity.load_pow(self.proofs, config.pow_difficulty, self._initial_pow),
             self.rounds.stored_challenge,
             open_round=round_id,
-            members=store.count(),
+            members=members,
         )
         self._opened = True
 

@@ -73,6 +73,8 @@ class Identity(job.ProofData):
 
     def nonce_fault(self, settings: Settings) -> str:
         """What is wrong with the VRF nonce; empty also where the labels are not of this N, which a proof will tell."""
+        if self.metadata.nonce is None:
+            return "" if self.incomplete() else dataset.NO_NONCE
         label32 = one_label(settings)
         key = commitment(self.metadata.node_id, self.metadata.commitment_atx_id)
         stored = scrypt_n.samples(self.storage, self.layout)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
-from api.services.post.reconnect import OnceAMinute
+from api.edge.repeats import Repeats
 from protocol.pb.spacemesh.v1 import post_types_pb2 as pb
 from protocol.post.proof import CHALLENGE_SIZE, Proof
 from prover.post.metadata import PostMetadata
@@ -85,7 +85,7 @@ class IdentityState:
     refusals: Counter[Refusal] = field(default_factory=Counter)
     proofs: Counter[str] = field(default_factory=Counter)
     """Proofs that ended: made, weakened, failed."""
-    voice: OnceAMinute = field(default_factory=OnceAMinute)
+    voice: Repeats = field(default_factory=Repeats)
 
 
 class PostService:
@@ -211,7 +211,7 @@ class PostService:
         """An error that leaves everything as it is."""
         state = self.states[identity]
         state.fault = Fault(kind, text, now)
-        said = state.voice.say(text, now)
+        said = state.voice.once(text, now)
         return self._error(state, kind), [] if said is None else [Say(identity, "error", said)]
 
     def _error(self, state: IdentityState, kind: Refusal) -> pb.ServiceResponse:

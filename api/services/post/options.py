@@ -168,18 +168,18 @@ def read_address(text: str) -> Address:
         raise DataError(f"--address is empty, {expected}.")
     scheme, separator, _ = text.partition("://")
     if not separator:
-        raise DataError(f"--address {text!r} has no scheme, {expected}.")
+        raise DataError(f"--address {shown(text)} has no scheme, {expected}.")
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise DataError(f"--address {text!r}: {error}, {expected}.") from None
+        raise DataError(f"--address {shown(text)}: {error}, {expected}.") from None
     if scheme.lower() not in DEFAULT_PORTS:
-        raise DataError(f"--address {text!r} has the scheme {scheme!r}, {expected}.")
+        raise DataError(f"--address {shown(text)} has the scheme {shown(scheme)}, {expected}.")
     if not host:
-        raise DataError(f"--address {text!r} names no host, {expected}.")
+        raise DataError(f"--address {shown(text)} names no host, {expected}.")
     if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username is not None:
-        raise DataError(f"--address {text!r} has more than host and port, {expected}.")
+        raise DataError(f"--address {shown(text)} has more than host and port, {expected}.")
     secure = scheme.lower() == "https"
     return Address(text, host, DEFAULT_PORTS[scheme.lower()] if port is None else port, secure)
 
@@ -243,7 +243,7 @@ def read_socket(text: str, option: str) -> listen.Address:
         ipaddress.ip_address(address.host)
     except ValueError:
         raise UsageError(
-            f"{option} is {text!r}, expected an IP address and a port such as 127.0.0.1:50051 or [::1]:50051."
+            f"{option} is {shown(text)}, expected an IP address and a port such as 127.0.0.1:50051 or [::1]:50051."
         ) from None
     return address
 

@@ -9,24 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from api.edge.errors import DataError
-
-SPEAK_S = 60.0
-"""The same sentence is said once in this time."""
-
-
-class OnceAMinute:
-    """Lets a sentence through when it was not said in the last minute."""
-
-    def __init__(self) -> None:
-        self._said: dict[str, float] = {}
-
-    def say(self, text: str, now: float) -> str | None:
-        """The text if it is to be said now."""
-        self._said = {one: at for one, at in self._said.items() if now - at < SPEAK_S}
-        if text in self._said:
-            return None
-        self._said[text] = now
-        return text
+from api.edge.repeats import Repeats
 
 
 class GivingUp(DataError):
@@ -57,7 +40,7 @@ class Reconnect:
         self.address = address
         self._interval_s = interval_s
         self._max_retries = max_retries
-        self._voice = OnceAMinute()
+        self._voice = Repeats()
         self.attempts = 0
         """Failed since the last connection."""
         self.connected_since: float | None = None
@@ -70,7 +53,7 @@ class Reconnect:
         self.attempts = 0
         self.connections += 1
         self.connected_since = now
-        return self._voice.say(f"Connected to the node at {self.address}.", now)
+        return self._voice.once(f"Connected to the node at {self.address}.", now)
 
     def failed(self, reason: str, now: float) -> Wait:
         """An attempt failed before there was a connection. Raises GivingUp."""
@@ -86,11 +69,11 @@ class Reconnect:
             f"No connection to the node at {self.address}: {reason}. Trying again every {self._interval_s:g} s; check "
             "that the node runs and that its PoST listener has this address."
         )
-        return Wait(self._interval_s, self._voice.say(text, now))
+        return Wait(self._interval_s, self._voice.once(text, now))
 
     def ended(self, reason: str, now: float) -> Wait:
         """A connection ended, whoever ended it; the node's own words are the reason where it gave some."""
         self.connected_since = None
         self.problem = Problem(reason, now)
         text = f"The connection to the node at {self.address} ended: {reason}. Connecting again."
-        return Wait(self._interval_s, self._voice.say(text, now))
+        return Wait(self._interval_s, self._voice.once(text, now))

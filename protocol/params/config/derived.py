@@ -42,6 +42,16 @@ def check(config: Config) -> None:
             raise Contradiction(
                 f"hare3.disable-layer is {hare.disable_layer}, expected more than enable-layer ({hare.enable_layer})."
             )
+    beacon, epoch_ns = config.beacon, main.layers_per_epoch * main.layer_duration_ns
+    if beacon.rounds_number:
+        following = beacon.voting_round_duration_ns + beacon.weak_coin_round_duration_ns
+        longest = beacon.proposal_duration_ns + beacon.first_voting_round_duration_ns
+        longest += (beacon.rounds_number - 1) * following
+        if longest > epoch_ns:
+            raise Contradiction(
+                f"beacon takes {longest} ns for its {beacon.rounds_number} rounds, but an epoch has {epoch_ns} ns "
+                "(layers-per-epoch, layer-duration), and the next one needs the beacon."
+            )
     if not (p2p.enable_tcp_transport or p2p.enable_quic_transport):
         raise Contradiction("p2p has no transport: set enable-tcp-transport or enable-quic-transport to true.")
     if not p2p.relay and (p2p.relay_server.enable or p2p.static_relays):

@@ -50,21 +50,24 @@ class Salvaged:
         return f"its files are kept in {self.aside}; {self.rows} rows could be read and were saved{other}"
 
 
-def require_whole(path: Path) -> bool:
-    """Whether a database is there; raises DamagedDatabase where opening it would lose or change what it held.
+def require_whole(path: Path) -> Report | None:
+    """What was found of a database; None where none is there.
+
+    Raises DamagedDatabase where opening it would lose or change what it held. The tail of a log that was torn, by a
+    kill or a power cut, is no damage: the state before counts, and whoever opens the database says so.
 
     Reads what decides over the state: CURRENT, manifest and logs, names and sizes of tables. Raises EnvironmentFault.
     """
     with durable.explained(path, "read the database"):
         if not check.exists(path):
-            return False
+            return None
         report = check.quick(path)
     if not report.is_whole:
         raise DamagedDatabase(
             f"The database {path} is damaged: {faults(report)}. Nothing was changed. `smesher poet db check` reads all "
             "of it, `smesher poet db repair` saves what can be read."
         )
-    return True
+    return report
 
 
 def faults(report: Report) -> str:

@@ -32,15 +32,20 @@ REOPEN_S = 1.0
 """Between tries to open a database again that the disk did not let be written."""
 
 
-def open_database(path: Path, *, create: bool = True) -> leveldb.DB:
-    """Opens a LevelDB, after its files were looked at. Raises DataError where it is damaged, absent or held by another
-    process."""
-    there = require_whole(path)
+def open_database(path: Path, *, create: bool = True) -> tuple[leveldb.DB, str]:
+    """Opens a LevelDB, after its files were looked at, and says what was torn of it (a sentence, or nothing).
+
+    Raises DataError where it is damaged, absent or held by another process.
+    """
+    report = require_whole(path)
     try:
         if create:
             durable.make_directory(path.parent, 0o777)
-        return leveldb.DB(
-            str(path), create_if_missing=create and not there, paranoid_checks=True, write_buffer_size=WRITE_BUFFER
+        opened = leveldb.DB(
+            str(path),
+            create_if_missing=create and report is None,
+            paranoid_checks=True,
+            write_buffer_size=WRITE_BUFFER,
         )
     except leveldb.IOError as error:
         raise _explained(path, str(error)) from None
@@ -48,6 +53,10 @@ def open_database(path: Path, *, create: bool = True) -> leveldb.DB:
         raise DataError(f"the database {path} cannot be opened: {error}") from None
     except OSError as error:
         raise EnvironmentFault(f"the database {path} cannot be opened: {error}") from None
+    if report is None or not report.torn:
+        return opened, ""
+    torn = "; ".join(map(str, report.torn))
+    return opened, f"The database {path} was being written when its last server ended: {torn}. The state before counts."
 
 
 def _explained(path: Path, text: str) -> ProofError:
@@ -72,6 +81,8 @@ class Database:
         self._handle: leveldb.DB | None = None
         self._next_try = 0.0
         self._problem = f"the database {path} is not open."
+        self.torn = ""
+        """What had to be left out when it was opened, in a sentence; nothing: nothing."""
 
     def open(self) -> None:
         """Opens it now. Raises DataError, EnvironmentFault."""
@@ -84,7 +95,7 @@ class Database:
             if time.monotonic() < self._next_try:
                 raise EnvironmentFault(self._problem)
             try:
-                self._handle = open_database(self.path, create=self._create)
+                self._handle, self.torn = open_database(self.path, create=self._create)
             except ProofError as error:
                 self._problem = str(error)
                 self._next_try = time.monotonic() + REOPEN_S
@@ -160,6 +171,11 @@ class RoundStore:
         store._database.open()
         return store
 
+    @property
+    def torn(self) -> str:
+        """What had to be left out when it was opened, in a sentence; nothing: nothing."""
+        return self._database.torn
+
     def get(self, pubkey: bytes) -> bytes | None:
         """The challenge that a key registered. Raises DataError, EnvironmentFault."""
         return self._database.get(pubkey)
@@ -212,6 +228,11 @@ class ProofStore:
             store = cls(path)
             store.salvaged = f"{error} It was set aside: {saved}."
             return store
+
+    @property
+    def torn(self) -> str:
+        """What had to be left out when it was opened, in a sentence; nothing: nothing."""
+        return self._database.torn
 
     def check(self) -> None:
         """Reads every row with its checksum. Raises DamagedDatabase, EnvironmentFault."""

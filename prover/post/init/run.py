@@ -99,6 +99,7 @@ class Initialisation:
         self._difficulty = vrf_difficulty(request.num_labels)
         self._books = Books(storage, plan.metadata, plan.record or Record(request.scrypt_n))
         self.labels_written = 0
+        """By this run, those that were made again included."""
         self._keep = {one.number: one.keep for one in plan.files}
         self._doubts: dict[int, int] = {}
         self._stopped = False
@@ -286,6 +287,7 @@ class Initialisation:
                     self._consider(batch.candidate)
                     self._storage.write_over(name, at * LABEL_SIZE, batch.labels.tobytes())
                     at, done = at + size, done + size
+                    self.labels_written += size
                     self._progress(Progress("redo", done, total))
                     if self._clock() - synced_at >= SYNC_SECONDS:
                         self._storage.sync(name)
@@ -320,8 +322,9 @@ class Initialisation:
                 self._consider(batch.candidate)
                 self._storage.append(file_name(number), batch.labels.tobytes())
                 self._keep[number] += len(batch.labels)
+                there += len(batch.labels)
                 self.labels_written += len(batch.labels)
-                self._progress(Progress("fill", there + self.labels_written, total))
+                self._progress(Progress("fill", there, total))
                 if self._keep[number] == self._target(number):
                     self._storage.finish(file_name(number))
                     writing = None

@@ -14,10 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from shlex import quote
-from typing import Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Protocol
 
 from protocol.errors import ProtocolError
 from protocol.post.proof import (
@@ -41,6 +38,10 @@ from protocol.post.proof import (
 from protocol.post.rules import check_scrypt_n, commitment
 from protocol.types.ids import ID_SIZE
 from prover.post.layout import Layout, file_name
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 PowHash = Callable[[bytes], bytes]
 """The RandomX hash under the network's key."""
@@ -190,6 +191,8 @@ def check_many(
 
     `pow_hash` is called from so many threads at once; how many the labels get is the engine's matter.
     """
+    import numpy as np  # loading it takes longer than all that is asked before labels
+
     check_scrypt_n(params.scrypt_n)
     first = _in_threads(threads, lambda claim: _before_labels(claim, params, pow_hash), claims)
     waiting = [one for one in first if isinstance(one, _Open)]
@@ -222,7 +225,8 @@ def _in_threads(
         pool.shutdown(cancel_futures=True)  # whoever interrupts the wait does not wait for all of them
 
 
-def _before_labels(claim: Claim, params: VerifyParams, pow_hash: PowHash) -> Verdict | _Open:
+def at_once(claim: Claim, params: VerifyParams) -> Verdict | None:
+    """The verdict on a proof that is refused before anything has to be computed; None for all others."""
     proof, metadata = claim.proof, claim.metadata
     units, allowed = metadata.num_units, f"{params.min_num_units} to {params.max_num_units} are allowed"
     if units < params.min_num_units:
@@ -234,8 +238,22 @@ def _before_labels(claim: Claim, params: VerifyParams, pow_hash: PowHash) -> Ver
         return Verdict(
             Failure.NONCE_GROUP_OUT_OF_BOUNDS, diagnosis=f"nonce {proof.nonce} is in group {group}, at most 255 exist"
         )
+    return None
+
+
+def hashed_of(claim: Claim) -> bytes:
+    """What the proof's k2pow is the hash of; where `at_once` has no verdict."""
+    proof, metadata = claim.proof, claim.metadata
+    return pow_input(proof.pow, proof.nonce // NONCES_PER_GROUP, metadata.challenge, metadata.node_id)
+
+
+def _before_labels(claim: Claim, params: VerifyParams, pow_hash: PowHash) -> Verdict | _Open:
+    refused = at_once(claim, params)
+    if refused is not None:
+        return refused
+    proof, units = claim.proof, claim.metadata.num_units
     threshold = scale_pow_difficulty(params.pow_difficulty, units)
-    hashed = pow_hash(pow_input(proof.pow, group, metadata.challenge, metadata.node_id))
+    hashed = pow_hash(hashed_of(claim))
     if hashed >= threshold:
         return Verdict(
             Failure.INVALID_POW,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from api.cli.data import info
+from api.cli.main import COMMANDS, Command, build_parser
 from kernels.devices import find
 from kernels.devices.types import Device
 from tests.support.cli import run_child, smesher
@@ -86,3 +88,37 @@ def test_a_selector_for_several_devices_names_them_with_their_addresses(
 def test_a_word_too_many_is_told_by_the_command_that_does_not_know_it(words: list[str], command: str) -> None:
     smesher(*words).refused(2, f"{command}: unrecognized arguments: {words[-1]}", f"Try '{command} --help'")
     smesher(*words, "--json").refused(2, f"unrecognized arguments: {words[-1]} (see {command} --help)")
+
+
+LONG = "q\x1b[31m" * 2000
+"""As somebody pastes it: a whole file in place of a word."""
+
+
+def _options(command: Command) -> list[str]:
+    """The options of a command that take a word, and its name where it takes one without."""
+    choices = next(action for action in build_parser(command)._actions if isinstance(action.choices, dict))
+    assert choices.choices is not None
+    sub: argparse.ArgumentParser = choices.choices[command.name]  # type: ignore[call-overload]
+    taking = [one for one in sub._actions if one.nargs != 0]
+    return [next((word for word in one.option_strings if word.startswith("--")), "") for one in taking]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+@pytest.mark.parametrize("more", [[], ["--json"]], ids=["words", "JSON"])
+def test_long_input_is_repeated_cut_and_escaped(command: Command, more: list[str], tmp_path: Path) -> None:
+    """By every option, as its own word and behind an equals sign, and as a word that nobody expects."""
+    lines = [[word, LONG] for word in _options(command) if word]
+    lines += [[f"{word}={LONG}"] for word in _options(command) if word]
+    for line in [*lines, [LONG], [f"--{LONG}"], ["status", LONG], ["--config", LONG]]:
+        result = smesher(command.name, *line, *more)
+        assert result.code in (2, 3, 1), f"{line[0][:40]}: {result.code}"
+        assert "\x1b" not in result.text and "Traceback" not in result.text, result.text[:400]
+        said = result.err.split(": error: ")[-1] if not more else result.out
+        assert len(said) < 6000, f"{line[0][:40]}: {len(said)} characters: {said[:300]}"
+
+
+def test_what_argparse_says_of_a_long_word_is_short() -> None:
+    result = smesher("verify-proof", "--randomx-mode", "x" * 5000)
+    assert result.code == 2 and "invalid choice" in result.err and "'fast', 'light'" in result.err
+    assert len(result.err) < 2500
+    assert "unrecognized arguments" in smesher("info", "a", "b" * 5000).refused(2, "...").err

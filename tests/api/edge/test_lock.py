@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 from pathlib import Path
 
 import pytest
 
-from api.edge.errors import DataError, UsageError
+from api.edge.errors import DataError, EnvironmentFault, UsageError
 from api.edge.lock import DirectoryLock
 
 
@@ -35,3 +37,21 @@ def test_links_and_other_entries_are_not_followed(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=words):
             DirectoryLock.take(tmp_path / name, "server")
     assert target.read_text() == "keep" and not (tmp_path / "made").exists()
+
+
+def test_a_lock_that_the_system_cannot_give_is_not_one_that_somebody_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(EnvironmentFault, match=r"lock could not be locked: No locks available"):
+        DirectoryLock.take(tmp_path / "lock", "first")
+
+
+def test_files_are_locked_in_one_place() -> None:
+    root = Path(__file__).resolve().parents[3]
+    floors = (root / floor for floor in ("api", "node", "prover", "protocol", "kernels"))
+    found = [file for floor in floors for file in floor.rglob("*.py") if "fcntl" in file.read_text()]
+    assert [file.relative_to(root).as_posix() for file in found] == ["prover/durable.py"]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from api.edge import logging as edge_logging
-from api.edge.logging import KINDS_KEPT, REPEAT_S, Quiet
+from api.edge.logging import Quiet
+from api.edge.repeats import KINDS_KEPT, REPEAT_S
 from api.edge.text import escaped
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -133,3 +134,45 @@ def test_what_a_shell_pipes_into_a_command_is_read() -> None:
     thread.join()
     os.close(reader)
     assert child.stdout == "one\ntwo\n", child.stderr
+
+
+@pytest.mark.parametrize("typed", ["00ff", "0x00FF", "0X00ff", " 00ff\n", "\ufeff00ff", "\u200b0x00ff"])
+def test_hex_digits_are_read_as_people_paste_them(typed: str) -> None:
+    assert text.from_hex(typed, 2) == b"\0\xff"
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("00f", "it has 3"),
+        ("00ff00", "it has 6"),
+        ("", ""),
+        ("00fg", ""),
+        ("0 0ff", ""),
+        ("\uff10\uff10ff", ""),
+        (None, ""),
+        (5, ""),
+        ("AP8=", "that is base64; in hex it is 00ff"),
+    ],
+)
+def test_what_is_no_hex_is_refused_with_what_it_may_be(typed: object, hint: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        text.from_hex(typed, 2)
+    assert str(caught.value) == hint
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"{", "expecting property name enclosed in double quotes at line 1, column 2"),
+        (b"{}\n}", "extra data at line 2, column 1"),
+        (b'{"a": \xff}', "it is no UTF-8 text (at byte 6)"),
+        (b"\xef\xbb\xbf{}", "it begins with a byte order mark"),
+        (b"[" * 100_000, "it is nested too deep"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "it holds a number of thousands of digits"),
+    ],
+)
+def test_what_is_no_json_is_told_in_words_for_people(data: bytes, words: str) -> None:
+    with pytest.raises((ValueError, RecursionError)) as caught:
+        json.loads(data.decode())
+    assert text.why_no_json(caught.value) == words

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernels.devices import pool as pool_module
+from kernels.devices import rig
 from kernels.devices.pool import FAILURES_TO_RETIRE, MAX_PIECE, AllDevicesFailed, Batch, Pool
 from kernels.devices.types import Device, Labels, Stopped, VrfCandidate
 from kernels.errors import KernelError
@@ -443,6 +444,30 @@ def test_two_engines_that_fail_are_both_named_as_retired() -> None:
 
 def test_a_pool_without_engines_says_so() -> None:
     assert isinstance(outcome(lambda: list(Pool([]).run(KEY, [(0, 1)]))), AllDevicesFailed)
+
+
+def test_what_there_is_to_say_is_said_in_the_thread_of_the_caller() -> None:
+    """A terminal that does not take it, or a pipe that nobody reads, holds up no device."""
+    said: list[tuple[str, threading.Thread]] = []
+    broken = FakeEngine("broken", before=failing)
+    pool = Pool([broken, FakeEngine("good")], note=lambda text: said.append((text, threading.current_thread())))
+    check_batches(list(pool.run(KEY, [(0, 4000)])), [(0, 4000)])
+    failures = [
+        f"RuntimeError: failure {one + 1} of broken; its labels are given to the next device that is free"
+        for one in range(len(pool.reports[0].errors))
+    ]
+    assert [text for text, _ in said][: len(failures)] == failures
+    assert {thread for _, thread in said} == {threading.current_thread()}
+
+
+def test_a_pool_of_a_job_tells_its_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `init`, `nonce` and `providers` open one."""
+    monkeypatch.setattr(rig.opening, "engines", lambda one, *more, note: [FakeEngine(one.name, before=failing)])
+    said: list[str] = []
+    with rig.open_pool([device("broken")], 2, 1, rig.Use(), said.append) as pool:
+        assert isinstance(outcome(lambda: list(pool.run(KEY, [(0, 100)]))), AllDevicesFailed)
+    assert sum("failure" in text for text in said) == FAILURES_TO_RETIRE
+    assert said[-1] == "broken is not used any more"
 
 
 def test_an_engine_without_a_thread_leaves_the_work_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

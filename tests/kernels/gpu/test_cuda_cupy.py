@@ -59,6 +59,20 @@ def test_a_card_that_may_not_be_used_is_passed_over(cupy: FakeCupy) -> None:
     assert "Fake at 0000:01:00.0 is in compute mode `prohibited`" in reason()
 
 
+def test_listing_raises_nothing_whatever_the_driver_does(cupy: FakeCupy, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as changed:
+        changed.setattr(cupy.cuda.runtime, "getDeviceProperties", lambda ordinal: {"name": b"Odd"}, raising=False)
+        found, passed = cuda.devices()
+        assert found == [] and len(passed) == 2 and "device 1 does not tell what it is: KeyError" in passed[1].reason
+
+    def fail() -> int:
+        raise CUDARuntimeError("cudaErrorInitializationError", 3)
+
+    monkeypatch.setattr(cupy.cuda.runtime, "driverGetVersion", fail, raising=False)
+    assert cuda.devices()[0] == []
+    assert "does not answer: cudaErrorInitializationError" in reason()
+
+
 def reason() -> str:
     """Why a device is passed over."""
     (passed,) = cuda.devices()[1]

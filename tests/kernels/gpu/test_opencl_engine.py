@@ -103,6 +103,38 @@ def test_ids_are_those_of_the_reference(driver: Any) -> None:
     }
 
 
+class Failing:
+    """A device or platform whose driver fails at one question."""
+
+    def __init__(self, at: str, one: Any) -> None:
+        self._at, self._one = at, one
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._at:
+            raise RuntimeError(f"clGetInfo failed: {name}")
+        return getattr(self._one, name)
+
+
+@pytest.mark.parametrize("question", ["name", "type", "available", "platform", "global_mem_size", "driver_version"])
+def test_a_device_that_does_not_answer_hides_no_other(driver: Any, question: str) -> None:
+    platform = FakePlatform("P", [FakeDevice("one"), FakeDevice("two")])
+    platform._devices[0] = Failing(question, platform._devices[0])
+    driver([platform])
+    found, passed = opencl.devices()
+    assert [(one.id, one.name, one.handle) for one in found] == [(0, "[GPU] P/two", "0:1")]
+    title = "OpenCL device P/0:0" if question == "name" else "OpenCL device P/one"
+    assert [(one.what, one.reason) for one in passed] == [
+        (title, f"it does not tell what it is: clGetInfo failed: {question}")
+    ]
+
+
+def test_a_platform_that_does_not_answer_hides_no_other(driver: Any) -> None:
+    driver([Failing("name", FakePlatform("P", [FakeDevice("one")])), FakePlatform("Q", [FakeDevice("two")])])
+    found, passed = opencl.devices()
+    assert [(one.name, one.handle) for one in found] == [("[GPU] Q/two", "1:0")]
+    assert [(one.what, one.reason) for one in passed] == [("OpenCL platform 0", "no device: clGetInfo failed: name")]
+
+
 @pytest.mark.parametrize(
     ("platforms", "devices", "left", "passed"),
     [

@@ -67,7 +67,7 @@ def changed(section: str, **values: Any) -> Config:
 
 
 CANNOT = {
-    "a beacon that outlasts its epoch": (changed("beacon", rounds_number=14), "beacon-rounds-number"),
+    "a beacon that outlasts its epoch": (changed("beacon", rounds_number=14), "beacon takes"),
     "a window without the distance": (changed("tortoise", hdist=20, window_size=19), "tortoise-window-size"),
     "a window shorter than an epoch": (changed("tortoise", window_size=9), "tortoise-window-size"),
     "hdist below zdist": (changed("tortoise", hdist=1), "zdist"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
+import pytest
 
 from node.beacon.coin import WeakCoin
 from node.beacon.epochs import EpochAtxs
@@ -53,6 +55,25 @@ class _OneSmesher:
 
     def units(self, node: NodeId, epoch: EpochId) -> int:
         return 1
+
+
+def test_a_run_has_to_fit_into_its_epoch() -> None:
+    assert PARAMETERS.length == 40 * SECOND
+    PARAMETERS.check(40 * SECOND)
+    with pytest.raises(ValueError, match=r"takes 40 s \(2 rounds\), expected at most an epoch, 39 s"):
+        PARAMETERS.check(39 * SECOND)
+    replace(PARAMETERS, rounds=0).check(0)
+
+
+def test_a_run_takes_as_long_as_its_parameters_say() -> None:
+    machine = BeaconMachine(PARAMETERS, NetworkTime(0, 20 * SECOND, 2), Keys(()), _OneSmesher(), lambda: True)
+    view = Store(Schema("beacon", 1, (BEACONS,)), MemoryBackend()).view()
+    start = end = Instant(4 * 20 * SECOND)
+    step = machine.tick(Tick(LayerId(4), start), view, start)
+    while timers := [one for one in step.effects if isinstance(one, SetTimer)]:
+        end = timers[0].due
+        step = machine.timer(Timer(timers[0].key, end), view, end)
+    assert end - start == PARAMETERS.length
 
 
 def test_a_run_that_outlasts_its_epoch_goes_on_to_its_end() -> None:

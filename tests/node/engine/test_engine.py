@@ -474,8 +474,19 @@ def test_a_turn_is_prepared_and_committed_in_this_order() -> None:
     assert made.view().get(VALUES, (b"a", 1)) == 1
 
 
-class _Other(Machine):
+class _Bare(Machine):
     name = "other"
+
+
+class _Other(_Bare):
+    def admit(self, message: Message, view: View, now: Instant) -> Judged | Needs:
+        raise AssertionError("it is told of nothing")
+
+    def serve(self, asked: Asked, view: View, now: Instant) -> Step:
+        raise AssertionError("it is told of nothing")
+
+    def convict(self, identity: bytes, proof: bytes, view: View, now: Instant) -> Step:
+        raise AssertionError("it is told of nothing")
 
 
 @pytest.mark.parametrize(
@@ -501,11 +512,31 @@ def test_names_of_machines_fit_into_keys_and_one_keeps_proofs() -> None:
         Routes([machine, other])
 
 
+@pytest.mark.parametrize(
+    ("attribute", "value", "method"),
+    [
+        ("topics", ("t",), "admit"),
+        ("hints", ("h",), "admit"),
+        ("ticks", True, "tick"),
+        ("watches", (VALUES,), "changed"),
+        ("serves", (Fetch,), "serve"),
+        ("protocols", ("p",), "serve"),
+        ("keeps_proofs", True, "convict"),
+    ],
+)
+def test_a_machine_has_the_methods_for_what_it_asks_for(attribute: str, value: object, method: str) -> None:
+    """Found when the node is put together, not when the first message comes."""
+    bare = type("Bare", (Machine,), {"name": "bare", attribute: value})
+    with pytest.raises(ValueError, match=f"bare has {attribute} but no method {method}"):
+        Routes([bare()])
+    Routes([type("Whole", (bare,), {method: lambda self, *given: None})()])
+
+
 @pytest.mark.parametrize("method", ["admit", "timer", "tick", "answer", "changed", "serve"])
 def test_what_a_machine_did_not_ask_for_is_an_error_that_names_it(method: str) -> None:
     with pytest.raises(NotImplementedError, match="other"):
-        getattr(_Other(), method)(None, None, GENESIS)
+        getattr(_Bare(), method)(None, None, GENESIS)
     with pytest.raises(NotImplementedError, match="other"):
-        _Other().proceed(None, None, None, GENESIS)  # type: ignore[arg-type]
+        _Bare().proceed(None, None, None, GENESIS)  # type: ignore[arg-type]
     with pytest.raises(NotImplementedError, match="other"):
-        _Other().convict(b"", b"", None, GENESIS)  # type: ignore[arg-type]
+        _Bare().convict(b"", b"", None, GENESIS)  # type: ignore[arg-type]

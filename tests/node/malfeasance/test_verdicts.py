@@ -1,4 +1,4 @@
-"""Whom a proof of malfeasance convicts, beyond what the vectors ask: gossip, sync, marriages made here."""
+"""Whom a proof of malfeasance convicts, beyond what the vectors ask: what is asked for, marriages made here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from protocol.types.activation import (
     PostV1,
 )
 from protocol.types.activation_v2 import ActivationTxV2, MarriageCertificate
-from protocol.types.hare import HareEligibility, HareEligibilityGossip, HareMetadata
+from protocol.types.hare import HareMetadata
 from protocol.types.ids import (
     Address,
     AtxId,
@@ -29,14 +29,12 @@ from protocol.types.ids import (
     Hash32,
     LayerId,
     NodeId,
-    VrfSignature,
 )
 from protocol.types.malfeasance import (
     HareProof,
     HareProofMsg,
     InvalidPostIndexProof,
     InvalidPrevATXProof,
-    MalfeasanceGossip,
     MalfeasanceProof,
     MarryProof,
     ProofData,
@@ -90,23 +88,8 @@ def atx(sequence: int = 1, post: PostV1 | None = None, signer: Signer = CULPRIT,
 def test_two_messages_of_one_round_convict() -> None:
     proof = MalfeasanceProof(LayerId(9), hare_proof())
     assert malfeasance.offender(proof, world()) == NODE
-    assert malfeasance.gossip_offender(MalfeasanceGossip(proof), world()) == NODE
     assert refusal(hare_proof((CULPRIT, OTHER)), world()) == "invalid_proof"
     assert refusal(hare_proof((OTHER, OTHER)), world()) == "unknown_identity"
-
-
-def test_gossip_with_an_eligibility_is_refused_although_the_proof_holds() -> None:
-    relic = HareEligibilityGossip(LayerId(1), 2, NODE, HareEligibility(VrfSignature(bytes(80)), 1))
-    message = MalfeasanceGossip(MalfeasanceProof(LayerId(9), hare_proof()), relic)
-    with pytest.raises(InvalidProof, match="eligibility, which must be absent"):
-        malfeasance.gossip_offender(message, world())
-
-
-def test_a_synced_proof_must_convict_who_was_asked_for() -> None:
-    proof = MalfeasanceProof(LayerId(9), hare_proof())
-    assert malfeasance.synced_offender(NODE, proof, world()) == NODE
-    with pytest.raises(InvalidProof, match=f"asked for was {OTHER_NODE.hex()}"):
-        malfeasance.synced_offender(OTHER_NODE, proof, world())
 
 
 def test_the_index_is_asked_for_with_all_that_is_known() -> None:

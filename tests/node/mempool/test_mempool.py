@@ -20,6 +20,7 @@ from node.mempool.errors import MempoolError
 from node.mempool.pool import Mempool
 from node.mempool.shuffle import MersenneTwister, shuffle
 from node.mempool.transaction import PoolTransaction
+from node.store.keys import ONLY
 from node.store.view import Rows
 from protocol.types.ids import EMPTY_ADDRESS, Address, BlockId, LayerId, ProposalId, TransactionId
 from protocol.types.transactions import Account, LayerLimits, RawTx, Transaction, TransactionResult, TxHeader
@@ -80,7 +81,7 @@ class Pool:
                 rows.put(tables.RESULTS, one.id, TransactionResult(0, "", 0, 0, BLOCK, LayerId(layer)))
             ids = tuple(one.id for one in some)
             rows.put(tables.LAYERS, LayerId(layer), tables.AppliedLayer(EMPTY, BLOCK, (), ids))
-            rows.put(tables.LAST_APPLIED, tables.ONLY, LayerId(layer))
+            rows.put(tables.LAST_APPLIED, ONLY, LayerId(layer))
             self.pool.apply_layer(rows, LayerId(layer), some)
 
         self.kept.unit(apply)

@@ -119,6 +119,7 @@ def test_an_identity_file_is_read_back() -> None:
         ("", "wrong_size"),
         (GOOD[:64] + GOOD[64:][::-1], "public_private_mismatch"),
         (b"\xff" * 128, "not_hex"),
+        (GOOD[64:] + GOOD[:64], "public_private_mismatch"),
     ],
 )
 def test_other_identity_files_are_refused(content: str | bytes, reason: str) -> None:

@@ -36,7 +36,7 @@ def proofs_at(tmp_path_factory: pytest.TempPathFactory) -> Path:
         store.put(proof(number), current=bytes([number]) * 32)
         store.close()
         if number == 7:
-            database = open_database(path)
+            database, _ = open_database(path)
             database.compact_range()
             database.close()
     return path
@@ -193,3 +193,28 @@ def test_a_torn_tail_is_the_state_before(tmp_path: Path, members_at: Path) -> No
     store = RoundStore.create(path)
     assert store.count() == MEMBERS - 1
     store.close()
+
+
+@pytest.mark.parametrize("kind", [RoundStore.open, ProofStore])
+def test_a_torn_tail_is_left_out_and_told(
+    kind: Callable[[Path], RoundStore | ProofStore], members_at: Path, proofs_at: Path, tmp_path: Path
+) -> None:
+    """What was acknowledged may be among it, where the disk did not keep its word."""
+    path = copied(members_at if kind is RoundStore.open else proofs_at, tmp_path)
+    whole = kind(path)
+    assert whole.torn == ""
+    whole.close()
+    log = file_of(path, "*.log")
+    if not log.stat().st_size:  # all is in tables
+        store = RoundStore.open(path) if kind is RoundStore.open else ProofStore(path)
+        store._database.write({b"k" * 32: b"v" * 32})
+        store.close()
+        log = file_of(path, "*.log")
+    with log.open("r+b") as file:
+        file.truncate(log.stat().st_size - 5)
+    store = kind(path)
+    assert log.name in store.torn and "was not written whole. The state before counts." in store.torn
+    store.close()
+    again = kind(path)
+    assert again.torn == "", "told once"
+    again.close()

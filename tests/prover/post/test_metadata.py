@@ -272,6 +272,14 @@ def test_what_is_not_json_is_refused_as_a_whole(source: str | bytes) -> None:
     assert refusal(source).field is None
 
 
+def test_what_an_editor_did_is_told_in_words_for_people() -> None:
+    for marked in ("\ufeff" + text(), b"\xef\xbb\xbf" + text().encode(), "\ufeff"):
+        reason = refusal(marked).reason
+        assert "begins with a byte order mark" in reason and "save it as UTF-8 without one" in reason
+    assert refusal(text().encode("utf-16")).reason == refusal(b"\xfe\xff\0{").reason
+    assert "is UTF-16, expected UTF-8" in refusal(text().encode("utf-16")).reason
+
+
 @pytest.mark.parametrize("source", ["null", "5", '"x"', "true", "1e999", "[]"])
 def test_json_that_is_no_object_is_refused(source: str) -> None:
     assert refusal(source).field is None

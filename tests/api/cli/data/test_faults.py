@@ -158,6 +158,16 @@ def test_a_wrong_nonce_is_told(filled: Path, command: str, nonce: int | None, va
     assert smesher(command, filled, "--json").last["nonce_fault"]
 
 
+def test_complete_data_without_a_nonce_is_told(filled: Path) -> None:
+    altered(filled, nonce=None, nonce_value=None)
+    for command in ("info", "verify"):
+        assert "no VRF nonce" in smesher(command, filled).ok().out
+    assert smesher("info", filled, "--json").last["status"] == "completed"
+    (filled / "postdata_3.bin").unlink()
+    for command in ("info", "verify"):
+        assert "no VRF nonce" not in smesher(command, filled).text, "it is found with the last label"
+
+
 def test_a_wrong_nonce_of_another_programs_data(filled: Path) -> None:
     (filled / "smesher.json").unlink()
     altered(filled, nonce=5, nonce_value=None)

@@ -431,6 +431,10 @@ def test_pause_where_nothing_can_rest(tmp_path: Path, monkeypatch: pytest.Monkey
     smesher("resume", tmp_path).refused(1, "Nothing works on")
     (tmp_path / "smesher.lock").write_text("1\n")
     smesher("pause", tmp_path).refused(1, "Nothing works on")  # a lock file that nobody holds
+    (tmp_path / "smesher.lock").unlink()
+    (tmp_path / "smesher.lock").symlink_to(tmp_path / "of others")
+    (tmp_path / "of others").write_text("1\n")
+    smesher("pause", tmp_path).refused(3, "it is a link, which is not followed here")
 
 
 def test_a_program_that_cannot_rest_lives_and_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from kernels import randomx
 from protocol.post.proof import pack_indices, unpack_indices
-from tests.support.cli import smesher
+from tests.support.cli import run_child, smesher
 from tests.support.proving import JOB, RULES_OF_VERIFIER, has_memory, kept_randomx, prove, verify_proof
 
 __all__ = ["kept_randomx"]
@@ -230,3 +230,42 @@ def test_the_options_are_those_of_the_documentation() -> None:
     wanted = ("--proof", "--metadata", "--network", "--all", "--index", "--k3", "--seed", "--randomx-mode", "--json")
     assert [option for option in wanted if option not in text] == []
     assert "--scrypt-n" in RULES_OF_VERIFIER
+
+
+def test_a_proof_that_is_refused_at_once_needs_no_randomx(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(randomx, "_candidates", list)
+    randomx.library.cache_clear()
+    try:
+        assert verify_proof(folder, "--min-num-units", 5, "--json").last["reason"] == "NumUnitsTooSmall"
+        change(folder / "proof.json", lambda document: document.__setitem__("nonce", 4096))
+        assert verify_proof(folder, "--json").last["reason"] == "NonceGroupOutOfBounds"
+    finally:
+        randomx.library.cache_clear()
+
+
+WATCHED = """
+import sys, threading
+from api.cli.main import main
+from kernels import randomx
+
+real = randomx.Memory
+
+def memory(*given, **more):
+    print("LOADED", sorted({"numpy", "numba", "rich"} & set(sys.modules)), file=sys.stderr)
+    return real(*given, **more)
+
+randomx.Memory = memory
+code = main(sys.argv[1:])
+print("THEN", sorted({"rich"} & set(sys.modules)), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def test_randomx_begins_before_anything_slow_is_loaded(folder: Path) -> None:
+    """Its memory takes longest, and whoever reads a pipe sees no colours."""
+    files = ["--proof", folder / "proof.json", "--metadata", folder / "metadata.json"]
+    result = run_child("verify-proof", *files, *RULES_OF_VERIFIER, script=WATCHED).ok()
+    assert "4 of 4 labels checked" in result.out
+    assert "THEN []" in result.err
+    loaded = next(line for line in result.err.splitlines() if line.startswith("LOADED"))
+    assert "rich" not in loaded and "numba" not in loaded, "the thread of RandomX starts first"

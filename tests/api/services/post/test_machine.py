@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.edge.repeats import Repeats
 from api.services.post.machine import Effect, Phase, PostService, Say, Start
-from api.services.post.reconnect import GivingUp, OnceAMinute, Reconnect, Wait
+from api.services.post.reconnect import GivingUp, Reconnect, Wait
 from protocol.pb.spacemesh.v1 import post_types_pb2 as pb
 from protocol.post.proof import Proof
 from prover.post.metadata import PostMetadata
@@ -184,10 +185,10 @@ def test_there_is_no_dead_end(events: list[tuple[str, int, bytes]]) -> None:
 
 
 def test_the_same_sentence_is_said_once_a_minute() -> None:
-    voice = OnceAMinute()
-    assert [voice.say("no", now) for now in (0, 5, 59.9)] == ["no", None, None]
-    assert voice.say("yes", 59.9) == "yes"
-    assert [voice.say("no", now) for now in (60, 61)] == ["no", None]
+    voice = Repeats()
+    assert [voice.once("no", now) for now in (0, 5, 59.9)] == ["no", None, None]
+    assert voice.once("yes", 59.9) == "yes"
+    assert [voice.once("no", now) for now in (60, 61)] == ["no", None]
 
 
 def sentences(waits: list[Wait]) -> list[str]:

@@ -208,6 +208,10 @@ def test_a_nonce_that_is_none_is_told_before_the_node_is_asked(data: Path, node:
     with Service(settings_for(node.address), data) as service:
         node.connected()
         assert metric(service, "nonce_invalid") == 0 and "VRF nonce" not in words(service)
+    (data / FILE_NAME).write_text(encode(replace(metadata, nonce=None, nonce_value=None)))
+    with Service(settings_for(node.address), data) as service:
+        node.connected()
+        assert "complete, but it has no VRF nonce" in words(service) and metric(service, "nonce_invalid") == 1
 
 
 def test_data_of_another_identity_is_found_before_the_pass(data: Path, node: Node) -> None:

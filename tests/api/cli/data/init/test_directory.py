@@ -230,7 +230,7 @@ def test_an_overlong_file_is_made_again_whole(tmp_path: Path) -> None:
     assert (info["complete"], info["status"]) == (False, "doubtful")
     assert "shifted" in smesher("info", directory).ok().text and "doubtful" in smesher("info", directory).text
     JOB.init(directory).refused(1, "postdata_1.bin (5 bytes too many)")
-    JOB.init(directory, "--yes").ok().refused(0, "too long", "34 of them were wrong")
+    JOB.init(directory, "--yes").ok().refused(0, "too long", "34 of them were wrong", "64 labels written")
     assert cli.data_files(directory) == JOB.files() and cli.metadata_of(directory) == JOB.metadata()
     assert smesher("info", directory, "--json").ok().last["status"] == "completed"
 
