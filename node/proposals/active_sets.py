@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from node.activation.columns import ID_WORDS, AtxColumns, words_of
+from node.activation.tables import ATXS
 from node.contract.demands import Fetch, Fetched
 from node.contract.messages import Message
 from node.contract.steps import Found, Judged, Needs
@@ -23,7 +24,7 @@ from protocol.codec.declare import CodecError
 from protocol.codec.id_list import joined
 from protocol.types.activation import EpochActiveSet, active_set_hash
 from protocol.types.fetch import Hint
-from protocol.types.ids import ID_SIZE, AtxId, Hash32
+from protocol.types.ids import ID_SIZE, AtxId, EpochId, Hash32
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class ActiveSets:
             return Judged(reject("wrong_hash", f"The active set is {hash.hex()}, asked for was another."))
         if view.has(ACTIVE_SETS, hash):
             return Judged(ACCEPT)
+        active = self._placed(active, data, view)
         positions = np.flatnonzero(self._atxs.epoch(active.epoch).find_all(data) < 0)
         if len(positions) > self._parameters.missing_atxs:
             return Judged(
@@ -101,7 +103,18 @@ class ActiveSets:
         for result in found.results:
             if not (isinstance(result, Fetched) and result.verdict.is_accepted):
                 return Judged(ignore("unavailable", "An ATX of the active set is not to be had."))
-        return self._take(stage.hash, stage.active, view)
+        return self._take(stage.hash, self._placed(stage.active, joined(stage.active.set), view), view)
+
+    def _placed(self, active: EpochActiveSet, data: bytes, view: View) -> EpochActiveSet:
+        """A set under the epoch in which its ATXs count, where all of them are known.
+
+        The hash does not cover the epoch: a peer that names another one would make the set worthless for all ballots.
+        """
+        atx = view.get(ATXS, active.set[0]) if active.set else None
+        if atx is None or atx.publish_epoch + 1 == active.epoch:
+            return active
+        epoch = EpochId(atx.publish_epoch + 1)
+        return active if self._atxs.weight_of(epoch, data) is None else EpochActiveSet(epoch, active.set)
 
     def _take(self, hash: Hash32, active: EpochActiveSet, view: View) -> Judged:
         rows = Rows(view)
