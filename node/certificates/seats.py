@@ -38,8 +38,7 @@ class Seats:
 
     def beacon(self, view: View, layer: LayerId) -> Beacon | None:
         """The beacon of a layer's epoch."""
-        found = view.get(BEACONS, self._time.epoch_of(layer))
-        return None if found is None else Beacon(found)
+        return view.get(BEACONS, self._time.epoch_of(layer))
 
     def alpha(self, view: View, layer: LayerId) -> bytes:
         """What a certifier of a layer proves with its VRF. Raises EligibilityError (beacon_missing)."""
