@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from node.certificates.machine import HINT as CERTIFICATE
+from node.certificates.machine import HareOutputs
 from node.certificates.tables import of_layer
 from node.contract.demands import Fetch, Fetched
 from node.contract.effects import Deliver, Emit, Penalise
 from node.contract.messages import PeerId
 from node.contract.verdicts import Judgement
-from node.fetch.answers import NO_HASH
 from node.fetch.protocols import (
     EPOCH_ATXS,
     OPINIONS,
@@ -46,11 +46,8 @@ from protocol.types.ids import EMPTY_BLOCK_ID, AtxId, BlockId, EpochId, LayerId,
 Opinions = Sequence[tuple[PeerId, LayerOpinion]]
 
 
-class Tortoise(Protocol):
+class Tortoise(HareOutputs, Protocol):
     """What it tells and asks the tortoise."""
-
-    def on_hare_output(self, layer: LayerId, block: BlockId) -> None:
-        """The block of a certificate; zeros for none."""
 
     def missing_active_set(self, epoch: EpochId, ids: Sequence[AtxId]) -> Sequence[AtxId]:
         """Those that are not known in an epoch."""
@@ -158,11 +155,11 @@ class OpinionSync:
         """Follow peers whose mesh before a layer is another one. followed: peers of this run, each of them once."""
         before = LayerId(layer - 1)
         own = turn.rows.get(mesh.MESH_HASHES, before)
-        if own is None or all(opinion.prev_agg_hash in (NO_HASH, own) for _, opinion in opinions):
+        if own is None or all(opinion.prev_agg_hash in (mesh.NO_MESH_HASH, own) for _, opinion in opinions):
             return
         for peer, opinion in opinions:
             theirs = LayerHash(before, opinion.prev_agg_hash)
-            if theirs.hash == NO_HASH or peer in followed:
+            if theirs.hash == mesh.NO_MESH_HASH or peer in followed:
                 continue
             if theirs.hash == own:
                 self._forks.agree(peer, theirs, turn.now)
