@@ -33,7 +33,7 @@ from node.fetch.protocols import (
 )
 from node.mesh import tables as mesh
 from node.sync.fork import ForkFinder, LayerHash
-from node.sync.layers import LayerSync
+from node.sync.layers import LayerOutcome, LayerSync
 from node.sync.objects import Outcome, outcome_of
 from node.sync.parameters import SyncParameters
 from node.sync.procedures import Answers, Procedure, Turn
@@ -169,7 +169,8 @@ class OpinionSync:
         self._forks.forget_all()
 
     def _resync(self, turn: Turn, layer: LayerId, peer: PeerId, theirs: LayerHash) -> Procedure[bool]:
-        """Whether a peer was followed: it has activations behind its opinion, and it is known where the fork is."""
+        """Whether a peer was followed: it has activations behind its opinion, it is known where the fork is, and it
+        has answered to its end."""
         epoch = self._time.epoch_of(layer)
         question = Question(EPOCH_ATXS, epoch_request(EpochId(epoch - 1)), read_epoch, self._parameters.list_timeout)
         lists = yield from self._peers.ask(turn, question, (peer,))
@@ -187,7 +188,9 @@ class OpinionSync:
             return False
         next, latest = fork + 1, self._latest.latest
         while next <= latest:
-            yield from self._layers.sync_from(turn, LayerId(next), (peer,))
+            outcome, _ = yield from self._layers.sync_from(turn, LayerId(next), (peer,))
+            if outcome is LayerOutcome.NO_ANSWER:
+                return False  # there may be as many layers as the network has: nobody is waited for in each of them
             next, latest = next + 1, self._latest.latest
         turn.effects.append(Emit(ForkFollowed(peer, fork, latest)))
         return True
