@@ -45,12 +45,13 @@ Indices = np.ndarray[tuple[int], np.dtype[np.int64]]
 Weights = np.ndarray[tuple[int], np.dtype[np.uint64]]
 
 
-def _words(ids: bytes | bytearray | memoryview) -> Column:
+def words_of(ids: bytes | bytearray | memoryview) -> Column:
     """Identifiers, one after another, as rows of words."""
     return np.frombuffer(ids, ">u8").astype(np.uint64).reshape(-1, ID_WORDS)
 
 
-def _bytes(words: Column) -> bytes:
+def bytes_of(words: Column) -> bytes:
+    """Rows of words as identifiers, one after another."""
     return words.astype(">u8").tobytes()
 
 
@@ -61,7 +62,7 @@ def order_of(words: Column) -> Indices:
 
 def row_of(words: Column, id: bytes) -> int | None:
     """The first row of an identifier among ascending ones; None where it is not there."""
-    wanted = _words(id)[0]
+    wanted = words_of(id)[0]
     row = int(np.searchsorted(words[:, 0], wanted[0]))
     while row < len(words) and words[row, 0] == wanted[0]:
         if bool((words[row] == wanted).all()):
@@ -80,7 +81,7 @@ def rows_of(words: Column, wanted: Column) -> Indices:
         found[same] = rows[same]
         for position in np.flatnonzero(~same & (there[:, 0] == wanted[:, 0])):
             # another one with the same first word
-            row = row_of(words, _bytes(wanted[position]))
+            row = row_of(words, bytes_of(wanted[position]))
             found[position] = -1 if row is None else row
     return found
 
@@ -148,8 +149,8 @@ class EpochColumns:
             for name, (kind, width) in _COLUMNS.items():
                 self._columns[name] = np.concatenate((self._columns[name], np.zeros(_shape(room, width), kind)))
         columns = self._columns
-        columns["id"][row] = _words(atx.id)
-        columns["node"][row] = _words(atx.node)
+        columns["id"][row] = words_of(atx.id)
+        columns["node"][row] = words_of(atx.node)
         columns["coinbase"][row] = np.frombuffer(atx.coinbase, np.uint8)
         columns["weight"][row], columns["base_height"][row] = atx.weight, atx.base_height
         columns["height"][row], columns["nonce"][row] = atx.height, atx.nonce
@@ -198,19 +199,19 @@ class EpochColumns:
         """
         if len(ids) % ID_BYTES:
             raise ValueError(f"{len(ids)} bytes of ids, expected a multiple of {ID_BYTES}")
-        wanted = _words(ids)
+        wanted = words_of(ids)
         known = self._columns["id"][: self._in_order]
         if len(wanted) == len(known) and np.array_equal(wanted, known):
             return np.arange(len(known))
         found = rows_of(known, wanted)
         if self._new:
             for position in np.flatnonzero(found < 0):
-                found[position] = self._new.get(_bytes(wanted[position]), -1)
+                found[position] = self._new.get(bytes_of(wanted[position]), -1)
         return found
 
     def rows_of(self, node: NodeId) -> Indices:
         """The rows of an identity's ATXs, the first to come first."""
-        rows = np.flatnonzero((self.column("node") == _words(node)).all(axis=1))
+        rows = np.flatnonzero((self.column("node") == words_of(node)).all(axis=1))
         return rows[np.argsort(self.column("order")[rows])]
 
     def highest(self, count: int) -> list[AtxId]:
@@ -223,7 +224,7 @@ class EpochColumns:
             rows, heights = rows[top], heights[top]
         order = np.argsort(~heights, kind="stable")
         ids = self.column("id")
-        return [AtxId(_bytes(ids[row])) for row in rows[order]]
+        return [AtxId(bytes_of(ids[row])) for row in rows[order]]
 
     def mark_malicious(self, node: NodeId) -> None:
         """The smesher of these ATXs broke the rules."""
@@ -231,15 +232,15 @@ class EpochColumns:
 
     def mark_all_malicious(self, nodes: Iterable[bytes]) -> None:
         """The same of many at once."""
-        marked = _words(b"".join(sorted(nodes)))
+        marked = words_of(b"".join(sorted(nodes)))
         self.column("is_malicious")[rows_of(marked, self.column("node")) >= 0] = True
 
     def at(self, row: int) -> AtxRow:
         """An ATX by its row."""
         columns = self._columns
         return AtxRow(
-            AtxId(_bytes(columns["id"][row])),
-            NodeId(_bytes(columns["node"][row])),
+            AtxId(bytes_of(columns["id"][row])),
+            NodeId(bytes_of(columns["node"][row])),
             Address(columns["coinbase"][row].tobytes()),
             int(columns["weight"][row]),
             int(columns["base_height"][row]),

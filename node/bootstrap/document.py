@@ -13,13 +13,12 @@ from typing import Any
 
 from protocol.errors import shown
 from protocol.numbers.layers import NetworkTime
-from protocol.types.ids import BEACON_SIZE, ID_SIZE, AtxId, Beacon, EpochId
+from protocol.types.ids import BEACON_SIZE, ID_SIZE, NO_BEACON, AtxId, Beacon, EpochId
 
 from .errors import DocumentRefused
 
 VERSION = "https://spacemesh.io/bootstrap.schema.json.1.0"
 MAX_EPOCH = (1 << 32) - 1
-NO_BEACON = bytes(BEACON_SIZE)
 
 
 class Part(Enum):

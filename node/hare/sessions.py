@@ -34,9 +34,7 @@ from node.store.own import Kind, Slot
 from node.store.view import Rows, Span, View
 from protocol.crypto.signing import Domain
 from protocol.types.hare import MAX_PROPOSALS, Hare4Body, HareEligibility, HareRound, IterRound
-from protocol.types.ids import BEACON_SIZE, Beacon, CompactProposalId, LayerId, NodeId, VrfSignature
-
-NO_BEACON = bytes(BEACON_SIZE)
+from protocol.types.ids import NO_BEACON, Beacon, CompactProposalId, LayerId, NodeId, VrfSignature
 
 
 class WeakCoins(Protocol):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from node.activation.columns import ID_WORDS, AtxColumns
+from node.activation.columns import ID_WORDS, AtxColumns, words_of
 from node.contract.demands import Fetch, Fetched
 from node.contract.messages import Message
 from node.contract.steps import Found, Judged, Needs
@@ -19,7 +19,8 @@ from node.proposals.errors import BallotIgnored, BallotRejected
 from node.proposals.parameters import ProposalParameters
 from node.proposals.tables import ACTIVE_SETS, put_active_set
 from node.store.view import Rows, View
-from protocol.codec.declare import CodecError, IdList
+from protocol.codec.declare import CodecError
+from protocol.codec.id_list import joined
 from protocol.types.activation import EpochActiveSet, active_set_hash
 from protocol.types.fetch import Hint
 from protocol.types.ids import ID_SIZE, AtxId, Hash32
@@ -53,7 +54,7 @@ class ActiveSets:
             return None
         if not active.set:
             raise BallotRejected("The active set of a first ballot is empty.", "empty_active_set")
-        weight = self._atxs.weight_of(active.epoch, _joined(active))
+        weight = self._atxs.weight_of(active.epoch, joined(active.set))
         if weight is None:
             raise BallotIgnored(
                 f"Active set {hash.hex()} has an ATX that is not known in epoch {active.epoch}.",
@@ -72,7 +73,7 @@ class ActiveSets:
             active = EpochActiveSet.codec.decode(message.data)
         except CodecError as error:
             return Judged(reject("malformed", str(error)))
-        data = _joined(active)
+        data = joined(active.set)
         if not is_ascending(data):
             return Judged(reject("active_set_not_sorted", "The ids of the active set are not in ascending order."))
         hash = active_set_hash(active.set)
@@ -110,7 +111,7 @@ class ActiveSets:
 
 def is_ascending(ids: bytes) -> bool:
     """Whether ids of 32 bytes, one after another, ascend; equal neighbours pass, as on the network."""
-    words = np.frombuffer(ids, ">u8").astype(np.uint64).reshape(-1, ID_WORDS)
+    words = words_of(ids)
     left, right = words[:-1], words[1:]
     undecided = np.ones(len(left), bool)
     for word in range(ID_WORDS):
@@ -118,7 +119,3 @@ def is_ascending(ids: bytes) -> bool:
             return False
         undecided &= left[:, word] == right[:, word]
     return True
-
-
-def _joined(active: EpochActiveSet) -> bytes:
-    return active.set.data if isinstance(active.set, IdList) else b"".join(active.set)
