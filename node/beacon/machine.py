@@ -30,10 +30,11 @@ from node.contract.machine import Machine
 from node.contract.messages import Message
 from node.contract.ports import Keys
 from node.contract.steps import NOTHING, Found, Judged, Needs, Step, Ticket
-from node.store.keys import u32
+from node.store.keys import EPOCH
 from node.store.own import Kind, Slot
-from node.store.table import RAW, Table
+from node.store.table import Table
 from node.store.view import Rows, View
+from protocol.codec.declare import codec_of
 from protocol.crypto.signing import Domain
 from protocol.numbers.layers import NetworkTime
 from protocol.types.beacon import (
@@ -48,8 +49,8 @@ from protocol.types.beacon import (
 from protocol.types.eligibility import beacon_proposal_input, weak_coin_input
 from protocol.types.ids import Beacon, EdSignature, EpochId, NodeId, RoundId, VrfSignature
 
-BEACONS: Table[EpochId, bytes] = Table(b"bc", "beacons", u32, RAW)  # type: ignore[arg-type]
-"""The beacon of an epoch, four bytes."""
+BEACONS: Table[EpochId, Beacon] = Table(b"bc", "beacons", EPOCH, codec_of(Beacon))
+"""The beacon of an epoch."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from protocol.errors import shown
 from protocol.numbers.layers import NetworkTime
 from protocol.types.ids import BEACON_SIZE, ID_SIZE, NO_BEACON, AtxId, Beacon, EpochId
 
@@ -110,8 +111,7 @@ def _require(holds: bool, name: str, found: Any, expected: str) -> None:
 
 
 def _shown(value: Any) -> str:
-    text = "absent" if value is None else repr(value)
-    return text if len(text) <= 80 else text[:79] + "…"
+    return "absent" if value is None else shown(value)
 
 
 def _beacon(text: str | None) -> Beacon | None:

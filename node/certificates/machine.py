@@ -20,7 +20,7 @@ from typing import Protocol
 from node.certificates.adoption import adopt
 from node.certificates.collected import LayerMessages, belonging
 from node.certificates.parameters import CertificateParameters
-from node.certificates.seats import Oracle, Seats
+from node.certificates.seats import Seats
 from node.certificates.tables import HARE_OUTPUTS
 from node.contract.checks import Checker
 from node.contract.demands import ProveVrf
@@ -33,6 +33,7 @@ from node.contract.owed import owed
 from node.contract.ports import Keys, signer_of
 from node.contract.steps import NOTHING, Found, Judged, Needs, Step, Ticket
 from node.contract.verdicts import ACCEPT, ignore, reject
+from node.eligibility.active_set import Oracle
 from node.eligibility.errors import EligibilityError
 from node.store.own import Kind, Slot
 from node.store.view import Rows, Span, View

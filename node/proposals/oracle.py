@@ -95,8 +95,7 @@ class RowSources:
 
     def beacon(self, epoch: EpochId) -> Beacon | None:
         """As Sources says."""
-        found = self._view.get(BEACONS, epoch)
-        return None if found is None else Beacon(found)
+        return self._view.get(BEACONS, epoch)
 
     def atx(self, epoch: EpochId, id: AtxId) -> tuple[NodeId, int] | None:
         """As Sources says."""
