@@ -55,8 +55,23 @@ def _bytes(words: Column) -> bytes:
 
 
 def order_of(words: Column) -> Indices:
-    """The rows of identifiers in ascending order; equal ones as they stand."""
-    return np.lexsort(tuple(words[:, word] for word in reversed(range(ID_WORDS))))
+    """The rows of identifiers in ascending order; equal ones as they stand.
+
+    The first words decide, but for the few that share theirs.
+    """
+    first = np.ascontiguousarray(words[:, 0])
+    if bool((first[1:] > first[:-1]).all()):
+        return np.arange(len(first))
+    order = np.argsort(first)
+    first = first[order]
+    is_same = first[1:] == first[:-1]
+    if bool(is_same.any()):
+        shared = np.zeros(len(first), bool)
+        shared[:-1] = is_same
+        shared[1:] |= is_same
+        rows = np.sort(order[shared])
+        order[shared] = rows[np.lexsort(tuple(words[rows, word] for word in reversed(range(ID_WORDS))))]
+    return order
 
 
 def row_of(words: Column, id: bytes) -> int | None:
@@ -76,6 +91,8 @@ def rows_of(words: Column, wanted: Column) -> Indices:
     if len(words) and len(wanted):
         rows = np.minimum(np.searchsorted(words[:, 0], wanted[:, 0]), len(words) - 1)
         there = words[rows]
+        if np.array_equal(there, wanted):
+            return rows
         same = (there == wanted).all(axis=1)
         found[same] = rows[same]
         for position in np.flatnonzero(~same & (there[:, 0] == wanted[:, 0])):

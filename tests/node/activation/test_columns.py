@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.activation import columns as module
-from node.activation.columns import AtxColumns, AtxRow, EpochColumns, total
+from node.activation.columns import ID_WORDS, AtxColumns, AtxRow, EpochColumns, order_of, rows_of, total
 from protocol.types.ids import Address, AtxId, EpochId, NodeId
 
 EPOCH = EpochId(7)
@@ -51,6 +51,27 @@ def test_what_was_added_is_found_and_nothing_else(seed: int, count: int, prefixe
             assert (None if single is None else columns.at(single)) == known.get(id)
     finally:
         module.NEW_LEAST = least
+
+
+@given(st.integers(0, 2**32), st.integers(0, 60), st.sampled_from([1, 2, 3, 40, 1 << 62]), st.booleans())
+def test_identifiers_in_order_are_those_that_python_sorts(seed: int, count: int, words: int, ascend: bool) -> None:
+    """Some share their first words, some all of them: equal ones stand as they came."""
+    dice = random.Random(seed)
+    rows = [tuple(dice.randrange(words) for _ in range(ID_WORDS)) for _ in range(count)]
+    if ascend:
+        rows.sort()
+    table = np.array(rows, np.uint64).reshape(-1, ID_WORDS)
+    expected = sorted(range(count), key=lambda row: rows[row])
+    assert order_of(table).tolist() == expected
+
+    ordered = sorted(set(rows))
+    known = np.array(ordered, np.uint64).reshape(-1, ID_WORDS)
+    assert rows_of(known, table).tolist() == [ordered.index(row) for row in rows]
+    if ordered:
+        left_out = dice.randrange(len(ordered))
+        fewer = np.delete(known, left_out, axis=0)
+        found = [-1 if at == left_out else at - (at > left_out) for at in map(ordered.index, rows)]
+        assert rows_of(fewer, table).tolist() == found
 
 
 @given(st.integers(0, 2**32), st.integers(0, 30), st.integers(1, 5))
