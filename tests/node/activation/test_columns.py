@@ -99,7 +99,9 @@ def test_marks_and_medians(seed: int, count: int, nodes: int) -> None:
         assert columns.by_node(EPOCH, node) == [one for one in known if one.node == node]
 
 
-def test_the_weight_of_an_active_set_needs_all_of_it() -> None:
+@pytest.mark.parametrize("at_once", [1, 7, 1000])
+def test_the_weight_of_an_active_set_needs_all_of_it(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "AT_ONCE_BYTES", 32 * at_once)
     dice = random.Random(1)
     columns = AtxColumns()
     known = [atx(dice) for _ in range(50)]
@@ -107,12 +109,18 @@ def test_the_weight_of_an_active_set_needs_all_of_it() -> None:
         columns.add(EPOCH, one)
     ids = sorted(one.id for one in known)
     assert columns.weight_of(EPOCH, b"".join(ids)) == sum(one.weight for one in known)
+    assert columns.weight_of(EPOCH, b"".join(ids[:20] + ids[23:])) == sum(
+        one.weight for one in known if one.id not in ids[20:23]
+    )
     assert columns.weight_of(EPOCH, b"".join(ids) + bytes(32)) is None
+    assert columns.weight_of(EPOCH, bytes(32) + b"".join(ids)) is None
     assert columns.weight_of(EPOCH, b"") == 0
     assert columns.missing(EPOCH, [*ids[:3], AtxId(bytes(32))]) == [bytes(32)]
     assert columns.missing(EpochId(8), ids[:1]) == ids[:1]
     with pytest.raises(ValueError, match="33 bytes of ids"):
         columns.weight_of(EPOCH, bytes(33))
+    with pytest.raises(ValueError, match=f"{32 * 50 + 1} bytes of ids"):
+        columns.weight_of(EPOCH, b"".join(ids) + b"x")
 
 
 def test_what_is_outside_the_window_is_not_kept() -> None:
