@@ -1,8 +1,9 @@
 """Keys that were seen before, as tables: a verification with one is shorter by a third.
 
 Smeshers sign every layer and accounts every transaction, so most keys come again. Tables are made when a key is seen in
-valid signatures for the second time, eight at a time (`ed25519_known`). One takes twice as long as a verification, so a
-batch pays for the tables of a quarter of its keys at most: the others have their turn when they come again.
+valid signatures (not proofs, which gain little) for the second time, eight at a time (`ed25519_known`). One takes twice
+as long as a verification, so a batch pays for the tables of a quarter of its keys at most: the others have their turn
+when they come again.
 """
 
 from __future__ import annotations

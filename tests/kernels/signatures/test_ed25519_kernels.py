@@ -244,6 +244,14 @@ def test_room_that_is_used_up_is_given_back_while_others_read() -> None:
 # ---- proofs ----
 
 
+def test_proofs_make_no_tables() -> None:
+    known, signer = KnownKeys(), Signer(bytes(32))
+    proof = signer.prove(b"alpha")
+    for _ in range(3):
+        assert ecvrf.verify_many([signer.public_key] * 8, [b"alpha"] * 8, [proof] * 8, known=known).all()
+    assert len(known) == 0
+
+
 def test_proofs_in_batches_of_every_size() -> None:
     source = random.Random(4)
     rows = []
