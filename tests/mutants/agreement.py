@@ -180,7 +180,7 @@ ELIGIBILITY = (
         'return int.from_bytes(proof, "little")',
         'return int.from_bytes(proof, "big")',
         "Another proof is the smallest: other coins, other leaders.",
-        ("tests/node/beacon/test_boundaries.py::test_the_coin_is_that_of_the_smallest_proof",),
+        ("tests/protocol/crypto/test_vrf.py::test_the_three_orders_of_the_bytes",),
     ),
 )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from node.blocks.errors import BlockRefused
 from node.blocks.metadata import NO_MESH_HASH, AgreedProposal, BlockMetadata, metadata
 from node.blocks.parameters import BlockParameters
 from node.mesh.tables import MESH_HASHES
@@ -61,6 +62,15 @@ def test_a_block_is_executed_first_where_enough_agree_on_the_mesh(share: int, is
     assert made([proposal(1, share, MESH), proposal(2, 10 - share, NO_MESH_HASH)]).is_optimistic is is_optimistic
 
 
+def agreed(proposals: Sequence[AgreedProposal]) -> bool | str:
+    """Whether a block is executed first, or why there is none."""
+    try:
+        return made(proposals).is_optimistic
+    except BlockRefused as error:
+        return error.reason
+
+
 def test_who_knows_too_little_of_the_mesh_agrees_on_nothing() -> None:
-    assert not made([proposal(1, 10)]).is_optimistic
-    assert not made([proposal(1, 3, MESH), proposal(2, 7)]).is_optimistic
+    assert agreed([proposal(1, 10)]) is False
+    assert agreed([proposal(1, 3, MESH), proposal(2, 7)]) is False
+    assert agreed([proposal(1, 10, OTHER)]) == "bad_mesh_hash"
