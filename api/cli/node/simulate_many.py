@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection, wait
 
 from api.cli.output import Output
 from api.edge.errors import EnvironmentFault
@@ -24,7 +24,7 @@ def run_many(scenario_of: Callable[[int], Scenario], arguments: argparse.Namespa
     jobs = arguments.jobs or os.cpu_count() or 1
     failed: list[Outcome] = []
     with output.progress("simulating", len(seeds), unit="seeds") as bar:
-        for outcome in outcomes(scenario_of, seeds, jobs):
+        for outcome in outcomes(scenario_of, seeds, min(jobs, len(seeds))):
             output.event(
                 "seed", seed=outcome.seed, scenario=outcome.scenario.name, holds=outcome.holds, layer=outcome.layer
             )
@@ -41,24 +41,58 @@ def run_many(scenario_of: Callable[[int], Scenario], arguments: argparse.Namespa
 
 
 def outcomes(scenario_of: Callable[[int], Scenario], seeds: Iterable[int], jobs: int) -> Iterator[Outcome]:
-    """What came of each, as they end. Raises EnvironmentFault where a process is killed."""
+    """What came of each, as they end. Whoever stops listening ends the processes.
+
+    Raises EnvironmentFault where a process ends by itself.
+    """
     context = multiprocessing.get_context("spawn")
     waiting = iter(seeds)
-    running: set[Future[Outcome]] = set()
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        try:
-            for seed in waiting:
-                running.add(pool.submit(simulate, scenario_of(seed), seed))
-                if len(running) == 2 * jobs:
+    busy: dict[Connection, int] = {}
+    processes = []
+    try:
+        for seed in waiting:
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_work, args=(theirs,), daemon=True)
+            process.start()
+            theirs.close()
+            processes.append(process)
+            ours.send((scenario_of(seed), seed))
+            busy[ours] = seed
+            if len(busy) == jobs:
+                break
+        while busy:
+            for connection in wait(list(busy)):
+                assert isinstance(connection, Connection), "nothing else was waited for"
+                seed = busy.pop(connection)
+                yield _received(connection, seed)
+                for next_seed in waiting:
+                    connection.send((scenario_of(next_seed), next_seed))
+                    busy[connection] = next_seed
                     break
-            while running:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for one in done:
-                    yield one.result()
-                    for seed in waiting:
-                        running.add(pool.submit(simulate, scenario_of(seed), seed))
-                        break
-        except BrokenProcessPool:
-            raise EnvironmentFault("A process of the simulation was killed, perhaps for want of memory.") from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join()
+
+
+def _received(connection: Connection, seed: int) -> Outcome:
+    try:
+        outcome: Outcome = connection.recv()
+    except EOFError:
+        raise EnvironmentFault(
+            f"The process that simulated seed {seed} has ended by itself, perhaps for want of memory. "
+            "Run fewer at once with --jobs."
+        ) from None
+    return outcome
+
+
+def _work(connection: Connection) -> None:
+    """One seed after another, until nobody asks any more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this one ends it
+    while True:
+        try:
+            scenario, seed = connection.recv()
+        except EOFError:
+            return
+        connection.send(simulate(scenario, seed))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from node.sim.scenario import CrashOf
 from node.sim.scenarios import QUIET
 from node.sim.simulate import begin
 from node.sim.world import World
-from tests.support.cli import smesher
+from tests.support.cli import finish, smesher, start, wait_for
 
 SMALL = ["--nodes", "3", "--layers", "12", "--epoch", "4"]
 
@@ -136,3 +138,23 @@ def test_on_a_terminal_one_sees_where_the_nodes_are() -> None:
     assert "3 nodes, seed 7" in shown[0] and "layer 1 of 12" in shown[0] and "nothing goes wrong" in shown[0]
     assert "×" in shown[11] and "proposers" in shown[11]
     assert "node 2 crashes (kill)" in shown[9] or "node 2 crashes (kill)" in shown[10]
+
+
+@pytest.mark.parametrize("many", [[], ["--seeds", "1000", "--jobs", "2"]], ids=["one seed", "many"])
+def test_an_interrupt_ends_it_with_130_and_leaves_no_process(many: list[str]) -> None:
+    layers = "9" if many else "100000"
+    child = start("simulate", "--nodes", "2", "--layers", layers, "--json", *many, start_new_session=True)
+    assert child.stdout is not None
+    assert "event" in child.stdout.readline()  # it has begun, or one seed has ended
+    os.killpg(child.pid, signal.SIGINT)
+    result = finish(child)
+    assert result.code == 130 and "Traceback" not in result.err, result.err
+    wait_for(lambda: not _is_there(child.pid))
+
+
+def _is_there(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
