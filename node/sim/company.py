@@ -5,7 +5,7 @@ from __future__ import annotations
 from node.contract.instants import Instant
 
 from .disk import Crash
-from .node import SimNode
+from .seen import Seen
 from .watch import Watcher
 from .world import World
 
@@ -23,11 +23,11 @@ class Company(Watcher):
         """The world, when it is there."""
         self._world = world
 
-    def crashed(self, node: SimNode, kind: Crash) -> None:
+    def crashed(self, node: Seen, kind: Crash) -> None:
         """As Watcher says."""
         self._disturbed[node.number] = node.timeline.now()
 
-    def started(self, node: SimNode, outputs: object) -> None:
+    def started(self, node: Seen, outputs: object) -> None:
         """As Watcher says."""
         if node.lives > 1:
             self._disturbed[node.number] = node.timeline.now()
@@ -43,7 +43,7 @@ class Company(Watcher):
         assert world is not None, "it watches a world"
         return Instant(max(world.time.genesis_ns, world.now - layers * world.time.layer_duration_ns))
 
-    def groups(self, layers: int) -> list[list[SimNode]]:
+    def groups(self, layers: int) -> list[list[Seen]]:
         """The honest nodes that were together for so many layers until now, the largest group first."""
         world = self._world
         assert world is not None, "it watches a world"
@@ -52,9 +52,9 @@ class Company(Watcher):
         if not world.setting.degree:
             for bad in world.links.losses(begin, now):
                 lost |= set(range(len(world.nodes)) if bad.nodes is None else bad.nodes)
-        found = []
+        found: list[list[Seen]] = []
         for group in world.links.together(begin, now):
-            nodes = [
+            nodes: list[Seen] = [
                 world.nodes[number]
                 for number in sorted(group - lost)
                 if world.nodes[number].is_honest
@@ -65,6 +65,6 @@ class Company(Watcher):
                 found.append(nodes)
         return sorted(found, key=len, reverse=True)
 
-    def has_majority(self, nodes: list[SimNode], weights: dict[int, int]) -> bool:
+    def has_majority(self, nodes: list[Seen], weights: dict[int, int]) -> bool:
         """Whether these have more than two thirds of all weight."""
         return 3 * sum(weights[node.number] for node in nodes) > 2 * sum(weights.values())

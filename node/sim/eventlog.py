@@ -9,7 +9,7 @@ from node.contract.messages import Message
 from node.engine.edges import Call, Input, Judge, Outputs, Returned, Send
 
 from .disk import Crash
-from .node import SimNode
+from .seen import Seen
 from .watch import Watcher
 
 
@@ -26,7 +26,7 @@ class EventLog(Watcher):
         """Of everything so far."""
         return self._hash.copy().hexdigest()
 
-    def turned(self, node: SimNode, inputs: Sequence[Input], outputs: Outputs) -> None:
+    def turned(self, node: Seen, inputs: Sequence[Input], outputs: Outputs) -> None:
         """As Watcher says."""
         self.turns += 1
         self._note(node, "turn")
@@ -38,20 +38,20 @@ class EventLog(Watcher):
                 self._hash.update(b"%d %s" % (one.call, type(one.result).__name__.encode()))
         self._outputs(outputs)
 
-    def started(self, node: SimNode, outputs: Outputs) -> None:
+    def started(self, node: Seen, outputs: Outputs) -> None:
         """As Watcher says."""
         self._note(node, "start")
         self._outputs(outputs)
 
-    def crashed(self, node: SimNode, kind: Crash) -> None:
+    def crashed(self, node: Seen, kind: Crash) -> None:
         """As Watcher says."""
         self._note(node, f"crash {kind.value}")
 
-    def stopped(self, node: SimNode, error: BaseException) -> None:
+    def stopped(self, node: Seen, error: BaseException) -> None:
         """As Watcher says."""
         self._note(node, f"stop {error}")
 
-    def _note(self, node: SimNode, what: str) -> None:
+    def _note(self, node: Seen, what: str) -> None:
         self._hash.update(f"\n{node.timeline.now()} {node.number} {what} ".encode())
 
     def _outputs(self, outputs: Outputs) -> None:

@@ -66,8 +66,7 @@ class Built:
     verified: Callable[[], int] = lambda: 0
     """The newest layer up to which tortoise has verified all; 0 for a node without one."""
     margin: Callable[[LayerId], float | None] = lambda layer: None
-    """By how much the votes that are counted for a layer exceed what verifying it takes, even if all that are missing
-    were against: 1 is just enough. None where there is nothing to count yet."""
+    """As `Seen.margin`."""
     node: object = None
     """All of it, for who looks on."""
 
@@ -86,7 +85,7 @@ class Plan:
 
 
 class SimNode:
-    """One node. Also a `network.Station`."""
+    """One node. Also a `network.Station`, and `seen.Seen`."""
 
     def __init__(
         self,
@@ -139,6 +138,10 @@ class SimNode:
     def verified(self) -> int:
         """The newest layer up to which it has verified all."""
         return 0 if self.built is None else self.built.verified()
+
+    def margin(self, layer: LayerId) -> float | None:
+        """As Seen says."""
+        return None if self.built is None else self.built.margin(layer)
 
     def read(self, function: Callable[[View], T]) -> T:
         """What a function says of its stores now. Only of a node that is up."""

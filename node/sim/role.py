@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from node.contract.demands import Demand, Result
 
-if TYPE_CHECKING:
-    from .node import SimNode
+from .seen import Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +29,15 @@ class Role:
     name: ClassVar[str] = "honest"
     is_honest: ClassVar[bool] = True
 
-    def says(self, node: SimNode, topic: str, data: bytes) -> Sequence[Parcel]:
+    def says(self, node: Seen, topic: str, data: bytes) -> Sequence[Parcel]:
         """What leaves in place of a message of the machines."""
         return (Parcel(topic, data),)
 
-    def answers(self, node: SimNode, result: Result) -> Result:
+    def answers(self, node: Seen, result: Result) -> Result:
         """What a peer is answered in place of what the machines answer."""
         return result
 
-    def proves(self, node: SimNode, demand: Demand, result: Result) -> Result:
+    def proves(self, node: Seen, demand: Demand, result: Result) -> Result:
         """What the machines are told came of a demand."""
         return result
 

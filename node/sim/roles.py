@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from node.activation.machine import TOPIC as ATX_TOPIC
 from node.beacon.memory import FIRST_VOTES, FOLLOWING_VOTES
@@ -19,14 +19,12 @@ from protocol.types.ids import EdSignature
 
 from .forging import HARE3, HARE4, another, signed_atx
 from .role import HONEST, Parcel, Role
-
-if TYPE_CHECKING:
-    from .node import SimNode
+from .seen import Seen
 
 VOTES = (HARE3, HARE4, FIRST_VOTES, FOLLOWING_VOTES)
 
 
-def _another(node: SimNode, topic: str, data: bytes) -> bytes | None:
+def _another(node: Seen, topic: str, data: bytes) -> bytes | None:
     return node.read(lambda view: another(topic, data, node.keys, view))
 
 
@@ -42,7 +40,7 @@ class Equivocator(Dishonest):
     name = "equivocator"
     topics: ClassVar[tuple[str, ...]] = VOTES
 
-    def says(self, node: SimNode, topic: str, data: bytes) -> Sequence[Parcel]:
+    def says(self, node: Seen, topic: str, data: bytes) -> Sequence[Parcel]:
         """As Role says."""
         other = _another(node, topic, data) if topic in self.topics else None
         if other is None:
@@ -59,7 +57,7 @@ class DoubleAtx(Dishonest):
     name = "double-atx"
     topic: ClassVar[str] = ATX_TOPIC
 
-    def says(self, node: SimNode, topic: str, data: bytes) -> Sequence[Parcel]:
+    def says(self, node: Seen, topic: str, data: bytes) -> Sequence[Parcel]:
         """As Role says."""
         other = _another(node, topic, data) if topic == self.topic else None
         if other is None:
@@ -80,7 +78,7 @@ class WrongPost(Dishonest):
 
     name = "wrong-post"
 
-    def says(self, node: SimNode, topic: str, data: bytes) -> Sequence[Parcel]:
+    def says(self, node: Seen, topic: str, data: bytes) -> Sequence[Parcel]:
         """As Role says."""
         if topic != ATX_TOPIC:
             return (Parcel(topic, data),)
@@ -93,7 +91,7 @@ class WrongPost(Dishonest):
         bad = signed_atx(key, ActivationTxV1(made, atx.smesher_id, EdSignature(bytes(64))))
         return (Parcel(topic, ActivationTxV1.codec.encode(bad)),)
 
-    def proves(self, node: SimNode, demand: Demand, result: Result) -> Result:
+    def proves(self, node: Seen, demand: Demand, result: Result) -> Result:
         """As Role says: it finds nothing wrong with what it makes."""
         return PostVerdict(True) if isinstance(demand, VerifyPost) else result
 
@@ -103,7 +101,7 @@ class Withholder(Dishonest):
 
     name = "withholder"
 
-    def says(self, node: SimNode, topic: str, data: bytes) -> Sequence[Parcel]:
+    def says(self, node: Seen, topic: str, data: bytes) -> Sequence[Parcel]:
         """As Role says."""
         match node.chance.below(3):
             case 0:
@@ -120,7 +118,7 @@ class LateProposer(Dishonest):
 
     name = "late-proposer"
 
-    def says(self, node: SimNode, topic: str, data: bytes) -> Sequence[Parcel]:
+    def says(self, node: Seen, topic: str, data: bytes) -> Sequence[Parcel]:
         """As Role says."""
         if topic != PROPOSALS:
             return (Parcel(topic, data),)
@@ -135,7 +133,7 @@ class Grinder(Dishonest):
     name = "grinder"
     hold: ClassVar[int] = 10 * SECOND
 
-    def says(self, node: SimNode, topic: str, data: bytes) -> Sequence[Parcel]:
+    def says(self, node: Seen, topic: str, data: bytes) -> Sequence[Parcel]:
         """As Role says."""
         return [Parcel(topic, data, (other,), node.chance.below(self.hold)) for other in range(node.network.size)]
 
@@ -146,7 +144,7 @@ class Spammer(Dishonest):
     name = "spammer"
     count: ClassVar[int] = 5
 
-    def says(self, node: SimNode, topic: str, data: bytes) -> Sequence[Parcel]:
+    def says(self, node: Seen, topic: str, data: bytes) -> Sequence[Parcel]:
         """As Role says."""
         parcels = [Parcel(topic, data)]
         for _ in range(self.count):
@@ -161,7 +159,7 @@ class Liar(Dishonest):
 
     name = "liar"
 
-    def answers(self, node: SimNode, result: Result) -> Result:
+    def answers(self, node: Seen, result: Result) -> Result:
         """As Role says."""
         if not isinstance(result, bytes):
             return result
@@ -183,7 +181,7 @@ class Replayer(Dishonest):
 
     name = "replayer"
 
-    def says(self, node: SimNode, topic: str, data: bytes) -> Sequence[Parcel]:
+    def says(self, node: Seen, topic: str, data: bytes) -> Sequence[Parcel]:
         """As Role says."""
         late = node.time.layer_duration_ns * (1 + node.chance.below(2 * node.time.layers_per_epoch))
         return Parcel(topic, data), Parcel(topic, data, delay=5 * SECOND), Parcel(topic, data, delay=late)

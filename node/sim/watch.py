@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from node.contract.instants import Instant
 from node.engine.edges import Input, Outputs
 from protocol.types.ids import LayerId
 
-if TYPE_CHECKING:
-    from .disk import Changes, Crash
-    from .node import SimNode
+from .disk import Changes, Crash
+from .seen import Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +31,22 @@ class Violation:
 class Watcher:
     """Is told of what happens; a method that is not written does nothing."""
 
-    def turned(self, node: SimNode, inputs: Sequence[Input], outputs: Outputs) -> None:
+    def turned(self, node: Seen, inputs: Sequence[Input], outputs: Outputs) -> None:
         """A turn of a node was committed, and this is what leaves it."""
 
-    def started(self, node: SimNode, outputs: Outputs) -> None:
+    def started(self, node: Seen, outputs: Outputs) -> None:
         """A node has started, or started again."""
 
-    def crashed(self, node: SimNode, kind: Crash) -> None:
+    def crashed(self, node: Seen, kind: Crash) -> None:
         """A node is down."""
 
-    def stopped(self, node: SimNode, error: BaseException) -> None:
+    def stopped(self, node: Seen, error: BaseException) -> None:
         """The engine of a node stopped by itself, which no input should bring about."""
 
-    def own_rows(self, node: SimNode, changes: Changes) -> None:
+    def own_rows(self, node: Seen, changes: Changes) -> None:
         """A batch is about to be written into a node's own store."""
 
-    def double_signed(self, node: SimNode, topic: str, first: bytes, second: bytes) -> None:
+    def double_signed(self, node: Seen, topic: str, first: bytes, second: bytes) -> None:
         """A dishonest node has signed two messages for one slot, and sends them."""
 
     def layer_began(self, layer: LayerId) -> None:

@@ -142,7 +142,7 @@ class Whole:
 
 
 def margin(tortoise: Tortoise, layer: LayerId) -> float | None:
-    """As `Built.margin` says."""
+    """As `Seen.margin` says."""
     state = tortoise.state
     if not state.evicted < layer < state.processed:
         return None

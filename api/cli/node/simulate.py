@@ -148,7 +148,7 @@ def _run_one(scenario: Scenario, arguments: argparse.Namespace, output: Output) 
     from node.sim.report.record import Recorder
     from node.sim.simulate import begin
 
-    from .simulate_view import View
+    from .simulate_view import View, tell
 
     recorder = Recorder()
     output.event("start", scenario=scenario.name, nodes=scenario.nodes, layers=scenario.layers, seed=arguments.seed)
@@ -163,26 +163,6 @@ def _run_one(scenario: Scenario, arguments: argparse.Namespace, output: Output) 
     if not outcome.holds and arguments.minimise:
         _minimise(outcome, output)
     return 0 if outcome.holds else 1
-
-
-def tell(outcome: Outcome, output: Output) -> None:
-    """What came of a run."""
-    for violation in outcome.violations:
-        output.event("violation", invariant=violation.invariant, node=violation.node, text=violation.sentence)
-        output.say(f"[red]violated[/]  {violation}")
-    output.event(
-        "done",
-        holds=outcome.holds,
-        seed=outcome.seed,
-        layer=outcome.layer,
-        messages=outcome.messages,
-        fingerprint=outcome.digest,
-    )
-    if outcome.holds:
-        output.say(
-            f"[bold green]held[/]  seed {outcome.seed}: every invariant, over {outcome.layer} layers and "
-            f"{outcome.messages:,} messages (fingerprint {outcome.digest})"
-        )
 
 
 def _minimise(outcome: Outcome, output: Output) -> None:

@@ -15,7 +15,7 @@ from node.sim.running import Outcome
 from node.sim.scenario import Scenario
 from node.sim.simulate import simulate
 
-from .simulate import tell
+from .simulate_view import tell
 
 
 def run_many(scenario_of: Callable[[int], Scenario], arguments: argparse.Namespace, output: Output) -> int:

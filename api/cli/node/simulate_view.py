@@ -9,6 +9,7 @@ from api.cli.output import Output
 from node.sim.report.page import bands_of
 from node.sim.report.plots import short
 from node.sim.report.record import LayerRecord, Recorder
+from node.sim.running import Outcome
 from node.sim.scenario import Scenario
 from node.sim.world import World
 
@@ -115,3 +116,23 @@ def _row(one: LayerRecord) -> list[str]:
         short(sum(one.messages.values())),
         short(sum(one.bytes.values())),
     ]
+
+
+def tell(outcome: Outcome, output: Output) -> None:
+    """What came of a run."""
+    for violation in outcome.violations:
+        output.event("violation", invariant=violation.invariant, node=violation.node, text=violation.sentence)
+        output.say(f"[red]violated[/]  {violation}")
+    output.event(
+        "done",
+        holds=outcome.holds,
+        seed=outcome.seed,
+        layer=outcome.layer,
+        messages=outcome.messages,
+        fingerprint=outcome.digest,
+    )
+    if outcome.holds:
+        output.say(
+            f"[bold green]held[/]  seed {outcome.seed}: every invariant, over {outcome.layer} layers and "
+            f"{outcome.messages:,} messages (fingerprint {outcome.digest})"
+        )

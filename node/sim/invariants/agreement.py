@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from node.beacon.machine import BEACONS
 from node.ledger.tables import LAYERS
-from node.sim.node import SimNode
+from node.sim.seen import Seen
 from protocol.types.ids import EpochId, LayerId
 
 from .base import Invariant
@@ -105,5 +105,5 @@ class FrontierMoves(Invariant):
             if late:
                 self._tell(late[0], layer)
 
-    def _tell(self, node: SimNode, layer: LayerId) -> None:
+    def _tell(self, node: Seen, layer: LayerId) -> None:
         self.violated(f"layer {layer} begins, and only layers up to {node.verified} are verified", node)

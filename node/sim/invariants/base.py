@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from node.sim.company import Company
-from node.sim.node import SimNode
+from node.sim.seen import Seen
 from node.sim.watch import Violation, Watcher
 from node.sim.world import World
 
@@ -37,7 +37,7 @@ class Invariant(Watcher):
         assert self._company is not None, "it is attached"
         return self._company
 
-    def violated(self, sentence: str, node: SimNode | None = None) -> None:
+    def violated(self, sentence: str, node: Seen | None = None) -> None:
         """Something happened that must not."""
         assert self._report is not None, "it is attached"
         self._report(Violation(self.name, self.world.now, None if node is None else node.number, sentence))

@@ -9,7 +9,7 @@ from node.engine.edges import Input, Outputs
 from node.hare.events import HareAgreed
 from node.ledger.tables import LAYERS
 from node.sim.disk import Crash
-from node.sim.node import SimNode
+from node.sim.seen import Seen
 from protocol.types.ids import EMPTY_BLOCK_ID, LayerId, ProposalId
 
 from .agreement import Distances
@@ -29,14 +29,14 @@ class AgreedIsApplied(Invariant):
         self._agreed: dict[int, dict[int, tuple[ProposalId, ...]]] = {}
         """By layer and node."""
 
-    def turned(self, node: SimNode, inputs: Sequence[Input], outputs: Outputs) -> None:
+    def turned(self, node: Seen, inputs: Sequence[Input], outputs: Outputs) -> None:
         """As Watcher says."""
         for output in outputs:
             if isinstance(output, Emit) and isinstance(output.event, HareAgreed):
                 of = self._agreed.setdefault(int(output.event.layer), {})
                 of[node.number] = tuple(output.event.proposals)
 
-    def crashed(self, node: SimNode, kind: Crash) -> None:
+    def crashed(self, node: Seen, kind: Crash) -> None:
         """As Watcher says: what it agreed on may be lost."""
         for of in self._agreed.values():
             of.pop(node.number, None)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from node.contract.effects import Emit
 from node.engine.edges import Input, Outputs
 from node.engine.errors import MachineFailed
-from node.sim.node import SimNode
+from node.sim.seen import Seen
 
 from .base import Invariant
 
@@ -17,7 +17,7 @@ class NobodyStops(Invariant):
 
     name = "nobody stops"
 
-    def stopped(self, node: SimNode, error: BaseException) -> None:
+    def stopped(self, node: Seen, error: BaseException) -> None:
         """As Watcher says."""
         cause = error.__cause__
         trace, last = None if cause is None else cause.__traceback__, ""
@@ -26,7 +26,7 @@ class NobodyStops(Invariant):
             trace = trace.tb_next
         self.violated(f"{error} {type(cause).__name__}{last}", node)
 
-    def turned(self, node: SimNode, inputs: Sequence[Input], outputs: Outputs) -> None:
+    def turned(self, node: Seen, inputs: Sequence[Input], outputs: Outputs) -> None:
         """As Watcher says."""
         for output in outputs:
             if isinstance(output, Emit) and isinstance(output.event, MachineFailed):

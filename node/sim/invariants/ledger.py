@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from node.ledger.tables import ACCOUNTS, LAYERS, RESULTS, REWARDS
-from node.sim.node import SimNode
+from node.sim.seen import Seen
 from node.store.view import View
 from protocol.numbers.issuance import subsidy
 from protocol.types.ids import LayerId
@@ -36,7 +36,7 @@ class SupplyConserved(Invariant):
             if node.is_up:
                 self._look(node)
 
-    def _look(self, node: SimNode) -> None:
+    def _look(self, node: Seen) -> None:
         wrong = node.read(self._wrong)
         if wrong is not None:
             self.violated(wrong, node)

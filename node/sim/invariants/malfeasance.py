@@ -11,7 +11,7 @@ from node.malfeasance.tables import is_malicious
 from node.proposals.machine import TOPIC as PROPOSALS
 from node.sim.disk import Crash
 from node.sim.forging import HARE3, HARE4
-from node.sim.node import SimNode
+from node.sim.seen import Seen
 from protocol.types.ids import LayerId, NodeId
 
 from .base import Invariant
@@ -43,13 +43,13 @@ class DoubleSignsCaught(Invariant):
         """By node and message: whether it was accepted; no entry where it was refused or not looked at."""
         self._due: list[tuple[int, NodeId, str]] = []
 
-    def double_signed(self, node: SimNode, topic: str, first: bytes, second: bytes) -> None:
+    def double_signed(self, node: Seen, topic: str, first: bytes, second: bytes) -> None:
         """As Watcher says."""
         if topic in PROVABLE:
             (identity,) = node.identities
             self._pairs[first] = self._pairs[second] = _Pair(identity, topic, (first, second))
 
-    def turned(self, node: SimNode, inputs: Sequence[Input], outputs: Outputs) -> None:
+    def turned(self, node: Seen, inputs: Sequence[Input], outputs: Outputs) -> None:
         """As Watcher says."""
         if not self._pairs or not node.is_honest:
             return
@@ -63,7 +63,7 @@ class DoubleSignsCaught(Invariant):
             if self._took_both(node.number, pair):
                 self._due.append((node.number, pair.identity, pair.topic))
 
-    def crashed(self, node: SimNode, kind: Crash) -> None:
+    def crashed(self, node: Seen, kind: Crash) -> None:
         """As Watcher says: what was only in its memory is gone."""
         self._seen = {key: seen for key, seen in self._seen.items() if key[0] != node.number}
         self._due = [due for due in self._due if due[0] != node.number]

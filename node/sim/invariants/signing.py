@@ -13,7 +13,7 @@ from node.malfeasance.machine import Convicted
 from node.proposals.machine import TOPIC as PROPOSALS
 from node.sim.disk import Changes
 from node.sim.forging import HARE3, HARE4
-from node.sim.node import SimNode
+from node.sim.seen import Seen
 from node.store.own import SIGNED
 
 from .base import Invariant
@@ -32,7 +32,7 @@ class SignaturesStand(Invariant):
         """By the key of the row, which holds the identity. Not on any disk."""
         self._messages: set[bytes] = set()
 
-    def own_rows(self, node: SimNode, changes: Changes) -> None:
+    def own_rows(self, node: Seen, changes: Changes) -> None:
         """As Watcher says."""
         for key, value in changes:
             if not key.startswith(SIGNED.prefix):
@@ -47,13 +47,13 @@ class SignaturesStand(Invariant):
                 self.violated(f"two messages were signed for {what}", node)
             self._messages.add(value)
 
-    def turned(self, node: SimNode, inputs: Sequence[Input], outputs: Outputs) -> None:
+    def turned(self, node: Seen, inputs: Sequence[Input], outputs: Outputs) -> None:
         """As Watcher says."""
         for output in outputs:
             if isinstance(output, Send) and output.topic in SIGNED_TOPICS and output.data not in self._messages:
                 self.violated(f"a message on {output.topic} leaves that is not noted as signed", node)
 
-    def started(self, node: SimNode, outputs: Outputs) -> None:
+    def started(self, node: Seen, outputs: Outputs) -> None:
         """As Watcher says."""
         self.turned(node, (), outputs)
 
@@ -63,7 +63,7 @@ class NobodyHonestMarked(Invariant):
 
     name = "nobody honest is marked"
 
-    def turned(self, node: SimNode, inputs: Sequence[Input], outputs: Outputs) -> None:
+    def turned(self, node: Seen, inputs: Sequence[Input], outputs: Outputs) -> None:
         """As Watcher says."""
         for output in outputs:
             if isinstance(output, Emit) and isinstance(output.event, Convicted):
@@ -71,7 +71,7 @@ class NobodyHonestMarked(Invariant):
             elif isinstance(output, StopIdentity) and node.is_honest:
                 self.violated(f"identity {output.identity.hex()[:8]} was stopped: {output.sentence}", node)
 
-    def _look(self, node: SimNode, event: Convicted) -> None:
+    def _look(self, node: Seen, event: Convicted) -> None:
         for other in self.world.honest:
             if event.identity in other.identities:
                 self.violated(f"identity {event.identity.hex()[:8]} of node {other.number} is convicted", node)

@@ -13,7 +13,7 @@ from node.ledger.tables import LAYERS
 from node.mesh.tables import VALIDITY
 from node.proposals.machine import ProposalTaken
 from node.sim.disk import Crash
-from node.sim.node import SimNode
+from node.sim.seen import Seen
 from node.sim.watch import Watcher
 from node.sim.world import World
 from protocol.types.ids import EMPTY_BLOCK_ID, LayerId
@@ -50,7 +50,7 @@ class LayerRecord:
     valid: str = ""
     """At how many nodes the block is held to be valid."""
     margin: float | None = None
-    """As `Built.margin`, at the middle node, when the layer after the next one began."""
+    """As `Seen.margin`, at the middle node, when the layer after the next one began."""
 
 
 class Recorder(Watcher):
@@ -75,7 +75,7 @@ class Recorder(Watcher):
         """A layer; the one that runs for one that has not begun."""
         return self.layers[min(layer, len(self.layers) - 1)]
 
-    def turned(self, node: SimNode, inputs: Sequence[Input], outputs: Outputs) -> None:
+    def turned(self, node: Seen, inputs: Sequence[Input], outputs: Outputs) -> None:
         """As Watcher says."""
         if not node.is_honest:
             return
@@ -83,7 +83,7 @@ class Recorder(Watcher):
             if isinstance(output, Emit):
                 self._event(node, output.event)
 
-    def _event(self, node: SimNode, event: object) -> None:
+    def _event(self, node: Seen, event: object) -> None:
         self.now.events[type(event).__name__] += 1
         match event:
             case ProposalTaken(layer=layer, is_own=True):
@@ -95,7 +95,7 @@ class Recorder(Watcher):
             case HareEnded(layer, is_agreed=False):
                 self.of(layer).without += 1
 
-    def crashed(self, node: SimNode, kind: Crash) -> None:
+    def crashed(self, node: Seen, kind: Crash) -> None:
         """As Watcher says."""
         self.now.crashes += 1
 
@@ -112,8 +112,8 @@ class Recorder(Watcher):
         if nodes:
             middle = nodes[len(nodes) // 2]
             record.verified = nodes[0].verified, middle.verified, nodes[-1].verified
-            if record.layer and middle.built is not None:
-                self.layers[-2].margin = middle.built.margin(LayerId(record.layer - 1))
+            if record.layer:
+                self.layers[-2].margin = middle.margin(LayerId(record.layer - 1))
         record.messages = world.network.messages - self._messages
         record.bytes = world.network.bytes - self._bytes
         self._messages, self._bytes = world.network.messages.copy(), world.network.bytes.copy()
@@ -128,7 +128,7 @@ class Recorder(Watcher):
             self._fill(record, up)
         return self.layers
 
-    def _fill(self, record: LayerRecord, up: Sequence[SimNode]) -> None:
+    def _fill(self, record: LayerRecord, up: Sequence[Seen]) -> None:
         layer = LayerId(record.layer)
         found: Counter[tuple[bytes, bytes, int]] = Counter()
         valid = 0
