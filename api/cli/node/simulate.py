@@ -18,6 +18,8 @@ from api.edge.errors import EnvironmentFault, UsageError
 from api.edge.text import read_text
 from prover import durable
 
+from .simulate_options import FIELDS
+
 if TYPE_CHECKING:
     from node.sim.running import Outcome
     from node.sim.scenario import Scenario
@@ -27,15 +29,6 @@ DRAWN = "drawn"
 MOST_BYTES = 1 << 20
 """Of a scenario's file."""
 MOST_SEEDS, MOST_JOBS = 1_000_000, 1_000
-_FIELDS = {
-    "nodes": "nodes",
-    "layers": "layers",
-    "epoch": "layers_per_epoch",
-    "transactions": "transactions",
-    "degree": "degree",
-    "mode": "mode",
-}
-"""What options are called in a scenario."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,7 +71,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 def _check(arguments: argparse.Namespace) -> None:
     from node.sim.scenario import LIMITS
 
-    limits = {name: LIMITS[field] for name, field in _FIELDS.items() if field in LIMITS}
+    limits = {name: LIMITS[field] for name, field in FIELDS.items() if field in LIMITS}
     for name, (least, most) in {**limits, "seeds": (1, MOST_SEEDS), "jobs": (0, MOST_JOBS)}.items():
         found = getattr(arguments, name)
         if found is not None and not least <= found <= most:
@@ -148,7 +141,7 @@ def _changed(scenario: Scenario, arguments: argparse.Namespace) -> Scenario:
     """With what the command line says. Raises UsageError."""
     from node.sim.scenario import BadScenario
 
-    given = {field: getattr(arguments, name) for name, field in _FIELDS.items()}
+    given = {field: getattr(arguments, name) for name, field in FIELDS.items()}
     changed = replace(scenario, **{field: value for field, value in given.items() if value is not None})
     try:
         return changed.with_size(changed.nodes, changed.layers).check()

@@ -163,9 +163,10 @@ def test_what_holds_cannot_be_made_smaller() -> None:
         minimise(Outcome(drawn(1), 1, (), 1, "", 0, 0), fails_with(nodes=1, layer=1))
 
 
-def test_the_smallest_run_is_printed_as_a_test_that_says_the_same() -> None:
-    scenario = replace(from_mapping(tomllib.loads(DOCUMENT)), name="found")
-    violation = Violation("one state root", Instant(0), 3, "layer 20 is verified with another state")
+@pytest.mark.parametrize("words", ["found", 'it is "so"', "back\\slash", '"""'])
+def test_the_smallest_run_is_printed_as_a_test_that_says_the_same(words: str) -> None:
+    scenario = replace(from_mapping(tomllib.loads(DOCUMENT)), name=words)
+    violation = Violation("one state root", Instant(0), 3, f"layer 20 is verified with another state: {words}")
     text = as_test(Outcome(scenario, 42, (violation,), 21, "", 0, 0))
     asked: list[tuple[Scenario, int]] = []
 

@@ -12,14 +12,18 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from api.cli.node import simulate_many
 from api.cli.node.simulate_view import View
 from api.cli.output import Output
+from node.contract.instants import Instant
 from node.sim import simulate as simulation
 from node.sim.invariants.base import Invariant
 from node.sim.report.record import Recorder
+from node.sim.running import Outcome
 from node.sim.scenario import CrashOf
 from node.sim.scenarios import QUIET
 from node.sim.simulate import begin
+from node.sim.watch import Violation
 from node.sim.world import World
 from tests.support.cli import finish, smesher, start, wait_for
 
@@ -76,6 +80,16 @@ def test_several_seeds_run_beside_each_other() -> None:
     seeds = [one for one in result.events if one["event"] == "seed"]
     assert sorted(one["seed"] for one in seeds) == [3, 4, 5] and all(one["holds"] for one in seeds)
     assert result.events[-1] == {"event": "done", "seeds": 3, "failed": []}
+
+
+def test_of_a_seed_that_fails_the_words_are_told_that_simulate_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    violation = Violation("rule", Instant(0), None, "something happened")
+    failed = Outcome(QUIET, 4, (violation,), 1, "", 0, 0)
+    monkeypatch.setattr(simulate_many, "outcomes", lambda *given: iter([failed]))
+    sizes = ("--nodes", "2", "--layers", "9", "--epoch", "4", "--transactions", "0", "--degree", "4", "--mode", "full")
+    result = smesher("simulate", "--scenario", "drawn", *sizes, "--seed", "3", "--seeds", "2")
+    assert result.code == 1
+    assert f"smesher simulate --scenario drawn {' '.join(sizes)} --seed 4\n" in result.out
 
 
 def test_scenarios_and_roles_are_listed() -> None:
