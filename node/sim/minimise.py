@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -75,11 +76,12 @@ def as_test(outcome: Outcome) -> str:
     events = "".join(f"            {event!r},\n" for event in scenario.events)
     listed = f"(\n{events}        )" if events else "()"
     name = "".join(letter if letter.isalnum() else "_" for letter in first.invariant)
+    said = str(first).replace("\\", "\\\\").replace('"', '\\"')
     return (
         f"def test_{name}_with_seed_{outcome.seed}() -> None:\n"
-        f'    """Found by `smesher simulate`. {first}"""\n'
+        f'    """Found by `smesher simulate`. {said}"""\n'
         f"    scenario = Scenario(\n"
-        f'        "{scenario.name}",\n'
+        f"        {json.dumps(scenario.name, ensure_ascii=False)},\n"
         f"        nodes={scenario.nodes},\n"
         f"        layers={scenario.layers},\n"
         f"        layers_per_epoch={scenario.layers_per_epoch},\n"

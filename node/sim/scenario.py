@@ -6,8 +6,9 @@ node or a layer that a smaller run does not have is left out, so a scenario can 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -102,6 +103,31 @@ KINDS: Mapping[str, type[Any]] = {
 }
 """By their names in files."""
 
+LIMITS: Mapping[str, tuple[int, int]] = {
+    "nodes": (1, 10_000),
+    "layers": (1, 100_000),
+    "layers_per_epoch": (3, 100_000),
+    "degree": (0, 1_000),
+    "transactions": (0, 10_000),
+}
+"""The least and the most of each number of a scenario."""
+LONGEST_NAME = 100
+"""Characters."""
+
+LATEST = 10**6
+"""In layers: a moment that no run reaches."""
+_EVENT_LIMITS: Mapping[str, tuple[int, int]] = {
+    "begin": (0, LATEST),
+    "end": (0, LATEST),
+    "at": (0, LATEST),
+    "hold_s": (0, 86_400),
+    "offset_s": (-86_400, 86_400),
+    "drift_ppm": (-100_000, 100_000),
+    "downtime_s": (0, 10**9),
+    "write": (0, 10**6),
+}
+_KIND_NAMES = {int: "a whole number", float: "a number", str: "a text"}
+
 
 # ---- the whole ----
 
@@ -125,15 +151,22 @@ class Scenario:
 
     def check(self) -> Scenario:
         """Itself. Raises BadScenario."""
-        _at_least("nodes", self.nodes, 1)
-        _at_least("layers", self.layers, 1)
-        _at_least("layers_per_epoch", self.layers_per_epoch, 3)
-        _at_least("degree", self.degree, 0)
-        _at_least("transactions", self.transactions, 0)
+        if not is_name(self.name):
+            raise BadScenario(f"name is {self.name!r:.200}, expected 1 to {LONGEST_NAME} printable characters.")
+        for name, (least, most) in LIMITS.items():
+            found = getattr(self, name)
+            if not least <= found <= most:
+                raise BadScenario(f"{name} is {found}, expected {least} to {most}.")
         if self.mode not in ("shared", "full"):
-            raise BadScenario(f"mode is {self.mode!r}, expected shared or full.")
+            raise BadScenario(f"mode is {self.mode!r:.200}, expected shared or full.")
         for number, event in enumerate(self.events):
             _check_event(f"events[{number}]", event)
+        cheats = [event.node for event in self.events if isinstance(event, Cheat)]
+        clocks = [event.node for event in self.events if isinstance(event, Skew)]
+        for what, nodes in (("a role", cheats), ("a clock", clocks)):
+            for node, times in Counter(nodes).items():
+                if times > 1:
+                    raise BadScenario(f"events give node {node} {what} {times} times, expected once.")
         return self
 
     def with_size(self, nodes: int, layers: int) -> Scenario:
@@ -153,24 +186,39 @@ class Scenario:
         return {event.node: event.role for event in self.events if isinstance(event, Cheat)}
 
 
-def _at_least(name: str, found: int, least: int) -> None:
-    if found < least:
-        raise BadScenario(f"{name} is {found}, expected at least {least}.")
+def is_name(text: str) -> bool:
+    """Whether a scenario may be called so: it is shown on terminals, in pages and in tests."""
+    return 0 < len(text) <= LONGEST_NAME and text.isprintable()
 
 
 def _check_event(where: str, event: Event) -> None:
+    for name, (least, most) in _EVENT_LIMITS.items():
+        if not least <= (found := getattr(event, name, 0)) <= most:
+            raise BadScenario(f"{where}.{name} is {found}, expected {least} to {most}.")
+    for node in _named(event):
+        if node < 0:
+            raise BadScenario(f"{where} names node {node}, expected 0 or more.")
     if isinstance(event, Cheat) and event.role not in ROLES:
-        raise BadScenario(f"{where}.role is {event.role!r}, expected one of {', '.join(ROLES)}.")
-    if isinstance(event, Partition | Eclipse | BadLines) and not 0 <= event.begin < event.end:
+        raise BadScenario(f"{where}.role is {event.role!r:.100}, expected one of {', '.join(ROLES)}.")
+    if isinstance(event, Partition | Eclipse | BadLines) and not event.begin < event.end:
         raise BadScenario(f"{where} is from {event.begin} to {event.end}, expected a later end, in layers.")
     if isinstance(event, BadLines):
         for name in ("loss", "doubled", "held"):
             if not 0 <= getattr(event, name) <= 1:
                 raise BadScenario(f"{where}.{name} is {getattr(event, name)}, expected a probability, 0 to 1.")
-    if isinstance(event, Partition) and (min(event.shares, default=0) <= 0 or sum(event.shares) > 1.001):
-        raise BadScenario(f"{where}.shares are {event.shares}, expected parts above 0 that come to 1.")
+    if isinstance(event, Partition) and not (
+        event.shares and all(share > 0 for share in event.shares) and sum(event.shares) <= 1.001
+    ):
+        raise BadScenario(f"{where}.shares are {event.shares!s:.200}, expected parts above 0 that come to 1.")
     if isinstance(event, CrashOf) and event.how not in ("kill", "power"):
-        raise BadScenario(f"{where}.how is {event.how!r}, expected kill or power.")
+        raise BadScenario(f"{where}.how is {event.how!r:.200}, expected kill or power.")
+
+
+def _named(event: Event) -> tuple[int, ...]:
+    """The nodes that an event names."""
+    node = getattr(event, "node", None)
+    others = getattr(event, "peers", None) or getattr(event, "nodes", None) or ()
+    return (*(() if node is None else (node,)), *others)
 
 
 # ---- from files ----
@@ -181,33 +229,49 @@ def from_mapping(document: Mapping[str, Any]) -> Scenario:
     found = dict(document)
     events = found.pop("events", [])
     if not isinstance(events, list):
-        raise BadScenario(f"events is {events!r}, expected a list of tables, each with a kind.")
+        raise BadScenario(f"events is {events!r:.200}, expected a list of tables, each with a kind.")
     made = tuple(_event(f"events[{number}]", one) for number, one in enumerate(events))
-    scenario: Scenario = _filled(Scenario, "the scenario", found)
-    return replace(scenario, events=made).check()
+    scenario: Scenario = _filled(Scenario, "", found)
+    whole = replace(scenario, events=made).check()
+    for number, event in enumerate(made):
+        _check_place(f"events[{number}]", event, whole)
+    return whole
+
+
+def _check_place(where: str, event: Event, scenario: Scenario) -> None:
+    """What a smaller run leaves out is a slip in a file that says how large the run is. Raises BadScenario."""
+    for node in _named(event):
+        if node >= scenario.nodes:
+            raise BadScenario(
+                f"{where} names node {node}, expected 0 to {scenario.nodes - 1}: there are so many nodes."
+            )
+    if not scenario.has_place_for(event):
+        raise BadScenario(f"{where} begins when the run is over, expected a layer before {scenario.layers}.")
 
 
 def _event(where: str, document: Any) -> Event:
     rest = dict(document) if isinstance(document, Mapping) else {}
     kind = rest.pop("kind", None)
-    if kind not in KINDS:
-        raise BadScenario(f"{where}.kind is {kind!r}, expected one of {', '.join(KINDS)}.")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise BadScenario(f"{where}.kind is {kind!r:.200}, expected one of {', '.join(KINDS)}.")
     made: Event = _filled(KINDS[kind], where, rest)
     return made
 
 
 def _filled(kind: type[Any], where: str, document: Mapping[str, Any]) -> Any:
-    names = {one.name for one in fields(kind)} - {"events"}
+    known = [one for one in fields(kind) if one.name != "events"]
+    names = sorted(one.name for one in known)
     hints = get_type_hints(kind)
     values = {}
     for name, value in document.items():
         if name not in names:
-            raise BadScenario(f"{where} has no field {name!r}, expected some of {', '.join(sorted(names))}.")
-        values[name] = _value(f"{where}.{name}", hints[name], value)
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise BadScenario(f"{where} is not complete: {error}.") from error
+            raise BadScenario(
+                f"{where or 'the scenario'} has no field {name!r:.100}, expected some of {', '.join(names)}."
+            )
+        values[name] = _value(f"{where}.{name}".removeprefix("."), hints[name], value)
+    if missing := [one.name for one in known if one.default is MISSING and one.name not in values]:
+        raise BadScenario(f"{where} is not complete, expected {' and '.join(map(repr, missing))}, too.")
+    return kind(**values)
 
 
 def _value(where: str, hint: Any, value: Any) -> Any:
@@ -217,12 +281,12 @@ def _value(where: str, hint: Any, value: Any) -> Any:
         return _value(where, inner, value)
     if origin is tuple:
         if not isinstance(value, list):
-            raise BadScenario(f"{where} is {value!r}, expected a list.")
+            raise BadScenario(f"{where} is {value!r:.200}, expected a list.")
         return tuple(_value(where, get_args(hint)[0], one) for one in value)
     if origin is Literal:
         return value
     if hint is float and type(value) is int:
         return float(value)
     if type(value) is not hint:
-        raise BadScenario(f"{where} is {value!r}, expected a value of the kind {hint.__name__}.")
+        raise BadScenario(f"{where} is {value!r:.200}, expected {_KIND_NAMES[hint]}.")
     return value

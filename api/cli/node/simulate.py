@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 from api.cli import common
 from api.cli.output import Output
 from api.edge.errors import EnvironmentFault, UsageError
+from api.edge.text import read_text
 from prover import durable
+
+from .simulate_options import FIELDS
 
 if TYPE_CHECKING:
     from node.sim.running import Outcome
@@ -25,7 +28,7 @@ DRAWN = "drawn"
 """The name of scenarios that are drawn from their seed."""
 MOST_BYTES = 1 << 20
 """Of a scenario's file."""
-MOST_NODES, MOST_LAYERS, MOST_SEEDS = 10_000, 100_000, 1_000_000
+MOST_SEEDS, MOST_JOBS = 1_000_000, 1_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +60,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     if arguments.list:
         return _list(output)
     _check(arguments)
-    scenario = None if arguments.scenario == DRAWN else _scenario(arguments)
+    scenario = None if arguments.scenario == DRAWN else _scenario(arguments, output)
     if arguments.seeds > 1:
         from .simulate_many import run_many
 
@@ -66,12 +69,19 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    for name, most in (("nodes", MOST_NODES), ("layers", MOST_LAYERS), ("seeds", MOST_SEEDS)):
+    from node.sim.scenario import LIMITS
+
+    limits = {name: LIMITS[field] for name, field in FIELDS.items() if field in LIMITS}
+    for name, (least, most) in {**limits, "seeds": (1, MOST_SEEDS), "jobs": (0, MOST_JOBS)}.items():
         found = getattr(arguments, name)
-        if found is not None and not 1 <= found <= most:
-            raise UsageError(f"--{name} is {found}, expected 1 to {most}.")
-    if arguments.seeds > 1 and arguments.report is not None:
+        if found is not None and not least <= found <= most:
+            raise UsageError(f"--{name} is {found}, expected {least} to {most}.")
+    if arguments.report is None:
+        return
+    if arguments.seeds > 1:
         raise UsageError("--report is about one run, and --seeds asks for several. Leave one of them out.")
+    if (kind := durable.kind_of(arguments.report)) not in (None, "a file"):
+        raise UsageError(f"--report {arguments.report} is {kind}, expected the name of a file.")
 
 
 def _list(output: Output) -> int:
@@ -89,13 +99,18 @@ def _list(output: Output) -> int:
     return 0
 
 
-def _scenario(arguments: argparse.Namespace) -> Scenario:
+def _scenario(arguments: argparse.Namespace, output: Output) -> Scenario:
     """Raises UsageError."""
+    from node.sim.report.page import describe
     from node.sim.scenarios import SCENARIOS
 
     name = arguments.scenario
     found = SCENARIOS.get(name) or _from_file(Path(name), list(SCENARIOS))
-    return _changed(found, arguments)
+    changed = _changed(found, arguments)
+    for event in found.events:
+        if event not in changed.events:
+            output.note(f"left out, for this run is too small for it: {describe(event)}")
+    return changed
 
 
 def _drawn(arguments: argparse.Namespace, seed: int) -> Scenario:
@@ -106,36 +121,30 @@ def _drawn(arguments: argparse.Namespace, seed: int) -> Scenario:
 
 
 def _from_file(path: Path, names: list[str]) -> Scenario:
-    from node.sim.scenario import BadScenario, from_mapping
+    from node.sim.scenario import BadScenario, from_mapping, is_name
 
-    if not path.suffix and not path.exists():
+    if not path.suffix and durable.kind_of(path) is None:
         raise UsageError(f"--scenario is {path}, expected one of {', '.join(names)}, {DRAWN}, or the name of a file.")
+    text = read_text(path, "--scenario", MOST_BYTES)
     try:
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"--scenario {path} cannot be read: {error.strerror}.") from None
-    if len(data) > MOST_BYTES:
-        raise UsageError(f"--scenario {path} has more than {MOST_BYTES} bytes, which no scenario needs.")
-    try:
-        document: dict[str, Any] = tomllib.loads(data.decode())
-        return replace(from_mapping({"name": path.stem, **document}))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"--scenario {path} is no TOML: {error}.") from None
+        document: dict[str, Any] = tomllib.loads(text)
+        return from_mapping({"name": path.stem if is_name(path.stem) else "unnamed", **document})
     except BadScenario as error:
         raise UsageError(f"--scenario {path}: {error}") from None
+    except ValueError as error:
+        raise UsageError(f"--scenario {path} is no TOML: {error}.") from None
+    except RecursionError:
+        raise UsageError(f"--scenario {path} is nested too deeply, which no scenario needs.") from None
 
 
 def _changed(scenario: Scenario, arguments: argparse.Namespace) -> Scenario:
     """With what the command line says. Raises UsageError."""
     from node.sim.scenario import BadScenario
 
-    names = {"transactions": "transactions", "degree": "degree", "mode": "mode", "epoch": "layers_per_epoch"}
-    given = {field: getattr(arguments, name) for name, field in names.items()}
+    given = {field: getattr(arguments, name) for name, field in FIELDS.items()}
     changed = replace(scenario, **{field: value for field, value in given.items() if value is not None})
-    nodes, layers = arguments.nodes or changed.nodes, arguments.layers or changed.layers
     try:
-        return changed.with_size(nodes, layers).check()
+        return changed.with_size(changed.nodes, changed.layers).check()
     except BadScenario as error:
         raise UsageError(str(error)) from None
 
@@ -155,10 +164,9 @@ def _run_one(scenario: Scenario, arguments: argparse.Namespace, output: Output) 
     with View(scenario, arguments.seed, recorder, output) as view:
         outcome = begin(scenario, arguments.seed, recorder, view.on_layer).finish()
     layers = recorder.finish()
-    if arguments.report is not None:
-        _write(arguments.report, page(outcome, layers))
     tell(outcome, output)
     if arguments.report is not None:
+        _write(arguments.report, page(outcome, layers))
         output.say(f"[dim]report[/]  {arguments.report}")
     if not outcome.holds and arguments.minimise:
         _minimise(outcome, output)

@@ -9,12 +9,13 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection, wait
 
-from api.cli.output import Output
+from api.cli.output import Output, command
 from api.edge.errors import EnvironmentFault
 from node.sim.running import Outcome
 from node.sim.scenario import Scenario
 from node.sim.simulate import simulate
 
+from .simulate_options import FIELDS
 from .simulate_view import tell
 
 
@@ -33,11 +34,18 @@ def run_many(scenario_of: Callable[[int], Scenario], arguments: argparse.Namespa
             bar.add(1)
     for outcome in sorted(failed, key=lambda one: one.seed):
         tell(outcome, output)
-        output.say(f"[dim]again[/]  smesher simulate --scenario {arguments.scenario} --seed {outcome.seed}")
+        output.say(f"[dim]again[/]  {again(arguments, outcome.seed)}")
     output.event("done", seeds=len(seeds), failed=[one.seed for one in failed])
     if not failed:
         output.say(f"[bold green]held[/]  every invariant, with {len(seeds)} seeds from {seeds[0]} on")
     return 1 if failed else 0
+
+
+def again(arguments: argparse.Namespace, seed: int) -> str:
+    """The words that simulate one of the seeds by itself."""
+    given = {name: getattr(arguments, name) for name in FIELDS}
+    words = [word for name, value in given.items() if value is not None for word in (f"--{name}", value)]
+    return command("simulate", "--scenario", arguments.scenario, *words, "--seed", seed)
 
 
 def outcomes(scenario_of: Callable[[int], Scenario], seeds: Iterable[int], jobs: int) -> Iterator[Outcome]:

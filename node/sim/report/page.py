@@ -24,6 +24,7 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.2rem; }
 dt { color: var(--soft); } dd { margin: 0; }
 figure { margin: .4rem 0 1.2rem; } svg { width: 100%; height: auto; }
+svg.key { width: 30px; height: 10px; margin-right: .4em; }
 svg text { font: 11px system-ui, sans-serif; fill: var(--soft); }
 .grid { stroke: var(--line); } .band { fill: var(--band); }
 figcaption { display: flex; flex-wrap: wrap; gap: .3rem 1rem; font-size: .85rem; color: var(--soft); }
@@ -63,7 +64,7 @@ def page(outcome: Outcome, layers: Sequence[LayerRecord]) -> str:
         "<h2>Bytes</h2>",
         bars({topic: [float(one.bytes[topic]) for one in layers] for topic in topics}, bands),
         "<h2>Layer by layer</h2>",
-        _table(layers),
+        _table(layers[: outcome.layer]),
     )
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 860, 190
 LEFT, RIGHT, TOP, BOTTOM = 56, 10, 10, 24
 COLOURS = ("#3b7dd8", "#d8743b", "#3ba776", "#a34fb5", "#c9a227", "#5b6b7b", "#c7435a", "#2aa5b8", "#7a8f2f", "#8a5a3c")
+DASHES = ("none", "7 3", "2 2", "8 2 2 2")
+"""Of lines, so that they can be told apart without colours, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,8 @@ def lines(series: Mapping[str, Sequence[float]], bands: Sequence[Band] = ()) -> 
     parts = [_frame(scale, bands)]
     for number, values in enumerate(series.values()):
         places = " ".join(f"{scale.x(layer):.1f},{scale.y(value):.1f}" for layer, value in enumerate(values))
-        parts.append(
-            f'<polyline points="{places}" fill="none" stroke="{COLOURS[number % len(COLOURS)]}" stroke-width="1.6"/>'
-        )
-    return _figure(parts, series)
+        parts.append(f'<polyline points="{places}" fill="none" {_stroke(number)}/>')
+    return _figure(parts, series, _line_key)
 
 
 def bars(series: Mapping[str, Sequence[float]], bands: Sequence[Band] = ()) -> str:
@@ -63,7 +63,7 @@ def bars(series: Mapping[str, Sequence[float]], bands: Sequence[Band] = ()) -> s
                 title = f"<title>layer {layer}: {escape(name)} {value:g}</title>"
                 parts.append(f'<rect {place} fill="{COLOURS[number % len(COLOURS)]}">{title}</rect>')
                 below[layer] += value
-    return _figure(parts, series)
+    return _figure(parts, series, _bar_key)
 
 
 def _frame(scale: _Scale, bands: Sequence[Band]) -> str:
@@ -83,13 +83,24 @@ def _frame(scale: _Scale, bands: Sequence[Band]) -> str:
     return "".join(parts)
 
 
-def _figure(parts: Sequence[str], series: Mapping[str, Sequence[float]]) -> str:
-    keys = "".join(
-        f'<span><i style="background:{COLOURS[number % len(COLOURS)]}"></i>{escape(name)}</span>'
-        for number, name in enumerate(series)
-    )
+def _stroke(number: int) -> str:
+    dash = DASHES[number % len(DASHES)]
+    return f'stroke="{COLOURS[number % len(COLOURS)]}" stroke-width="1.6" stroke-dasharray="{dash}"'
+
+
+def _line_key(number: int) -> str:
+    return f'<svg class="key" viewBox="0 0 30 10" aria-hidden="true"><path d="M0 5H30" {_stroke(number)}/></svg>'
+
+
+def _bar_key(number: int) -> str:
+    return f'<i style="background:{COLOURS[number % len(COLOURS)]}"></i>'
+
+
+def _figure(parts: Sequence[str], series: Mapping[str, Sequence[float]], key: Callable[[int], str]) -> str:
+    keys = "".join(f"<span>{key(number)}{escape(name)}</span>" for number, name in enumerate(series))
+    said = escape(f"by layer: {', '.join(series)}")
     return (
-        f'<figure><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(parts)}</svg>'
+        f'<figure><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{said}">{"".join(parts)}</svg>'
         f"<figcaption>{keys}</figcaption></figure>"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import replace
 from typing import Any
@@ -68,8 +69,8 @@ def test_a_document_becomes_a_scenario() -> None:
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ({"nodes": 0}, "nodes is 0, expected at least 1"),
-        ({"nodes": "many"}, "the scenario.nodes is 'many', expected a value of the kind int"),
+        ({"nodes": 0}, "nodes is 0, expected 1 to 10000"),
+        ({"nodes": "many"}, "^nodes is 'many', expected a whole number"),
         ({"node": 3}, "no field 'node', expected some of"),
         ({"mode": "half"}, "mode is 'half', expected shared or full"),
         ({"events": 3}, "events is 3, expected a list"),
@@ -82,6 +83,27 @@ def test_a_document_becomes_a_scenario() -> None:
         ({"events": [{"kind": "partition", "begin": 3, "end": 4, "shares": 1}]}, "shares is 1, expected a list"),
         ({"events": [{"kind": "partition", "begin": 3, "end": 4, "shares": [0.9, 0.9]}]}, "parts above 0"),
         ({"events": [{"kind": "bad-lines", "begin": 3, "end": 4, "loss": 2}]}, "loss is 2.0, expected a probability"),
+        ({"layers": 10**20}, "layers is 100000000000000000000, expected 1 to 100000"),
+        ({"degree": 10**9}, "degree is 1000000000, expected 0 to 1000"),
+        ({"transactions": 10**9}, "transactions is 1000000000, expected 0 to 10000"),
+        ({"name": "two\nlines"}, "name is 'two.*lines', expected 1 to 100 printable characters"),
+        ({"name": ""}, "name is '', expected 1 to 100 printable characters"),
+        ({"events": [{"kind": []}]}, r"events\[0\].kind is \[\], expected one of partition"),
+        ({"events": [{"kind": "skew", "node": 0, "drift_ppm": -(10**6)}]}, "drift_ppm is -1000000, expected -100000"),
+        ({"events": [{"kind": "skew", "node": 0, "offset_s": math.nan}]}, "offset_s is nan, expected -86400 to 86400"),
+        ({"events": [{"kind": "skew", "node": -1}]}, r"events\[0\] names node -1, expected 0 or more"),
+        ({"events": [{"kind": "skew", "node": 8}]}, r"events\[0\] names node 8, expected 0 to 7"),
+        ({"events": [{"kind": "crash", "node": 0, "at": -5}]}, "at is -5.0, expected 0 to"),
+        ({"events": [{"kind": "crash", "node": 0, "at": math.nan}]}, "at is nan, expected 0 to"),
+        ({"events": [{"kind": "crash", "node": 0, "at": 40}]}, r"events\[0\] begins when the run is over"),
+        ({"events": [{"kind": "crash", "node": 0, "at": 1, "downtime_s": math.inf}]}, "downtime_s is inf, expected 0"),
+        ({"events": [{"kind": "crash", "node": 0, "at": 1, "write": -1}]}, "write is -1, expected 0 to"),
+        ({"events": [{"kind": "partition", "begin": 1, "end": math.inf}]}, "end is inf, expected 0 to"),
+        ({"events": [{"kind": "partition", "begin": 1, "end": 2, "shares": [math.nan]}]}, "parts above 0"),
+        ({"events": [{"kind": "eclipse", "begin": 1, "end": 2, "node": 0, "peers": [-5]}]}, "names node -5"),
+        ({"events": [{"kind": "bad-lines", "begin": 1, "end": 2, "hold_s": -5}]}, "hold_s is -5.0, expected 0 to"),
+        ({"events": [{"kind": "bad-lines", "begin": 1, "end": 2, "nodes": [77]}]}, "names node 77, expected 0 to 7"),
+        ({"events": [{"kind": "cheat", "node": 1, "role": role} for role in ("liar", "grinder")]}, "node 1 a role 2"),
     ],
 )
 def test_a_document_that_is_none_is_refused_by_the_name_of_the_field(document: dict[str, Any], message: str) -> None:
@@ -141,9 +163,10 @@ def test_what_holds_cannot_be_made_smaller() -> None:
         minimise(Outcome(drawn(1), 1, (), 1, "", 0, 0), fails_with(nodes=1, layer=1))
 
 
-def test_the_smallest_run_is_printed_as_a_test_that_says_the_same() -> None:
-    scenario = replace(from_mapping(tomllib.loads(DOCUMENT)), name="found")
-    violation = Violation("one state root", Instant(0), 3, "layer 20 is verified with another state")
+@pytest.mark.parametrize("words", ["found", 'it is "so"', "back\\slash", '"""'])
+def test_the_smallest_run_is_printed_as_a_test_that_says_the_same(words: str) -> None:
+    scenario = replace(from_mapping(tomllib.loads(DOCUMENT)), name=words)
+    violation = Violation("one state root", Instant(0), 3, f"layer 20 is verified with another state: {words}")
     text = as_test(Outcome(scenario, 42, (violation,), 21, "", 0, 0))
     asked: list[tuple[Scenario, int]] = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -48,7 +49,10 @@ def test_layers_are_made_applied_and_verified_everywhere_with_coins_that_move() 
         assert node.read(lambda view: len(list(view.keys(RESULTS)))) > 10
         assert not node.events["MachineFailed"] and node.lives == 1
     text = page(outcome, layers)
-    assert "All invariants held." in text and text.count("<svg") == 6
+    assert "All invariants held." in text and text.count('role="img" aria-label="by layer: ') == 6
+    dashes = set(re.findall('<polyline [^>]*stroke-dasharray="([^"]*)"', text))
+    assert len(dashes) == 4  # lines are told apart without colours, too
+    assert len(re.findall("<tr><td>", text)) == QUIET.layers
     assert "http" not in text and "src=" not in text  # nothing to be fetched
     assert str(layers[FIRST + 2].block) in text
 

@@ -12,14 +12,18 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from api.cli.node import simulate_many
 from api.cli.node.simulate_view import View
 from api.cli.output import Output
+from node.contract.instants import Instant
 from node.sim import simulate as simulation
 from node.sim.invariants.base import Invariant
 from node.sim.report.record import Recorder
+from node.sim.running import Outcome
 from node.sim.scenario import CrashOf
 from node.sim.scenarios import QUIET
 from node.sim.simulate import begin
+from node.sim.watch import Violation
 from node.sim.world import World
 from tests.support.cli import finish, smesher, start, wait_for
 
@@ -78,6 +82,16 @@ def test_several_seeds_run_beside_each_other() -> None:
     assert result.events[-1] == {"event": "done", "seeds": 3, "failed": []}
 
 
+def test_of_a_seed_that_fails_the_words_are_told_that_simulate_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    violation = Violation("rule", Instant(0), None, "something happened")
+    failed = Outcome(QUIET, 4, (violation,), 1, "", 0, 0)
+    monkeypatch.setattr(simulate_many, "outcomes", lambda *given: iter([failed]))
+    sizes = ("--nodes", "2", "--layers", "9", "--epoch", "4", "--transactions", "0", "--degree", "4", "--mode", "full")
+    result = smesher("simulate", "--scenario", "drawn", *sizes, "--seed", "3", "--seeds", "2")
+    assert result.code == 1
+    assert f"smesher simulate --scenario drawn {' '.join(sizes)} --seed 4\n" in result.out
+
+
 def test_scenarios_and_roles_are_listed() -> None:
     result = smesher("simulate", "--list")
     assert result.code == 0 and "partition" in result.out and "equivocator" in result.out
@@ -99,13 +113,30 @@ def test_a_scenario_of_ones_own_is_read_from_a_file(tmp_path: Path) -> None:
         (["--scenario", "{tmp}/bad.toml"], "bad.toml is no TOML"),
         (["--scenario", "{tmp}/odd.toml"], "has no field 'colour'"),
         (["--nodes", "0"], "--nodes is 0, expected 1 to 10000"),
-        (["--epoch", "1"], "layers_per_epoch is 1, expected at least 3"),
+        (["--epoch", "1"], "--epoch is 1, expected 3 to 100000"),
+        (["--degree", "1000000000"], "--degree is 1000000000, expected 0 to 1000"),
+        (["--transactions", "1000000000"], "--transactions is 1000000000, expected 0 to 10000"),
+        (["--jobs", "1000000000"], "--jobs is 1000000000, expected 0 to 1000"),
+        (["--scenario", "{tmp}/fifo.toml"], "fifo.toml: it is a FIFO, expected a file"),
+        (["--scenario", "/dev/zero"], "/dev/zero: it is a device, expected a file"),
+        (["--scenario", "{tmp}/directory.toml"], "directory.toml: it is a directory, expected a file"),
+        (["--scenario", "{tmp}/latin.toml"], "latin.toml is no UTF-8 text"),
+        (["--scenario", "{tmp}/deep.toml"], "deep.toml is nested too deeply"),
+        (["--scenario", "{tmp}/digits.toml"], "digits.toml is no TOML"),
+        (["--report", "{tmp}"], "is a directory, expected the name of a file"),
+        (["--report", "."], "--report . is a directory, expected the name of a file"),
+        (["--report", "{tmp}/fifo.toml"], "fifo.toml is a FIFO, expected the name of a file"),
         (["--seeds", "2", "--report", "x.html"], "--report is about one run"),
     ],
 )
 def test_what_cannot_be_run_is_refused_by_name(words: list[str], message: str, tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("nodes = [")
     (tmp_path / "odd.toml").write_text("colour = 3\n")
+    (tmp_path / "latin.toml").write_bytes(b'name = "\xff"')
+    (tmp_path / "deep.toml").write_text("nodes = " + "[" * 5000)
+    (tmp_path / "digits.toml").write_text("nodes = " + "9" * 5000)
+    (tmp_path / "directory.toml").mkdir()
+    os.mkfifo(tmp_path / "fifo.toml")
     result = smesher("simulate", *(word.replace("{tmp}", str(tmp_path)) for word in words))
     assert result.code == 2 and message in result.err, result.text
 
@@ -114,6 +145,19 @@ def test_a_report_that_cannot_be_written_is_told_with_3(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     result = smesher("simulate", "--nodes", "2", "--layers", "2", "--report", str(tmp_path / "file" / "report.html"))
     assert result.code == 3 and "cannot be written" in result.err
+
+
+def test_what_came_of_a_run_is_told_even_if_its_report_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    report = tmp_path / "file" / "report.html"
+    result = smesher("simulate", "--nodes", "2", "--layers", "2", "--report", str(report), "--json")
+    assert result.code == 3
+    assert [one["event"] for one in result.events][-2:] == ["done", "error"], result.text
+
+
+def test_what_a_small_run_leaves_out_is_said() -> None:
+    result = smesher("simulate", "--nodes", "1", "--layers", "1", "--scenario", "equivocator")
+    assert result.code == 0 and "left out" in result.err and "node 1 is dishonest: equivocator" in result.err
 
 
 def test_on_a_terminal_one_sees_where_the_nodes_are() -> None:
