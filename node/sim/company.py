@@ -32,12 +32,22 @@ class Company(Watcher):
         if node.lives > 1:
             self._disturbed[node.number] = node.timeline.now()
 
+    def is_whole(self, layers: int) -> bool:
+        """Whether no node was cut off from others for so many layers until now."""
+        world = self._world
+        assert world is not None, "it watches a world"
+        return len(world.links.together(self._begin(layers), world.now)) == 1
+
+    def _begin(self, layers: int) -> Instant:
+        world = self._world
+        assert world is not None, "it watches a world"
+        return Instant(max(world.time.genesis_ns, world.now - layers * world.time.layer_duration_ns))
+
     def groups(self, layers: int) -> list[list[SimNode]]:
         """The honest nodes that were together for so many layers until now, the largest group first."""
         world = self._world
         assert world is not None, "it watches a world"
-        now = world.now
-        begin = Instant(max(world.time.genesis_ns, now - layers * world.time.layer_duration_ns))
+        now, begin = world.now, self._begin(layers)
         lost: set[int] = set()
         if not world.setting.degree:
             for bad in world.links.losses(begin, now):

@@ -65,6 +65,9 @@ class Built:
     engine: Engine
     verified: Callable[[], int] = lambda: 0
     """The newest layer up to which tortoise has verified all; 0 for a node without one."""
+    margin: Callable[[LayerId], float | None] = lambda layer: None
+    """By how much the votes that are counted for a layer exceed what verifying it takes, even if all that are missing
+    were against: 1 is just enough. None where there is nothing to count yet."""
     node: object = None
     """All of it, for who looks on."""
 

@@ -12,6 +12,8 @@ from node.assembly.rooms import Surroundings as Given
 from node.contract.instants import Instant
 from node.contract.machine import Machine
 from node.schema import OWN, STATE
+from node.tortoise.thresholds import expected_weight, global_threshold
+from node.tortoise.tortoise import Tortoise
 from protocol.numbers.durations import MILLISECOND, SECOND
 from protocol.numbers.layers import NetworkTime
 from protocol.numbers.time import Time
@@ -20,7 +22,7 @@ from protocol.params.config.networks import STANDALONE
 from protocol.params.config.node import Config
 from protocol.params.config.services import PoetServer
 from protocol.types import address
-from protocol.types.ids import BEACON_SIZE, Address, Beacon
+from protocol.types.ids import BEACON_SIZE, Address, Beacon, LayerId
 
 from .keys import SimKey, SimKeys
 from .node import Built, Plan, Site
@@ -130,7 +132,24 @@ class Whole:
             peers=site.peers,
         )
         node = assemble(self.parameters, given, more)
-        return Built(node.engine, verified=lambda: int(node.rooms.tortoise.verified), node=node)
+        tortoise = node.rooms.tortoise
+        return Built(
+            node.engine,
+            verified=lambda: int(tortoise.verified),
+            margin=lambda layer: margin(tortoise.inner, layer),
+            node=node,
+        )
+
+
+def margin(tortoise: Tortoise, layer: LayerId) -> float | None:
+    """As `Built.margin` says."""
+    state = tortoise.state
+    if not state.evicted < layer < state.processed:
+        return None
+    found = tortoise.verifying.total_good - tortoise.verifying.good_uncounted(layer)
+    found -= max(0, expected_weight(state, layer) - found)
+    threshold = global_threshold(state, layer)
+    return found / threshold if threshold else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,21 +26,22 @@ class View:
 
     def __init__(self, scenario: Scenario, seed: int, recorder: Recorder, output: Output) -> None:
         self._scenario, self._seed, self._recorder, self._output = scenario, seed, recorder, output
-        self._live: Live | None = None
+        self.live: Live | None = None
+        """None: not on a terminal, or with --json."""
 
     def __enter__(self) -> View:
         if not self._output.json and self._output.errors.is_terminal:
             from rich.live import Live
 
-            self._live = Live(console=self._output.errors, refresh_per_second=4, transient=True)
-            self._live.start()
+            self.live = Live(console=self._output.errors, refresh_per_second=4, transient=True)
+            self.live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._live is not None:
-            self._live.stop()
+        if self.live is not None:
+            self.live.stop()
 
     def on_layer(self, world: World) -> None:
         """A layer has begun."""
@@ -56,8 +57,8 @@ class View:
             messages=sum(ended.messages.values()),
             bytes=sum(ended.bytes.values()),
         )
-        if self._live is not None:
-            self._live.update(self._render(world))
+        if self.live is not None:
+            self.live.update(self._render(world))
 
     def _render(self, world: World) -> Group:
         from rich.console import Group

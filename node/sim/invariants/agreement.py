@@ -13,7 +13,11 @@ from .base import Invariant
 
 
 class OneBeacon(Invariant):
-    """Nodes that were together for a whole epoch have the same beacon for the next one."""
+    """Where nobody was apart for two epochs, all who were up have the same beacon for the next one.
+
+    The beacon of an epoch is agreed on in the one before, by those who published in the one before that. Activations
+    that come late, because somebody was apart then, are not the same for all: sync brings them to some sooner.
+    """
 
     name = "one beacon"
 
@@ -23,8 +27,10 @@ class OneBeacon(Invariant):
         epoch = time.epoch_of(layer)
         if time.ordinal_in_epoch(layer) or time.first_layer(epoch) <= time.effective_genesis + 1:
             return
-        since_activations = 2 * time.layers_per_epoch  # whose activations a node has missed it counts otherwise
-        for group in self.company.groups(since_activations):
+        layers = 2 * time.layers_per_epoch
+        if not self.company.is_whole(layers):
+            return
+        for group in self.company.groups(layers):
             found: dict[bytes, int] = {}
             for node in group:
                 beacon = node.read(lambda view: view.get(BEACONS, EpochId(epoch)))

@@ -52,6 +52,8 @@ def page(outcome: Outcome, layers: Sequence[LayerRecord]) -> str:
             },
             bands,
         ),
+        "<h2>Margins: counted votes, in times of what verifying the layer takes, a layer later</h2>",
+        bars({"margin": [max(0.0, one.margin or 0.0) for one in layers]}, bands),
         "<h2>Hare: in which iteration the last node agreed</h2>",
         bars({"iteration": [float(one.iterations) for one in layers]}, bands),
         "<h2>Proposers</h2>",
@@ -140,8 +142,8 @@ def _topics(layers: Sequence[LayerRecord]) -> list[str]:
 
 def _table(layers: Sequence[LayerRecord]) -> str:
     names = (
-        "layer", "proposers", "hare agreed on", "iteration", "block", "transactions", "valid at", "state root",
-        "frontier", "messages", "bytes",
+        "layer", "proposers", "hare agreed on", "iteration", "block", "transactions", "valid at", "margin",
+        "state root", "frontier", "messages", "bytes",
     )  # fmt: skip
     head = "".join(f"<th>{name}</th>" for name in names)
     rows = "".join(f"<tr>{''.join(_cells(one))}</tr>" for one in layers)
@@ -153,10 +155,11 @@ def _cells(one: LayerRecord) -> list[str]:
     if one.without:
         agreed += f"{', ' if agreed else ''}nothing at {one.without}"
     root = f"{one.root}{f' (and {one.roots - 1} others)' if one.roots > 1 else ''}"
+    margin = "" if one.margin is None else f"{one.margin:.2f}"
     proposers = ", ".join(map(str, sorted(one.proposers)))
     values = (
         str(one.layer), proposers if len(one.proposers) <= 12 else f"{len(one.proposers)} nodes", agreed,
-        str(one.iterations or ""), one.block, str(one.transactions or ""), one.margin, root,
+        str(one.iterations or ""), one.block, str(one.transactions or ""), one.valid, margin, root,
         f"{one.verified[0]}–{one.verified[2]}", short(sum(one.messages.values())), short(sum(one.bytes.values())),
     )  # fmt: skip
     return [f"<td>{escape(value)}</td>" for value in values]

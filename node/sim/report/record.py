@@ -47,8 +47,10 @@ class LayerRecord:
     """How many different ones there are."""
     block: str = ""
     transactions: int = 0
-    margin: str = ""
-    """Whether the block is held to be valid, and by how many nodes."""
+    valid: str = ""
+    """At how many nodes the block is held to be valid."""
+    margin: float | None = None
+    """As `Built.margin`, at the middle node, when the layer after the next one began."""
 
 
 class Recorder(Watcher):
@@ -105,10 +107,13 @@ class Recorder(Watcher):
     def _close(self) -> None:
         world, record = self._world, self.now
         assert world is not None, "it watches a world"
-        up = sorted(node.verified for node in world.honest if node.is_up)
-        record.up = len(up)
-        if up:
-            record.verified = up[0], up[len(up) // 2], up[-1]
+        nodes = sorted((node for node in world.honest if node.is_up), key=lambda node: node.verified)
+        record.up = len(nodes)
+        if nodes:
+            middle = nodes[len(nodes) // 2]
+            record.verified = nodes[0].verified, middle.verified, nodes[-1].verified
+            if record.layer and middle.built is not None:
+                self.layers[-2].margin = middle.built.margin(LayerId(record.layer - 1))
         record.messages = world.network.messages - self._messages
         record.bytes = world.network.bytes - self._bytes
         self._messages, self._bytes = world.network.messages.copy(), world.network.bytes.copy()
@@ -139,4 +144,4 @@ class Recorder(Watcher):
         record.root, record.roots = root.hex()[:10], len({one[0] for one in found})
         record.block = "" if block == EMPTY_BLOCK_ID else block.hex()[:8]
         record.transactions = transactions
-        record.margin = f"{valid} of {len(up)}" if record.block else ""
+        record.valid = f"{valid} of {len(up)}" if record.block else ""

@@ -39,6 +39,8 @@ def test_layers_are_made_applied_and_verified_everywhere_with_coins_that_move() 
     # in the very first layer nobody knows yet who is active
     for layer in layers[FIRST + 1 : QUIET.layers - 3]:
         assert layer.proposers and layer.iterations and layer.roots == 1 and layer.block, layer
+        assert layer.margin is not None and layer.valid == "5 of 5"
+    assert max(layer.margin or 0 for layer in layers) > 1
     assert sum(layer.transactions for layer in layers) > 10
     for node in run.world.nodes:
         assert node.verified >= QUIET.layers - 3
@@ -46,7 +48,7 @@ def test_layers_are_made_applied_and_verified_everywhere_with_coins_that_move() 
         assert node.read(lambda view: len(list(view.keys(RESULTS)))) > 10
         assert not node.events["MachineFailed"] and node.lives == 1
     text = page(outcome, layers)
-    assert "All invariants held." in text and text.count("<svg") == 5
+    assert "All invariants held." in text and text.count("<svg") == 6
     assert "http" not in text and "src=" not in text  # nothing to be fetched
     assert str(layers[FIRST + 2].block) in text
 

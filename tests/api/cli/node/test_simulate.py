@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from api.cli.node.simulate_view import View
+from api.cli.output import Output
 from node.sim import simulate as simulation
 from node.sim.invariants.base import Invariant
+from node.sim.report.record import Recorder
+from node.sim.scenario import CrashOf
+from node.sim.scenarios import QUIET
+from node.sim.simulate import begin
+from node.sim.world import World
 from tests.support.cli import smesher
 
 SMALL = ["--nodes", "3", "--layers", "12", "--epoch", "4"]
@@ -102,3 +112,27 @@ def test_a_report_that_cannot_be_written_is_told_with_3(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     result = smesher("simulate", "--nodes", "2", "--layers", "2", "--report", str(tmp_path / "file" / "report.html"))
     assert result.code == 3 and "cannot be written" in result.err
+
+
+def test_on_a_terminal_one_sees_where_the_nodes_are() -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=150, color_system=None)
+    output = Output(json=False)
+    output.__dict__["errors"] = console
+    scenario = replace(QUIET, nodes=3, layers=12, layers_per_epoch=4, events=(CrashOf(10.5, 2, downtime_s=600.0),))
+    recorder = Recorder()
+    shown: list[str] = []
+    with View(scenario, 7, recorder, output) as view:
+
+        def on_layer(world: World) -> None:
+            view.on_layer(world)
+            assert view.live is not None
+            with console.capture() as capture:
+                console.print(view.live.get_renderable())
+            shown.append(capture.get())
+
+        assert begin(scenario, 7, recorder, on_layer).finish().violations == ()
+    assert len(shown) == 12
+    assert "3 nodes, seed 7" in shown[0] and "layer 1 of 12" in shown[0] and "nothing goes wrong" in shown[0]
+    assert "×" in shown[11] and "proposers" in shown[11]
+    assert "node 2 crashes (kill)" in shown[9] or "node 2 crashes (kill)" in shown[10]
