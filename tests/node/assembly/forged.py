@@ -37,7 +37,7 @@ FAR = (0, 7, 2**32 - 1)
 
 
 def variants(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """A record with one field changed at a time, and which one that is. Lists lose, double, change and swap elements."""
+    """A record with one field changed at a time, and which one. Lists lose, double, change and swap elements."""
     if is_dataclass(value) and not isinstance(value, type):
         for field in fields(value):
             where = f"{path}.{field.name}" if path else field.name

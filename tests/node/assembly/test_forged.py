@@ -68,7 +68,7 @@ class Forger(Watcher):
         self._hear(topic, data, peer)
 
     def _signed_again(self, data: bytes) -> Iterator[tuple[str, bytes]]:
-        """The signature of a proposal covers what that of its ballot does not: here it holds, and the ballot's may not."""
+        """The signature of a proposal covers more than that of its ballot: here it holds, and the ballot's may not."""
         identity = Proposal.codec.decode(data).inner.ballot.smesher_id
         keys = [node.keys.key(identity) for node in self.run.world.nodes]
         (signer,) = [key for key in keys if key is not None]
