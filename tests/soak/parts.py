@@ -18,6 +18,7 @@ from tests.api.services.poet.test_kills import rounds_with_kills
 from tests.fuzz import poet as poet_messages
 from tests.fuzz.mutate import mutated
 from tests.fuzz.run import fuzz
+from tests.node.assembly.restarting import Hare, as_the_twin, restarted
 from tests.node.mesh import test_cuts as cuts
 from tests.node.store.levels import copy_of, make_whole, names_of, opens_as
 from tests.node.store.test_level_faults import killed_writers, opens_the_same_or_is_refused
@@ -163,6 +164,18 @@ def damaged_inputs(seed: int, directory: Path) -> Counts:
     return told
 
 
+def restarts(seed: int, directory: Path) -> Counts:
+    """Whole nodes that are stopped between any two units, and in the middle of a commit."""
+    versions: tuple[Hare, ...] = ("3", "4", "3 to 4")
+    told: Counts = Counter()
+    for hare in versions:
+        made = restarted(seed, hare, layers=44, each=30)
+        assert made.run.finish().violations == ()
+        as_the_twin(made.run)
+        told["restarts"] += made.forgotten.restarts
+    return told
+
+
 PARTS: dict[str, Callable[[int, Path], Counts]] = {
     "poet-kills": poet_kills,
     "failing-disks": failing_disks,
@@ -170,6 +183,7 @@ PARTS: dict[str, Callable[[int, Path], Counts]] = {
     "hurt-stores": hurt_stores,
     "ledgers": ledgers,
     "hostile-clients": hostile_clients,
+    "restarts": restarts,
     "damaged-messages": damaged_messages,
     "damaged-inputs": damaged_inputs,
 }
