@@ -94,9 +94,7 @@ MEMPOOL = (
         "            balance -= candidate.transaction.spending\n",
         "            balance -= 0\n",
         "Later transactions spend what earlier ones have spent.",
-        (
-            "tests/node/mempool/test_mempool.py::test_a_better_transaction_takes_the_place_and_evicts_what_no_longer_fits",
-        ),
+        ("tests/node/mempool/test_boundaries.py::test_what_an_earlier_transaction_spends_a_later_one_does_not_have",),
     ),
     Mutation(
         "mempool-account-takes-more",
@@ -104,6 +102,6 @@ MEMPOOL = (
         "MAX_NONCES = 100\n",
         "MAX_NONCES = 101\n",
         "An account holds a nonce more, and blocks take a transaction more of it.",
-        ("tests/node/mempool/test_mempool.py::test_the_101st_nonce_waits_in_the_store",),
+        ("tests/node/mempool/test_boundaries.py::test_an_account_has_a_hundred_nonces",),
     ),
 )
