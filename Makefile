@@ -5,6 +5,7 @@ PYTHON ?=
 EXTRAS ?=
 VECTORS ?=
 FUZZ ?=
+MUTANTS ?=
 
 # Where the vectors are: what was asked for, else those beside the repository, else the selection inside it.
 VECTORS_DIR = $(or $(VECTORS),$(if $(wildcard ../shared/vectors/.),../shared/vectors,tests/vectors))
@@ -14,13 +15,14 @@ STAMP := $(VENV)/.installed
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock platforms demo test timing kills soak soak-faults check bench vectors fuzz interop pb map clean
+.PHONY: help install lock platforms demo test timing kills mutants soak soak-faults check bench vectors fuzz interop pb map clean
 
 help:
 	@echo 'make install   .venv with everything (PYTHON=... chooses the interpreter, 3.11 or newer; EXTRAS=cuda adds CUDA)'
 	@echo 'make demo      a small but real data set: made, verified, explained'
 	@echo 'make test      check, then every test'
 	@echo 'make kills     a PoET server killed 120 times at random moments; every round ends as if it had not been'
+	@echo 'make mutants   rules of consensus, each deliberately broken; a named test notices (MUTANTS="--only hare --jobs 2")'
 	@echo 'make soak      an hour of simulated networks, a seed each, from where it stopped (SOAK_SIM="--minutes 10")'
 	@echo 'make soak-faults  ten minutes of kills, failing disks, hostile clients, damaged messages (SOAK="--seed N")'
 	@echo 'make check     lint, formatting, types, import contracts'
@@ -72,6 +74,9 @@ timing: $(STAMP)
 
 kills: $(STAMP)
 	POET_KILLS=120 $(RUN) -m pytest -n 0 -s tests/api/services/poet/test_kills.py
+
+mutants: $(STAMP)
+	@$(RUN) -m tests.mutants $(MUTANTS)
 
 soak: $(STAMP)
 	@nice $(RUN) -m tests.soak.simulations $(SOAK_SIM)

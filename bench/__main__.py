@@ -29,6 +29,7 @@ BENCHES = (
     "eligibility",
     "vm",
     "store",
+    "blocks",
     "tortoise",
     "epoch",
     "hare",

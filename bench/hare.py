@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from statistics import median
 
-from bench.settings import Settings
+from bench.settings import Settings, beside
 from node.beacon.machine import BEACONS
 from node.blocks.patrol import LayerPatrol
 from node.contract.checks import NetworkChecker
@@ -56,7 +56,8 @@ from protocol.types.ids import (
     VrfSignature,
 )
 
-SENDERS = (50, 400)
+ASKED_MS = {50: 4.24, 400: 37.6}
+"""Senders: milliseconds a layer, four times as long as the reference takes."""
 PROPOSALS = 50
 GENESIS_ID = b"a network to measure"
 MEMBERS, WEIGHT, SEATS = 400, 100, 1600
@@ -95,7 +96,7 @@ def _layer(senders: int, dice: random.Random) -> tuple[HareProtocol, list[list[H
 def run(settings: Settings, show: Callable[[object], None]) -> dict[str, object]:
     """Milliseconds of processor time a layer; `show` prints them as they come."""
     figures: dict[str, object] = {}
-    for senders in SENDERS:
+    for senders, asked in ASKED_MS.items():
         times = []
         for seed in range(settings.rounds * 3):
             protocol, rounds = _layer(senders, random.Random(seed))
@@ -108,8 +109,8 @@ def run(settings: Settings, show: Callable[[object], None]) -> dict[str, object]
             ended = protocol.next().is_terminated
             times.append((time.process_time() - start) * 1e3)
             assert ended and result, "the committee agrees"
-        show(f"hare, {senders} senders, {PROPOSALS} proposals: {median(times):.2f} ms a layer")
-        figures[str(senders)] = median(times)
+        show(f"hare, {senders} senders, {PROPOSALS} proposals: a layer in {beside(median(times), asked, 'ms')}")
+        figures[str(senders)] = {"ms": median(times), "asked_ms": asked}
     bursts = [_burst_us() for _ in range(settings.rounds + 1)][1:]
     show(f"hare, a burst of {MEMBERS} preround messages, all checks: {median(bursts):.0f} µs each")
     figures["burst_us"] = median(bursts)

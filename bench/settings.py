@@ -31,6 +31,11 @@ class Settings:
     """Temporary files of benchmarks that write go below it: its disk is measured."""
 
 
+def beside(value: float, asked: float, unit: str) -> str:
+    """A figure and what was asked for, as benchmarks print them."""
+    return f"{value:,.2f} {unit} (asked: under {asked:,g})"
+
+
 @dataclass(frozen=True, slots=True)
 class Finished:
     """A program that has ended."""

@@ -1,4 +1,8 @@
-"""All tables of a node, by the store that keeps them. A table that changes its form, or a new one, is a new version."""
+"""All tables of a node, by the store that keeps them.
+
+No release has made a node's stores yet: until one has, tables come and change within version 1, and a store of an
+unreleased state may have to be made anew. From then on a table that is new or changes its form is a new version.
+"""
 
 from __future__ import annotations
 

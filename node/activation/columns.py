@@ -24,6 +24,9 @@ NEW_SHARE = 8
 """Everything is put into order when more than this part (an eighth) of the ATXs are new, and more than NEW_LEAST."""
 NEW_LEAST = 4096
 
+AT_ONCE_BYTES = ID_BYTES << 14
+"""Ids of an active set that are looked for at once: what that takes in between stays in the processor's cache."""
+
 MAX_WEIGHT = (1 << 63) - 1
 
 _COLUMNS = {
@@ -45,23 +48,44 @@ Indices = np.ndarray[tuple[int], np.dtype[np.int64]]
 Weights = np.ndarray[tuple[int], np.dtype[np.uint64]]
 
 
-def _words(ids: bytes | bytearray | memoryview) -> Column:
+def words_of(ids: bytes | bytearray | memoryview) -> Column:
     """Identifiers, one after another, as rows of words."""
     return np.frombuffer(ids, ">u8").astype(np.uint64).reshape(-1, ID_WORDS)
 
 
-def _bytes(words: Column) -> bytes:
+def _check_whole(ids: bytes | bytearray | memoryview) -> None:
+    if len(ids) % ID_BYTES:
+        raise ValueError(f"{len(ids)} bytes of ids, expected a multiple of {ID_BYTES}")
+
+
+def bytes_of(words: Column) -> bytes:
+    """Rows of words as identifiers, one after another."""
     return words.astype(">u8").tobytes()
 
 
 def order_of(words: Column) -> Indices:
-    """The rows of identifiers in ascending order; equal ones as they stand."""
-    return np.lexsort(tuple(words[:, word] for word in reversed(range(ID_WORDS))))
+    """The rows of identifiers in ascending order; equal ones as they stand.
+
+    The first words decide, but for the few that share theirs.
+    """
+    first = np.ascontiguousarray(words[:, 0])
+    if bool((first[1:] > first[:-1]).all()):
+        return np.arange(len(first))
+    order = np.argsort(first)
+    first = first[order]
+    is_same = first[1:] == first[:-1]
+    if bool(is_same.any()):
+        shared = np.zeros(len(first), bool)
+        shared[:-1] = is_same
+        shared[1:] |= is_same
+        rows = np.sort(order[shared])
+        order[shared] = rows[np.lexsort(tuple(words[rows, word] for word in reversed(range(ID_WORDS))))]
+    return order
 
 
 def row_of(words: Column, id: bytes) -> int | None:
     """The first row of an identifier among ascending ones; None where it is not there."""
-    wanted = _words(id)[0]
+    wanted = words_of(id)[0]
     row = int(np.searchsorted(words[:, 0], wanted[0]))
     while row < len(words) and words[row, 0] == wanted[0]:
         if bool((words[row] == wanted).all()):
@@ -74,13 +98,18 @@ def rows_of(words: Column, wanted: Column) -> Indices:
     """The rows of many identifiers among ascending ones; -1 where one is not there."""
     found = np.full(len(wanted), -1, np.int64)
     if len(words) and len(wanted):
+        first = int(np.searchsorted(words[:, 0], wanted[0, 0]))
+        if np.array_equal(words[first : first + len(wanted)], wanted):
+            return np.arange(first, first + len(wanted))
         rows = np.minimum(np.searchsorted(words[:, 0], wanted[:, 0]), len(words) - 1)
         there = words[rows]
+        if np.array_equal(there, wanted):
+            return rows
         same = (there == wanted).all(axis=1)
         found[same] = rows[same]
         for position in np.flatnonzero(~same & (there[:, 0] == wanted[:, 0])):
             # another one with the same first word
-            row = row_of(words, _bytes(wanted[position]))
+            row = row_of(words, bytes_of(wanted[position]))
             found[position] = -1 if row is None else row
     return found
 
@@ -148,8 +177,8 @@ class EpochColumns:
             for name, (kind, width) in _COLUMNS.items():
                 self._columns[name] = np.concatenate((self._columns[name], np.zeros(_shape(room, width), kind)))
         columns = self._columns
-        columns["id"][row] = _words(atx.id)
-        columns["node"][row] = _words(atx.node)
+        columns["id"][row] = words_of(atx.id)
+        columns["node"][row] = words_of(atx.node)
         columns["coinbase"][row] = np.frombuffer(atx.coinbase, np.uint8)
         columns["weight"][row], columns["base_height"][row] = atx.weight, atx.base_height
         columns["height"][row], columns["nonce"][row] = atx.height, atx.nonce
@@ -196,21 +225,18 @@ class EpochColumns:
 
         Fastest where the ids are in order, as in an active set. Raises ValueError where a part of an id is left.
         """
-        if len(ids) % ID_BYTES:
-            raise ValueError(f"{len(ids)} bytes of ids, expected a multiple of {ID_BYTES}")
-        wanted = _words(ids)
+        _check_whole(ids)
+        wanted = words_of(ids)
         known = self._columns["id"][: self._in_order]
-        if len(wanted) == len(known) and np.array_equal(wanted, known):
-            return np.arange(len(known))
         found = rows_of(known, wanted)
         if self._new:
             for position in np.flatnonzero(found < 0):
-                found[position] = self._new.get(_bytes(wanted[position]), -1)
+                found[position] = self._new.get(bytes_of(wanted[position]), -1)
         return found
 
     def rows_of(self, node: NodeId) -> Indices:
         """The rows of an identity's ATXs, the first to come first."""
-        rows = np.flatnonzero((self.column("node") == _words(node)).all(axis=1))
+        rows = np.flatnonzero((self.column("node") == words_of(node)).all(axis=1))
         return rows[np.argsort(self.column("order")[rows])]
 
     def highest(self, count: int) -> list[AtxId]:
@@ -223,7 +249,7 @@ class EpochColumns:
             rows, heights = rows[top], heights[top]
         order = np.argsort(~heights, kind="stable")
         ids = self.column("id")
-        return [AtxId(_bytes(ids[row])) for row in rows[order]]
+        return [AtxId(bytes_of(ids[row])) for row in rows[order]]
 
     def mark_malicious(self, node: NodeId) -> None:
         """The smesher of these ATXs broke the rules."""
@@ -231,15 +257,15 @@ class EpochColumns:
 
     def mark_all_malicious(self, nodes: Iterable[bytes]) -> None:
         """The same of many at once."""
-        marked = _words(b"".join(sorted(nodes)))
+        marked = words_of(b"".join(sorted(nodes)))
         self.column("is_malicious")[rows_of(marked, self.column("node")) >= 0] = True
 
     def at(self, row: int) -> AtxRow:
         """An ATX by its row."""
         columns = self._columns
         return AtxRow(
-            AtxId(_bytes(columns["id"][row])),
-            NodeId(_bytes(columns["node"][row])),
+            AtxId(bytes_of(columns["id"][row])),
+            NodeId(bytes_of(columns["node"][row])),
             Address(columns["coinbase"][row].tobytes()),
             int(columns["weight"][row]),
             int(columns["base_height"][row]),
@@ -312,12 +338,19 @@ class AtxColumns:
         return [ids[int(position)] for position in np.flatnonzero(rows < 0)]
 
     def weight_of(self, epoch: EpochId, ids: bytes | bytearray | memoryview) -> int | None:
-        """The weight of an active set, its ids one after another; None where one of them is not known."""
+        """The weight of an active set, its ids one after another; None where one of them is not known.
+
+        Fastest where the ids are in order. Raises ValueError where a part of an id is left.
+        """
+        _check_whole(ids)
         columns = self.epoch(epoch)
-        rows = columns.find_all(ids)
-        if len(rows) and int(rows.min()) < 0:
-            return None
-        return total(columns.column("weight")[rows])
+        weights, weight = columns.column("weight"), 0
+        for begin in range(0, len(ids), AT_ONCE_BYTES):
+            rows = columns.find_all(memoryview(ids)[begin : begin + AT_ONCE_BYTES])
+            if int(rows.min()) < 0:
+                return None
+            weight += total(weights[rows])
+        return weight
 
     def mark_malicious(self, node: NodeId) -> None:
         """An identity broke the rules."""

@@ -44,6 +44,11 @@ def wrong_index(atx: ActivationTxV1, position: int, first_layer: LayerId) -> Mal
     return MalfeasanceProof(first_layer, InvalidPostIndexProof(atx, position))
 
 
+DOUBLE_PUBLISH, WRONG_PREVIOUS = "own_double_publish", "own_wrong_previous"
+OWN = (DOUBLE_PUBLISH, WRONG_PREVIOUS)
+"""Why an activation of an own identity is ignored: it contradicts the one that is stored."""
+
+
 def _double_publish(
     atx: ActivationTxV1, id: AtxId, view: View, first_layer: LayerId, is_own: bool
 ) -> MalfeasanceProof | None:
@@ -53,7 +58,7 @@ def _double_publish(
     if is_own:
         raise AtxIgnored(
             f"{atx.smesher_id.hex()} is ours and has published in epoch {atx.publish_epoch} already.",
-            "own_double_publish",
+            DOUBLE_PUBLISH,
         )
     other = others[0]
     signature = _stored_v1(view, other).signature
@@ -72,7 +77,7 @@ def _wrong_previous(
     if is_own:
         raise AtxIgnored(
             f"{atx.smesher_id.hex()} is ours and follows {previous.hex()}, expected {expected.hex()}.",
-            "own_wrong_previous",
+            WRONG_PREVIOUS,
         )
     others = [one for one in with_previous(view, atx.smesher_id, previous) if one != id]
     if not others:

@@ -18,12 +18,13 @@ from enum import Enum, auto
 
 from node.contract.checks import SignatureCheck
 from node.contract.demands import Demand, PostVerdict
-from node.contract.effects import Effect, Emit, ReportMalfeasance
+from node.contract.effects import Effect, Emit, ReportMalfeasance, StopIdentity
 from node.contract.instants import Instant
 from node.contract.messages import Message, Origin
 from node.contract.steps import Found, Judged, Needs
 from node.contract.verdicts import ACCEPT, ignore, reject
 from node.malfeasance.tables import has_proof, is_malicious
+from node.store.own import SIGNED, Kind, Slot
 from node.store.view import Rows, View
 from protocol.crypto.signing import Domain
 from protocol.types.activation import ActivationTxV1
@@ -77,7 +78,7 @@ class JudgeV1:
         try:
             return self._next(stage, found, message, view, now)
         except (AtxRefused, AtxIgnored) as error:
-            return judged(error)
+            return replace(judged(error), effects=_stops(error, stage, message, view))
 
     def _next(self, stage: StageV1, found: Found, message: Message, view: View, now: Instant) -> Judged | Needs:
         atx, parameters = stage.atx, self._around.parameters
@@ -160,3 +161,17 @@ def _needs(stage: StageV1, wait: Wait, *demands: Demand) -> Needs:
 
 def _report(proof: MalfeasanceProof, atx: ActivationTxV1) -> ReportMalfeasance:
     return ReportMalfeasance(atx.smesher_id, MalfeasanceProof.codec.encode(proof))
+
+
+def _stops(error: AtxRefused | AtxIgnored, stage: StageV1, message: Message, view: View) -> tuple[StopIdentity, ...]:
+    """What follows where a peer brings an activation of an own identity beside the one that this node published."""
+    identity, epoch = stage.atx.smesher_id, stage.atx.publish_epoch
+    if error.reason not in contradictions.OWN or message.origin is Origin.OWN:
+        return ()
+    if view.get(SIGNED, Slot(identity, Kind.ATX, epoch)) == message.data:
+        return ()
+    sentence = (
+        f"Another activation for epoch {epoch}, {stage.id.hex()}, came from the network: the key is in use elsewhere. "
+        "Two nodes with one key lose its rewards; stop one of them."
+    )
+    return (StopIdentity(identity, sentence),)

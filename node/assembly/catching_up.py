@@ -8,6 +8,7 @@ from node.sync.parameters import AtxSyncParameters, MalfeasanceSyncParameters, S
 from protocol.params.config import network
 from protocol.params.config.derived import Contradiction
 from protocol.params.config.node import Config
+from protocol.types.fetch import MAX_BATCH
 
 UNNAMED = ServerLimit(10_000, 100)
 """Of a protocol that the settings do not name."""
@@ -15,14 +16,19 @@ UNNAMED = ServerLimit(10_000, 100)
 
 def fetch(of: network.Fetch) -> FetchParameters:
     """Of the client. Raises Contradiction."""
-    for name, value in (("batchsize", of.batchsize), ("queuesize", of.queuesize)):
-        if value < 1:
-            raise Contradiction(f"fetch.{name} is {value}, expected 1 or more.")
+    _at_least_one(
+        ("fetch.batchsize", of.batchsize),
+        ("fetch.queuesize", of.queuesize),
+        ("fetch.getatxsconcurrency", of.getatxsconcurrency),
+    )
+    if of.batchsize > MAX_BATCH:
+        raise Contradiction(f"fetch.batchsize is {of.batchsize}, expected at most {MAX_BATCH}: peers read no more.")
     return FetchParameters(
         gather=of.batchtimeout_ns,
         gather_at_most=of.queuesize,
         batch=of.batchsize,
         timeout=of.request_timeout_ns,
+        large_timeout=of.request_hard_timeout_ns,
         max_tries=of.maxretriesforrequest,
     )
 
@@ -50,8 +56,16 @@ def sync(config: Config) -> SyncParameters:
     ):
         if not 0 <= fraction <= 1:
             raise Contradiction(f"syncer.{name} is {fraction}, expected 0 to 1.")
-    if of.interval_ns < 1:
-        raise Contradiction(f"syncer.interval is {of.interval_ns} ns, expected more than zero.")
+    _at_least_one(
+        ("syncer.interval", of.interval_ns),
+        ("syncer.atx-sync.epoch-info-request-interval", atxs.epoch_info_request_interval_ns),
+        ("syncer.atx-sync.epoch-info-peers", atxs.epoch_info_peers),
+        ("syncer.atx-sync.atxs-batch", atxs.atxs_batch),
+        ("syncer.malfeasance-sync.id-request-interval", malfeasance.id_request_interval_ns),
+        ("syncer.malfeasance-sync.retry-interval", malfeasance.retry_interval_ns),
+        ("syncer.malfeasance-sync.malfeasance-id-peers", malfeasance.malfeasance_id_peers),
+        ("syncer.malfeasance-sync.max-batch-size", malfeasance.max_batch_size),
+    )
     return SyncParameters(
         hare_delay_layers=of.hare_delay_layers,
         certificate_distance=of.sync_cert_distance,
@@ -82,6 +96,13 @@ def sync(config: Config) -> SyncParameters:
             max_tries=malfeasance.requests_limit,
         ),
     )
+
+
+def _at_least_one(*settings: tuple[str, int]) -> None:
+    """Else nothing would ever be asked for, or without a pause."""
+    for name, value in settings:
+        if value < 1:
+            raise Contradiction(f"{name} is {value}, expected 1 or more.")
 
 
 def _percent(fraction: float) -> int:

@@ -61,8 +61,7 @@ class StoredVotes:
 
     def beacon(self, epoch: EpochId) -> Beacon | None:
         """The beacon of an epoch."""
-        found = self._view.get(BEACONS, epoch)
-        return None if found is None else Beacon(found)
+        return self._view.get(BEACONS, epoch)
 
     def malicious(self) -> Iterable[NodeId]:
         """All identities that are marked."""

@@ -149,7 +149,7 @@ class TortoiseMachine(Machine):
         self._tortoise.recover(StoredVotes(view), current)
         # recovery reads those of epochs with ballots or activations; a first one may be known before either
         for epoch, beacon in view.scan(BEACONS, Span(start=self._time.epoch_of(current))):
-            self._tortoise.on_beacon(epoch, Beacon(beacon))
+            self._tortoise.on_beacon(epoch, beacon)
         return NOTHING
 
     def changed(self, change: Change, view: View, now: Instant) -> Step:
@@ -157,7 +157,7 @@ class TortoiseMachine(Machine):
         for epoch in change.keys:
             beacon = view.get(BEACONS, epoch)
             if beacon is not None:
-                self._tortoise.on_beacon(epoch, Beacon(beacon))
+                self._tortoise.on_beacon(epoch, beacon)
         return NOTHING
 
 

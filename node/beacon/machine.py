@@ -14,7 +14,7 @@ its end, for the next one, whether or not there is a run. Protocol 04b, section 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from node.beacon.coin import WeakCoin
 from node.beacon.epochs import EpochState
@@ -23,17 +23,18 @@ from node.beacon.parameters import BeaconParameters
 from node.beacon.reception import Reception
 from node.beacon.votes import Class, encode_bits
 from node.contract.demands import ProveVrf
-from node.contract.effects import Ask, Effect, Emit, Publish, SetTimer
+from node.contract.effects import Ask, Effect, Emit, Publish, SetTimer, StopIdentity
 from node.contract.inputs import Answer, NotSent, Sent, Tick, Timer
 from node.contract.instants import Instant, after
 from node.contract.machine import Machine
-from node.contract.messages import Message
+from node.contract.messages import Message, Origin
 from node.contract.ports import Keys
 from node.contract.steps import NOTHING, Found, Judged, Needs, Step, Ticket
-from node.store.keys import u32
-from node.store.own import Kind, Slot
-from node.store.table import RAW, Table
+from node.store.keys import EPOCH
+from node.store.own import SIGNED, Kind, Slot
+from node.store.table import Table
 from node.store.view import Rows, View
+from protocol.codec.declare import codec_of
 from protocol.crypto.signing import Domain
 from protocol.numbers.layers import NetworkTime
 from protocol.types.beacon import (
@@ -48,8 +49,8 @@ from protocol.types.beacon import (
 from protocol.types.eligibility import beacon_proposal_input, weak_coin_input
 from protocol.types.ids import Beacon, EdSignature, EpochId, NodeId, RoundId, VrfSignature
 
-BEACONS: Table[EpochId, bytes] = Table(b"bc", "beacons", u32, RAW)  # type: ignore[arg-type]
-"""The beacon of an epoch, four bytes."""
+BEACONS: Table[EpochId, Beacon] = Table(b"bc", "beacons", EPOCH, codec_of(Beacon))
+"""The beacon of an epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,4 +303,25 @@ class BeaconMachine(Machine):
 
     def proceed(self, ticket: Ticket, found: Found, view: View, now: Instant) -> Judged | Needs:
         """As Machine says."""
-        return self._reception.proceed(ticket, found, view, now)
+        judged = self._reception.proceed(ticket, found, view, now)
+        stops = self._from_elsewhere(ticket, found, view) if isinstance(judged, Judged) else []
+        return replace(judged, effects=(*judged.effects, *stops)) if stops and isinstance(judged, Judged) else judged
+
+    def _from_elsewhere(self, ticket: Ticket, found: Found, view: View) -> list[Effect]:
+        """What follows where a peer brings votes of an own identity in this run that this node did not sign."""
+        run, message, decoded = self._memory.run, ticket.message, ticket.memo
+        match decoded:
+            case FirstVotingMessage():
+                slot = Slot(decoded.smesher_id, Kind.BEACON_FIRST, decoded.body.epoch)
+            case FollowingVotingMessage():
+                slot = Slot(decoded.smesher_id, Kind.BEACON_FOLLOWING, decoded.body.epoch, decoded.body.round)
+            case _:
+                return []
+        is_own = run is not None and any(signer.identity == slot.identity for signer in run.signers)
+        if not is_own or not found.all_hold or message.origin is Origin.OWN or view.get(SIGNED, slot) == message.data:
+            return []
+        sentence = (
+            f"Another node has voted on the beacon in epoch {slot.number} with the key of {slot.identity.hex()}. Two "
+            "nodes with one key contradict each other: run the key on one node only."
+        )
+        return [StopIdentity(slot.identity, sentence)]

@@ -16,16 +16,13 @@ from node.ledger import state
 from node.mempool import transactions
 from node.mempool.selection import block_seed, for_block
 from node.mempool.transaction import PoolTransaction
-from node.mesh.tables import BALLOTS, MESH_HASHES
+from node.mesh.tables import BALLOTS, MESH_HASHES, NO_MESH_HASH
 from node.store.view import View
 from protocol.numbers.u64 import MASK
 from protocol.types.ballots import EpochData
 from protocol.types.blocks import AnyReward, InnerBlock, RatNum
 from protocol.types.ids import NO_LAYER, AtxId, BallotId, Hash32, LayerId, ProposalId, TransactionId
 from protocol.types.proposals import Proposal
-
-NO_MESH_HASH = Hash32(bytes(32))
-"""Of a smesher that does not know enough of the mesh."""
 
 
 class Atx(Protocol):

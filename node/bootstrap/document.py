@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from protocol.errors import shown
 from protocol.numbers.layers import NetworkTime
-from protocol.types.ids import BEACON_SIZE, ID_SIZE, AtxId, Beacon, EpochId
+from protocol.types.ids import BEACON_SIZE, ID_SIZE, NO_BEACON, AtxId, Beacon, EpochId
 
 from .errors import DocumentRefused
 
 VERSION = "https://spacemesh.io/bootstrap.schema.json.1.0"
 MAX_EPOCH = (1 << 32) - 1
-NO_BEACON = bytes(BEACON_SIZE)
 
 
 class Part(Enum):
@@ -111,8 +111,7 @@ def _require(holds: bool, name: str, found: Any, expected: str) -> None:
 
 
 def _shown(value: Any) -> str:
-    text = "absent" if value is None else repr(value)
-    return text if len(text) <= 80 else text[:79] + "…"
+    return "absent" if value is None else shown(value)
 
 
 def _beacon(text: str | None) -> Beacon | None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from node.beacon.machine import BEACONS
-from node.contract.demands import BootstrapDocument, Failed
+from node.contract.demands import BootstrapDocument
 from node.contract.effects import Ask, Effect, Emit, SetTimer
 from node.contract.inputs import Answer, Timer
 from node.contract.instants import Instant, after
@@ -92,8 +92,8 @@ class BootstrapMachine(Machine):
         assert isinstance(answer.asked, BootstrapDocument), "this machine asks for nothing else"
         epoch = answer.asked.epoch
         self._asked.discard(epoch)
-        if isinstance(answer.result, Failed) or not isinstance(answer.result, bytes):
-            return NOTHING
+        if not isinstance(answer.result, bytes):
+            return NOTHING  # it is asked for again
         try:
             document = read(answer.result, self._parameters.version)
             if document.epoch != epoch:
@@ -105,10 +105,8 @@ class BootstrapMachine(Machine):
     def _take(self, document: Document, view: View) -> Step:
         rows, epoch = Rows(view), document.epoch
         known = self._known.setdefault(epoch, _Known())
-        taken_beacon = document.beacon
-        if taken_beacon is None or rows.get(BEACONS, epoch) == taken_beacon:
-            taken_beacon = None
-        else:
+        taken_beacon = None if rows.get(BEACONS, epoch) == document.beacon else document.beacon
+        if taken_beacon is not None:
             rows.put(BEACONS, epoch, taken_beacon)
         has_taken_set = bool(document.active_set) and put_fallback(rows, epoch, document.active_set)
         known.has_beacon |= document.beacon is not None

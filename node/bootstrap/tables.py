@@ -6,19 +6,16 @@ The beacon of a document is the row of the epoch in `node.beacon.machine.BEACONS
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 from node.proposals.tables import ACTIVE_SETS, put_active_set
-from node.store.keys import KeyCodec, u32
+from node.store.keys import EPOCH
 from node.store.table import Table
 from node.store.view import Rows, View
 from protocol.codec.declare import codec_of
 from protocol.types.activation import EpochActiveSet, active_set_hash
 from protocol.types.ids import AtxId, EpochId, Hash32
 
-FALLBACKS: Table[EpochId, Hash32] = Table(
-    b"fb", "published active sets", cast(KeyCodec[EpochId], u32), codec_of(Hash32)
-)
+FALLBACKS: Table[EpochId, Hash32] = Table(b"fb", "published active sets", EPOCH, codec_of(Hash32))
 """By epoch: the hash of the set that was published for it."""
 
 TABLES = (FALLBACKS,)

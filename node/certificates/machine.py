@@ -14,17 +14,17 @@ section 9.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from node.certificates.adoption import adopt
 from node.certificates.collected import LayerMessages, belonging
 from node.certificates.parameters import CertificateParameters
-from node.certificates.seats import Oracle, Seats
+from node.certificates.seats import Seats
 from node.certificates.tables import HARE_OUTPUTS
 from node.contract.checks import Checker
 from node.contract.demands import ProveVrf
-from node.contract.effects import Ask, Effect, Emit, Publish
+from node.contract.effects import Ask, Effect, Emit, Publish, StopIdentity
 from node.contract.inputs import Answer, Change, Tick
 from node.contract.instants import Instant
 from node.contract.machine import Machine
@@ -33,8 +33,9 @@ from node.contract.owed import owed
 from node.contract.ports import Keys, signer_of
 from node.contract.steps import NOTHING, Found, Judged, Needs, Step, Ticket
 from node.contract.verdicts import ACCEPT, ignore, reject
+from node.eligibility.active_set import Oracle
 from node.eligibility.errors import EligibilityError
-from node.store.own import Kind, Slot
+from node.store.own import SIGNED, Kind, Slot
 from node.store.view import Rows, Span, View
 from protocol.codec.declare import CodecError
 from protocol.crypto.signing import Domain
@@ -229,7 +230,10 @@ class CertificateMachine(Machine):
             if isinstance(memo, _Entries):
                 return self._take_certificate(memo, found, view)
             assert isinstance(memo, CertifyMessage)
-            return self._take_message(memo, found, view)
+            judged = self._take_message(memo, found, view)
+            if not all(found.signatures):
+                return judged
+            return replace(judged, effects=(*judged.effects, *self._from_elsewhere(memo, ticket.message, view)))
         except EligibilityError as error:
             return Judged(ignore(error.reason, str(error)))
 
@@ -285,6 +289,21 @@ class CertificateMachine(Machine):
         adopted = self._adopted(view, layer, certificate)
         self._of(layer).add(decoded)
         return adopted
+
+    def _from_elsewhere(self, decoded: CertifyMessage, message: Message, view: View) -> list[Effect]:
+        """What follows where a peer brings a word of an own identity that this node did not sign."""
+        layer, identity = decoded.content.layer, decoded.smesher_id
+        if message.origin is Origin.OWN or signer_of(self._keys, identity) is None:
+            return []
+        signed = view.get(SIGNED, Slot(identity, Kind.CERTIFY, layer))
+        began_before = not self._may_sign(Instant(self._time.start_ns(layer)))
+        if signed == message.data or (signed is None and began_before):  # an earlier life may have said it
+            return []
+        sentence = (
+            f"Another node has certified a block of layer {layer} with the key of {identity.hex()}. Two nodes with one "
+            "key contradict each other: run the key on one node only."
+        )
+        return [StopIdentity(identity, sentence)]
 
     def _admit_certificate(self, message: Message, view: View) -> Judged | Needs:
         if message.expected is None or len(message.expected) != 4:

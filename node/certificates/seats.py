@@ -6,11 +6,10 @@ Protocol 05-consensus, sections 2 and 9.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from node.beacon.machine import BEACONS
 from node.contract.checks import SignatureCheck, VrfCheck
-from node.eligibility.active_set import ActiveSet
+from node.eligibility.active_set import Oracle
 from node.eligibility.committee import Stake, counts, is_count
 from node.eligibility.errors import EligibilityError
 from node.store.view import View
@@ -19,13 +18,6 @@ from protocol.numbers.layers import NetworkTime
 from protocol.types.certificates import CERTIFIER_ROUND, CertifyMessage
 from protocol.types.eligibility import hare_input
 from protocol.types.ids import Beacon, LayerId, NodeId, VrfSignature
-
-
-class Oracle(Protocol):
-    """Who takes part in a layer."""
-
-    def active_set(self, view: View, layer: LayerId) -> ActiveSet:
-        """Raises EligibilityError: beacon_missing, empty_active_set, missing_atx."""
 
 
 class Seats:
@@ -38,8 +30,7 @@ class Seats:
 
     def beacon(self, view: View, layer: LayerId) -> Beacon | None:
         """The beacon of a layer's epoch."""
-        found = view.get(BEACONS, self._time.epoch_of(layer))
-        return None if found is None else Beacon(found)
+        return view.get(BEACONS, self._time.epoch_of(layer))
 
     def alpha(self, view: View, layer: LayerId) -> bytes:
         """What a certifier of a layer proves with its VRF. Raises EligibilityError (beacon_missing)."""

@@ -36,7 +36,7 @@ class Fetch:
     """An object by its id, judged by the machine that its hint belongs to. Answer: `Fetched`."""
 
     hint: str
-    """A `protocol.types.fetch.Hint`."""
+    """A `protocol.types.fetch.Hint`, or the name of objects of one that are judged in another way."""
     id: bytes
     """32 bytes; the ids of ballots, blocks and proposals padded with zeros."""
     peers: tuple[PeerId, ...] = ()

@@ -56,7 +56,7 @@ class Reply:
 @dataclass(frozen=True, slots=True)
 class Deliver:
     """An object that a peer sent because it was asked for, handed to whoever judges its kind. For the machine that
-    serves `Fetch`, and for one that got it by a `Request`; where none does, such objects come from the port."""
+    serves `Fetch`, and for one that got it by a `Request`; where none does, such objects come as inputs."""
 
     hint: str
     id: bytes

@@ -99,13 +99,6 @@ class Network(Protocol):
         """Who is connected."""
 
 
-class Fetcher(Protocol):
-    """Objects by id, where no machine serves `Fetch`. What comes is a message of origin FETCHED."""
-
-    def fetch(self, call: int, hint: str, id: bytes, peers: Sequence[PeerId]) -> None:
-        """Get an object. Result: Failed; success is the message."""
-
-
 class Prover(Protocol):
     """Long work with proofs."""
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from node.eligibility.errors import EligibilityError
+from node.store.view import View
 from protocol.numbers.layers import NetworkTime
 from protocol.types.ids import AtxId, Beacon, EpochId, Hash32, LayerId, NodeId
 
@@ -70,6 +71,13 @@ class Sources(Protocol):
 
     def atx(self, epoch: EpochId, id: AtxId) -> tuple[NodeId, int] | None:
         """Smesher and weight of an ATX that is active in an epoch."""
+
+
+class Oracle(Protocol):
+    """Who takes part in a layer: what hare and certificates ask of whoever keeps the sets."""
+
+    def active_set(self, view: View, layer: LayerId) -> ActiveSet:
+        """Raises EligibilityError: beacon_missing, empty_active_set, missing_atx."""
 
 
 def target_epoch(time: NetworkTime, confidence: int, layer: LayerId) -> EpochId:

@@ -36,8 +36,6 @@ from protocol.types.fetch import (
 from protocol.types.fetch import MESH_HASHES as HASH_LIST
 from protocol.types.ids import BlockId, Hash32, LayerId
 
-NO_HASH = Hash32(bytes(32))
-
 UNREADABLE_ANSWERED = (LAYER_BALLOTS, OPINIONS)
 """Protocols in which a request that cannot be read is answered with an error; in the others the stream is closed."""
 
@@ -138,7 +136,7 @@ def opinion(view: View, data: bytes) -> bytes:
         return certificate(view, request.layer, request.block)
     if request.layer == 0:
         raise RequestRefused("There is no layer before layer 0.", "bad_range")
-    before = view.get(mesh.MESH_HASHES, LayerId(request.layer - 1)) or NO_HASH
+    before = view.get(mesh.MESH_HASHES, LayerId(request.layer - 1)) or mesh.NO_MESH_HASH
     return LayerOpinion.codec.encode(LayerOpinion(before, certified(view, request.layer)))
 
 

@@ -50,17 +50,18 @@ def stored() -> dict[str, Blobs]:
 def short_ids(table: Table[Any, Any]) -> Blobs:
     """Of a table by ids of 20 bytes, whose rows are the objects themselves, with nothing added."""
     return Blobs(
-        lambda view, id: _is_padded(id) and view.has(table, id[:HASH20_SIZE]),
-        lambda view, id: view.read(table, id[:HASH20_SIZE]) if _is_padded(id) else None,
+        lambda view, id: (short := unpadded(id)) is not None and view.has(table, short),
+        lambda view, id: None if (short := unpadded(id)) is None else view.read(table, short),
     )
+
+
+def unpadded(id: bytes) -> bytes | None:
+    """An id of 20 bytes, which is asked for with zeros behind it; None where it is none."""
+    return None if any(id[HASH20_SIZE:]) else id[:HASH20_SIZE]
 
 
 def _in(table: Table[Any, Any]) -> Callable[[View, bytes], bool]:
     return lambda view, id: view.has(table, id)
-
-
-def _is_padded(id: bytes) -> bool:
-    return not any(id[HASH20_SIZE:])
 
 
 def _proof(view: View, id: bytes) -> bytes | None:

@@ -62,7 +62,6 @@ class _Batch:
     peer: PeerId
     protocol: str
     id: bytes
-    data: bytes
     keys: tuple[Key, ...]
     begun: Instant
 
@@ -214,7 +213,7 @@ class Fetching(Machine):
         data = RequestBatch.codec.encode(batch)
         self._next += 1
         self._open[peer] += 1
-        tag = _Batch(self._next, peer, protocol, batch.id, data, keys, now)
+        tag = _Batch(self._next, peer, protocol, batch.id, keys, now)
         is_large = any(one.hint in OWN_PROTOCOL for one in wanted)
         timeout = self._parameters.large_timeout if is_large else self._parameters.timeout
         return Ask(Request(protocol, data, peer, timeout), tag)

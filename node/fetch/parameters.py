@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from node.fetch.frames import MAX_REQUEST_BYTES
 from node.fetch.protocols import (
     ACTIVE_SETS,
     EPOCH_ATXS,
@@ -87,7 +88,7 @@ class ServerParameters:
     is_streaming: bool = True
     """The network's usual mode, `fetch.streaming`: a request that cannot be read is not answered, and what is asked for
     twice is sent once. Otherwise it is answered with an error, and sent twice."""
-    max_request_bytes: int = 10_240
+    max_request_bytes: int = MAX_REQUEST_BYTES
     share_of_peer: int = 4
     """One peer takes at most one in so many places of a queue, and at least one place."""
     max_answer_bytes: int = 1 << 25
@@ -99,3 +100,4 @@ class ServerParameters:
     list_age: int = MINUTE
     """So long a list of ids is sent again as it was; nanoseconds."""
     lists_kept: int = 3
+    """So many lists, those that are being read among them; of others the oldest is let go."""

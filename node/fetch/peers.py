@@ -43,7 +43,7 @@ class PeerScores:
         self._average = 0.0
 
     def connected(self) -> Sequence[PeerId]:
-        """All that are connected. What is known of others is forgotten."""
+        """All that are connected. What is known of others is forgotten before it is more than that."""
         peers = self._connected()
         if len(self._records) > len(peers):
             kept = set(peers)

@@ -17,9 +17,10 @@ from node.contract.instants import Instant
 from node.hare.parameters import HareBounds
 from node.hare.proposals import LayerProposal
 from protocol.codec.declare import CodecError, c32
+from protocol.crypto import vrf
 from protocol.numbers.durations import SECOND
 from protocol.types.hare import MAX_EXCHANGED_IDS, CompactIdRequest, CompactIdResponse
-from protocol.types.ids import COMPACT_ID_SIZE, CompactProposalId, Hash32, LayerId, ProposalId
+from protocol.types.ids import CompactProposalId, Hash32, LayerId, ProposalId
 
 PROTOCOL = "hare4/full_exchange"
 """Of requests. An answer stands on the stream as it is, without the envelope that those of other protocols have: its
@@ -64,7 +65,7 @@ def compact_id(proposal: LayerProposal) -> CompactProposalId | None:
     """The first bytes of a proposal's first eligibility; None where it has none."""
     if not proposal.eligibilities:
         return None
-    return CompactProposalId(proposal.eligibilities[0].sig[:COMPACT_ID_SIZE])
+    return CompactProposalId(vrf.compact_id(proposal.eligibilities[0].sig))
 
 
 def matched(proposals: Iterable[LayerProposal], compact: Iterable[CompactProposalId]) -> Ids | None:

@@ -27,11 +27,11 @@ from node.contract.messages import Message
 from node.contract.ports import Keys
 from node.contract.steps import NOTHING, Found, Judged, Needs, Step, Ticket
 from node.eligibility import committee
+from node.eligibility.active_set import Oracle
 from node.hare import exchange
 from node.hare.parameters import HareBounds, HareParameters, check_versions
 from node.hare.proposals import Atxs, Proposals, Selection
 from node.hare.reception import Reception
-from node.hare.seats import Oracle
 from node.hare.session import Memory
 from node.hare.sessions import Sessions, WeakCoins
 from node.hare.versions import Version

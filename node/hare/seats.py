@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from node.eligibility.active_set import ActiveSet
 from node.eligibility.committee import Stake, counts, is_count
 from node.eligibility.errors import EligibilityError
 from node.hare.parameters import HareParameters
-from node.store.view import View
 from protocol.types.eligibility import hare_input
 from protocol.types.hare import HareEligibility, IterRound
 from protocol.types.ids import Beacon, LayerId, NodeId, VrfSignature
-
-
-class Oracle(Protocol):
-    """Who takes part in a layer."""
-
-    def active_set(self, view: View, layer: LayerId) -> ActiveSet:
-        """Raises EligibilityError: beacon_missing, empty_active_set, missing_atx."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,9 +52,8 @@ class Session:
     said: Said | None = None
     """What members say in the round that was executed last: for those whose proofs are late."""
     is_agreed: bool = False
-    messages: int = 0
     uncounted: int = 0
-    """Of them, those for rounds in which nothing is counted."""
+    """Of the messages, those for rounds in which nothing is counted."""
     own: dict[tuple[IterRound, NodeId], Hash32] = field(default_factory=dict)
     """What identities of ours have said."""
 
@@ -62,6 +61,11 @@ class Session:
     def parameters(self) -> HareParameters:
         """Of its version."""
         return self.version.parameters
+
+    @property
+    def messages(self) -> int:
+        """Messages in memory: one for each member and round."""
+        return self.protocol.messages
 
     def due(self, at: IterRound) -> Instant:
         """When a round is executed."""
@@ -83,7 +87,6 @@ class Session:
             message = replace(message, proposals=())
         _, equivocation = self.protocol.on_input(message)
         if equivocation is None:
-            self.messages += 1
             self.uncounted += not is_counted
         return equivocation
 

@@ -18,7 +18,7 @@ from node.contract.inputs import Answer, Tick, Timer
 from node.contract.instants import Instant
 from node.contract.ports import Keys, Signer
 from node.contract.steps import NOTHING, Step
-from node.eligibility.active_set import ActiveSet
+from node.eligibility.active_set import ActiveSet, Oracle
 from node.eligibility.errors import EligibilityError
 from node.hare import exchange
 from node.hare.events import HareAgreed, HareBegan, HareEnded, HareSkipped, HareUnsaid
@@ -26,7 +26,7 @@ from node.hare.gossip import Proposals
 from node.hare.parameters import FIRST, MESSAGE_ROUNDS
 from node.hare.proposals import Selection
 from node.hare.protocol import HareProtocol, RoundOutput, Said
-from node.hare.seats import Committee, Oracle
+from node.hare.seats import Committee
 from node.hare.session import Memory, Session
 from node.hare.tables import WEAK_COINS
 from node.hare.versions import metadata_of, shortened
@@ -34,9 +34,7 @@ from node.store.own import Kind, Slot
 from node.store.view import Rows, Span, View
 from protocol.crypto.signing import Domain
 from protocol.types.hare import MAX_PROPOSALS, Hare4Body, HareEligibility, HareRound, IterRound
-from protocol.types.ids import BEACON_SIZE, Beacon, CompactProposalId, LayerId, NodeId, VrfSignature
-
-NO_BEACON = bytes(BEACON_SIZE)
+from protocol.types.ids import NO_BEACON, Beacon, CompactProposalId, LayerId, NodeId, VrfSignature
 
 
 class WeakCoins(Protocol):

@@ -33,6 +33,8 @@ BALLOTS_BY_ATX = BALLOTS.index(
 )
 MESH_HASHES: Table[LayerId, Hash32] = Table(b"mh", "mesh hashes", LAYER, codec_of(Hash32))
 """Our opinion on all layers up to this one, as it was when the layer was applied."""
+NO_MESH_HASH = Hash32(bytes(32))
+"""What is said to others where there is none."""
 PROCESSED: Table[bytes, LayerId] = Table(b"mp", "last processed layer", fixed(0), codec_of(LayerId))
 """One row, of the key `ONLY`: the last layer before which none is left out."""
 

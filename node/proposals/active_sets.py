@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from node.activation.columns import ID_WORDS, AtxColumns
+from node.activation.columns import ID_WORDS, AtxColumns, words_of
+from node.activation.tables import ATXS
 from node.contract.demands import Fetch, Fetched
 from node.contract.messages import Message
 from node.contract.steps import Found, Judged, Needs
@@ -19,10 +20,11 @@ from node.proposals.errors import BallotIgnored, BallotRejected
 from node.proposals.parameters import ProposalParameters
 from node.proposals.tables import ACTIVE_SETS, put_active_set
 from node.store.view import Rows, View
-from protocol.codec.declare import CodecError, IdList
+from protocol.codec.declare import CodecError
+from protocol.codec.id_list import joined
 from protocol.types.activation import EpochActiveSet, active_set_hash
 from protocol.types.fetch import Hint
-from protocol.types.ids import ID_SIZE, AtxId, Hash32
+from protocol.types.ids import ID_SIZE, AtxId, EpochId, Hash32
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class ActiveSets:
             return None
         if not active.set:
             raise BallotRejected("The active set of a first ballot is empty.", "empty_active_set")
-        weight = self._atxs.weight_of(active.epoch, _joined(active))
+        weight = self._atxs.weight_of(active.epoch, joined(active.set))
         if weight is None:
             raise BallotIgnored(
                 f"Active set {hash.hex()} has an ATX that is not known in epoch {active.epoch}.",
@@ -72,7 +74,7 @@ class ActiveSets:
             active = EpochActiveSet.codec.decode(message.data)
         except CodecError as error:
             return Judged(reject("malformed", str(error)))
-        data = _joined(active)
+        data = joined(active.set)
         if not is_ascending(data):
             return Judged(reject("active_set_not_sorted", "The ids of the active set are not in ascending order."))
         hash = active_set_hash(active.set)
@@ -80,6 +82,7 @@ class ActiveSets:
             return Judged(reject("wrong_hash", f"The active set is {hash.hex()}, asked for was another."))
         if view.has(ACTIVE_SETS, hash):
             return Judged(ACCEPT)
+        active = self._placed(active, data, view)
         positions = np.flatnonzero(self._atxs.epoch(active.epoch).find_all(data) < 0)
         if len(positions) > self._parameters.missing_atxs:
             return Judged(
@@ -100,7 +103,18 @@ class ActiveSets:
         for result in found.results:
             if not (isinstance(result, Fetched) and result.verdict.is_accepted):
                 return Judged(ignore("unavailable", "An ATX of the active set is not to be had."))
-        return self._take(stage.hash, stage.active, view)
+        return self._take(stage.hash, self._placed(stage.active, joined(stage.active.set), view), view)
+
+    def _placed(self, active: EpochActiveSet, data: bytes, view: View) -> EpochActiveSet:
+        """A set under the epoch in which its ATXs count, where all of them are known.
+
+        The hash does not cover the epoch: a peer that names another one would make the set worthless for all ballots.
+        """
+        atx = view.get(ATXS, active.set[0]) if active.set else None
+        if atx is None or atx.publish_epoch + 1 == active.epoch:
+            return active
+        epoch = EpochId(atx.publish_epoch + 1)
+        return active if self._atxs.weight_of(epoch, data) is None else EpochActiveSet(epoch, active.set)
 
     def _take(self, hash: Hash32, active: EpochActiveSet, view: View) -> Judged:
         rows = Rows(view)
@@ -110,7 +124,7 @@ class ActiveSets:
 
 def is_ascending(ids: bytes) -> bool:
     """Whether ids of 32 bytes, one after another, ascend; equal neighbours pass, as on the network."""
-    words = np.frombuffer(ids, ">u8").astype(np.uint64).reshape(-1, ID_WORDS)
+    words = words_of(ids)
     left, right = words[:-1], words[1:]
     undecided = np.ones(len(left), bool)
     for word in range(ID_WORDS):
@@ -118,7 +132,3 @@ def is_ascending(ids: bytes) -> bool:
             return False
         undecided &= left[:, word] == right[:, word]
     return True
-
-
-def _joined(active: EpochActiveSet) -> bytes:
-    return active.set.data if isinstance(active.set, IdList) else b"".join(active.set)

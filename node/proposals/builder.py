@@ -307,7 +307,7 @@ class BuilderMachine(Machine):
             return [Emit(ProposalNotMade(identity, layer, "bad_first_ballot"))]
         if found.slots > self._parameters.max_slots:
             return [Emit(ProposalNotMade(identity, layer, "too_many_slots"))]
-        session = self._sessions[epoch, identity] = Session(identity, epoch, found, found.slots)
+        session = self._sessions[epoch, identity] = Session(identity, epoch, found)
         return self._ask(session)
 
     def _of(self, epoch: EpochId) -> list[Session]:

@@ -18,9 +18,7 @@ from protocol.crypto import vrf
 from protocol.numbers.layers import NetworkTime
 from protocol.types.ballots import Ballot, EpochData
 from protocol.types.eligibility import voting_input
-from protocol.types.ids import BEACON_SIZE, EMPTY_BALLOT_ID, Beacon, EpochId
-
-NO_BEACON = Beacon(bytes(BEACON_SIZE))
+from protocol.types.ids import EMPTY_BALLOT_ID, NO_BEACON, Beacon, EpochId
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from node.certificates.tables import hare_output
 from node.contract.ports import Signer
-from node.mesh.tables import MESH_HASHES
+from node.mesh.tables import MESH_HASHES, NO_MESH_HASH
 from node.proposals.sessions import Terms
 from node.store.view import View
 from protocol.crypto.signing import Domain
@@ -15,7 +15,6 @@ from protocol.types.ballots import Ballot, EpochData, InnerBallot, Opinion, Voti
 from protocol.types.ids import EMPTY_BALLOT_ID, EdSignature, Hash32, LayerId, TransactionId
 from protocol.types.proposals import InnerProposal, Proposal
 
-NO_MESH_HASH = Hash32(bytes(32))
 UNSIGNED = EdSignature(bytes(64))
 
 

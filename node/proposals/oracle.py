@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from node.activation.columns import ID_WORDS, AtxColumns, order_of, row_of, total
+from node.activation.columns import AtxColumns, bytes_of, order_of, row_of, total, words_of
 from node.beacon.machine import BEACONS
 from node.eligibility.active_set import ActiveSet, FirstBallot, Member, active_ids, target_epoch
 from node.eligibility.errors import EligibilityError
@@ -20,7 +20,7 @@ from node.ledger.tables import LAYERS
 from node.mesh.tables import BALLOTS, BALLOTS_BY_ATX, BALLOTS_BY_SMESHER, BLOCKS
 from node.proposals.tables import ACTIVE_SETS
 from node.store.view import Span, View
-from protocol.codec.declare import IdList
+from protocol.codec.id_list import joined
 from protocol.numbers.layers import NetworkTime
 from protocol.types.ballots import Ballot
 from protocol.types.ids import EMPTY_BLOCK_ID, ID_SIZE, AtxId, BallotId, Beacon, EpochId, Hash32, LayerId, NodeId
@@ -95,8 +95,7 @@ class RowSources:
 
     def beacon(self, epoch: EpochId) -> Beacon | None:
         """As Sources says."""
-        found = self._view.get(BEACONS, epoch)
-        return None if found is None else Beacon(found)
+        return self._view.get(BEACONS, epoch)
 
     def atx(self, epoch: EpochId, id: AtxId) -> tuple[NodeId, int] | None:
         """As Sources says."""
@@ -132,17 +131,13 @@ class Members(Mapping[NodeId, Member]):
         row = row_of(self._nodes, node)
         if row is None:
             raise KeyError(node)
-        return Member(AtxId(_bytes(self._ids[row])), int(self._weights[row]))
+        return Member(AtxId(bytes_of(self._ids[row])), int(self._weights[row]))
 
     def __iter__(self) -> Iterator[NodeId]:
-        return (NodeId(_bytes(node)) for node in self._nodes)
+        return (NodeId(bytes_of(node)) for node in self._nodes)
 
     def __len__(self) -> int:
         return len(self._nodes)
-
-
-def _bytes(words: Words) -> bytes:
-    return words.astype(">u8").tobytes()
 
 
 class ActiveSetOracle:
@@ -180,13 +175,12 @@ class ActiveSetOracle:
     def _make(self, view: View, epoch: EpochId) -> ActiveSet:
         ids = active_ids(RowSources(view, self._time, self._atxs, self._fallback), epoch)
         columns = self._atxs.epoch(epoch)
-        data = ids.data if isinstance(ids, IdList) else b"".join(ids)
+        data = joined(ids)
         rows = columns.find_all(data)
         if int(rows.min()) < 0:
             missing = data[int(np.argmin(rows)) * ID_SIZE :][:ID_SIZE]
             raise EligibilityError(
                 f"ATX {missing.hex()} of the active set of epoch {epoch} is not known.", "missing_atx"
             )
-        words = np.frombuffer(data, ">u8").astype(np.uint64).reshape(-1, ID_WORDS)
-        members = Members(columns.column("node")[rows], words, columns.column("weight")[rows])
+        members = Members(columns.column("node")[rows], words_of(data), columns.column("weight")[rows])
         return ActiveSet(members, members.weight)

@@ -15,9 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-import numpy as np
-
-from node.activation.columns import ID_WORDS, AtxColumns, EpochColumns, order_of, rows_of, total
+from node.activation.columns import AtxColumns, EpochColumns, bytes_of, order_of, rows_of, total, words_of
 from node.eligibility.active_set import from_first_block
 from node.malfeasance.tables import PROOFS
 from node.proposals.errors import NoActiveSet
@@ -69,15 +67,11 @@ class Graded:
 
 def graded(atxs: EpochColumns, convicted: Iterable[NodeId], start: int, delay: int) -> Graded:
     """The good ATXs of an epoch. convicted: smeshers against whom a proof came before the epoch began."""
-    marked = _words(b"".join(sorted(convicted)))
+    marked = words_of(b"".join(sorted(convicted)))
     is_good = (atxs.column("received") < start - 4 * delay) & (rows_of(marked, atxs.column("node")) < 0)
     ids = atxs.column("id")[is_good]
-    data = ids[order_of(ids)].astype(">u8").tobytes()
+    data = bytes_of(ids[order_of(ids)])
     return Graded(IdList(data, ID_SIZE), total(atxs.column("weight")[is_good]), len(atxs))
-
-
-def _words(ids: bytes) -> np.ndarray[tuple[int, int], np.dtype[np.uint64]]:
-    return np.frombuffer(ids, ">u8").astype(np.uint64).reshape(-1, ID_WORDS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from node.eligibility.slots import MinimalWeight
+from protocol.types.hare import MAX_PROPOSALS
 from protocol.types.ids import AtxId
 
 
@@ -18,7 +19,7 @@ class StoreBounds:
 
     layers: int
     """The current one and those before it: zdist + 1."""
-    of_layer: int = 2350
+    of_layer: int = MAX_PROPOSALS
     """As many as hare can agree on."""
     of_smesher: int = 4
     """In one layer. An honest smesher makes one; hare votes for none of one that made two."""

@@ -5,11 +5,10 @@ Protocol 04b, section 6, checks 2 and 6 of ballots, and 06-tortoise, section 5.3
 
 from __future__ import annotations
 
-from node.proposals.eligibility import NO_BEACON
 from node.proposals.errors import BallotRejected
 from node.tortoise.ballots import EpochClaim, TortoiseBallot
 from protocol.types.ballots import Ballot, EpochData, Opinion, Votes
-from protocol.types.ids import EMPTY_BALLOT_ID, BlockId, LayerId
+from protocol.types.ids import EMPTY_BALLOT_ID, NO_BEACON, BlockId, LayerId
 
 
 def epoch_data_of(ballot: Ballot) -> EpochData | None:

@@ -75,8 +75,6 @@ class Session:
     identity: NodeId
     epoch: EpochId
     terms: Terms
-    count: int
-    """Slots that are proved."""
     asked: int = 0
     """Slots below this one were asked for."""
     answered: int = 0
@@ -85,12 +83,12 @@ class Session:
     @property
     def is_complete(self) -> bool:
         """Whether all proofs are here."""
-        return self.answered >= self.count
+        return self.answered >= self.terms.slots
 
     def next_slots(self, at_once: int) -> range:
         """The slots to be asked for now, so that so many are under way; they count as asked for."""
         start = self.asked
-        self.asked = max(start, min(self.count, self.answered + at_once))
+        self.asked = max(start, min(self.terms.slots, self.answered + at_once))
         return range(start, self.asked)
 
     def alpha(self, slot: int) -> bytes:

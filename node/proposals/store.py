@@ -55,7 +55,7 @@ class KnownProposal:
 
     @property
     def eligibilities(self) -> Sequence[VotingEligibility]:
-        """At least one; the compact id of hare is made of the first (`Proposal.compact_id`)."""
+        """At least one; the compact id of hare is made of the first (`node.hare.exchange.compact_id`)."""
         return self.proposal.inner.ballot.eligibility_proofs
 
 

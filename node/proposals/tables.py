@@ -6,19 +6,17 @@ sections 4.2 and 6.
 
 from __future__ import annotations
 
-from typing import Annotated, cast
+from typing import Annotated
 
-from node.store.keys import KeyCodec, compound, fixed, u32
+from node.store.keys import EPOCH, compound, fixed
 from node.store.table import MARKER, Table
 from node.store.view import Rows, Span
 from protocol.codec.declare import Record, c64, record
 from protocol.types.activation import EpochActiveSet
 from protocol.types.ids import EpochId, Hash32
 
-EPOCH = cast(KeyCodec[EpochId], u32)
-
 ACTIVE_SETS: Table[Hash32, EpochActiveSet] = Table(b"sa", "active sets", fixed(32), EpochActiveSet.codec)
-"""By the hash of the ids. The epoch is not covered by it: the first one that came with a set stays."""
+"""By the hash of the ids, which does not cover the epoch: that of the ATXs, or the first one that came with a set."""
 ACTIVE_SET_EPOCHS: Table[tuple[EpochId, Hash32], None] = Table(
     b"se", "active sets by epoch", compound(EPOCH, fixed(32)), MARKER
 )

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar, cast, overload
 
-from protocol.types.ids import LayerId
+from protocol.types.ids import EpochId, LayerId
 
 K = TypeVar("K")
 A = TypeVar("A")
@@ -148,6 +148,8 @@ tail, text_tail = Tail(), TextTail()
 
 LAYER = cast(KeyCodec[LayerId], u32)
 """Layers as keys."""
+EPOCH = cast(KeyCodec[EpochId], u32)
+"""Epochs as keys."""
 ONLY = b""
 """The key of a table of one row; its codec is `fixed(0)`."""
 

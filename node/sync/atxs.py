@@ -94,8 +94,7 @@ class AtxSync:
         while True:
             if not listed.missing and last > until:
                 self._note(turn, epoch, last, listed)
-                got = max(0, listed.total - len(listed.left_out))
-                turn.effects.append(Emit(EpochDownloaded(epoch, got, len(listed.left_out))))
+                turn.effects.append(Emit(EpochDownloaded(epoch, listed.obtainable, len(listed.left_out))))
                 self._current = None
                 return True
             if listed.missing and (last > until or turn.now < due):
@@ -122,7 +121,7 @@ class AtxSync:
         return after(turn.now, interval * 9 // 10 + self._random.below(interval // 5 + 1))
 
     def _note(self, turn: Turn, epoch: EpochId, asked: int, listed: Listed) -> None:
-        total = max(0, listed.total - len(listed.left_out))
+        total = listed.obtainable
         row = EpochDownload(asked, total, max(0, total - listed.missing))
         if turn.rows.get(EPOCHS, epoch) != row:
             turn.rows.put(EPOCHS, epoch, row)

@@ -70,6 +70,11 @@ class Listed:
         """Those that are not asked for any more; bounded as those that are."""
 
     @property
+    def obtainable(self) -> int:
+        """Ids of the longest list, those left out that nobody has."""
+        return max(0, self.total - len(self.left_out))
+
+    @property
     def missing(self) -> int:
         """Ids that are to be asked for again."""
         return len(self._missing)

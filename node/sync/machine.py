@@ -176,7 +176,12 @@ class SyncMachine(Machine):
         return ""
 
     def _past_atxs(self, turn: Turn) -> Procedure[bool]:
-        """The activations of all epochs before the current one; False where no peer is connected."""
+        """The activations of all epochs before the current one, and once those of that one; False where no peer is
+        connected.
+
+        Own activations of an earlier life may be among the last ones, of which restored stores know nothing: they are
+        here before anything is signed.
+        """
         if self.status.is_atx_synced:
             return True
         while self._next_epoch < self._epoch_at(turn.now):
@@ -186,6 +191,8 @@ class SyncMachine(Machine):
                 return False
             self._next_epoch = EpochId(epoch + 1)
         epoch = self._epoch_at(turn.now)
+        if not (yield from self._atxs.download(turn, epoch, turn.now)):
+            return False
         begin, end = self._begin_of(epoch), self._begin_of(EpochId(epoch + 1))
         if self._malfeasance.is_due(turn.rows, turn.now, begin, end):
             yield from self._malfeasance.first(turn)

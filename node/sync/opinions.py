@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from node.certificates.machine import HINT as CERTIFICATE
+from node.certificates.machine import HareOutputs
 from node.certificates.tables import of_layer
 from node.contract.demands import Fetch, Fetched
 from node.contract.effects import Deliver, Emit, Penalise
 from node.contract.messages import PeerId
 from node.contract.verdicts import Judgement
-from node.fetch.answers import NO_HASH
 from node.fetch.protocols import (
     EPOCH_ATXS,
     OPINIONS,
@@ -33,7 +33,7 @@ from node.fetch.protocols import (
 )
 from node.mesh import tables as mesh
 from node.sync.fork import ForkFinder, LayerHash
-from node.sync.layers import LayerSync
+from node.sync.layers import LayerOutcome, LayerSync
 from node.sync.objects import Outcome, outcome_of
 from node.sync.parameters import SyncParameters
 from node.sync.procedures import Answers, Procedure, Turn
@@ -46,11 +46,8 @@ from protocol.types.ids import EMPTY_BLOCK_ID, AtxId, BlockId, EpochId, LayerId,
 Opinions = Sequence[tuple[PeerId, LayerOpinion]]
 
 
-class Tortoise(Protocol):
+class Tortoise(HareOutputs, Protocol):
     """What it tells and asks the tortoise."""
-
-    def on_hare_output(self, layer: LayerId, block: BlockId) -> None:
-        """The block of a certificate; zeros for none."""
 
     def missing_active_set(self, epoch: EpochId, ids: Sequence[AtxId]) -> Sequence[AtxId]:
         """Those that are not known in an epoch."""
@@ -158,11 +155,11 @@ class OpinionSync:
         """Follow peers whose mesh before a layer is another one. followed: peers of this run, each of them once."""
         before = LayerId(layer - 1)
         own = turn.rows.get(mesh.MESH_HASHES, before)
-        if own is None or all(opinion.prev_agg_hash in (NO_HASH, own) for _, opinion in opinions):
+        if own is None or all(opinion.prev_agg_hash in (mesh.NO_MESH_HASH, own) for _, opinion in opinions):
             return
         for peer, opinion in opinions:
             theirs = LayerHash(before, opinion.prev_agg_hash)
-            if theirs.hash == NO_HASH or peer in followed:
+            if theirs.hash == mesh.NO_MESH_HASH or peer in followed:
                 continue
             if theirs.hash == own:
                 self._forks.agree(peer, theirs, turn.now)
@@ -172,7 +169,8 @@ class OpinionSync:
         self._forks.forget_all()
 
     def _resync(self, turn: Turn, layer: LayerId, peer: PeerId, theirs: LayerHash) -> Procedure[bool]:
-        """Whether a peer was followed: it has activations behind its opinion, and it is known where the fork is."""
+        """Whether a peer was followed: it has activations behind its opinion, it is known where the fork is, and it
+        has answered to its end."""
         epoch = self._time.epoch_of(layer)
         question = Question(EPOCH_ATXS, epoch_request(EpochId(epoch - 1)), read_epoch, self._parameters.list_timeout)
         lists = yield from self._peers.ask(turn, question, (peer,))
@@ -190,7 +188,9 @@ class OpinionSync:
             return False
         next, latest = fork + 1, self._latest.latest
         while next <= latest:
-            yield from self._layers.sync_from(turn, LayerId(next), (peer,))
+            outcome, _ = yield from self._layers.sync_from(turn, LayerId(next), (peer,))
+            if outcome is LayerOutcome.NO_ANSWER:
+                return False  # there may be as many layers as the network has: nobody is waited for in each of them
             next, latest = next + 1, self._latest.latest
         turn.effects.append(Emit(ForkFollowed(peer, fork, latest)))
         return True

@@ -20,7 +20,7 @@ from node.contract.messages import PeerId
 from node.mesh.processed import Processed
 from node.store.view import Rows
 from node.sync.fork import ForkFinder
-from node.sync.opinions import OpinionSync
+from node.sync.opinions import LatestLayer, OpinionSync
 from node.sync.parameters import SyncParameters
 from node.sync.procedures import Answers, Pause, Procedure, Turn
 from node.sync.states import SyncStatus
@@ -30,8 +30,8 @@ from protocol.types.fetch import Hint
 from protocol.types.ids import LayerId, as_hash32
 
 
-class Mesh(Protocol):
-    """What it asks of the mesh."""
+class Mesh(LatestLayer, Protocol):
+    """What it asks of the mesh, too."""
 
     @property
     def processed(self) -> LayerId:
@@ -40,10 +40,6 @@ class Mesh(Protocol):
     @property
     def in_state(self) -> LayerId:
         """The last layer that is in the state."""
-
-    @property
-    def latest(self) -> LayerId:
-        """The last layer from which something came."""
 
     def process_layer(self, rows: Rows, layer: LayerId) -> Processed:
         """Count votes up to a layer, and bring the state in step."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, cast
 
-from node.store.keys import ONLY, KeyCodec, fixed, u32
+from node.store.keys import EPOCH, ONLY, fixed
 from node.store.table import RowCodec, Table
 from node.store.view import View
 from protocol.codec.declare import Record, c32, record
@@ -29,9 +29,7 @@ class EpochDownload(Record):
         return self.total == self.downloaded
 
 
-EPOCHS: Table[EpochId, EpochDownload] = Table(
-    b"ye", "downloaded epochs", cast(KeyCodec[EpochId], u32), EpochDownload.codec
-)
+EPOCHS: Table[EpochId, EpochDownload] = Table(b"ye", "downloaded epochs", EPOCH, EpochDownload.codec)
 """By the epoch in which the activations were published."""
 MALFEASANCE_SYNCED: Table[bytes, int] = Table(
     b"ym", "last sync of malfeasance", fixed(0), cast(RowCodec[int], fixed_u64)

@@ -106,3 +106,8 @@ class IdList(Sequence[Id]):
         import numpy as np
 
         return np.frombuffer(self.data, np.uint8).reshape(len(self), self.size)
+
+
+def joined(ids: Iterable[bytes]) -> bytes:
+    """Ids one after another: of an IdList its buffer, without a copy."""
+    return ids.data if isinstance(ids, IdList) else b"".join(ids)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from blake3 import blake3
 
-from protocol.codec.id_list import IdList
+from protocol.codec.id_list import joined
 
 HASH32_SIZE = 32
 HASH20_SIZE = 20
@@ -38,4 +38,4 @@ def left_aligned(data: bytes, size: int) -> bytes:
 
 def hash_of_list(ids: Iterable[bytes]) -> bytes:
     """The hash of ids in the given order: of an active set; ids of 20 bytes must have been padded to 32 before."""
-    return blake3(ids.data if isinstance(ids, IdList) else b"".join(ids)).digest()
+    return blake3(joined(ids)).digest()

@@ -157,7 +157,11 @@ def prove(leaves: Sequence[bytes], indices: Sequence[int], join: Join = member_n
     """The proof nodes for ascending leaf indices. Raises ProtocolError (no_leaves) for an index beyond the leaves."""
     if any(index >= len(leaves) for index in indices):
         raise ProtocolError(f"There are {len(leaves)} leaves, not all of {list(indices)}.", "no_leaves")
-    layers = layers_of(leaves, join) if leaves else []
+    return prove_in(layers_of(leaves, join), indices) if leaves else ()
+
+
+def prove_in(layers: Sequence[Sequence[bytes]], indices: Sequence[int]) -> tuple[bytes, ...]:
+    """The same for a tree whose layers are at hand, as `layers_of` gives them."""
     return tuple(
         layers[layer][position] if position < len(layers[layer]) else PADDING
         for layer, position in proof_positions(indices, len(layers) - 1)

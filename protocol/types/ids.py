@@ -17,7 +17,8 @@ __all__ = [
     "Hash32", "LayerId", "NodeId", "PoetProofRef", "ProposalId", "RoundId", "TransactionId", "VrfSignature",
     "ADDRESS_SIZE", "ID_SIZE", "HASH20_SIZE", "COMPACT_ID_SIZE", "BEACON_SIZE", "ED_SIGNATURE_SIZE",
     "VRF_SIGNATURE_SIZE",
-    "EMPTY_ADDRESS", "EMPTY_ATX_ID", "EMPTY_BALLOT_ID", "EMPTY_BLOCK_ID", "EMPTY_NODE_ID", "NO_LAYER", "as_hash32",
+    "EMPTY_ADDRESS", "EMPTY_ATX_ID", "EMPTY_BALLOT_ID", "EMPTY_BLOCK_ID", "EMPTY_NODE_ID", "NO_BEACON", "NO_LAYER",
+    "as_hash32",
 ]  # fmt: skip
 
 AtxId = NewType("AtxId", bytes)
@@ -73,6 +74,8 @@ EMPTY_NODE_ID = NodeId(bytes(ID_SIZE))
 EMPTY_BALLOT_ID = BallotId(bytes(HASH20_SIZE))
 EMPTY_BLOCK_ID = BlockId(bytes(HASH20_SIZE))
 EMPTY_ADDRESS = Address(bytes(ADDRESS_SIZE))
+NO_BEACON = Beacon(bytes(BEACON_SIZE))
+"""What stands where an epoch has none."""
 NO_LAYER = LayerId(0)
 """What stands where no layer is meant."""
 

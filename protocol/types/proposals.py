@@ -13,9 +13,7 @@ from protocol.crypto.hashing import hash32, hash_of_list
 
 from .ballots import Ballot, BallotMetadata
 from .ids import (
-    COMPACT_ID_SIZE,
     HASH20_SIZE,
-    CompactProposalId,
     EdSignature,
     Hash32,
     ProposalId,
@@ -58,10 +56,6 @@ class Proposal(Record):
     def signed_bytes(self) -> bytes:
         """The metadata, which is signed in the domain PROPOSAL."""
         return BallotMetadata.codec.encode(BallotMetadata(self.inner.ballot.inner.layer, self.inner.hash()))
-
-    def compact_id(self) -> CompactProposalId:
-        """The id in Hare's short messages: the first bytes of the first eligibility. Raises IndexError without one."""
-        return CompactProposalId(self.inner.ballot.eligibility_proofs[0].sig[:COMPACT_ID_SIZE])
 
 
 def proposals_hash(ids: Iterable[ProposalId]) -> Hash32:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from node.bootstrap.document import NO_BEACON, VERSION, Part, address, read, required_epochs
+from node.bootstrap.document import VERSION, Part, address, read, required_epochs
 from node.bootstrap.errors import DocumentRefused
 from protocol.numbers.durations import SECOND
 from protocol.numbers.layers import NetworkTime
-from protocol.types.ids import EpochId
+from protocol.types.ids import NO_BEACON, EpochId
 from tests.vector_cases.harness import Case, Context, unknown_sections, vectors
 
 

@@ -28,7 +28,7 @@ from node.mesh.tables import BALLOTS, BLOCKS
 from node.proposals.errors import BallotIgnored, BallotRejected, NoActiveSet
 from node.proposals.judge import BallotJudge, Stage, Wait
 from node.proposals.machine import TOPIC, ProposalMachine
-from node.proposals.own_sets import grade, make_active_set
+from node.proposals.own_sets import grade, graded, make_active_set
 from node.proposals.parameters import ProposalParameters, StoreBounds
 from node.proposals.store import KnownProposal, ProposalStore
 from node.proposals.tables import ACTIVE_SETS, put_active_set
@@ -386,6 +386,11 @@ def _grade(row: Any) -> None:
     received, proof, start = (int(row[name]) for name in names)
     found = grade(received, proof, start, row["network_delay_ns"]).value
     assert found == row["grade"], f"{found}, expected {row['grade']}"
+    epoch, id, node = EpochId(2), AtxId(bytes(32)), NodeId(bytes(32))
+    atxs = AtxColumns()
+    atxs.add(epoch, AtxRow(id, node, Address(bytes(24)), 1, 0, 0, 0, received))
+    good = graded(atxs.epoch(epoch), [node] if 0 < proof < start else [], start, row["network_delay_ns"])
+    assert list(good.ids) == ([id] if row["grade"] == "good" else []), "the set that is made goes by the same rule"
 
 
 class _Columns(AtxColumns):

@@ -61,7 +61,7 @@ def version_2(
     vrf_nonce: int,
     marriages: Sequence[MarriageCertificate] = (),
 ) -> bytes:
-    """An activation of version 2 of one identity. marries: certificates, its own among them; see `marry`."""
+    """An activation of version 2 of one identity. marriages: certificates, its own among them; see `marry`."""
     challenge = part.challenge
     initial = None
     if challenge.initial_post is not None:

@@ -21,7 +21,7 @@ from node.contract.demands import Failed, PoetProofOf, Result, RoundProof, Verif
 from node.contract.instants import Instant, after
 from node.store.view import Rows
 from protocol.codec.declare import CodecError
-from protocol.crypto.merkle import PADDING, layers_of
+from protocol.crypto.merkle import layers_of, prove_in
 from protocol.types.ids import Hash32, PoetProofRef
 from protocol.types.poet import PoetProofMessage
 
@@ -58,11 +58,8 @@ class Round:
             index = self.layers[0].index(challenge)
         except ValueError:
             return None
-        nodes = []
-        for height, layer in enumerate(self.layers[:-1]):
-            beside = (index >> height) ^ 1
-            nodes.append(Hash32(layer[beside] if beside < len(layer) else PADDING))
-        return Membership(self.ref, self.leaf_count, tuple(nodes), index)
+        nodes = tuple(Hash32(node) for node in prove_in(self.layers, [index]))
+        return Membership(self.ref, self.leaf_count, nodes, index)
 
     def keep(self, rows: Rows) -> None:
         """Put the proof, for ourselves and for whoever asks for it when the activation is out."""

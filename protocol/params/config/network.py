@@ -244,7 +244,7 @@ class Syncer:
     """Replaced by hdist at start."""
     tally_votes_frequency: float = setting("TallyVotesFrequency", FLOAT, 0.25, by_name=True)
     maxstaleduration_ns: int = setting("maxstaleduration", DURATION, SECOND)
-    """Longest time without a synced state before the node stops certifying."""
+    """How long it is remembered in which layer a peer agreed."""
     standalone: bool = setting("Standalone", BOOLEAN, False, by_name=True)
     """Replaced by main.standalone at start."""
     gossipduration_ns: int = setting("gossipduration", DURATION, 15 * SECOND)

@@ -188,6 +188,21 @@ def test_a_key_gets_a_table_when_it_is_seen_again() -> None:
         assert len(known) == expected
 
 
+def test_a_burst_does_not_wait_for_the_tables_of_all_its_keys() -> None:
+    known, cases = KnownKeys(), signed(64, seed=12)
+    for expected in (0, 16, 24, 32, 40, 48, 56, 64, 64):
+        assert ed25519.verify_many(*columns(cases), known=known).all()
+        assert len(known) == expected
+
+
+def test_keys_that_come_one_by_one_get_their_tables_together() -> None:
+    known, cases = KnownKeys(), signed(8, seed=13)
+    for case in cases * 2:
+        assert len(known) == 0
+        assert ed25519.verify_many(*columns([case]), known=known).all()
+    assert len(known) == 8
+
+
 def test_keys_of_refused_signatures_get_no_table() -> None:
     known = KnownKeys()
     cases = [spoiled(case) for case in signed(16, seed=9)]
@@ -227,6 +242,14 @@ def test_room_that_is_used_up_is_given_back_while_others_read() -> None:
 
 
 # ---- proofs ----
+
+
+def test_proofs_make_no_tables() -> None:
+    known, signer = KnownKeys(), Signer(bytes(32))
+    proof = signer.prove(b"alpha")
+    for _ in range(3):
+        assert ecvrf.verify_many([signer.public_key] * 8, [b"alpha"] * 8, [proof] * 8, known=known).all()
+    assert len(known) == 0
 
 
 def test_proofs_in_batches_of_every_size() -> None:

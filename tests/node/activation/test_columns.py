@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.activation import columns as module
-from node.activation.columns import AtxColumns, AtxRow, EpochColumns, total
+from node.activation.columns import ID_WORDS, AtxColumns, AtxRow, EpochColumns, order_of, rows_of, total
 from protocol.types.ids import Address, AtxId, EpochId, NodeId
 
 EPOCH = EpochId(7)
@@ -53,6 +53,27 @@ def test_what_was_added_is_found_and_nothing_else(seed: int, count: int, prefixe
         module.NEW_LEAST = least
 
 
+@given(st.integers(0, 2**32), st.integers(0, 60), st.sampled_from([1, 2, 3, 40, 1 << 62]), st.booleans())
+def test_identifiers_in_order_are_those_that_python_sorts(seed: int, count: int, words: int, ascend: bool) -> None:
+    """Some share their first words, some all of them: equal ones stand as they came."""
+    dice = random.Random(seed)
+    rows = [tuple(dice.randrange(words) for _ in range(ID_WORDS)) for _ in range(count)]
+    if ascend:
+        rows.sort()
+    table = np.array(rows, np.uint64).reshape(-1, ID_WORDS)
+    expected = sorted(range(count), key=lambda row: rows[row])
+    assert order_of(table).tolist() == expected
+
+    ordered = sorted(set(rows))
+    known = np.array(ordered, np.uint64).reshape(-1, ID_WORDS)
+    assert rows_of(known, table).tolist() == [ordered.index(row) for row in rows]
+    if ordered:
+        left_out = dice.randrange(len(ordered))
+        fewer = np.delete(known, left_out, axis=0)
+        found = [-1 if at == left_out else at - (at > left_out) for at in map(ordered.index, rows)]
+        assert rows_of(fewer, table).tolist() == found
+
+
 @given(st.integers(0, 2**32), st.integers(0, 30), st.integers(1, 5))
 def test_marks_and_medians(seed: int, count: int, nodes: int) -> None:
     dice = random.Random(seed)
@@ -78,7 +99,9 @@ def test_marks_and_medians(seed: int, count: int, nodes: int) -> None:
         assert columns.by_node(EPOCH, node) == [one for one in known if one.node == node]
 
 
-def test_the_weight_of_an_active_set_needs_all_of_it() -> None:
+@pytest.mark.parametrize("at_once", [1, 7, 1000])
+def test_the_weight_of_an_active_set_needs_all_of_it(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "AT_ONCE_BYTES", 32 * at_once)
     dice = random.Random(1)
     columns = AtxColumns()
     known = [atx(dice) for _ in range(50)]
@@ -86,12 +109,18 @@ def test_the_weight_of_an_active_set_needs_all_of_it() -> None:
         columns.add(EPOCH, one)
     ids = sorted(one.id for one in known)
     assert columns.weight_of(EPOCH, b"".join(ids)) == sum(one.weight for one in known)
+    assert columns.weight_of(EPOCH, b"".join(ids[:20] + ids[23:])) == sum(
+        one.weight for one in known if one.id not in ids[20:23]
+    )
     assert columns.weight_of(EPOCH, b"".join(ids) + bytes(32)) is None
+    assert columns.weight_of(EPOCH, bytes(32) + b"".join(ids)) is None
     assert columns.weight_of(EPOCH, b"") == 0
     assert columns.missing(EPOCH, [*ids[:3], AtxId(bytes(32))]) == [bytes(32)]
     assert columns.missing(EpochId(8), ids[:1]) == ids[:1]
     with pytest.raises(ValueError, match="33 bytes of ids"):
         columns.weight_of(EPOCH, bytes(33))
+    with pytest.raises(ValueError, match=f"{32 * 50 + 1} bytes of ids"):
+        columns.weight_of(EPOCH, b"".join(ids) + b"x")
 
 
 def test_what_is_outside_the_window_is_not_kept() -> None:

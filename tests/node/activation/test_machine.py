@@ -332,6 +332,10 @@ def test_we_do_not_convict_ourselves(open_stores: OpenStores) -> None:
     node.judge(first)
     assert told(node.judge(v1(A, 2, units=11))) == ("ignore", "own_double_publish")
     assert told(node.judge(v1(A, 3))) == ("ignore", "own_wrong_previous")
+    assert [one.identity for one in node.world.of(StopIdentity)] == [
+        A.identity,
+        A.identity,
+    ]  # the key is in use elsewhere
     assert not node.columns.is_malicious(A.identity) and len(node.seen) == 1
 
 

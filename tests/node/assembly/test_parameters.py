@@ -86,6 +86,20 @@ CANNOT = {
         "fetch.servers.hs/1",
     ),
     "batches of nothing": (changed("fetch", batchsize=0), "fetch.batchsize"),
+    "batches that peers do not read": (changed("fetch", batchsize=101), "fetch.batchsize"),
+    "activations that are asked for one by none": (changed("fetch", getatxsconcurrency=0), "fetch.getatxsconcurrency"),
+    "batches of no activations": (
+        changed("syncer", atx_sync=replace(STANDALONE.syncer.atx_sync, atxs_batch=0)),
+        "syncer.atx-sync.atxs-batch",
+    ),
+    "lists of nobody": (
+        changed("syncer", malfeasance_sync=replace(STANDALONE.syncer.malfeasance_sync, malfeasance_id_peers=0)),
+        "syncer.malfeasance-sync.malfeasance-id-peers",
+    ),
+    "questions without a pause": (
+        changed("syncer", malfeasance_sync=replace(STANDALONE.syncer.malfeasance_sync, retry_interval_ns=0)),
+        "syncer.malfeasance-sync.retry-interval",
+    ),
     "more than a whole epoch": (changed("syncer", epochendfraction=1.5), "epochendfraction"),
     "a sync without end": (changed("syncer", interval_ns=0), "syncer.interval"),
     "an address of another network": (changed("main", network_hrp="sm"), "genesis.accounts"),

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from node.beacon.machine import BEACONS
 from node.blocks.machine import BlockMachine, BlockMade, BlockNotMade
-from node.blocks.metadata import NO_MESH_HASH
 from node.blocks.parameters import BlockParameters
 from node.blocks.patrol import LayerPatrol
 from node.blocks.tables import AGREED
@@ -37,7 +36,7 @@ from node.mempool.pool import Mempool
 from node.mesh import tables as mesh_tables
 from node.mesh.executor import Executor
 from node.mesh.mesh import Mesh, MeshParameters
-from node.mesh.tables import BLOCKS, MESH_HASHES, VALIDITY
+from node.mesh.tables import BLOCKS, MESH_HASHES, NO_MESH_HASH, VALIDITY
 from node.store.memory import MemoryBackend
 from node.store.own import SIGNED, Kind, OwnStore, Slot
 from node.store.store import Backend, Store

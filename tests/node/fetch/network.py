@@ -55,6 +55,8 @@ class Network:
     """Everybody is connected to everybody who is up."""
 
     def __init__(self, now: Instant = GENESIS) -> None:
+        self.statements: dict[bytes, bytes] = {}
+        """Of proofs of time, by reference, which does not cover them; proofs of others hold as they are."""
         self.now = now
         self.hosts: dict[PeerId, Host | Puppet] = {}
         self.starts = 0
@@ -179,7 +181,10 @@ class Host:
             match one:
                 case Call(call, Request() as request):
                     self.network.request(self.name, request, lambda result, call=call: self._returned(call, result))
-                case Call(call, VerifyPoet() | VerifyVrfNonce()):
+                case Call(call, VerifyPoet(proof)):
+                    true = self.network.statements.get(proof.ref(), proof.statement)
+                    self._later(call, proof.statement == true)
+                case Call(call, VerifyVrfNonce()):
                     self._later(call, True)
                 case Call(call, VerifyPost()):
                     self._later(call, PostVerdict(True))

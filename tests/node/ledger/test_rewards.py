@@ -44,6 +44,11 @@ def test_known_rewards() -> None:
     assert [row.total_reward for row in ninth] == [477_618_296_206 * 9 // 10, 477_618_296_206 // 10]
 
 
+def test_fees_are_shared_like_the_subsidy() -> None:
+    rows = distribute(LAYER, [reward(1, 1, 3), reward(2, 2, 3)], 9, 4)
+    assert [(row.total_reward, row.layer_reward) for row in rows] == [(4, 3), (8, 6)]
+
+
 def test_coinbases_come_in_their_order() -> None:
     rewards = [reward(number, 1, 1) for number in (9, 3, 200, 3 + 256)]
     assert [one.coinbase[-1] for one in in_order(rewards)] == [3, 3, 9, 200]

@@ -12,6 +12,7 @@ from typing import Any
 from node.activation import tables as activation
 from node.activation.columns import AtxColumns
 from node.activation.tables import StoredAtx, put_atx
+from node.assembly.atxs import KnownAtxs
 from node.beacon.machine import BEACONS
 from node.contract.bounds import Bounds
 from node.contract.demands import Fetch, Fetched, ProveVrf
@@ -41,7 +42,6 @@ from node.store.store import Backend, Store
 from node.store.stores import Stores
 from node.store.view import Rows, View
 from node.tortoise.parameters import TortoiseParameters
-from node.tortoise.state import AtxInfo
 from node.tortoise.tortoise import Tortoise
 from protocol.crypto import vrf
 from protocol.crypto.signing import Domain
@@ -176,26 +176,6 @@ def proposal_of(
     return signed(smesher, InnerProposal(ballot, tuple(transactions), mesh_hash))
 
 
-class _Atxs:
-    """The columns as tortoise reads them."""
-
-    def __init__(self, columns: AtxColumns) -> None:
-        self._columns = columns
-
-    def get(self, epoch: EpochId, id: AtxId) -> AtxInfo | None:
-        row = self._columns.get(epoch, id)
-        return None if row is None else AtxInfo(row.node, row.weight, row.height)
-
-    def median_height(self, epoch: EpochId) -> int:
-        return self._columns.median_height(epoch)
-
-    def missing(self, epoch: EpochId, ids: Sequence[AtxId]) -> Sequence[AtxId]:
-        return self._columns.missing(epoch, ids)
-
-    def evict(self, epoch: EpochId) -> None:
-        self._columns.evict(epoch)
-
-
 class KeyRing:
     """The own identities."""
 
@@ -278,7 +258,7 @@ class Node:
         self.columns = AtxColumns()
         genesis = TIME.effective_genesis
         self.tortoise = Tortoise(
-            TortoiseParameters(TIME.layers_per_epoch, genesis, 4, 2, 100, 10, 4), _Atxs(self.columns)
+            TortoiseParameters(TIME.layers_per_epoch, genesis, 4, 2, 100, 10, 4), KnownAtxs(self.columns, TIME)
         )
         self.pool = Mempool()
         unused: Any = _Unused()

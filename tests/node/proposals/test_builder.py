@@ -16,9 +16,9 @@ from node.contract.owed import OWED
 from node.engine.edges import Call, Send
 from node.ledger.tables import ACCOUNTS
 from node.mesh.mesh import GENESIS_MESH_HASH
-from node.mesh.tables import BALLOTS, MESH_HASHES
+from node.mesh.tables import BALLOTS, MESH_HASHES, NO_MESH_HASH
 from node.proposals.builder import ActiveSetMade, ProposalMade, ProposalNotMade, SlotsKnown
-from node.proposals.making import NO_MESH_HASH, mesh_hash
+from node.proposals.making import mesh_hash
 from node.proposals.sessions import own_atx
 from node.proposals.tables import ACTIVE_SETS, OWN_ACTIVE_SETS
 from node.store.memory import MemoryBackend

@@ -350,6 +350,23 @@ def test_an_active_set_keeps_the_epoch_with_which_it_came_first() -> None:
     assert stored is not None and stored.epoch == EPOCH
 
 
+@pytest.mark.parametrize("known", [SMESHERS, SMESHERS[:3]])
+def test_an_active_set_that_comes_with_a_wrong_epoch_serves_its_ballots_all_the_same(known: list[Smesher]) -> None:
+    """One peer that names another epoch would else make the set worthless, whoever has it."""
+    node = Node(known=known, has_set=False)
+    hash, _ = encoded_set()
+    node.gossip(first_of(ALICE, node))
+    node.deliver(Hint.ACTIVE_SET, hash, EpochActiveSet.codec.encode(EpochActiveSet(EpochId(9), ids_of())))
+    unknown = node.calls(Hint.ATX)
+    if known != SMESHERS:
+        node.add_atx(DAVE)
+    for call in unknown:
+        node.accept(call)
+    stored = node.world.view().get(ACTIVE_SETS, hash)
+    assert stored is not None and stored.epoch == EPOCH
+    assert bool(unknown) is (known != SMESHERS) and node.last == ACCEPT
+
+
 def test_active_sets_of_epochs_that_are_over_are_deleted() -> None:
     node = Node(epochs=(EPOCH, EPOCH + 1, EPOCH + 2))
     before = set(node.world.view().keys(ACTIVE_SETS))

@@ -16,7 +16,7 @@ from node.store.table import Schema
 from node.store.view import Rows, Span
 from protocol.types.ids import NodeId
 
-from .tables import NOTES, OWN, VALUES, in_files, opened
+from .tables import NOTES, OWN, VALUES, in_files, in_memory, opened
 
 ME = NodeId(b"\x01" * 32)
 OTHER = NodeId(b"\x02" * 32)
@@ -43,6 +43,22 @@ def test_the_first_message_of_a_slot_is_the_one_that_is_sent(stores: Stores) -> 
     assert stores.own.signed(slot) == b"one"
     assert signed_rows(stores, slot._replace(round=8), b"other")[1] == b"other"
     assert signed_rows(stores, slot._replace(identity=OTHER), b"other")[1] == b"other"
+
+
+def test_what_is_signed_is_written_before_the_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill in between leaves the own store ahead: the message is known, though nothing says why it was made."""
+    stores = in_memory()
+    slot = Slot(ME, Kind.BALLOT, 9)
+    rows, _ = signed_rows(stores, slot, b"one")
+    rows.put(VALUES, (b"a", 1), 1)
+
+    def fail(*_: object) -> None:
+        raise StoreFault("The power is gone.")
+
+    monkeypatch.setattr(stores.state, "write", fail)
+    with pytest.raises(StoreFault, match="The power is gone"):
+        stores.write(rows)
+    assert stores.own.signed(slot) == b"one"
 
 
 def test_a_signed_message_is_neither_replaced_nor_removed(stores: Stores) -> None:

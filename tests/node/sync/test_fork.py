@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from node.contract.demands import Result
+from node.contract.demands import Failed, Result
+from node.contract.effects import Emit
 from node.contract.instants import Instant
 from node.contract.messages import PeerId
 from node.fetch import protocols
 from node.mesh.tables import MESH_HASHES
 from node.store.view import Rows
 from node.sync.fork import ForkFinder, LayerHash
+from node.sync.layers import LayerSync
+from node.sync.opinions import ForkFollowed, OpinionSync
 from node.sync.parameters import SyncParameters
 from protocol.crypto.hashing import hash32
-from protocol.types.fetch import MeshHashRequest
-from protocol.types.ids import (
-    Hash32,
-    LayerId,
-)
+from protocol.types.fetch import FetchEpochData, LayerData, LayerOpinion, MeshHashRequest
+from protocol.types.ids import AtxId, BlockId, EpochId, Hash32, LayerId
 from tests.node.contract.world import GENESIS
 
-from .chain import FIRST
+from .chain import FIRST, TIME
 from .driver import Driver
 
 A, B, C = PeerId(b"a"), PeerId(b"b"), PeerId(b"c")
@@ -137,3 +138,48 @@ def test_what_is_remembered_is_forgotten_in_time_and_bounded() -> None:
     assert finder.agreed == 2
     finder.forget_stale(Instant(GENESIS + PARAMETERS.max_stale))
     assert finder.agreed == 1 and not finder._resynced  # A is connected still
+
+
+class Followed(Meshes):
+    """A peer with activations behind its mesh, who names the ballots of so many layers and then is silent."""
+
+    def __init__(self, fork: int, answers: int) -> None:
+        super().__init__(100, fork)
+        self.answers = answers
+        self.latest = LayerId(ZERO + self.length)
+        peers = self.driver.peers
+        self.sync = OpinionSync(PARAMETERS, TIME, peers, LayerSync(PARAMETERS, peers), self.finder, self, self)
+
+    def on_hare_output(self, layer: LayerId, block: BlockId) -> None:
+        raise AssertionError("nothing is certified here")
+
+    def missing_active_set(self, epoch: EpochId, ids: Sequence[AtxId]) -> Sequence[AtxId]:
+        return ids
+
+    def answer(self, demand: Any) -> Result:
+        match demand.protocol:
+            case protocols.EPOCH_ATXS:
+                return FetchEpochData.codec.encode(FetchEpochData([]))
+            case protocols.LAYER_BALLOTS:
+                self.answers -= 1
+                return LayerData.codec.encode(LayerData([])) if self.answers >= 0 else Failed("timeout")
+        return super().answer(demand)
+
+    def follow(self) -> list[ForkFollowed]:
+        opinions = [(A, LayerOpinion(self.theirs[-1]))]
+        self.driver.run(lambda turn: self.sync.agree(turn, LayerId(self.latest + 1), opinions, set()))
+        events = [one.event for one in self.driver.effects if isinstance(one, Emit)]
+        return [one for one in events if isinstance(one, ForkFollowed)]
+
+
+def test_a_peer_is_followed_from_the_fork_to_its_end() -> None:
+    peer = Followed(fork=ZERO + 41, answers=60)
+    assert peer.follow() == [ForkFollowed(A, LayerId(ZERO + 40), peer.latest)]
+    assert len(peer.driver.requests(protocols.LAYER_BALLOTS)) == 60
+    assert not peer.finder.needs_resync(LayerHash(peer.latest, peer.theirs[-1]))
+
+
+def test_a_peer_that_falls_silent_is_not_waited_for_in_every_layer() -> None:
+    peer = Followed(fork=ZERO + 1, answers=3)
+    assert peer.follow() == [] and len(peer.driver.requests(protocols.LAYER_BALLOTS)) == 4
+    assert peer.finder.needs_resync(LayerHash(peer.latest, peer.theirs[-1]))  # in another run

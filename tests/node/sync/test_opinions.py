@@ -15,13 +15,14 @@ from node.contract.instants import Instant
 from node.contract.messages import PeerId
 from node.contract.verdicts import ACCEPT, Verdict, ignore, reject
 from node.fetch import protocols
+from node.mesh.tables import NO_MESH_HASH
 from node.sync.fork import ForkFinder
 from node.sync.layers import LayerSync
 from node.sync.opinions import OpinionSync
 from node.sync.parameters import SyncParameters
 from protocol.types.certificates import Certificate
 from protocol.types.fetch import LayerOpinion, OpinionRequest
-from protocol.types.ids import EMPTY_BLOCK_ID, AtxId, BlockId, EpochId, Hash32, LayerId, as_hash32
+from protocol.types.ids import EMPTY_BLOCK_ID, AtxId, BlockId, EpochId, LayerId, as_hash32
 from tests.node.contract.world import at
 
 from .chain import FIRST, TIME
@@ -31,7 +32,6 @@ A, B, C = PeerId(b"a"), PeerId(b"b"), PeerId(b"c")
 X, Y = BlockId(b"x" * 20), BlockId(b"y" * 20)
 CURRENT, LAYER = 20, LayerId(19)
 PARAMETERS = SyncParameters(hare_delay_layers=2, certificate_distance=3, peers=5)
-NO_HASH = Hash32(bytes(32))
 
 
 class Certified:
@@ -72,7 +72,7 @@ class Certified:
             case Request():
                 asked = OpinionRequest.codec.decode(demand.data)
                 if asked.block is None:
-                    return LayerOpinion.codec.encode(LayerOpinion(NO_HASH, self.says[demand.peer]))
+                    return LayerOpinion.codec.encode(LayerOpinion(NO_MESH_HASH, self.says[demand.peer]))
                 sent = self.sends.get(demand.peer, Certificate(asked.block, ()))
                 return Certificate.codec.encode(sent)
         raise AssertionError(demand)

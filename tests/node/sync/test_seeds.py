@@ -64,6 +64,7 @@ def test_in_the_end_everything_is_here(seed: int) -> None:
     dice = random.Random(seed)
     chain = Chain(CURRENT)
     network = Network(at(CURRENT, 10))
+    network.statements = {poet.ref(): poet.statement for poet in chain.poets}
     honest = Node.with_chain(network, HONEST, chain)
     for number in range(dice.randrange(1, 5)):
         Fickle(network, PeerId(b"fickle %d" % number), honest, dice, dice.choice((0.3, 0.6, 0.9)))

@@ -57,6 +57,15 @@ def test_one_server_is_enough() -> None:
     assert rig.poets[POET_A].registered == [] and rig.poets[POET_A].asked == []
 
 
+@pytest.mark.parametrize("leaves", [(90, 60), (60, 90)])
+def test_of_two_rounds_the_one_of_more_ticks_is_taken(leaves: tuple[int, int]) -> None:
+    rig = Rig(A)
+    for server, ticks in zip((POET_A, POET_B), leaves, strict=True):
+        rig.poets[server].leaf_count = ticks * TICK
+    rig.run_until(end_of(3))
+    assert rig.stored(rig.atx(A, 3).id()).ticks == 90
+
+
 def test_without_a_registration_the_next_round_is_planned() -> None:
     rig = Rig(A)
     for poet in rig.poets.values():
