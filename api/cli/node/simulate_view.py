@@ -69,10 +69,9 @@ class View:
         done = BAR * layer // scenario.layers
         head = Text.assemble(
             (f"{scenario.name}", "bold"),
-            f"  {scenario.nodes} nodes, seed {self._seed}  ",
-            ("━" * done, "green"),
+            f"  {scenario.nodes} nodes, seed {self._seed}, layer {layer} of {scenario.layers}  ",
+            ("━" * done, "green"),  # what a narrow terminal cuts off is the bar
             ("━" * (BAR - done), "dim"),
-            f"  layer {layer} of {scenario.layers}",
         )
         now = [band.label for band in bands_of(scenario) if band.begin <= layer <= band.end + 0.5]
         wrong = Text(f"now: {', '.join(now)}" if now else "now: nothing goes wrong", "yellow" if now else "dim")
