@@ -112,7 +112,13 @@ def temporary(path: Path) -> Path:
 
 
 def replace(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
-    """Writes a file so that after a crash at any instant it holds the old content or the new."""
+    """Writes a file so that after a crash at any instant it holds the old content or the new.
+
+    A link is replaced, not followed; raises `Unfit` where a device, a FIFO or a directory stands: they stay.
+    """
+    kind = _kind(path, follow=False)
+    if kind not in (None, "a link"):
+        raise Unfit(_unfit(kind))
     beside = temporary(path)
     try:
         _write_new(beside, data, mode)

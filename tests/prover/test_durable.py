@@ -101,6 +101,20 @@ def test_temporary_files_never_follow_what_is_there(tmp_path: Path, name: str, l
     assert (storage.path / name).read_bytes() == b"ours" and not (storage.path / name).is_symlink()
 
 
+@pytest.mark.parametrize("kind", ["FIFO", "directory", "socket"])
+def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path, kind: str) -> None:
+    place = tmp_path / "place"
+    if kind == "FIFO":
+        os.mkfifo(place)
+    elif kind == "directory":
+        place.mkdir()
+    else:
+        os.mknod(place, stat.S_IFSOCK | 0o600)
+    with pytest.raises(durable.Unfit, match=f"it is a {kind}, expected a file"):
+        durable.replace(place, b"new")
+    assert not place.is_file() and os.listdir(tmp_path) == ["place"]
+
+
 def test_a_lock_never_follows_a_link(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_bytes(SECRET)
