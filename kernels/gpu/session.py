@@ -161,6 +161,8 @@ class Session:
         self._terms = terms
         self._change = change
         self._flights: deque[_Flight] = deque()
+        self._taken: Launch | None = None
+        """The launch that is just being queued."""
         self._limit: float | None = time.monotonic() + OPEN_SECONDS
         """When the call of the driver that is under way should long have come back, by `time.monotonic`."""
         self._deed = "opening it"
@@ -253,7 +255,7 @@ class Session:
                     return False
                 self._change.wait()
             room = bool(self.waiting) and bool(self._idle)
-            launch = self.waiting.popleft() if room else None
+            self._taken = launch = self.waiting.popleft() if room else None
         if self.lost is not None:
             raise self.lost  # a call came back after the card had been given up
         try:
@@ -265,6 +267,7 @@ class Session:
             with self._change:
                 self.waiting.extendleft([launch] if launch else [])
             self._go_on_with_less(error)
+        self._taken = None
         return True
 
     @contextmanager
@@ -475,8 +478,8 @@ class Session:
         """Nothing is computed any more, and whoever waits is told why. The lock is held."""
         if self.lost is None:
             self.lost = error
-        for launch in (*self.waiting, *(flight.launch for flight in self._flights)):
-            if not launch.ended:
+        for launch in (*self.waiting, self._taken, *(flight.launch for flight in self._flights)):
+            if launch is not None and not launch.ended:
                 launch.error, launch.ended = self.lost, True
         self.waiting.clear()
         self._change.notify_all()

@@ -386,6 +386,22 @@ def test_a_device_that_is_opened_with_another_layout_computes_the_same_labels(fo
     assert driver.allocated_bytes == 0
 
 
+def test_whose_launch_fails_while_it_is_queued_is_told_even_if_another_caller_opens_the_device_at_once(
+    folder: Path,
+) -> None:
+    def refuse(name: str) -> None:
+        raise DriverError(f"launching {name} failed: cudaErrorLaunchFailure")
+
+    card = open_engine(ShimDevice(folder, before_launch=refuse))._card
+    launch = session.Launch(np.frombuffer(KEY, np.uint64).reshape(1, 4), 0, 1, None, np.empty((1, 16), np.uint8))
+    before = card._session
+    card.submit(launch, threading.Event())
+    with card.change:
+        card.change.wait_for(lambda: before.lost is not None, SOON)
+    # whoever waits may look only when another session is there, which knows nothing of this launch
+    assert launch.ended and launch.error is before.lost is not None
+
+
 def test_two_callers_open_a_device_once_and_not_below_each_other(folder: Path) -> None:
     both_failed = threading.Barrier(2, timeout=SOON)
     driver = Recovers(folder, order=3)
