@@ -137,14 +137,16 @@ class Card:
                 return
             before = self._session
             before.end()
-            self.epoch += 1
             self._busy_before += before.busy_seconds
             if layout in self.later_layouts:
                 del self.later_layouts[: self.later_layouts.index(layout) + 1]
             same = before.tuning is not None and before.tuning.layout == layout
             if not same and self._given_plan is not None and self._given_plan.layout != layout:
                 self._given_plan = None
-            self._session = self._begin(before.tuning if same else Tuning(layout))
+            try:
+                self._session = self._begin(before.tuning if same else Tuning(layout))
+            finally:  # not before: who begins while it is being opened is told of the loss, and must not open it again
+                self.epoch += 1
         finally:
             self._reopening.release()
 

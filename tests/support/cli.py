@@ -12,6 +12,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -102,16 +103,20 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def start(*words: object, script: str = ENTRY, **options: Any) -> subprocess.Popen[str]:
-    """Starts a command line as a child."""
-    return subprocess.Popen(
-        [sys.executable, "-c", script, *map(str, words)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-        **options,
-    )
+    """Starts a command line as a child, which an interrupt reaches even where these tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-c", script, *map(str, words)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
+            **options,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def finish(child: subprocess.Popen[str], timeout: float = 120) -> Result:

@@ -7,6 +7,8 @@ the run can be had again with the same words.
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -82,6 +84,20 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("--report is about one run, and --seeds asks for several. Leave one of them out.")
     if (kind := durable.kind_of(arguments.report)) not in (None, "a file"):
         raise UsageError(f"--report {arguments.report} is {kind}, expected the name of a file.")
+    _check_place(arguments.report)
+
+
+def _check_place(report: Path) -> None:
+    """Whether a report can be written there, as far as can be told before the run. Raises EnvironmentFault."""
+    try:
+        durable.make_directory(report.parent)
+        if not os.access(report.parent, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        os.lstat(report)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise EnvironmentFault(f"--report {report} cannot be written: {error.strerror or error}.") from None
 
 
 def _list(output: Output) -> int:
@@ -192,4 +208,4 @@ def _write(path: Path, text: str) -> None:
         durable.make_directory(path.parent)
         durable.replace(path, text.encode())
     except OSError as error:
-        raise EnvironmentFault(f"{path} cannot be written: {error.strerror}.") from None
+        raise EnvironmentFault(f"{path} cannot be written: {error.strerror or error}.") from None

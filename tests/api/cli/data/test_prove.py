@@ -130,7 +130,7 @@ def words_of(data: Path, *more: object) -> list[object]:
     [
         (["--challenge", "ab" * 31], ["--challenge", 62, 64]),
         (["--challenge", "ab" * 33], ["--challenge", 66, 64]),
-        (["--challenge", ""], ["--challenge", 0, 64]),
+        (["--challenge", ""], ["--challenge", "''", 64]),
         (["--challenge", "zz" * 32], ["--challenge", "hex"]),
         (["--node-id", "33" * 32], ["--node-id", "33" * 32, JOB.node_id]),
         (["--node-id", "33"], ["--node-id", 2, 64]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -25,6 +26,7 @@ from node.sim.scenarios import QUIET
 from node.sim.simulate import begin
 from node.sim.watch import Violation
 from node.sim.world import World
+from prover import durable
 from tests.support.cli import finish, smesher, start, wait_for
 
 SMALL = ["--nodes", "3", "--layers", "12", "--epoch", "4"]
@@ -147,9 +149,21 @@ def test_a_report_that_cannot_be_written_is_told_with_3(tmp_path: Path) -> None:
     assert result.code == 3 and "cannot be written" in result.err
 
 
-def test_what_came_of_a_run_is_told_even_if_its_report_cannot_be_written(tmp_path: Path) -> None:
+def test_where_no_report_can_be_written_nothing_is_run(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    report = tmp_path / "file" / "report.html"
+    for report in (tmp_path / "file" / "report.html", tmp_path / ("x" * 300)):
+        result = smesher("simulate", "--nodes", "2", "--layers", "2", "--report", str(report), "--json")
+        assert result.code == 3 and [one["event"] for one in result.events] == ["error"], result.text
+
+
+def test_what_came_of_a_run_is_told_even_if_its_report_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(durable, "replace", full)
+    report = tmp_path / "report.html"
     result = smesher("simulate", "--nodes", "2", "--layers", "2", "--report", str(report), "--json")
     assert result.code == 3
     assert [one["event"] for one in result.events][-2:] == ["done", "error"], result.text
