@@ -35,12 +35,8 @@ class MalfeasanceSync:
         self._rules = ListRules(
             Hint.MALFEASANCE,
             lambda view, id: has_proof(view, NodeId(id)),
+            own,
             own.batch,
-            own.batch,
-            own.max_tries,
-            own.max_tries_unknown,
-            own.max_retried,
-            own.max_unknown,
             parameters.ids_of_step,
             parameters.step_pause,
         )
