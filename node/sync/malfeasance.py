@@ -46,7 +46,7 @@ class MalfeasanceSync:
         done = view.get(MALFEASANCE_SYNCED, ONLY)
         if done is None or done < epoch_begin:
             return True
-        return (now - done) * 100 > (epoch_end - epoch_begin) * self._own.max_epoch_percent
+        return now - done > (epoch_end - epoch_begin) * self._own.max_epoch_fraction
 
     def first(self, turn: Turn) -> Procedure[None]:
         """Get the proofs of enough peers."""

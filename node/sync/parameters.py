@@ -55,7 +55,7 @@ class MalfeasanceSyncParameters(ListParameters):
     """So many lists must be complete here before the first time is over."""
     patient_rounds: int = 10
     """After so many rounds one list is enough: with few peers a node would never start."""
-    max_epoch_percent: int = 25
+    max_epoch_fraction: float = 0.25
     """Of an epoch: a sync that is longer ago is done again at start."""
 
 
@@ -69,7 +69,7 @@ class SyncParameters:
     """Layers in which certificates count: hdist."""
     interval: int = 10 * SECOND
     """Between two runs; nanoseconds."""
-    epoch_end_percent: int = 50
+    epoch_end_fraction: float = 0.5
     """After this part of an epoch its own activations are got beside the runs, until then those of the one before."""
     gossip_duration: int = 15 * SECOND
     """So long a node that is up to date listens before it takes part; nanoseconds."""
@@ -79,7 +79,7 @@ class SyncParameters:
     """So long it is remembered where a peer agreed with us; nanoseconds."""
     has_mesh_agreement: bool = True
     """Whether the hash of the mesh is compared with those of peers."""
-    tally_percent: int = 25
+    tally_fraction: float = 0.25
     """Votes are counted after this part of an epoch's layers; 0: after each layer."""
     is_standalone: bool = False
     """Whether there are no peers by intent."""
