@@ -157,7 +157,7 @@ def test_a_list_that_does_not_come_or_is_another_ends_the_message(result: Result
     found = one.hear(TOPIC_4, short_word(ME, 2, [A, UNKNOWN]), b"sender")
     assert (found.judgement.value, found.reason) == verdict
     assert len(requests(one)) == 1, "nobody is asked twice"
-    assert (one.machine.messages, one.machine.lists) == (0, 0)
+    assert (one.messages, one.lists) == (0, 0)
     blamed = [penalty.peer for penalty in one.of(Penalise)]
     assert blamed == ([b"sender"] if isinstance(result, bytes) and verdict[0] == "ignore" else [])
 
@@ -167,7 +167,7 @@ def test_a_message_that_waits_for_its_list_ends_with_its_session() -> None:
     message = one.gossip(TOPIC_4, short_word(ME, 2, [A, UNKNOWN]))
     one.turn(message)
     assert not one.of(Judge) and one.engine.waiting == 1
-    while one.machine.running:
+    while one.running:
         due = one.engine.next_due()
         assert due is not None
         one.turn(now=due)
