@@ -70,12 +70,12 @@ def sync(config: Config) -> SyncParameters:
         hare_delay_layers=of.hare_delay_layers,
         certificate_distance=of.sync_cert_distance,
         interval=of.interval_ns,
-        epoch_end_percent=_percent(of.epochendfraction),
+        epoch_end_fraction=of.epochendfraction,
         gossip_duration=of.gossipduration_ns,
         out_of_sync_layers=of.out_of_sync_threshold,
         max_stale=of.maxstaleduration_ns,
         has_mesh_agreement=not of.disable_mesh_agreement,
-        tally_percent=_percent(of.tally_votes_frequency),
+        tally_fraction=of.tally_votes_frequency,
         is_standalone=of.standalone,
         timeout=config.fetch.request_timeout_ns,
         list_timeout=config.fetch.request_hard_timeout_ns,
@@ -91,7 +91,7 @@ def sync(config: Config) -> SyncParameters:
             retry_interval=malfeasance.retry_interval_ns,
             list_peers=malfeasance.malfeasance_id_peers,
             min_peers=malfeasance.min_sync_peers,
-            max_epoch_percent=_percent(malfeasance.max_epoch_fraction),
+            max_epoch_fraction=malfeasance.max_epoch_fraction,
             batch=malfeasance.max_batch_size,
             max_tries=malfeasance.requests_limit,
         ),
@@ -103,7 +103,3 @@ def _at_least_one(*settings: tuple[str, int]) -> None:
     for name, value in settings:
         if value < 1:
             raise Contradiction(f"{name} is {value}, expected 1 or more.")
-
-
-def _percent(fraction: float) -> int:
-    return round(100 * fraction)

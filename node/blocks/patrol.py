@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from protocol.types.ids import LayerId
 
+WINDOW = 100
+"""A layer that began so many layers ago is no longer hare's."""
+
 
 class LayerPatrol:
     """Called by hare, blocks and sync. What it holds is gone with the process: sync then takes those layers up."""
 
-    def __init__(self, window: int = 100) -> None:
-        """window: a layer that began so many layers ago is no longer hare's."""
-        self._window = window
+    def __init__(self) -> None:
         self._layers: set[LayerId] = set()
         self.touches = 0
 
     def set_in_charge(self, layer: LayerId) -> None:
         """Hare begins a layer."""
         self.touches += 1
-        self._layers = {known for known in self._layers if known > layer - self._window}
+        self._layers = {known for known in self._layers if known > layer - WINDOW}
         self._layers.add(layer)
 
     def complete(self, layer: LayerId) -> None:

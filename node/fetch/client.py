@@ -172,7 +172,8 @@ class Fetching(Machine):
         self._gathered = None
         connected = set(self._scores.connected())
         by_peer: dict[tuple[PeerId, str], list[Wanted]] = {}
-        busy = {peer for peer, count in self._open.items() if count >= self._parameters.max_requests_of_peer}
+        taken = Counter(self._open)  # with those that are being put together
+        full = {peer for peer, count in taken.items() if count >= self._parameters.max_requests_of_peer}
         passed_over: list[Key] = []
         while (
             self._queue
@@ -181,6 +182,8 @@ class Fetching(Machine):
         ):
             key = self._queue.popleft()
             wanted = self._wanted[key]
+            protocol = OWN_PROTOCOL.get(wanted.hint, OBJECTS)
+            busy = {peer for peer in full if (peer, protocol) not in by_peer}
             peer = wanted.choose(self._scores, connected, busy, self._parameters.best_peers)
             if peer is None:
                 if wanted.has_someone(connected):
@@ -190,14 +193,14 @@ class Fetching(Machine):
                 continue
             wanted.asked.add(peer)
             wanted.tries += 1
-            protocol = OWN_PROTOCOL.get(wanted.hint, OBJECTS)
             batch = by_peer.setdefault((peer, protocol), [])
+            if not batch:
+                taken[peer] += 1
+                if taken[peer] >= self._parameters.max_requests_of_peer:
+                    full.add(peer)
             batch.append(wanted)
-            if not (len(batch) == 1 if protocol != OBJECTS else len(batch) == self._parameters.batch):
-                continue
-            effects.append(self._ask(peer, protocol, by_peer.pop((peer, protocol)), now))
-            if self._open[peer] >= self._parameters.max_requests_of_peer:
-                busy.add(peer)
+            if protocol != OBJECTS or len(batch) == self._parameters.batch:
+                effects.append(self._ask(peer, protocol, by_peer.pop((peer, protocol)), now))
         for (peer, protocol), batch in by_peer.items():
             effects.append(self._ask(peer, protocol, batch, now))
         self._queue.extendleft(reversed(passed_over))

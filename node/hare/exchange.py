@@ -11,7 +11,7 @@ Messages that were relayed are remembered for peers that ask us. Protocol 05-con
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from node.contract.instants import Instant
 from node.hare.parameters import HareBounds
@@ -68,19 +68,28 @@ def compact_id(proposal: LayerProposal) -> CompactProposalId | None:
     return CompactProposalId(vrf.compact_id(proposal.eligibilities[0].sig))
 
 
-def matched(proposals: Iterable[LayerProposal], compact: Iterable[CompactProposalId]) -> Ids | None:
+ByShortId = Mapping[CompactProposalId, Sequence[ProposalId]]
+"""The proposals of a layer that a short id fits, ascending."""
+
+
+def by_short_id(proposals: Iterable[LayerProposal]) -> ByShortId:
+    """Proposals of one layer."""
+    fitting: dict[CompactProposalId, list[ProposalId]] = {}
+    for one in sorted(proposals, key=lambda one: one.id):
+        if (short_id := compact_id(one)) is not None:
+            fitting.setdefault(short_id, []).append(one.id)
+    return fitting
+
+
+def matched(known: ByShortId, compact: Iterable[CompactProposalId]) -> Ids | None:
     """The proposals that short ids stand for, ascending: each the first one that fits and is not taken yet.
 
     None where nothing fits one of them.
     """
-    free: dict[CompactProposalId, list[ProposalId]] = {}
-    for one in sorted(proposals, key=lambda one: one.id):
-        if (short_id := compact_id(one)) is not None:
-            free.setdefault(short_id, []).append(one.id)
     taken: dict[CompactProposalId, int] = {}
     found = []
     for short in compact:
-        fitting, position = free.get(short, ()), taken.get(short, 0)
+        fitting, position = known.get(short, ()), taken.get(short, 0)
         if position == len(fitting):
             return None
         taken[short] = position + 1

@@ -15,7 +15,7 @@ store, and no session of that layer runs any more. Protocol 05-consensus, sectio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from node.blocks.patrol import LayerPatrol
 from node.contract.demands import Failed, PeerRequest
@@ -76,21 +76,6 @@ class HareMachine(Machine):
         selection = Selection(time, proposals, atxs)
         self._sessions = Sessions(self._memory, oracle, selection, keys, patrol, tortoise, is_synced)
         self._reception = Reception(self._memory, selection)
-
-    @property
-    def running(self) -> Sequence[LayerId]:
-        """Layers that have a session, ascending."""
-        return sorted(self._memory.sessions)
-
-    @property
-    def messages(self) -> int:
-        """Messages in memory, of all sessions."""
-        return sum(session.messages for session in self._memory.sessions.values())
-
-    @property
-    def lists(self) -> int:
-        """Messages whose full lists are kept for peers."""
-        return len(self._memory.lists)
 
     def start(self, view: View, now: Instant) -> Step:
         """As Machine says. Sessions that ran are not taken up."""

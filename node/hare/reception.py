@@ -89,10 +89,11 @@ class Reception:
             return Judged(reject("unknown_round", f"Round {at.round} of an iteration, expected at most 7."))
         if not is_well_formed(decoded.body):
             return Judged(reject("missing_reference" if value.reference is None else "unexpected_reference"))
-        if self._memory.session(version, decoded.body.layer) is None:
+        session = self._memory.session(version, decoded.body.layer)
+        if session is None:
             return Judged(ignore("no_session"))
         if version.is_compact(at.round):
-            return self._fit_together(version, decoded, message)
+            return self._fit_together(session, decoded, message)
         return _to_signature(_Heard(version, decoded, decoded.body.hash()))
 
     def proceed(self, ticket: Ticket, found: Found, view: View) -> Judged | Needs:
@@ -112,17 +113,17 @@ class Reception:
 
     # ---- short ids ----
 
-    def _fit_together(self, version: Version, decoded: AnyMessage, message: Message) -> Judged | Needs:
+    def _fit_together(self, session: Session, decoded: AnyMessage, message: Message) -> Judged | Needs:
         body = decoded.body
         assert isinstance(body, Hare4Body)
         id, short = body.hash(), body.value.compact_proposals
-        heard = _Heard(version, decoded, id, id=id, short=len(short))
+        heard = _Heard(session.version, decoded, id, id=id, short=len(short))
         ids = self._memory.lists.get(id)
         if ids is None:
             local = self._selection.of_layer(body.layer)
             if not local:
                 return Judged(ignore("no_local_proposals"))
-            ids = exchange.matched(local, short)
+            ids = exchange.matched(session.by_short_id(local), short)
         if ids is None:
             return self._to_list(heard, _Stage.LIST, message)
         return _to_signature(_with_list(heard, ids))

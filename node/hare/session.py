@@ -19,9 +19,10 @@ from dataclasses import dataclass, field, replace
 
 from node.contract.instants import Instant, after
 from node.contract.ports import Signer
-from node.hare.exchange import FullLists
+from node.hare.exchange import ByShortId, FullLists, by_short_id
 from node.hare.gossip import Equivocation, HareInput
 from node.hare.parameters import FIRST, HareBounds, HareParameters
+from node.hare.proposals import LayerProposal
 from node.hare.protocol import HareProtocol, Said
 from node.hare.seats import Committee
 from node.hare.versions import Version
@@ -56,6 +57,18 @@ class Session:
     """Of the messages, those for rounds in which nothing is counted."""
     own: dict[tuple[IterRound, NodeId], Hash32] = field(default_factory=dict)
     """What identities of ours have said."""
+    _proposals: tuple[LayerProposal, ...] = field(default=(), init=False)
+    _by_short_id: ByShortId = field(default_factory=dict, init=False)
+
+    def by_short_id(self, proposals: Sequence[LayerProposal]) -> ByShortId:
+        """All proposals of the layer, gone through anew only where there are others than before.
+
+        It is asked for before the signature of a message is checked.
+        """
+        known = tuple(proposals)
+        if known != self._proposals:
+            self._proposals, self._by_short_id = known, by_short_id(known)
+        return self._by_short_id
 
     @property
     def parameters(self) -> HareParameters:

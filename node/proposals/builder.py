@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from node.activation.columns import AtxColumns
+from node.activation.columns import AtxColumns, AtxRow
 from node.beacon.machine import BEACONS
 from node.contract.demands import ProveVrf
 from node.contract.effects import Ask, Effect, Emit, Publish, SetTimer
@@ -300,9 +300,10 @@ class BuilderMachine(Machine):
     def _open_session(
         self, view: View, identity: NodeId, epoch: EpochId, layer: LayerId, beacon: Beacon, own: OwnActiveSet
     ) -> list[Effect]:
-        if own_atx(view, self._atxs, identity, epoch) is None:
+        atx = own_atx(view, self._atxs, identity, epoch)
+        if atx is None:
             return []
-        found = self._terms(view, identity, epoch, beacon, own)
+        found = self._terms(view, atx, epoch, beacon, own)
         if found is None:
             return [Emit(ProposalNotMade(identity, layer, "bad_first_ballot"))]
         if found.slots > self._parameters.max_slots:
@@ -319,11 +320,8 @@ class BuilderMachine(Machine):
             for slot in session.next_slots(self._parameters.proofs_at_once)
         ]
 
-    def _terms(self, view: View, identity: NodeId, epoch: EpochId, beacon: Beacon, own: OwnActiveSet) -> Terms | None:
-        """By what an identity makes its ballots now; None where it has no ATX or no usable first ballot."""
-        atx = own_atx(view, self._atxs, identity, epoch)
-        if atx is None:
-            return None
+    def _terms(self, view: View, atx: AtxRow, epoch: EpochId, beacon: Beacon, own: OwnActiveSet) -> Terms | None:
+        """By what an identity makes its ballots now; None where it has no usable first ballot."""
         parameters = self._parameters
         return terms(view, self._time, atx, epoch, beacon, own, parameters.layer_size, parameters.minimal_weights)
 
@@ -342,7 +340,8 @@ class BuilderMachine(Machine):
             signer = signers.get(session.identity)
             if signer is None or not self._is_due(rows, session, layer):
                 continue
-            found = self._terms(rows, session.identity, epoch, Beacon(beacon), own)
+            atx = own_atx(rows, self._atxs, session.identity, epoch)
+            found = None if atx is None else self._terms(rows, atx, epoch, Beacon(beacon), own)
             if found is not None and (found.beacon, found.slots) == (session.terms.beacon, session.terms.slots):
                 ready.append((session, signer, found))
             else:  # sync has brought its first ballot, or another beacon was published

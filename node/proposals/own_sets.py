@@ -37,7 +37,9 @@ class Grade(Enum):
 
 
 def grade(received: int, proof_received: int, start: int, delay: int) -> Grade:
-    """The grade of an ATX. All in nanoseconds since 1970.
+    """The grade of an ATX, as it is specified. All in nanoseconds since 1970.
+
+    `graded` finds the good ones of a whole epoch at once; nothing here treats the other two grades differently.
 
     received: 0 where a checkpoint restored it; proof_received: when the proof against its smesher came, 0: there is
     none; start: of the epoch; delay: until everybody has it.

@@ -65,27 +65,23 @@ class ProposalStore:
     def __init__(self, bounds: StoreBounds) -> None:
         self._bounds = bounds
         self._layers: dict[LayerId, dict[ProposalId, KnownProposal]] = {}
+        self._ascending: dict[LayerId, Sequence[KnownProposal]] = {}
+        """Those of a layer by id, since they were read last; hare reads them for many a message."""
         self._by_smesher: Counter[tuple[LayerId, NodeId]] = Counter()
         self._size = 0
         self._evicted: LayerId | None = None
         self.touches = 0
 
-    @property
-    def size(self) -> int:
-        """Bytes of all proposals."""
-        return self._size
-
-    @property
-    def layers(self) -> Sequence[LayerId]:
-        """Layers of which there are proposals, ascending."""
-        return sorted(self._layers)
-
     # ---- reading ----
 
     def of_layer(self, layer: LayerId) -> Sequence[KnownProposal]:
         """The proposals of a layer, ids ascending; of one smesher there may be several."""
-        known = self._layers.get(layer, {})
-        return [known[id] for id in sorted(known)]
+        found = self._ascending.get(layer)
+        if found is None:
+            found = tuple(known for _, known in sorted(self._layers.get(layer, {}).items()))
+            if found:
+                self._ascending[layer] = found
+        return found
 
     def get(self, layer: LayerId, id: ProposalId) -> KnownProposal | None:
         """One of a layer."""
@@ -128,6 +124,7 @@ class ProposalStore:
             return
         self.touches += 1
         of_layer[known.id] = known
+        self._ascending.pop(known.layer, None)
         self._by_smesher[known.layer, known.smesher] += 1
         self._size += known.size
 
@@ -141,6 +138,7 @@ class ProposalStore:
         self.touches += 1
         self._evicted = evicted
         for layer in [layer for layer in self._layers if layer <= evicted]:
+            self._ascending.pop(layer, None)
             for known in self._layers.pop(layer).values():
                 self._size -= known.size
                 del self._by_smesher[layer, known.smesher]

@@ -60,12 +60,8 @@ class AtxSync:
         self._rules = ListRules(
             Hint.ATX,
             lambda view, id: view.has(ATXS, AtxId(id)),
-            own.batch,
+            own,
             own.at_once,
-            own.max_tries,
-            own.max_tries_unknown,
-            own.max_retried,
-            own.max_unknown,
             parameters.ids_of_step,
             parameters.step_pause,
         )

@@ -23,6 +23,7 @@ from node.contract.instants import after
 from node.contract.messages import PeerId
 from node.store.view import View
 from node.sync.objects import Outcome, outcome_of
+from node.sync.parameters import ListParameters
 from node.sync.procedures import Answers, Pause, Procedure, Turn
 
 
@@ -33,12 +34,9 @@ class ListRules:
     hint: str
     has: Callable[[View, bytes], bool]
     """Whether an object is stored."""
-    batch: int
+    of: ListParameters
     at_once: int
-    max_tries: int
-    max_tries_unknown: int
-    max_retried: int
-    max_unknown: int
+    """Of a batch, those that are asked for at the same time."""
     ids_of_step: int
     step_pause: int
     """Nanoseconds."""
@@ -84,11 +82,11 @@ class Listed:
         at, asked = 0, 0
         unknown: list[bytes] = []
         self.length = len(ids)
-        while at < len(ids) and len(unknown) <= self._rules.max_unknown:
+        while at < len(ids) and len(unknown) <= self._rules.of.max_unknown:
             self.passed = at
             end = min(len(ids), at + self._rules.ids_of_step)
             wanted: list[bytes] = []
-            while at < end and len(wanted) < self._rules.batch:
+            while at < end and len(wanted) < self._rules.of.batch:
                 id, at = ids[at], at + 1
                 if not self._rules.has(turn.rows, id):
                     self._missing.pop(id, None)
@@ -99,7 +97,7 @@ class Listed:
             unknown += [id for id, outcome in zip(wanted, outcomes, strict=True) if outcome is Outcome.UNKNOWN]
             if not wanted and at < len(ids):
                 yield Pause(after(turn.now, self._rules.step_pause))
-        if len(unknown) <= self._rules.max_unknown and 2 * len(unknown) <= asked:
+        if len(unknown) <= self._rules.of.max_unknown and 2 * len(unknown) <= asked:
             self.total = max(self.total, len(ids))
             return True
         for id in unknown:
@@ -109,7 +107,7 @@ class Listed:
 
     def retry(self, turn: Turn) -> Procedure[None]:
         """Ask once more for a batch of those that did not come."""
-        yield from self._get(turn, list(self._missing.items())[: self._rules.batch])
+        yield from self._get(turn, list(self._missing.items())[: self._rules.of.batch])
 
     def _get(self, turn: Turn, wanted: Sequence[tuple[bytes, _Missing]]) -> Procedure[list[Outcome]]:
         demands = [Fetch(self._rules.hint, id, (one.named_by,)) for id, one in wanted]
@@ -122,9 +120,9 @@ class Listed:
                 continue
             missing.tries += 1
             missing.unknown += outcome is Outcome.UNKNOWN
-            is_over = missing.tries >= self._rules.max_tries or missing.unknown >= self._rules.max_tries_unknown
-            if outcome is not Outcome.REFUSED and not is_over and len(self._missing) < self._rules.max_retried:
+            is_over = missing.tries >= self._rules.of.max_tries or missing.unknown >= self._rules.of.max_tries_unknown
+            if outcome is not Outcome.REFUSED and not is_over and len(self._missing) < self._rules.of.max_retried:
                 self._missing[id] = missing
-            elif len(self.left_out) < self._rules.max_retried:
+            elif len(self.left_out) < self._rules.of.max_retried:
                 self.left_out.add(id)
         return outcomes

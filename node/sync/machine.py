@@ -206,7 +206,7 @@ class SyncMachine(Machine):
         if epoch == 0:
             return
         passed = self._time.ordinal_in_epoch(current)
-        if passed <= self._time.layers_per_epoch * self._parameters.epoch_end_percent // 100:
+        if passed <= self._time.layers_per_epoch * self._parameters.epoch_end_fraction:
             epoch = EpochId(epoch - 1)
         if self._background != epoch and epoch > 0:
             self._procedures.stop(ATXS_OF_EPOCH, turn)

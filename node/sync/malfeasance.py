@@ -35,12 +35,8 @@ class MalfeasanceSync:
         self._rules = ListRules(
             Hint.MALFEASANCE,
             lambda view, id: has_proof(view, NodeId(id)),
+            own,
             own.batch,
-            own.batch,
-            own.max_tries,
-            own.max_tries_unknown,
-            own.max_retried,
-            own.max_unknown,
             parameters.ids_of_step,
             parameters.step_pause,
         )
@@ -50,7 +46,7 @@ class MalfeasanceSync:
         done = view.get(MALFEASANCE_SYNCED, ONLY)
         if done is None or done < epoch_begin:
             return True
-        return (now - done) * 100 > (epoch_end - epoch_begin) * self._own.max_epoch_percent
+        return now - done > (epoch_end - epoch_begin) * self._own.max_epoch_fraction
 
     def first(self, turn: Turn) -> Procedure[None]:
         """Get the proofs of enough peers."""

@@ -8,55 +8,55 @@ from protocol.numbers.durations import HOUR, MILLISECOND, MINUTE, SECOND
 
 
 @dataclass(frozen=True, slots=True)
-class AtxSyncParameters:
-    """Of activations."""
+class ListParameters:
+    """Of objects whose ids peers list."""
 
-    list_interval: int = 4 * HOUR
-    """Between questions for the list of an epoch; nanoseconds."""
-    first_interval: int = SECOND
-    """The same until a list came."""
-    list_peers: int = 2
-    """Peers whose lists are asked for, one after another."""
-    max_tries: int = 10
-    """Then an activation counts as not to be had."""
+    list_interval: int
+    """Between questions for a list; nanoseconds."""
+    list_peers: int
+    """Peers whose lists are asked for."""
+    max_tries: int
+    """Then an object counts as not to be had."""
     max_tries_unknown: int = 2
     """The same where nobody has it, not even who named it."""
     batch: int = 1000
-    """Activations that are asked for before what came of it is noted."""
-    at_once: int = 100
-    """Of them, those that are asked for at the same time."""
-    retry_pause: int = SECOND
-    """Before those that did not come are asked for again; nanoseconds."""
+    """Objects that are asked for before what came of it is noted."""
     max_retried: int = 100_000
     """So many that did not come are remembered."""
     max_unknown: int = 1000
-    """A list with more activations that nobody has, not even whoever sent it, is let go."""
+    """A list with more objects that nobody has, not even whoever sent it, is let go."""
 
 
 @dataclass(frozen=True, slots=True)
-class MalfeasanceSyncParameters:
-    """Of proofs of malfeasance."""
+class AtxSyncParameters(ListParameters):
+    """Of activations; a list is that of an epoch."""
+
+    list_interval: int = 4 * HOUR
+    list_peers: int = 2
+    max_tries: int = 10
+    first_interval: int = SECOND
+    """As list_interval, until a list came."""
+    at_once: int = 100
+    """Of a batch, those that are asked for at the same time."""
+    retry_pause: int = SECOND
+    """Before those that did not come are asked for again; nanoseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class MalfeasanceSyncParameters(ListParameters):
+    """Of proofs of malfeasance; a list names their identities."""
 
     list_interval: int = 30 * MINUTE
-    """Between questions for the list; nanoseconds."""
-    retry_interval: int = MINUTE
-    """The same before the node is synced with enough peers."""
     list_peers: int = 3
-    """Peers that are asked for it."""
+    max_tries: int = 20
+    retry_interval: int = MINUTE
+    """As list_interval, before the node is synced with enough peers."""
     min_peers: int = 3
     """So many lists must be complete here before the first time is over."""
     patient_rounds: int = 10
     """After so many rounds one list is enough: with few peers a node would never start."""
-    max_epoch_percent: int = 25
+    max_epoch_fraction: float = 0.25
     """Of an epoch: a sync that is longer ago is done again at start."""
-    batch: int = 1000
-    max_tries: int = 20
-    max_tries_unknown: int = 2
-    """Of proofs that nobody has, not even who named the identity."""
-    max_retried: int = 100_000
-    """So many that did not come are remembered."""
-    max_unknown: int = 1000
-    """A list with more identities without a proof, not even with whoever sent it, is let go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class SyncParameters:
     """Layers in which certificates count: hdist."""
     interval: int = 10 * SECOND
     """Between two runs; nanoseconds."""
-    epoch_end_percent: int = 50
+    epoch_end_fraction: float = 0.5
     """After this part of an epoch its own activations are got beside the runs, until then those of the one before."""
     gossip_duration: int = 15 * SECOND
     """So long a node that is up to date listens before it takes part; nanoseconds."""
@@ -79,7 +79,7 @@ class SyncParameters:
     """So long it is remembered where a peer agreed with us; nanoseconds."""
     has_mesh_agreement: bool = True
     """Whether the hash of the mesh is compared with those of peers."""
-    tally_percent: int = 25
+    tally_fraction: float = 0.25
     """Votes are counted after this part of an epoch's layers; 0: after each layer."""
     is_standalone: bool = False
     """Whether there are no peers by intent."""

@@ -75,7 +75,7 @@ class Processing:
         self._patrol = patrol
         self._opinions = opinions
         self._forks = forks
-        self._tally_every = max(1, time.layers_per_epoch * parameters.tally_percent // 100)
+        self._tally_every = max(1, int(time.layers_per_epoch * parameters.tally_fraction))
         self._is_complete = True
 
     def is_state_synced(self, current: LayerId) -> bool:

@@ -298,6 +298,21 @@ class HareNode:
 
     # ---- what is there ----
 
+    @property
+    def running(self) -> list[LayerId]:
+        """Layers that have a session."""
+        return sorted(self.machine._memory.sessions)
+
+    @property
+    def messages(self) -> int:
+        """Messages in memory, of all sessions."""
+        return sum(session.messages for session in self.machine._memory.sessions.values())
+
+    @property
+    def lists(self) -> int:
+        """Messages whose full lists are kept for peers."""
+        return len(self.machine._memory.lists)
+
     def of(self, kind: type[T]) -> list[T]:
         """What has left of one kind."""
         return [one for one in self.log if isinstance(one, kind)]

@@ -250,4 +250,4 @@ def _run(cluster: Any, number: int) -> None:
         }
         assert found == row, f"{found}, expected {row}"
         assert node.around.coins == [(node.layer, row["coin"])]
-        assert not node.machine.running, "the session has ended"
+        assert not node.machine._memory.sessions, "the session has ended"

@@ -125,9 +125,9 @@ class _Handler:
     def clean(self, row: Any) -> None:
         """Lists of a layer are there until the one after the next begins."""
         assert 0 < len(self.relayed) <= row["before"]
-        assert self.node.machine.lists == len(self.relayed)
+        assert self.node.lists == len(self.relayed)
         self.node.tick(self.layer + 1)
         assert row["after_clean_of_layers_below_layer"] == row["before"]
-        assert self.node.machine.lists == len(self.relayed)
+        assert self.node.lists == len(self.relayed)
         self.node.tick(self.layer + 2)
-        assert self.node.machine.lists == row["after_clean_of_layers_below_layer_plus_1"] == 0
+        assert self.node.lists == row["after_clean_of_layers_below_layer_plus_1"] == 0

@@ -17,12 +17,11 @@ from protocol.types.activation_v2 import (
     MAX_NIPOSTS,
     ActivationTxV2,
     InitialAtxPartsV2,
-    MarriageCertificate,
     MerkleProofV2,
     NiPostsV2,
     SubPostV2,
 )
-from protocol.types.ids import EMPTY_ATX_ID, Address, AtxId, EdSignature, Hash32, NodeId, PoetProofRef
+from protocol.types.ids import Address, AtxId, EdSignature, Hash32, NodeId, PoetProofRef
 
 from .tables import Challenge, Membership, Nipost
 
@@ -54,14 +53,8 @@ def version_1(signer: Signer, part: Part, coinbase: Address, vrf_nonce: int | No
     return ActivationTxV1.codec.encode(replace(atx, signature=signer.sign(Domain.ATX, atx.signed_bytes())))
 
 
-def version_2(
-    signer: Signer,
-    part: Part,
-    coinbase: Address,
-    vrf_nonce: int,
-    marriages: Sequence[MarriageCertificate] = (),
-) -> bytes:
-    """An activation of version 2 of one identity. marriages: certificates, its own among them; see `marry`."""
+def version_2(signer: Signer, part: Part, coinbase: Address, vrf_nonce: int) -> bytes:
+    """An activation of version 2 of one identity. It marries none: no interface of a node asks for that."""
     challenge = part.challenge
     initial = None
     if challenge.initial_post is not None:
@@ -69,18 +62,7 @@ def version_2(
         initial = InitialAtxPartsV2(challenge.commitment_atx, challenge.initial_post)
     previous = () if challenge.is_initial else (challenge.prev_atx,)
     nipost = NiPostsV2(MerkleProofV2(part.membership.nodes), Hash32(part.membership.ref), (_sub_post(part, 0, 0),))
-    return _signed(signer, challenge, coinbase, initial, previous, (nipost,), vrf_nonce, tuple(marriages), None)
-
-
-def marry(publisher: NodeId, consenting: Sequence[tuple[Signer, AtxId]]) -> tuple[MarriageCertificate, ...]:
-    """Certificates with which identities are joined: each with an activation of it; the publisher's own has none."""
-    return tuple(
-        MarriageCertificate(
-            EMPTY_ATX_ID if signer.identity == publisher else reference,
-            EdSignature(signer.sign(Domain.MARRIAGE, publisher)),
-        )
-        for signer, reference in consenting
-    )
+    return _signed(signer, challenge, coinbase, initial, previous, (nipost,), vrf_nonce, None)
 
 
 def merged(
@@ -117,7 +99,7 @@ def merged(
         )
         for ref, group in rounds.items()
     )
-    return _signed(signer, first, coinbase, None, tuple(previous), niposts, vrf_nonce, (), marriage_atx)
+    return _signed(signer, first, coinbase, None, tuple(previous), niposts, vrf_nonce, marriage_atx)
 
 
 def joined(memberships: Sequence[Membership]) -> tuple[Hash32, ...]:
@@ -144,7 +126,6 @@ def _signed(
     previous: tuple[AtxId, ...],
     niposts: tuple[NiPostsV2, ...],
     vrf_nonce: int,
-    marriages: tuple[MarriageCertificate, ...],
     marriage_atx: AtxId | None,
 ) -> bytes:
     atx = ActivationTxV2(
@@ -155,7 +136,7 @@ def _signed(
         previous,
         niposts,
         vrf_nonce,
-        marriages,
+        (),
         marriage_atx,
         signer.identity,
         UNSIGNED,

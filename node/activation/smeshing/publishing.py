@@ -52,7 +52,7 @@ class Nonces:
     """Whether the VRF nonce of an identity does for so many units, as far as it was checked."""
 
     known: dict[tuple[NodeId, int, int], bool] = field(default_factory=dict)
-    """By identity, nonce and units."""
+    """By identity, nonce and units. Grows only when an identity, or those it is merged with, change their units."""
 
 
 class Publishing:

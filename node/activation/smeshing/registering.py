@@ -36,8 +36,8 @@ class Registering:
         self._timeline = timeline
         self._labels = labels_per_unit
         self._errands = errands
-        self._conflicts: set[tuple[str, bytes]] = set()
-        """Servers with another challenge than this one."""
+        self._conflicts: dict[str, bytes] = {}
+        """The last challenge beside which a server had another one, by server."""
 
     def advance(self, work: Work, challenge: Challenge, signer: Signer) -> State:
         """READY where there is a registration at a configured server; further ones may still come."""
@@ -57,7 +57,7 @@ class Registering:
 
     def _register(self, work: Work, challenge: Challenge, signer: Signer, server: str) -> None:
         hash, publish = challenge.hash(), challenge.publish_epoch
-        if (server, hash) in self._conflicts:
+        if self._conflicts.get(server) == hash:
             return
         demand = RegisterAtPoet(
             server,
@@ -94,7 +94,7 @@ class Registering:
             result = Failed("invalid", "The name or the end of the round cannot be right.")
         failed = result if isinstance(result, Failed) else Failed("no_registration")
         if failed.reason == "conflict":
-            self._conflicts.add((server, challenge.hash()))
+            self._conflicts[server] = challenge.hash()
         self._errands.retry(work, tag, self._timeline.parameters.poet_retry)
         work.emit(NotRegisteredAt(self._identity, server, failed.reason, failed.detail))
         return True

@@ -37,7 +37,7 @@ def test_the_main_network() -> None:
     assert (found.builder.good_percent, found.builder.grade_delay) == (90, 30 * MINUTE)
     assert sum(found.accounts.values()) == 150_000_000 * 10**9
     assert found.bootstrap.interval == MINUTE
-    assert (found.sync.hare_delay_layers, found.sync.certificate_distance, found.sync.tally_percent) == (2, 10, 0)
+    assert (found.sync.hare_delay_layers, found.sync.certificate_distance, found.sync.tally_fraction) == (2, 10, 0)
     assert not found.sync.has_mesh_agreement
     assert (found.smeshing.phase_shift, found.smeshing.cycle_gap) == (240 * HOUR, 12 * HOUR)
     assert len(found.smeshing.servers) == 5
@@ -64,6 +64,15 @@ def test_a_checkpoint_moves_the_effective_genesis_but_not_where_subsidies_begin(
 
 def changed(section: str, **values: Any) -> Config:
     return replace(STANDALONE, **{section: replace(getattr(STANDALONE, section), **values)})
+
+
+def test_parts_of_an_epoch_are_taken_as_they_are_set() -> None:
+    malfeasance = replace(STANDALONE.syncer.malfeasance_sync, max_epoch_fraction=0.002)
+    found = parameters_of(
+        changed("syncer", epochendfraction=0.996, tally_votes_frequency=0.004, malfeasance_sync=malfeasance)
+    ).sync
+    parts = found.epoch_end_fraction, found.tally_fraction, found.malfeasance.max_epoch_fraction
+    assert parts == (0.996, 0.004, 0.002)
 
 
 CANNOT = {

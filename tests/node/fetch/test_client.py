@@ -452,6 +452,24 @@ def test_a_busy_peer_does_not_keep_others_from_being_asked() -> None:
     assert world.asked() == [(ALICE, 10), (BOB, 4)]
 
 
+def test_a_peer_has_no_more_requests_than_it_may_whatever_kinds_they_are_of() -> None:
+    world = World(FetchParameters(max_requests_of_peer=1))
+    asked: list[str] = []
+
+    def silent(protocol: str, data: bytes) -> None:
+        asked.append(protocol)
+
+    Puppet(world.network, ALICE, silent)
+    demands = [Fetch(Hint.ATX, IDS[0]), Fetch(Hint.ACTIVE_SET, IDS[1]), Fetch(Hint.ATX, IDS[2])]
+    world.me.turn()
+    calls = [Ask(one, one.id) for one in demands]
+    world.wisher.admit = lambda message, view, now: Judged(ignore("noted"), effects=calls)  # type: ignore[method-assign]
+    world.wisher.answer = lambda answer, view, now: Step()  # type: ignore[method-assign]
+    world.want([])
+    world.network.run_for(SECOND)
+    assert asked == ["hs/1"]
+
+
 def test_an_active_set_goes_alone_and_in_its_protocol_or_as_other_objects_do() -> None:
     world = World()
     asked: list[str] = []

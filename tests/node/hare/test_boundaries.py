@@ -100,4 +100,4 @@ def test_the_list_behind_short_ids_ascends_whatever_their_order() -> None:
     known = [proposal(1, compact=b"aaaa"), proposal(2, compact=b"bbbb")]
     ascending = tuple(sorted(one.id for one in known))
     for short in ((b"aaaa", b"bbbb"), (b"bbbb", b"aaaa")):
-        assert exchange.matched(known, [CompactProposalId(one) for one in short]) == ascending
+        assert exchange.matched(exchange.by_short_id(known), [CompactProposalId(one) for one in short]) == ascending

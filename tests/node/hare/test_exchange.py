@@ -70,13 +70,13 @@ def plain(proposals: Sequence[KeptProposal], compact: Sequence[bytes]) -> tuple[
 )
 def test_short_ids_are_matched_as_specified(known: list[tuple[int, bytes]], compact: list[bytes]) -> None:
     proposals = [proposal(number, compact=short) for number, short in known]
-    found = exchange.matched(proposals, [CompactProposalId(short) for short in compact])
+    found = exchange.matched(exchange.by_short_id(proposals), [CompactProposalId(short) for short in compact])
     assert found == plain(proposals, compact)
 
 
 def test_a_proposal_without_eligibilities_has_no_short_id() -> None:
     bare = replace(A, eligibilities=())
-    assert exchange.matched([bare], [CompactProposalId(b"\1\0\0\0")]) is None
+    assert exchange.matched(exchange.by_short_id([bare]), [CompactProposalId(b"\1\0\0\0")]) is None
     assert exchange.compacted([bare, B], [A.id]) is None
     assert exchange.compacted([bare, B], [B.id]) == [b"\2\0\0\0"]
     assert exchange.compacted([B], [A.id]) is None, "it is not here"
@@ -129,6 +129,17 @@ def test_a_list_with_a_proposal_that_is_not_here_is_asked_of_the_peer_that_sent_
     assert one.ask(exchange.PROTOCOL, asked.data) == exchange.response(sorted((A.id, UNKNOWN.id)))
 
 
+def test_proposals_that_come_later_fit_too_and_are_gone_through_only_then() -> None:
+    one = listening([A])
+    session = one.machine._memory.sessions[LayerId(FIRST)]
+    assert one.hear(TOPIC_4, short_word(ME, 2, [A])).is_accepted
+    before = session.by_short_id([A])
+    assert session.by_short_id([A]) is before
+    one.surroundings.proposals[LayerId(FIRST)] = [A, UNKNOWN]
+    assert one.hear(TOPIC_4, short_word(OTHER, 2, [A, UNKNOWN])).is_accepted
+    assert not requests(one) and session.by_short_id([A, UNKNOWN]) is not before
+
+
 def test_a_list_that_fits_by_chance_is_asked_for_once_the_signature_says_so() -> None:
     ours, meant = proposal(3, compact=SAME), proposal(5, compact=SAME)
     one = listening([ours], exchange.response([meant.id]))
@@ -157,7 +168,7 @@ def test_a_list_that_does_not_come_or_is_another_ends_the_message(result: Result
     found = one.hear(TOPIC_4, short_word(ME, 2, [A, UNKNOWN]), b"sender")
     assert (found.judgement.value, found.reason) == verdict
     assert len(requests(one)) == 1, "nobody is asked twice"
-    assert (one.machine.messages, one.machine.lists) == (0, 0)
+    assert (one.messages, one.lists) == (0, 0)
     blamed = [penalty.peer for penalty in one.of(Penalise)]
     assert blamed == ([b"sender"] if isinstance(result, bytes) and verdict[0] == "ignore" else [])
 
@@ -167,7 +178,7 @@ def test_a_message_that_waits_for_its_list_ends_with_its_session() -> None:
     message = one.gossip(TOPIC_4, short_word(ME, 2, [A, UNKNOWN]))
     one.turn(message)
     assert not one.of(Judge) and one.engine.waiting == 1
-    while one.machine.running:
+    while one.running:
         due = one.engine.next_due()
         assert due is not None
         one.turn(now=due)

@@ -77,7 +77,7 @@ def test_a_message_with_a_forged_field_is_never_taken(name: str) -> None:
         assert verdict.reason in (
             "bad_signature", "no_session", "missing_reference", "unexpected_reference", "unknown_round",
         ), f"{verdict}: {other}"  # fmt: skip
-    assert one.machine.messages == 0 and not list(one.view().scan(PROOFS))
+    assert one.messages == 0 and not list(one.view().scan(PROOFS))
     assert one.hear(TOPIC, SAMPLES_3[name]).is_accepted
 
 
@@ -99,7 +99,7 @@ def test_a_smesher_that_signs_what_is_not_its_own_is_not_taken_either(name: str)
         assert verdict.reason in (
             "no_session", "not_eligible", "missing_reference", "unexpected_reference", "unknown_round",
         ), f"{verdict}: {body}"  # fmt: skip
-    assert one.machine.messages == 0
+    assert one.messages == 0
 
 
 def test_a_short_message_with_a_forged_field_is_never_taken() -> None:
@@ -125,7 +125,7 @@ def test_a_short_message_with_a_forged_field_is_never_taken() -> None:
             assert verdicts[0].is_accepted or verdicts[0].reason == "dropped"
         else:
             assert not verdicts or not verdicts[0].is_accepted, f"{verdicts}: {other}"
-    assert one.machine.messages == 1
+    assert one.messages == 1
 
 
 def test_damaged_bytes_get_a_verdict_and_leave_nothing_behind() -> None:
@@ -140,4 +140,4 @@ def test_damaged_bytes_get_a_verdict_and_leave_nothing_behind() -> None:
             if data not in samples:
                 one.turn(one.gossip(topic, data))
         assert (topic, "ignore", "fault") not in one.engine.counts
-        assert one.machine.messages <= (0 if number == 3 else 1)
+        assert one.messages <= (0 if number == 3 else 1)

@@ -47,7 +47,7 @@ def test_nodes_that_know_different_proposals_come_to_one_result_and_one_coin(num
     assert results == [tuple(one.id for one in proposals)] * 5
     assert len({tuple(one.surroundings.coins) for one in nodes}) == 1
     for one in nodes:
-        assert not one.machine.running
+        assert not one.running
         assert all(output.verdict.judgement is not Judgement.REJECT for output in one.of(Judge))
 
 
@@ -72,7 +72,7 @@ def test_late_messages_and_an_equivocator_divide_nobody(seed: int, number: int) 
     assert len({tuple(result) for result in results if result is not None}) == 1
     assert sum(result is not None for result in results) > len(nodes) / 2
     assert len({tuple(one.surroundings.coins) for one in nodes}) == 1
-    assert not any(one.machine.running for one in nodes)
+    assert not any(one.running for one in nodes)
     assert all(malicious(one.view()) == [keys[0].identity] for one in nodes)
 
 
@@ -97,4 +97,4 @@ def test_a_node_that_stood_still_takes_rounds_and_messages_in_their_order() -> N
     slow.turn(*inputs, now=slow.at(FIRST, END))
     verdicts = [output.verdict for output in slow.of(Judge)]
     assert [verdict.reason for verdict in verdicts] == [""] * len(messages)
-    assert messages and not slow.machine.running
+    assert messages and not slow.running

@@ -81,7 +81,7 @@ def test_a_burst_of_64_preround_messages_with_an_equivocator() -> None:
     assert one.checker.signed == [64] and one.checker.proven == [64], "each in one batch"
     assert [output.message for output in one.of(Judge)] == messages
     assert reasons(one) == [*[("accept", "")] * 63, ("ignore", "dropped")]  # the second one too: it is the evidence
-    assert one.machine.messages == 62
+    assert one.messages == 62
 
     ((identity, stored),) = one.view().scan(PROOFS)
     assert identity == members[equivocator].identity
@@ -156,7 +156,7 @@ def test_nothing_is_checked_for_who_is_in_no_session_and_no_proof_for_who_signs_
         ("ignore", "not_eligible"),
     ]
     assert one.checker.signed == [1, 1] and one.checker.proven == []
-    assert one.machine.messages == 0
+    assert one.messages == 0
 
 
 def test_a_session_that_ends_while_a_message_is_looked_at_takes_it_no_more() -> None:
@@ -188,7 +188,7 @@ def test_of_rounds_that_nobody_counts_so_many_messages_are_kept_and_they_are_in_
         for at in honest:
             reference = REFERENCE if at.round > 3 else None
             assert one.hear(TOPIC, word(sender, at, 4, reference=reference)).is_accepted, at
-    assert one.machine.messages == 3 + 2 * len(honest)
+    assert one.messages == 3 + 2 * len(honest)
 
 
 def test_who_has_seats_can_keep_no_more_than_one_message_a_round() -> None:
@@ -200,7 +200,7 @@ def test_who_has_seats_can_keep_no_more_than_one_message_a_round() -> None:
                 reference = Hash32(letter * 32) if round in (6, 7) else None
                 ids = () if reference else (ProposalId(letter * 20),)
                 one.hear(TOPIC, word(ME, IterRound(number, round), 4, *ids, reference=reference))
-    assert one.machine.messages == 8 * 12
+    assert one.messages == 8 * 12
     (session,) = one.machine._memory.sessions.values()
     assert session.uncounted == 8 * 12 - (1 + 3 * 4)
 
@@ -231,14 +231,14 @@ def test_a_session_that_ends_frees_all_that_it_held() -> None:
     one = listening(number=4)
     for sender in KEYS:
         one.hear(TOPIC_4, short_word(sender, 4, [A, B, C]))
-    assert (one.machine.messages, one.machine.lists) == (4, 4)
+    assert (one.messages, one.lists) == (4, 4)
     while (due := one.engine.next_due()) is not None:
         one.turn(now=due)
-    assert (one.machine.messages, list(one.machine.running)) == (0, [])
+    assert (one.messages, one.running) == (0, [])
     one.tick(FIRST + 1)
-    assert one.machine.lists == 4, "peers may still ask"
+    assert one.lists == 4, "peers may still ask"
     one.tick(FIRST + 2)
-    assert one.machine.lists == 0 and one.machine._memory.lists.ids == 0
+    assert one.lists == 0 and one.machine._memory.lists.ids == 0
 
 
 # ---- own identities ----

@@ -59,7 +59,7 @@ def test_a_node_with_all_seats_agrees_with_itself_and_leaves_rows_for_those_who_
         HareEnded(LayerId(FIRST), True, 7),
     ]
     assert one.patrol.is_in_charge(LayerId(FIRST)), "blocks say when the layer is complete"
-    assert (list(one.machine.running), one.machine.messages, one.engine.open_calls) == ([], 0, 0)
+    assert (one.running, one.messages, one.engine.open_calls) == ([], 0, 0)
     assert one.engine.next_due() is None
 
 
@@ -186,7 +186,7 @@ def test_a_key_that_was_stopped_says_nothing_more_in_the_session_that_runs() -> 
     pass_time(one, FIRST, END)
     assert [message.body.iter_round for message in said(one)] == [PREROUND]
     assert len(list(one.view().keys(SIGNED))) == 1
-    assert not one.machine.running
+    assert not one.running
 
 
 @pytest.mark.parametrize("seconds", [0, 25, 26, 50, 86, 100, 140])
@@ -197,7 +197,7 @@ def test_after_a_restart_in_the_middle_of_a_session_nothing_is_signed_twice(seco
     again = node([ME], around([ME], [A], (FIRST, FIRST + 1)), stores=first.stores, now=first.at(FIRST, seconds))
     again.tick(FIRST)  # even if it were told of the layer once more
     pass_time(again, FIRST, 299)
-    assert (said(again), events(again), list(again.machine.running)) == ([], [], [])
+    assert (said(again), events(again), again.running) == ([], [], [])
     assert dict(again.view().scan(SIGNED)) == before
     for data in [output.data for output in first.of(Send)]:
         assert again.hear(TOPIC, data).reason == "no_session"
@@ -227,9 +227,9 @@ def test_what_was_signed_for_a_slot_is_sent_again_whatever_is_believed_now() -> 
 def test_the_genesis_has_no_session() -> None:
     one = node([ME], around([ME], [A]))
     one.tick(FIRST - 1)
-    assert (events(one), list(one.machine.running)) == ([], [])
+    assert (events(one), one.running) == ([], [])
     one.tick(FIRST)
-    assert list(one.machine.running) == [FIRST]
+    assert one.running == [FIRST]
 
 
 def test_a_layer_has_one_session_even_if_it_is_told_of_twice() -> None:
@@ -238,14 +238,14 @@ def test_a_layer_has_one_session_even_if_it_is_told_of_twice() -> None:
     one.turn(Tick(LayerId(FIRST), one.at(FIRST)))
     pass_time(one, FIRST, END)
     one.turn(Tick(LayerId(FIRST), one.at(FIRST)))
-    assert len(said(one)) == 7 and not one.machine.running
+    assert len(said(one)) == 7 and not one.running
     assert [type(event) for event in events(one)] == [HareBegan, HareAgreed, HareEnded]
 
 
 def test_a_layer_that_began_before_the_node_has_none() -> None:
     one = node([ME], around([ME], [A]), now=alone().at(FIRST, 1))
     one.tick(FIRST)
-    assert (events(one), list(one.machine.running)) == ([], [])
+    assert (events(one), one.running) == ([], [])
     assert not one.patrol.is_in_charge(LayerId(FIRST))
 
 
@@ -258,7 +258,7 @@ def test_it_takes_a_synced_node_and_a_beacon(is_synced: bool, beacon: bytes | No
     one.surroundings.is_synced = is_synced
     one.tick(FIRST)
     assert events(one) == [HareSkipped(LayerId(FIRST), reason)]
-    assert not one.machine.running and not one.patrol.is_in_charge(LayerId(FIRST))
+    assert not one.running and not one.patrol.is_in_charge(LayerId(FIRST))
     assert one.hear(TOPIC, word(ME, PREROUND, 1, A.id)).reason == "no_session"
 
 
@@ -267,7 +267,7 @@ def test_a_layer_whose_session_would_be_over_is_not_begun_any_more() -> None:
     one.turn(Tick(LayerId(FIRST), one.at(FIRST)), now=one.at(FIRST, END))
     assert events(one) == [HareSkipped(LayerId(FIRST), "over")]
     one.turn(Tick(LayerId(FIRST + 1), one.at(FIRST + 1)), now=one.at(FIRST + 1, END - 1))
-    assert list(one.machine.running) == [FIRST + 1]
+    assert one.running == [FIRST + 1]
 
 
 def test_without_anybody_active_the_session_ends_with_its_iterations_and_patrol_is_cleared() -> None:
@@ -276,9 +276,9 @@ def test_without_anybody_active_the_session_ends_with_its_iterations_and_patrol_
     one.tick(FIRST)
     assert one.hear(TOPIC, word(ME, PREROUND, 1, A.id)).reason == "not_eligible"
     pass_time(one, FIRST, END - 1)
-    assert list(one.machine.running) == [FIRST] and one.patrol.is_in_charge(LayerId(FIRST))
+    assert one.running == [FIRST] and one.patrol.is_in_charge(LayerId(FIRST))
     pass_time(one, FIRST, END)
-    assert not one.machine.running and not one.patrol.is_in_charge(LayerId(FIRST))
+    assert not one.running and not one.patrol.is_in_charge(LayerId(FIRST))
     assert events(one) == [HareBegan(LayerId(FIRST), 1), HareEnded(LayerId(FIRST), False, 0)]
     assert not one.view().has(AGREED, LayerId(FIRST)) and not one.surroundings.coins
 
@@ -321,7 +321,7 @@ def test_of_more_proposals_than_a_message_holds_nothing_is_said() -> None:
     pass_time(one, FIRST, 26)
     assert said(one) == []
     assert events(one)[-1] == HareUnsaid(LayerId(FIRST), PREROUND, "too_many_proposals")
-    assert one.machine.running, "the session goes on"
+    assert one.running, "the session goes on"
 
 
 def test_what_counts_seats_is_compiled_before_the_first_message() -> None:
@@ -334,5 +334,5 @@ def test_an_own_message_is_judged_and_counted_like_any_other() -> None:
     pass_time(one, FIRST, 26)
     assert one.engine.counts[TOPIC, "accept", ""] == 1
     assert one.checker.signed == [1] and one.checker.proven == [1]
-    assert one.machine.messages == 1
+    assert one.messages == 1
     assert not one.of(Judge), "nobody else waits for this verdict"

@@ -254,7 +254,7 @@ def test_proofs_that_do_not_come_are_given_up() -> None:
 
 def test_the_first_sync_is_due_once_in_a_part_of_an_epoch() -> None:
     proofs = Proofs({})
-    sync = proofs.sync(max_epoch_percent=25)
+    sync = proofs.sync(max_epoch_fraction=0.25)
     begin, end = Instant(1000), Instant(2000)
 
     def is_due(done: int, now: int) -> bool:

@@ -247,7 +247,7 @@ QUICK = SyncParameters(
     interval=5 * SECOND,
     gossip_duration=10 * SECOND,
     max_stale=60 * SECOND,
-    tally_percent=0,
+    tally_fraction=0,
     atxs=AtxSyncParameters(batch=5, at_once=3, retry_pause=100 * MILLISECOND),
     malfeasance=MalfeasanceSyncParameters(min_peers=1),
 )

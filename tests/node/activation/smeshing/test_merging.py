@@ -194,20 +194,6 @@ def test_several_proofs_of_membership_make_one(count: int) -> None:
         assert validate(sorted(chosen), [members[index] for index in sorted(chosen)], nodes, root_of(members))
 
 
-def test_marriages_are_built_as_the_handler_takes_them() -> None:
-    rig = Rig(versions={1: 2})
-    rig.receive(*FIRST.values())
-    certificates = build.marry(A.identity, [(key, FIRST[key.identity].id) for key in (A, B, C)])
-    challenge = Challenge(EpochId(1), 2, 1, FIRST[A.identity].id, GOLDEN)
-    membership = Membership(PoetProofRef(bytes(32)), 100, (), 0)
-    nipost = Nipost(PostV1(1, b"", 1), 10, LABELS, GOLDEN, 9, True)
-    atx = ActivationTxV2.codec.decode(
-        build.version_2(A, Part(A.identity, challenge, membership, nipost), COINBASE, 9, certificates)
-    )
-    assert isinstance(MARRIAGE.atx, ActivationTxV2)
-    assert atx.marriages == MARRIAGE.atx.marriages and atx.marriages[0].reference_atx == EMPTY_ATX_ID
-
-
 def test_parts_that_cannot_be_merged_are_refused() -> None:
     def part(epoch: int, positioning: AtxId, ref: bytes) -> Part:
         challenge = Challenge(EpochId(epoch), 2, 1, AtxId(b"p" * 32), positioning)
