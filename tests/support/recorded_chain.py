@@ -38,7 +38,6 @@ from node.contract.inputs import Answer, Tick
 from node.contract.instants import Instant
 from node.contract.machine import Machine
 from node.contract.messages import Message, Origin, PeerId
-from node.contract.ports import Signer
 from node.contract.steps import NOTHING, Judged, Step
 from node.contract.verdicts import ACCEPT, Verdict
 from node.engine.edges import Call, Input, Judge, Output, Returned, Send
@@ -58,6 +57,7 @@ from protocol.params.config.node import Config
 from protocol.types.fetch import Hint, RequestBatch, ResponseBatch, ResponseMessage
 from protocol.types.ids import BlockId, LayerId, NodeId, as_hash32
 from tests.support.real_proofs import Verifier
+from tests.vector_cases.consensus_support import Keys
 
 T = TypeVar("T")
 
@@ -123,18 +123,6 @@ class Chance:
     def shuffled(self, values: Sequence[T]) -> list[T]:
         """As Random says."""
         return self._random.sample(values, len(values))
-
-
-class NoKeys:
-    """Of a node that only looks on."""
-
-    def signers(self) -> Sequence[Signer]:
-        """As Keys says."""
-        return ()
-
-    def stop(self, identity: NodeId, sentence: str) -> None:
-        """As Keys says."""
-        raise AssertionError(sentence)
 
 
 class RecordedChain:
@@ -280,7 +268,7 @@ class Replay:
         given = Surroundings(
             stores,
             NetworkChecker(parameters.genesis_id),
-            NoKeys(),
+            Keys(),
             seed=bytes(32),
             random=Chance(1),
             peers=lambda: [PEER],

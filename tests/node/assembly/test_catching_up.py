@@ -32,7 +32,7 @@ from node.contract.inputs import Tick
 from node.contract.instants import Instant, after
 from node.contract.messages import PeerId
 from node.contract.owed import OWED
-from node.contract.ports import Keys
+from node.contract.ports import Keys as KeysPort
 from node.engine.edges import Call, Incoming, Input, Outgoing, Output, Returned
 from node.engine.errors import MachineFailed
 from node.ledger import state
@@ -46,7 +46,8 @@ from node.store.stores import Stores
 from node.store.view import View
 from protocol.types.ids import Address, EpochId, LayerId
 from tests.node.contract.world import stores_on
-from tests.support.recorded_chain import Chance, NoKeys, RecordedChain, Replay
+from tests.support.recorded_chain import Chance, RecordedChain, Replay
+from tests.vector_cases.consensus_support import Keys
 from tests.vector_cases.harness import load
 
 RECORD = Path(__file__).parents[2] / "vectors" / "chain" / "devnet_a_63.json.gz"
@@ -76,7 +77,7 @@ class Newcomer:
     blamed: list[Penalise] = field(default_factory=list)
     events: list[object] = field(default_factory=list)
     requests: int = 0
-    keys: Keys = field(default_factory=NoKeys)
+    keys: KeysPort = field(default_factory=Keys)
     peers: tuple[PeerId, ...] = (THERE,)
     coinbase: Callable[[], Address] | None = None
     open_stores: Callable[[], Stores] = field(default_factory=stores_in_memory)

@@ -33,7 +33,8 @@ from node.sync.states import SyncState
 from protocol.numbers.time import Time
 from protocol.params.config import networks
 from protocol.types.ids import EMPTY_ADDRESS, Address, EpochId, LayerId
-from tests.support.recorded_chain import Chance, NoKeys
+from tests.support.recorded_chain import Chance
+from tests.vector_cases.consensus_support import Keys
 
 ALICE, BOB = Address(bytes(4) + b"\x01" * 20), Address(bytes(4) + b"\x02" * 20)
 PEER = PeerId(b"a peer")
@@ -55,7 +56,7 @@ class Started:
         given = Surroundings(
             stores,
             NetworkChecker(of.genesis_id),
-            NoKeys(),
+            Keys(),
             seed=bytes(32),
             coinbase=lambda: EMPTY_ADDRESS,
             random=Chance(1),

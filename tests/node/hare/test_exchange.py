@@ -133,7 +133,7 @@ def test_a_list_that_fits_by_chance_is_asked_for_once_the_signature_says_so() ->
     ours, meant = proposal(3, compact=SAME), proposal(5, compact=SAME)
     one = listening([ours], exchange.response([meant.id]))
     assert one.hear(TOPIC_4, short_word(ME, 2, [meant])).is_accepted
-    assert len(requests(one)) == 1 and len(one.checker.signed) == 2
+    assert len(requests(one)) == 1 and len(one.checker.batches) == 2
 
 
 def test_a_second_list_must_have_as_many_ids_as_were_sent() -> None:

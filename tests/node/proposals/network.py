@@ -20,7 +20,6 @@ from node.contract.effects import Emit
 from node.contract.instants import Instant
 from node.contract.machine import Machine
 from node.contract.messages import Message, Origin, PeerId
-from node.contract.ports import Signer
 from node.contract.steps import Judged
 from node.contract.verdicts import ACCEPT, Verdict
 from node.eligibility.slots import slot_count
@@ -68,7 +67,7 @@ from protocol.types.ids import (
 )
 from protocol.types.proposals import InnerProposal, Proposal
 from tests.node.contract.world import GENESIS, GENESIS_ID, LAYER, World, at
-from tests.vector_cases.consensus_support import Key
+from tests.vector_cases.consensus_support import Key, KeyRing
 
 TIME = NetworkTime(GENESIS, LAYER, 4)
 FIRST = LayerId(TIME.effective_genesis + 1)
@@ -176,19 +175,6 @@ def proposal_of(
     return signed(smesher, InnerProposal(ballot, tuple(transactions), mesh_hash))
 
 
-class KeyRing:
-    """The own identities."""
-
-    def __init__(self, smeshers: Sequence[Smesher]) -> None:
-        self.smeshers = list(smeshers)
-
-    def signers(self) -> Sequence[Signer]:
-        return tuple(one.key for one in self.smeshers)
-
-    def stop(self, identity: NodeId, sentence: str) -> None:
-        self.smeshers = [one for one in self.smeshers if one.id != identity]
-
-
 class Dice:
     """A Random that says always the same."""
 
@@ -264,7 +250,7 @@ class Node:
         unused: Any = _Unused()
         self.mesh = Mesh(MeshParameters(genesis), self.tortoise, unused, self.pool)
         self.kept = ProposalStore(store or StoreBounds(layers=3))
-        self.keys = KeyRing(own)
+        self.keys = KeyRing(*(one.key for one in own))
         self.is_synced = True
         self.epochs = epochs
         self.received = received

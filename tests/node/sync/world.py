@@ -73,10 +73,11 @@ from protocol.types.ids import (
     as_hash32,
 )
 from tests.node.activation.forge import GOLDEN, LABELS, TICK
-from tests.node.contract.world import GENESIS_ID, KeyRing, at
+from tests.node.contract.world import GENESIS_ID, Key, at
 from tests.node.fetch.network import Host, Network, Seeded
+from tests.vector_cases.consensus_support import KeyRing
 
-from .chain import BEACON, COMMITTEE, EPOCH, FIRST, HDIST, KEYS, TIME, Chain, Key
+from .chain import BEACON, COMMITTEE, EPOCH, FIRST, HDIST, KEYS, TIME, Chain
 
 # ---- stand-ins ----
 
@@ -341,7 +342,7 @@ class Node:
     def restarted(self, parameters: SyncParameters = QUICK) -> Node:
         """Another process on the same stores."""
         self.host.stop()
-        return Node(self.network, self.name, parameters, self.backends, self.keys.keys)  # type: ignore[arg-type]
+        return Node(self.network, self.name, parameters, self.backends, self.keys.keys)
 
     def view(self) -> StoreView:
         return self.host.stores.view()

@@ -52,7 +52,8 @@ from protocol.types.activation_v2 import ActivationTxV2
 from protocol.types.ids import AtxId, EpochId, LayerId, NodeId
 from protocol.types.poet import PoetProofMessage
 from tests.node.activation.forge import COINBASE, GOLDEN, LABELS, TICK, Forged
-from tests.node.contract.world import Key, KeyRing, World
+from tests.node.contract.world import Key, World
+from tests.vector_cases.consensus_support import KeyRing
 
 from .stand_ins import DOWN, PARAMETERS, POET_A, POET_B, TIME, TIMELINE, A, B, C, Dice, Poet, Prover
 
