@@ -46,6 +46,7 @@ from node.fetch.protocols import ACTIVE_SETS, OBJECTS
 from node.hare.tables import WEAK_COINS
 from node.mempool.tables import PENDING, TRANSACTIONS, StoredTransaction
 from node.schema import OWN, STATE
+from node.sim.chance import Chance
 from node.store.memory import MemoryBackend
 from node.store.own import OwnStore
 from node.store.store import Backend, Store
@@ -108,21 +109,6 @@ class Outcomes(Machine):
     def answer(self, answer: Answer, view: View, now: Instant) -> Step:
         """As Machine says: a block came that is voted for; the next layer takes it up."""
         return NOTHING
-
-
-class Chance:
-    """A `Random` from a seed."""
-
-    def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)
-
-    def below(self, limit: int) -> int:
-        """As Random says."""
-        return self._random.randrange(limit)
-
-    def shuffled(self, values: Sequence[T]) -> list[T]:
-        """As Random says."""
-        return self._random.sample(values, len(values))
 
 
 class RecordedChain:

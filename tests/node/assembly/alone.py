@@ -35,6 +35,7 @@ from node.contract.instants import Instant
 from node.engine.edges import Abandon, Call, Input, Output, Returned, Send
 from node.engine.errors import MachineFailed
 from node.schema import OWN, STATE
+from node.sim.chance import Chance
 from node.store.memory import MemoryBackend
 from node.store.own import OwnStore
 from node.store.store import Store
@@ -48,7 +49,6 @@ from protocol.types.ids import Address, LayerId
 from tests.node.activation.forge import GOLDEN, LABELS, TICK
 from tests.node.activation.smeshing.stand_ins import POET_A, Poet, Prover
 from tests.node.contract.world import GENESIS, GENESIS_ID, LAYER
-from tests.support.recorded_chain import Chance
 from tests.vector_cases.consensus_support import Key, Keys
 
 T = TypeVar("T")

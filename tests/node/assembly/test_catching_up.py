@@ -39,6 +39,7 @@ from node.ledger import state
 from node.ledger.tables import ACCOUNTS, LAYERS
 from node.mesh.tables import BALLOTS, MESH_HASHES
 from node.schema import OWN, STATE
+from node.sim.chance import Chance
 from node.store.memory import MemoryBackend
 from node.store.own import SIGNED, OwnStore
 from node.store.store import Store
@@ -46,7 +47,7 @@ from node.store.stores import Stores
 from node.store.view import View
 from protocol.types.ids import Address, EpochId, LayerId
 from tests.node.contract.world import stores_on
-from tests.support.recorded_chain import Chance, RecordedChain, Replay
+from tests.support.recorded_chain import RecordedChain, Replay
 from tests.vector_cases.consensus_support import Keys
 from tests.vector_cases.harness import load
 

@@ -25,6 +25,7 @@ from node.mesh.mesh import GENESIS_MESH_HASH
 from node.mesh.tables import MESH_HASHES
 from node.proposals.machine import TOPIC as PROPOSALS
 from node.schema import OWN, STATE
+from node.sim.chance import Chance
 from node.store.memory import MemoryBackend
 from node.store.own import OwnStore
 from node.store.store import Store
@@ -33,7 +34,6 @@ from node.sync.states import SyncState
 from protocol.numbers.time import Time
 from protocol.params.config import networks
 from protocol.types.ids import EMPTY_ADDRESS, Address, EpochId, LayerId
-from tests.support.recorded_chain import Chance
 from tests.vector_cases.consensus_support import Keys
 
 ALICE, BOB = Address(bytes(4) + b"\x01" * 20), Address(bytes(4) + b"\x02" * 20)

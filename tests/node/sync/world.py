@@ -47,6 +47,7 @@ from node.mesh.executor import Executor
 from node.mesh.mesh import GENESIS_MESH_HASH, Mesh, MeshParameters
 from node.mesh.tables import BALLOTS, BLOCKS, MESH_HASHES
 from node.schema import OWN, STATE
+from node.sim.chance import Chance
 from node.store.memory import MemoryBackend
 from node.store.own import OwnStore
 from node.store.store import Backend, Store
@@ -74,7 +75,7 @@ from protocol.types.ids import (
 )
 from tests.node.activation.forge import GOLDEN, LABELS, TICK
 from tests.node.contract.world import GENESIS_ID, Key, at
-from tests.node.fetch.network import Host, Network, Seeded
+from tests.node.fetch.network import Host, Network
 from tests.vector_cases.consensus_support import KeyRing
 
 from .chain import BEACON, COMMITTEE, EPOCH, FIRST, HDIST, KEYS, TIME, Chain
@@ -286,7 +287,7 @@ class Node:
         nothing = Blobs(lambda view, id: False, lambda view, id: None)
         sources = {**stored(), Hint.ACTIVE_SET: nothing, Hint.PROPOSAL: nothing}
         network.starts += 1
-        random = Seeded(network.starts)
+        random = Chance(network.starts)
         self.scores = PeerScores(lambda: network.peers(name), random)
         self.sync = SyncMachine(parameters, TIME, self.scores, random, self.mesh, tortoise, self.patrol)
         self.fetching = Fetching(fetch or FetchParameters(), self.scores, sources)

@@ -41,6 +41,7 @@ from node.contract.owed import OWED
 from node.engine.edges import Abandon, Call, Input
 from node.malfeasance.machine import MalfeasanceMachine
 from node.malfeasance.tables import TABLES as MALFEASANCE
+from node.sim.chance import Chance
 from node.store.memory import MemoryBackend
 from node.store.own import SIGNED, Kind, OwnStore, Slot
 from node.store.store import Store
@@ -55,7 +56,7 @@ from tests.node.activation.forge import COINBASE, GOLDEN, LABELS, TICK, Forged
 from tests.node.contract.world import Key, World
 from tests.vector_cases.consensus_support import KeyRing
 
-from .stand_ins import DOWN, PARAMETERS, POET_A, POET_B, TIME, TIMELINE, A, B, C, Dice, Poet, Prover
+from .stand_ins import DOWN, PARAMETERS, POET_A, POET_B, TIME, TIMELINE, A, B, C, Poet, Prover
 
 T = TypeVar("T")
 
@@ -122,7 +123,7 @@ class Rig:
         self.sent: list[bytes] = []
         self.calls: Counter[str] = Counter()
         self.turns = 0
-        self.dice = Dice(11)
+        self.dice = Chance(11)
         self.restarts_at: Callable[[int], bool] = lambda turn: False
         self.objects: dict[bytes, bytes] = {}
         self.answered: set[int] = set()
@@ -143,7 +144,7 @@ class Rig:
             self.columns,
             lambda: COINBASE,
             lambda: self.is_synced,
-            Dice(7),
+            Chance(7),
         )
         self.activations = ActivationMachine(
             self.activation,
