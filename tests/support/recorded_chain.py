@@ -45,18 +45,16 @@ from node.engine.errors import MachineFailed
 from node.fetch.protocols import ACTIVE_SETS, OBJECTS
 from node.hare.tables import WEAK_COINS
 from node.mempool.tables import PENDING, TRANSACTIONS, StoredTransaction
-from node.schema import OWN, STATE
 from node.sim.chance import Chance
 from node.store.memory import MemoryBackend
-from node.store.own import OwnStore
-from node.store.store import Backend, Store
-from node.store.stores import Stores
+from node.store.store import Backend
 from node.store.view import Rows, View
 from node.sync.tables import TABLES as SYNC
 from protocol.params.config import networks
 from protocol.params.config.node import Config
 from protocol.types.fetch import Hint, RequestBatch, ResponseBatch, ResponseMessage
 from protocol.types.ids import BlockId, LayerId, NodeId, as_hash32
+from tests.support.node_stores import stores_over
 from tests.support.real_proofs import Verifier
 from tests.vector_cases.consensus_support import Keys
 
@@ -249,10 +247,9 @@ class Replay:
         return self._node.stores.view()
 
     def _begin(self) -> None:
-        stores = Stores(Store(STATE, self.backends[0]), OwnStore(OWN, self.backends[1]))
         parameters = self.chain.parameters
         given = Surroundings(
-            stores,
+            stores_over(self.backends),
             NetworkChecker(parameters.genesis_id),
             Keys(),
             seed=bytes(32),

@@ -41,33 +41,23 @@ from node.mesh.tables import BALLOTS, MESH_HASHES
 from node.schema import OWN, STATE
 from node.sim.chance import Chance
 from node.store.memory import MemoryBackend
-from node.store.own import SIGNED, OwnStore
-from node.store.store import Store
+from node.store.own import SIGNED
 from node.store.stores import Stores
 from node.store.view import View
 from protocol.types.ids import Address, EpochId, LayerId
 from tests.node.contract.world import stores_on
-from tests.support.recorded_chain import RecordedChain, Replay
+from tests.support.node_stores import stores_over
+from tests.support.recorded_chain import Replay
 from tests.vector_cases.consensus_support import Keys
-from tests.vector_cases.harness import load
 
-RECORD = Path(__file__).parents[2] / "vectors" / "chain" / "devnet_a_63.json.gz"
 THERE, HERE = PeerId(b"has the chain"), PeerId(b"begins")
 LAYERS_OF_PATIENCE = 100
 
 
-@pytest.fixture(scope="module")
-def replay() -> Replay:
-    """A node with all layers of the record."""
-    found = Replay(RecordedChain(load(RECORD)))
-    found.run(found.chain.last)
-    return found
-
-
 def stores_in_memory() -> Callable[[], Stores]:
     """Opens the same stores each time."""
-    state, own = MemoryBackend(), MemoryBackend()
-    return lambda: Stores(Store(STATE, state), OwnStore(OWN, own))
+    backends = MemoryBackend(), MemoryBackend()
+    return lambda: stores_over(backends)
 
 
 @dataclass
@@ -183,10 +173,10 @@ def rows(view: View, table: Any, until: LayerId) -> dict[Any, Any]:
 
 
 @pytest.mark.parametrize(("backend", "kills"), [("memory", 0), ("leveldb", 7)])
-def test_a_newcomer_comes_to_the_same_state(replay: Replay, backend: str, kills: int, tmp_path: Path) -> None:
+def test_a_newcomer_comes_to_the_same_state(whole_chain: Replay, backend: str, kills: int, tmp_path: Path) -> None:
     tables = [table for table in (*STATE.tables, *OWN.tables) if table not in (OWED, SIGNED)]
     with stores_on(backend, tmp_path, *tables) as open_stores:
-        _comes_to_the_same_state(Newcomer(replay, open_stores=open_stores), kills)
+        _comes_to_the_same_state(Newcomer(whole_chain, open_stores=open_stores), kills)
 
 
 def _comes_to_the_same_state(newcomer: Newcomer, kills: int) -> None:

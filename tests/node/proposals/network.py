@@ -34,11 +34,8 @@ from node.proposals.parameters import BuilderParameters, ProposalParameters, Sto
 from node.proposals.rules import for_tortoise
 from node.proposals.store import ProposalStore
 from node.proposals.tables import put_active_set
-from node.schema import OWN, STATE
 from node.store.memory import MemoryBackend
-from node.store.own import OwnStore
-from node.store.store import Backend, Store
-from node.store.stores import Stores
+from node.store.store import Backend
 from node.store.view import Rows, View
 from node.tortoise.parameters import TortoiseParameters
 from node.tortoise.tortoise import Tortoise
@@ -67,6 +64,7 @@ from protocol.types.ids import (
 )
 from protocol.types.proposals import InnerProposal, Proposal
 from tests.node.contract.world import GENESIS, GENESIS_ID, LAYER, World, at
+from tests.support.node_stores import stores_over
 from tests.vector_cases.consensus_support import Key, KeyRing
 
 TIME = NetworkTime(GENESIS, LAYER, 4)
@@ -240,7 +238,7 @@ class Node:
         """known: whose ATXs are here, since when (received); has_set: whether the active set of everybody is;
         is_empty: whether the store of the state among the given ones is a new one."""
         self.backends = backends or (MemoryBackend(), MemoryBackend())
-        self.stores = Stores(Store(STATE, self.backends[0]), OwnStore(OWN, self.backends[1]))
+        self.stores = stores_over(self.backends)
         self.columns = AtxColumns()
         genesis = TIME.effective_genesis
         self.tortoise = Tortoise(

@@ -46,12 +46,9 @@ from node.mempool.pool import Mempool
 from node.mesh.executor import Executor
 from node.mesh.mesh import GENESIS_MESH_HASH, Mesh, MeshParameters
 from node.mesh.tables import BALLOTS, BLOCKS, MESH_HASHES
-from node.schema import OWN, STATE
 from node.sim.chance import Chance
 from node.store.memory import MemoryBackend
-from node.store.own import OwnStore
-from node.store.store import Backend, Store
-from node.store.stores import Stores
+from node.store.store import Backend
 from node.store.view import Rows, StoreView, View
 from node.sync.machine import SyncMachine
 from node.sync.parameters import AtxSyncParameters, MalfeasanceSyncParameters, SyncParameters
@@ -76,6 +73,7 @@ from protocol.types.ids import (
 from tests.node.activation.forge import GOLDEN, LABELS, TICK
 from tests.node.contract.world import GENESIS_ID, Key, at
 from tests.node.fetch.network import Host, Network
+from tests.support.node_stores import stores_over
 from tests.vector_cases.consensus_support import KeyRing
 
 from .chain import BEACON, COMMITTEE, EPOCH, FIRST, HDIST, KEYS, TIME, Chain
@@ -270,7 +268,7 @@ class Node:
     ) -> None:
         self.network, self.name = network, name
         self.backends = backends or (MemoryBackend(), MemoryBackend())
-        stores = Stores(Store(STATE, self.backends[0]), OwnStore(OWN, self.backends[1]))
+        stores = stores_over(self.backends)
         if backends is None:
             rows = Rows(stores.view())
             for epoch in range(2, 20):
