@@ -18,6 +18,7 @@ from node.contract.verdicts import Verdict
 from node.engine.edges import Call, Input, Judge, Output, Returned, Send
 from node.engine.engine import Engine
 from node.store.level import open_own_store, open_store
+from node.store.memory import MemoryBackend
 from node.store.own import SIGNED, OwnStore
 from node.store.store import Store
 from node.store.stores import Stores
@@ -128,19 +129,15 @@ def stores_on(backend: str, folder: Path, *tables: Table[object, object]) -> Ite
     state = Schema("state", 1, (OWED, *(table for table in tables if not table.is_own)))
     own = Schema("own", 1, (SIGNED, *(table for table in tables if table.is_own)))
     opened: list[Stores] = []
-    backends: list[tuple[object, object]] = []
+    in_memory = MemoryBackend(), MemoryBackend()
 
     def open_again() -> Stores:
         for before in opened:
             before.close()
         if backend == "leveldb":
             stores = Stores(open_store(folder / "state", state), open_own_store(folder / "own", own))
-        elif not opened:
-            stores = Stores(Store.in_memory(state), OwnStore.in_memory(own))
-            backends.append((stores.state._backend, stores.own._backend))
         else:
-            kept, kept_own = backends[0]
-            stores = Stores(Store(state, kept), OwnStore(own, kept_own))  # type: ignore[arg-type]
+            stores = Stores(Store(state, in_memory[0]), OwnStore(own, in_memory[1]))
         opened.append(stores)
         return stores
 

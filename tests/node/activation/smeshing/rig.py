@@ -64,30 +64,15 @@ STATE = Schema("state", 1, (OWED, *tables.TABLES, *MALFEASANCE))
 OWN = Schema("own", 1, (SIGNED, *SMESHING))
 
 
-def new_stores() -> Stores:
-    """Of a node that is begun for the first time."""
-    return Stores(Store.in_memory(STATE), OwnStore.in_memory(OWN))
-
-
-def reopened(stores: Stores) -> Stores:
-    """As after a kill: what was written is there."""
-    return Stores(Store(STATE, _backend(stores.state)), OwnStore(OWN, _backend(stores.own)))
-
-
-def copied(view: View, schema: Schema) -> Store:
-    """A store with the rows that a view has of it, as a backup is."""
-    store = Store.in_memory(schema)
+def copied(view: View, schema: Schema) -> MemoryBackend:
+    """A backend with the rows that a view has of a store, as a backup is."""
+    backend = MemoryBackend()
+    store = Store(schema, backend)
     rows = Rows(store.view())
     for table in schema.tables:
         for key, row in view.scan(table):
             rows.put(table, key, row)
     store.write(rows)
-    return store
-
-
-def _backend(store: Store) -> MemoryBackend:
-    backend = store._backend
-    assert isinstance(backend, MemoryBackend)
     return backend
 
 
@@ -104,7 +89,7 @@ class Rig:
         self.keys = KeyRing(*keys)
         self.parameters = parameters
         self.activation = ActivationParameters(GOLDEN, TICK, LABELS, 2, 1000, 37, 1, versions or {})
-        self.stores = new_stores()
+        self.state, self.own = MemoryBackend(), MemoryBackend()
         timeline = Timeline(TIME, parameters)
         self.poets = {POET_A: Poet(timeline), POET_B: Poet(timeline)}
         self.provers = {key.identity: Prover(number) for number, key in enumerate((A, B, C), 1)}
@@ -134,7 +119,7 @@ class Rig:
 
     def begin(self) -> None:
         """Start on the stores, as after a kill."""
-        self.stores = reopened(self.stores)
+        self.stores = Stores(Store(STATE, self.state), OwnStore(OWN, self.own))
         self.columns = AtxColumns()
         self.smeshing = SmeshingMachine(
             self.parameters,

@@ -95,7 +95,7 @@ def test_a_signed_one_that_the_state_does_not_know_goes_out_before_anything_is_b
     assert rig.sent_epochs(A) == [3, 4]
     signed, sent = rig.signed(A), rig.sent
     rig.objects |= dict(rig.stores.view().scan(POET_BLOBS))  # peers have got them with the activation
-    rig.stores.state = backup
+    rig.state = backup
     rig.sent = []
     rig.begin()
     assert rig.stores.view().get(ATXS, rig.atx(A, 4).id()) is None
@@ -112,7 +112,7 @@ def test_what_is_in_the_making_is_not_lost_when_an_older_one_is_sent_again() -> 
     backup = copied(rig.stores.view(), STATE)
     rig.run_until(Instant(round_start(4) + 1))
     rig.objects |= dict(rig.stores.view().scan(POET_BLOBS))
-    rig.stores.state, rig.sent = backup, []
+    rig.state, rig.sent = backup, []
     rig.begin()
     rig.run_until(end_of(4))
     assert rig.sent_epochs(A) == [3, 4]
