@@ -19,11 +19,9 @@ from protocol.codec.declare import CodecError
 from protocol.numbers.durations import SECOND
 from protocol.types.hare import MAX_EXCHANGED_IDS, CompactIdRequest, Hare4Message
 from protocol.types.ids import CompactProposalId, Hash32, LayerId, ProposalId
-from tests.node.hare.words import FIRST, TOPIC_4, around, decoded, key, node, proposal, short_word
+from tests.node.hare.words import FIRST, ME, OTHER, TOPIC_4, A, B, around, decoded, key, node, proposal, short_word
 from tests.support.hare_nodes import HareNode, KeptProposal
 
-ME, OTHER = key(1), key(2)
-A, B, C = proposal(1), proposal(2), proposal(3)
 UNKNOWN = proposal(9)
 SAME = b"same"
 

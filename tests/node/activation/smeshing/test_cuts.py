@@ -11,12 +11,9 @@ from node.activation.smeshing.events import Published
 from node.activation.smeshing.tables import CHALLENGES, REGISTRATIONS
 from node.contract.owed import OWED
 from node.store.own import SIGNED
-from protocol.types.ids import EpochId
 
-from .rig import Rig
+from .rig import Rig, end_of
 from .stand_ins import POET_A, TIMELINE, A, B
-
-END = TIMELINE.publication_end(EpochId(4)) - 1
 
 
 def whole(restarts_at: Callable[[int], bool] | None = None, versions: dict[int, int] | None = None) -> Rig:
@@ -27,7 +24,7 @@ def whole(restarts_at: Callable[[int], bool] | None = None, versions: dict[int, 
     rig.poets[POET_A].is_up = False
     rig.run_until(TIMELINE.epoch_start(3))
     rig.poets[POET_A].is_up = True
-    rig.run_until(END)
+    rig.run_until(end_of(4))
     return rig
 
 

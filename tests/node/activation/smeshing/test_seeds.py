@@ -19,7 +19,7 @@ from node.store.view import Span
 from protocol.numbers.durations import SECOND
 from protocol.types.ids import EMPTY_ATX_ID, EpochId
 
-from .rig import Key, Rig
+from .rig import Key, Rig, end_of
 from .stand_ins import PARAMETERS, TIMELINE, A, B, C
 from .test_merging import FIRST, MARRIAGE
 
@@ -113,7 +113,7 @@ def test_whatever_fails_nothing_is_contradicted_and_all_of_it_is_made_up_for(see
         rig.run_until(Instant(min(rig.now + dice.randrange(600) * SECOND, end)))
         storm(rig, dice)
     calm(rig)
-    rig.run_until(Instant(TIMELINE.publication_end(CALM) - 1))
+    rig.run_until(end_of(CALM))
     for key in (A, B, C):
         check(rig, key)
     view = rig.stores.view()
