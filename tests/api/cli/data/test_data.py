@@ -1,4 +1,4 @@
-"""`info` and `verify` from outside, and what `repair` has in common with them, on small sets whose right bytes are known."""
+"""`info` and `verify` from outside, on small sets whose right bytes are known; and what `repair` shares with them."""
 
 from __future__ import annotations
 
