@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from .catalogue import MUTATIONS
@@ -51,15 +52,10 @@ def table(outcomes: Sequence[Outcome]) -> Table:
         mutation = outcome.mutation
         tests = "\n".join(test.removeprefix("tests/") for test in mutation.tests)
         style = "green" if outcome.verdict is Verdict.CAUGHT else "bold red"
-        detail = f"\n{_plain(outcome.detail)}" if outcome.detail else ""
+        detail = f"\n{escape(outcome.detail)}" if outcome.detail else ""
         verdict = f"[{style}]{outcome.verdict.value}[/]{detail}"
-        found.add_row(mutation.name, mutation.file, _plain(tests), verdict)
+        found.add_row(mutation.name, mutation.file, escape(tests), verdict)
     return found
-
-
-def _plain(text: str) -> str:
-    """Without markup: parameters of tests stand in brackets."""
-    return text.replace("[", "\\[")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from typing import TypeVar
 from node.beacon.machine import BEACONS
 from node.blocks.patrol import LayerPatrol
 from node.blocks.tables import AGREED
-from node.contract.checks import NetworkChecker, SignatureCheck, VrfCheck
 from node.contract.demands import Demand, Failed, PeerRequest, ProveVrf, Request, Result
 from node.contract.inputs import Sent, Tick
 from node.contract.instants import Instant
@@ -38,7 +37,7 @@ from protocol.numbers.durations import SECOND
 from protocol.numbers.layers import NetworkTime
 from protocol.types.ballots import VotingEligibility
 from protocol.types.ids import AtxId, Beacon, EpochId, LayerId, NodeId, ProposalId, VrfSignature
-from tests.vector_cases.consensus_support import Key
+from tests.vector_cases.consensus_support import CountingChecker, Key, KeyRing
 
 T = TypeVar("T")
 
@@ -137,40 +136,6 @@ class Surroundings:
         self.coins.append((layer, is_heads))
 
 
-class CountingChecker(NetworkChecker):
-    """The network's verdicts, with the sizes of the batches."""
-
-    def __init__(self, genesis_id: bytes) -> None:
-        super().__init__(genesis_id)
-        self.signed: list[int] = []
-        self.proven: list[int] = []
-
-    def signatures(self, checks: Sequence[SignatureCheck]) -> Sequence[bool]:
-        """As Checker says."""
-        self.signed.append(len(checks))
-        return super().signatures(checks)
-
-    def vrf_proofs(self, checks: Sequence[VrfCheck]) -> Sequence[bool]:
-        """As Checker says."""
-        self.proven.append(len(checks))
-        return super().vrf_proofs(checks)
-
-
-class KeyRing:
-    """The own identities, to which others may be added."""
-
-    def __init__(self, keys: Sequence[Key]) -> None:
-        self.keys = list(keys)
-
-    def signers(self) -> Sequence[Key]:
-        """As Keys says."""
-        return tuple(self.keys)
-
-    def stop(self, identity: NodeId, sentence: str) -> None:
-        """As Keys says."""
-        self.keys = [key for key in self.keys if key.identity != identity]
-
-
 class _Identities:
     def exists(self, view: View, identity: NodeId) -> bool:
         return True
@@ -208,7 +173,7 @@ class HareNode:
     ) -> None:
         self.time = NetworkTime(GENESIS, LAYER, layers_per_epoch)
         self.surroundings, self.answers, self.is_proving = surroundings, answers, is_proving
-        self.keys, self.patrol = KeyRing(keys), LayerPatrol()
+        self.keys, self.patrol = KeyRing(*keys), LayerPatrol()
         self.stores = stores or new_stores()
         rows = Rows(self.stores.view())
         for epoch, beacon in beacons.items():

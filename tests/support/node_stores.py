@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,13 +10,21 @@ from typing import TypeVar
 
 import pytest
 
-from node.schema import STATE
+from node.schema import OWN, STATE
 from node.store.level import LevelBackend
 from node.store.memory import MemoryBackend
+from node.store.own import OwnStore
 from node.store.store import Backend, Store
+from node.store.stores import Stores
 from node.store.view import Rows, View
 
 T = TypeVar("T")
+
+
+def stores_over(backends: Sequence[Backend]) -> Stores:
+    """A node's stores with all of its tables, over the backend of the state and that of its own rows."""
+    state, own = backends
+    return Stores(Store(STATE, state), OwnStore(OWN, own))
 
 
 class Kept:

@@ -38,7 +38,6 @@ from node.contract.inputs import Answer, Tick
 from node.contract.instants import Instant
 from node.contract.machine import Machine
 from node.contract.messages import Message, Origin, PeerId
-from node.contract.ports import Signer
 from node.contract.steps import NOTHING, Judged, Step
 from node.contract.verdicts import ACCEPT, Verdict
 from node.engine.edges import Call, Input, Judge, Output, Returned, Send
@@ -46,18 +45,18 @@ from node.engine.errors import MachineFailed
 from node.fetch.protocols import ACTIVE_SETS, OBJECTS
 from node.hare.tables import WEAK_COINS
 from node.mempool.tables import PENDING, TRANSACTIONS, StoredTransaction
-from node.schema import OWN, STATE
+from node.sim.chance import Chance
 from node.store.memory import MemoryBackend
-from node.store.own import OwnStore
-from node.store.store import Backend, Store
-from node.store.stores import Stores
+from node.store.store import Backend
 from node.store.view import Rows, View
 from node.sync.tables import TABLES as SYNC
 from protocol.params.config import networks
 from protocol.params.config.node import Config
 from protocol.types.fetch import Hint, RequestBatch, ResponseBatch, ResponseMessage
 from protocol.types.ids import BlockId, LayerId, NodeId, as_hash32
+from tests.support.node_stores import stores_over
 from tests.support.real_proofs import Verifier
+from tests.vector_cases.consensus_support import Keys
 
 T = TypeVar("T")
 
@@ -108,33 +107,6 @@ class Outcomes(Machine):
     def answer(self, answer: Answer, view: View, now: Instant) -> Step:
         """As Machine says: a block came that is voted for; the next layer takes it up."""
         return NOTHING
-
-
-class Chance:
-    """A `Random` from a seed."""
-
-    def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)
-
-    def below(self, limit: int) -> int:
-        """As Random says."""
-        return self._random.randrange(limit)
-
-    def shuffled(self, values: Sequence[T]) -> list[T]:
-        """As Random says."""
-        return self._random.sample(values, len(values))
-
-
-class NoKeys:
-    """Of a node that only looks on."""
-
-    def signers(self) -> Sequence[Signer]:
-        """As Keys says."""
-        return ()
-
-    def stop(self, identity: NodeId, sentence: str) -> None:
-        """As Keys says."""
-        raise AssertionError(sentence)
 
 
 class RecordedChain:
@@ -275,12 +247,11 @@ class Replay:
         return self._node.stores.view()
 
     def _begin(self) -> None:
-        stores = Stores(Store(STATE, self.backends[0]), OwnStore(OWN, self.backends[1]))
         parameters = self.chain.parameters
         given = Surroundings(
-            stores,
+            stores_over(self.backends),
             NetworkChecker(parameters.genesis_id),
-            NoKeys(),
+            Keys(),
             seed=bytes(32),
             random=Chance(1),
             peers=lambda: [PEER],

@@ -1,10 +1,12 @@
-"""What several checks of consensus vectors share: own identities, and a machine's message from admission to verdict."""
+"""What checks of consensus vectors and tests of nodes share: own identities, a checker that counts, and a machine's
+message from admission to verdict."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
-from node.contract.checks import Checker
+from node.contract.checks import Checker, NetworkChecker, SignatureCheck, VrfCheck
 from node.contract.demands import Demand, Result
 from node.contract.instants import Instant
 from node.contract.machine import Machine
@@ -15,6 +17,8 @@ from node.store.store import Store
 from protocol.crypto import signing
 from protocol.crypto.signing import Domain
 from protocol.types.ids import EdSignature, NodeId, VrfSignature
+
+S = TypeVar("S", bound=SignerPort)
 
 
 class Key:
@@ -45,9 +49,9 @@ class SilentKey:
 
 
 class Keys:
-    """The own identities."""
+    """The own identities, none of which may be stopped. Without any: those of a node that only looks on."""
 
-    def __init__(self, keys: Sequence[SignerPort]) -> None:
+    def __init__(self, keys: Sequence[SignerPort] = ()) -> None:
         self.keys = keys
 
     def signers(self) -> Sequence[SignerPort]:
@@ -55,6 +59,38 @@ class Keys:
 
     def stop(self, identity: NodeId, sentence: str) -> None:
         raise AssertionError(sentence)
+
+
+class KeyRing(Generic[S]):
+    """The own identities, to which others may be added. Mutable."""
+
+    def __init__(self, *keys: S) -> None:
+        self.keys = list(keys)
+        self.stopped: dict[NodeId, str] = {}
+
+    def signers(self) -> Sequence[S]:
+        return tuple(self.keys)
+
+    def stop(self, identity: NodeId, sentence: str) -> None:
+        self.stopped[identity] = sentence
+        self.keys = [key for key in self.keys if key.identity != identity]
+
+
+class CountingChecker(NetworkChecker):
+    """The network's verdicts, with the sizes of the batches."""
+
+    def __init__(self, genesis_id: bytes) -> None:
+        super().__init__(genesis_id)
+        self.batches: list[int] = []
+        self.vrf_batches: list[int] = []
+
+    def signatures(self, checks: Sequence[SignatureCheck]) -> Sequence[bool]:
+        self.batches.append(len(checks))
+        return super().signatures(checks)
+
+    def vrf_proofs(self, checks: Sequence[VrfCheck]) -> Sequence[bool]:
+        self.vrf_batches.append(len(checks))
+        return super().vrf_proofs(checks)
 
 
 def _no_answer(demand: Demand) -> Result:

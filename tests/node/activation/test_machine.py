@@ -49,7 +49,8 @@ from protocol.types.activation_v2 import ActivationTxV2, SubPostV2
 from protocol.types.fetch import Hint
 from protocol.types.ids import EMPTY_ATX_ID, EpochId, NodeId
 from protocol.types.malfeasance import MalfeasanceGossip
-from tests.node.contract.world import ALICE, GENESIS, LAYER, Key, KeyRing, World, at, stores_on
+from tests.node.contract.world import ALICE, GENESIS, LAYER, Key, World, at, stores_on
+from tests.vector_cases.consensus_support import KeyRing
 
 from .forge import GOLDEN, LABELS, POST, TICK, Forged, merged, v1, v2
 

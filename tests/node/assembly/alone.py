@@ -34,11 +34,8 @@ from node.contract.inputs import Sent, Tick
 from node.contract.instants import Instant
 from node.engine.edges import Abandon, Call, Input, Output, Returned, Send
 from node.engine.errors import MachineFailed
-from node.schema import OWN, STATE
+from node.sim.chance import Chance
 from node.store.memory import MemoryBackend
-from node.store.own import OwnStore
-from node.store.store import Store
-from node.store.stores import Stores
 from node.store.view import View
 from protocol.numbers.durations import SECOND
 from protocol.numbers.time import Time
@@ -48,7 +45,7 @@ from protocol.types.ids import Address, LayerId
 from tests.node.activation.forge import GOLDEN, LABELS, TICK
 from tests.node.activation.smeshing.stand_ins import POET_A, Poet, Prover
 from tests.node.contract.world import GENESIS, GENESIS_ID, LAYER
-from tests.support.recorded_chain import Chance
+from tests.support.node_stores import stores_over
 from tests.vector_cases.consensus_support import Key, Keys
 
 T = TypeVar("T")
@@ -132,9 +129,8 @@ class Alone:
 
     def begin(self) -> None:
         """It starts on its stores; what it waited for is forgotten."""
-        stores = Stores(Store(STATE, self.backends[0]), OwnStore(OWN, self.backends[1]))
         given = Surroundings(
-            stores,
+            stores_over(self.backends),
             NetworkChecker(GENESIS_ID),
             Keys(self.keys),
             seed=bytes(32),

@@ -32,40 +32,32 @@ from node.contract.inputs import Tick
 from node.contract.instants import Instant, after
 from node.contract.messages import PeerId
 from node.contract.owed import OWED
-from node.contract.ports import Keys
+from node.contract.ports import Keys as KeysPort
 from node.engine.edges import Call, Incoming, Input, Outgoing, Output, Returned
 from node.engine.errors import MachineFailed
 from node.ledger import state
 from node.ledger.tables import ACCOUNTS, LAYERS
 from node.mesh.tables import BALLOTS, MESH_HASHES
 from node.schema import OWN, STATE
+from node.sim.chance import Chance
 from node.store.memory import MemoryBackend
-from node.store.own import SIGNED, OwnStore
-from node.store.store import Store
+from node.store.own import SIGNED
 from node.store.stores import Stores
 from node.store.view import View
 from protocol.types.ids import Address, EpochId, LayerId
 from tests.node.contract.world import stores_on
-from tests.support.recorded_chain import Chance, NoKeys, RecordedChain, Replay
-from tests.vector_cases.harness import load
+from tests.support.node_stores import stores_over
+from tests.support.recorded_chain import Replay
+from tests.vector_cases.consensus_support import Keys
 
-RECORD = Path(__file__).parents[2] / "vectors" / "chain" / "devnet_a_63.json.gz"
 THERE, HERE = PeerId(b"has the chain"), PeerId(b"begins")
 LAYERS_OF_PATIENCE = 100
 
 
-@pytest.fixture(scope="module")
-def replay() -> Replay:
-    """A node with all layers of the record."""
-    found = Replay(RecordedChain(load(RECORD)))
-    found.run(found.chain.last)
-    return found
-
-
 def stores_in_memory() -> Callable[[], Stores]:
     """Opens the same stores each time."""
-    state, own = MemoryBackend(), MemoryBackend()
-    return lambda: Stores(Store(STATE, state), OwnStore(OWN, own))
+    backends = MemoryBackend(), MemoryBackend()
+    return lambda: stores_over(backends)
 
 
 @dataclass
@@ -76,7 +68,7 @@ class Newcomer:
     blamed: list[Penalise] = field(default_factory=list)
     events: list[object] = field(default_factory=list)
     requests: int = 0
-    keys: Keys = field(default_factory=NoKeys)
+    keys: KeysPort = field(default_factory=Keys)
     peers: tuple[PeerId, ...] = (THERE,)
     coinbase: Callable[[], Address] | None = None
     open_stores: Callable[[], Stores] = field(default_factory=stores_in_memory)
@@ -181,10 +173,10 @@ def rows(view: View, table: Any, until: LayerId) -> dict[Any, Any]:
 
 
 @pytest.mark.parametrize(("backend", "kills"), [("memory", 0), ("leveldb", 7)])
-def test_a_newcomer_comes_to_the_same_state(replay: Replay, backend: str, kills: int, tmp_path: Path) -> None:
+def test_a_newcomer_comes_to_the_same_state(whole_chain: Replay, backend: str, kills: int, tmp_path: Path) -> None:
     tables = [table for table in (*STATE.tables, *OWN.tables) if table not in (OWED, SIGNED)]
     with stores_on(backend, tmp_path, *tables) as open_stores:
-        _comes_to_the_same_state(Newcomer(replay, open_stores=open_stores), kills)
+        _comes_to_the_same_state(Newcomer(whole_chain, open_stores=open_stores), kills)
 
 
 def _comes_to_the_same_state(newcomer: Newcomer, kills: int) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import pytest
-
 from node.activation.tables import ATXS, BLOBS
 from node.contract.demands import BootstrapDocument, Demand, Failed, Request, VerifyPoet, VerifyPost, VerifyVrfNonce
 from node.contract.messages import PeerId
@@ -17,11 +15,10 @@ from protocol.crypto.signing import Domain
 from protocol.types.ballots import Ballot
 from protocol.types.ids import EMPTY_ADDRESS, EdSignature, NodeId
 from tests.node.sync.test_catch_up import Liar
-from tests.support.recorded_chain import RecordedChain, Replay
+from tests.support.recorded_chain import Replay
 from tests.vector_cases.consensus_support import Keys, SilentKey
-from tests.vector_cases.harness import load
 
-from .test_catching_up import RECORD, THERE, Newcomer, rows
+from .test_catching_up import THERE, Newcomer, rows
 
 ANSWERED = (Request, VerifyPost, VerifyVrfNonce, VerifyPoet, BootstrapDocument)
 
@@ -67,21 +64,13 @@ class Deceived(Newcomer):
         self._turn(Returned(call, answer, self.now))
 
 
-@pytest.fixture(scope="module")
-def replay() -> Replay:
-    """A node with all layers of the record."""
-    found = Replay(RecordedChain(load(RECORD)))
-    found.run(found.chain.last)
-    return found
-
-
-def test_what_an_earlier_life_has_signed_is_noted_and_stops_nobody(replay: Replay) -> None:
-    there = replay.view()
+def test_what_an_earlier_life_has_signed_is_noted_and_stops_nobody(whole_chain: Replay) -> None:
+    there = whole_chain.view()
     smeshers = sorted({row.smesher for _, row in there.scan(ATXS)})
     own = smeshers[: len(smeshers) // 2 + 1]
     watched = [Watched(one) for one in own]
     keys = Keys(watched)  # whose `stop` is an error
-    newcomer = Forgetful(replay, keys=keys, coinbase=lambda: EMPTY_ADDRESS)
+    newcomer = Forgetful(whole_chain, keys=keys, coinbase=lambda: EMPTY_ADDRESS)
     for turn in newcomer.run(20_000):
         if turn == 200:
             newcomer.begin()
@@ -104,11 +93,11 @@ def test_what_an_earlier_life_has_signed_is_noted_and_stops_nobody(replay: Repla
     assert set().union(*(one.asked for one in watched)) <= {Domain.POET}  # a registration contradicts nothing
 
 
-def test_what_liars_say_changes_nothing(replay: Replay) -> None:
-    newcomer = Deceived(replay)
+def test_what_liars_say_changes_nothing(whole_chain: Replay) -> None:
+    newcomer = Deceived(whole_chain)
     for _ in newcomer.run(40_000):
         pass
-    here, there, until = newcomer.node.stores.view(), replay.view(), newcomer.until
+    here, there, until = newcomer.node.stores.view(), whole_chain.view(), newcomer.until
     for table in (LAYERS, MESH_HASHES):
         assert rows(here, table, until) == rows(there, table, until)
     assert dict(here.scan(BALLOTS)) == dict(there.scan(BALLOTS))

@@ -24,16 +24,14 @@ from node.mempool.handler import TOPIC as TRANSACTIONS
 from node.mesh.mesh import GENESIS_MESH_HASH
 from node.mesh.tables import MESH_HASHES
 from node.proposals.machine import TOPIC as PROPOSALS
-from node.schema import OWN, STATE
+from node.sim.chance import Chance
 from node.store.memory import MemoryBackend
-from node.store.own import OwnStore
-from node.store.store import Store
-from node.store.stores import Stores
 from node.sync.states import SyncState
 from protocol.numbers.time import Time
 from protocol.params.config import networks
 from protocol.types.ids import EMPTY_ADDRESS, Address, EpochId, LayerId
-from tests.support.recorded_chain import Chance, NoKeys
+from tests.support.node_stores import stores_over
+from tests.vector_cases.consensus_support import Keys
 
 ALICE, BOB = Address(bytes(4) + b"\x01" * 20), Address(bytes(4) + b"\x02" * 20)
 PEER = PeerId(b"a peer")
@@ -50,12 +48,11 @@ class Started:
 
     def __init__(self, of: NodeParameters, layer: int = 0, backends: tuple[MemoryBackend, ...] = ()) -> None:
         self.backends = backends or (MemoryBackend(), MemoryBackend())
-        stores = Stores(Store(STATE, self.backends[0]), OwnStore(OWN, self.backends[1]))
         self.now = Instant(of.time.start_ns(layer))
         given = Surroundings(
-            stores,
+            stores_over(self.backends),
             NetworkChecker(of.genesis_id),
-            NoKeys(),
+            Keys(),
             seed=bytes(32),
             coinbase=lambda: EMPTY_ADDRESS,
             random=Chance(1),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,15 +12,12 @@ from node.tortoise.tortoise import Tortoise
 from node.tortoise.trace import write_state
 from protocol.types.ids import LayerId
 from tests.support.recorded_chain import RecordedChain, Replay
-from tests.vector_cases.harness import load
-
-RECORD = Path(__file__).parents[2] / "vectors" / "chain" / "devnet_a_63.json.gz"
 
 
 @pytest.fixture(scope="module")
-def replay() -> Replay:
+def replay(chain: RecordedChain) -> Replay:
     """A node that takes up a recorded chain, as far as a test has come."""
-    return Replay(RecordedChain(load(RECORD)))
+    return Replay(chain)
 
 
 def counters(tortoise: Tortoise, hdist: int) -> dict[str, Any]:
@@ -49,8 +45,8 @@ def test_a_tortoise_from_rows_is_the_one_that_had_counted(replay: Replay, layer:
         assert found[name] == expected[name], name
 
 
-def test_rows_of_a_store_without_anything_say_nothing() -> None:
-    empty = StoredVotes(Replay(RecordedChain(load(RECORD))).view())
+def test_rows_of_a_store_without_anything_say_nothing(chain: RecordedChain) -> None:
+    empty = StoredVotes(Replay(chain).view())
     assert (empty.last_ballot_layer(), empty.last_applied(), empty.last_atx_epoch()) == (0, 0, 0)
     assert empty.last_valid() is None and empty.hare_output(LayerId(20)) is None and empty.coin(LayerId(20)) is None
     assert list(empty.blocks(LayerId(20))) == list(empty.ballots(LayerId(20))) == list(empty.malicious()) == []

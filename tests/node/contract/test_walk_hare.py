@@ -12,16 +12,17 @@ from protocol.crypto import signing
 from protocol.types.hare import Hare3Message, IterRound
 from protocol.types.ids import LayerId
 from protocol.types.malfeasance import MalfeasanceProof
+from tests.vector_cases.consensus_support import KeyRing
 
 from .conftest import OpenStores
 from .hare import PROOFS, ROUND_SECONDS, ROUNDS, TOPIC, Hare, HareEnded, Proofs, message
-from .world import ALICE, GENESIS_ID, Key, KeyRing, World, at
+from .world import ALICE, GENESIS_ID, Key, World, at
 
 PREROUND = IterRound(0, 0)
 LAYER = 10
 
 
-def node(open_stores: OpenStores, *keys: Key) -> tuple[World, Hare, KeyRing]:
+def node(open_stores: OpenStores, *keys: Key) -> tuple[World, Hare, KeyRing[Key]]:
     ring = KeyRing(*keys)
     hare = Hare(ring)
     return World(open_stores(PROOFS)(), [hare, Proofs()]), hare, ring

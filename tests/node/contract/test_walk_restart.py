@@ -19,11 +19,12 @@ from node.store.stores import Stores
 from node.store.view import Rows
 from protocol.crypto.hashing import hash32
 from protocol.types.ids import Hash32, LayerId
+from tests.vector_cases.consensus_support import KeyRing
 
 from .atxs import ATXS, EPOCH_LAYERS, POETS, TABLES, VALID_FOR, Atx, Atxs, AtxSent, Builder, Poets
 from .conftest import OpenStores
 from .hare import PROOFS, Proofs
-from .world import Call, Key, KeyRing, World, at
+from .world import Call, Key, World, at
 
 POET = b"the round"
 LAYER = 5 * EPOCH_LAYERS

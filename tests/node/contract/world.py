@@ -8,27 +8,25 @@ from pathlib import Path
 from typing import TypeVar
 
 from node.contract.bounds import Bounds
-from node.contract.checks import NetworkChecker, SignatureCheck, VrfCheck
 from node.contract.demands import Demand, Fetch
 from node.contract.inputs import Sent, Tick
 from node.contract.instants import Instant
 from node.contract.machine import Derived, Machine
 from node.contract.messages import Message, Origin, PeerId
 from node.contract.owed import OWED
-from node.contract.ports import Signer
 from node.contract.verdicts import Verdict
 from node.engine.edges import Call, Input, Judge, Output, Returned, Send
 from node.engine.engine import Engine
 from node.store.level import open_own_store, open_store
+from node.store.memory import MemoryBackend
 from node.store.own import SIGNED, OwnStore
 from node.store.store import Store
 from node.store.stores import Stores
 from node.store.table import Schema, Table
 from node.store.view import StoreView
-from protocol.crypto import signing
-from protocol.crypto.signing import Domain
 from protocol.numbers.durations import SECOND
-from protocol.types.ids import EdSignature, LayerId, NodeId
+from protocol.types.ids import LayerId
+from tests.vector_cases import consensus_support
 
 T = TypeVar("T")
 
@@ -44,56 +42,11 @@ def at(layer: int, seconds: float = 0) -> Instant:
     return Instant(GENESIS + layer * LAYER + int(seconds * SECOND))
 
 
-class Key:
-    """A Signer."""
+class Key(consensus_support.Key):
+    """A Signer of this network, by a number."""
 
     def __init__(self, number: int) -> None:
-        self._signer = signing.Signer(number.to_bytes(32, "big"), GENESIS_ID)
-
-    @property
-    def identity(self) -> NodeId:
-        """As Signer says."""
-        return NodeId(self._signer.public_key)
-
-    def sign(self, domain: Domain, message: bytes) -> EdSignature:
-        """As Signer says."""
-        return EdSignature(self._signer.sign(domain, message))
-
-
-class KeyRing:
-    """Keys to which others can be added."""
-
-    def __init__(self, *keys: Signer) -> None:
-        self.keys = list(keys)
-        self.stopped: dict[NodeId, str] = {}
-
-    def signers(self) -> Sequence[Signer]:
-        """As Keys says."""
-        return tuple(self.keys)
-
-    def stop(self, identity: NodeId, sentence: str) -> None:
-        """As Keys says."""
-        self.stopped[identity] = sentence
-        self.keys = [key for key in self.keys if key.identity != identity]
-
-
-class CountingChecker(NetworkChecker):
-    """The network's verdicts, with the sizes of the batches."""
-
-    def __init__(self) -> None:
-        super().__init__(GENESIS_ID)
-        self.batches: list[int] = []
-        self.vrf_batches: list[int] = []
-
-    def signatures(self, checks: Sequence[SignatureCheck]) -> Sequence[bool]:
-        """As Checker says."""
-        self.batches.append(len(checks))
-        return super().signatures(checks)
-
-    def vrf_proofs(self, checks: Sequence[VrfCheck]) -> Sequence[bool]:
-        """As Checker says."""
-        self.vrf_batches.append(len(checks))
-        return super().vrf_proofs(checks)
+        super().__init__(f"{number:064x}", GENESIS_ID)
 
 
 class World:
@@ -109,7 +62,7 @@ class World:
         sends: bool = True,
     ) -> None:
         self.stores = stores
-        self.checker = CountingChecker()
+        self.checker = consensus_support.CountingChecker(GENESIS_ID)
         self.engine = Engine(machines, stores, self.checker, bounds or Bounds(), derived)
         self.now = now
         self.sends = sends
@@ -176,19 +129,15 @@ def stores_on(backend: str, folder: Path, *tables: Table[object, object]) -> Ite
     state = Schema("state", 1, (OWED, *(table for table in tables if not table.is_own)))
     own = Schema("own", 1, (SIGNED, *(table for table in tables if table.is_own)))
     opened: list[Stores] = []
-    backends: list[tuple[object, object]] = []
+    in_memory = MemoryBackend(), MemoryBackend()
 
     def open_again() -> Stores:
         for before in opened:
             before.close()
         if backend == "leveldb":
             stores = Stores(open_store(folder / "state", state), open_own_store(folder / "own", own))
-        elif not opened:
-            stores = Stores(Store.in_memory(state), OwnStore.in_memory(own))
-            backends.append((stores.state._backend, stores.own._backend))
         else:
-            kept, kept_own = backends[0]
-            stores = Stores(Store(state, kept), OwnStore(own, kept_own))  # type: ignore[arg-type]
+            stores = Stores(Store(state, in_memory[0]), OwnStore(own, in_memory[1]))
         opened.append(stores)
         return stores
 

@@ -35,8 +35,9 @@ from node.store.table import Schema
 from node.store.view import Rows, View
 from protocol.numbers.durations import SECOND
 from protocol.types.ids import AtxId, NodeId
-from tests.node.contract.world import ALICE, BOB, GENESIS, CountingChecker
+from tests.node.contract.world import ALICE, BOB, GENESIS, GENESIS_ID
 from tests.node.store.tables import NOTES, VALUES
+from tests.vector_cases.consensus_support import CountingChecker
 
 ME = NodeId(b"\x01" * 32)
 WAIT = 30
@@ -122,7 +123,7 @@ class Driver:
     """Answers calls after a while, some never, some wrongly, as a seed says."""
 
     def __init__(self, stores: Stores, seed: int) -> None:
-        self.engine = Engine([Obedient()], stores, CountingChecker(), Bounds(WAIT * SECOND, 6, 4))
+        self.engine = Engine([Obedient()], stores, CountingChecker(GENESIS_ID), Bounds(WAIT * SECOND, 6, 4))
         self.random = random.Random(seed)
         self.now = GENESIS
         self.log: list[Output] = list(self.engine.start(GENESIS))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from typing import TypeVar
@@ -34,21 +33,6 @@ T = TypeVar("T")
 LATENCY = 20 * MILLISECOND
 Answers = Callable[[str, bytes], "Result | None"]
 """By protocol and request; None: silence."""
-
-
-class Seeded:
-    """The port Random."""
-
-    def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)
-
-    def below(self, limit: int) -> int:
-        return self._random.randrange(limit)
-
-    def shuffled(self, values: Sequence[T]) -> list[T]:
-        found = list(values)
-        self._random.shuffle(found)
-        return found
 
 
 class Network:

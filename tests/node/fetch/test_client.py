@@ -19,6 +19,7 @@ from node.fetch.blobs import Blobs
 from node.fetch.client import Fetching
 from node.fetch.parameters import FetchParameters
 from node.fetch.peers import PeerScores
+from node.sim.chance import Chance
 from node.store.keys import fixed
 from node.store.own import SIGNED, OwnStore
 from node.store.store import Store
@@ -30,7 +31,7 @@ from protocol.numbers.durations import MILLISECOND, SECOND
 from protocol.types.fetch import Hint, RequestBatch, ResponseBatch, ResponseMessage
 from protocol.types.ids import Hash32
 
-from .network import Host, Network, Puppet, Seeded
+from .network import Host, Network, Puppet
 
 ALICE, BOB, CAROL, DAVE = (PeerId(name) for name in (b"alice", b"bob", b"carol", b"dave"))
 ME = PeerId(b"me")
@@ -89,7 +90,7 @@ class World:
     def __init__(self, parameters: FetchParameters | None = None, seed: int = 1) -> None:
         self.network = Network()
         self.judge, self.wisher = Judge(), Wisher()
-        self.scores = PeerScores(lambda: self.network.peers(ME), Seeded(seed))
+        self.scores = PeerScores(lambda: self.network.peers(ME), Chance(seed))
         self.fetching = Fetching(parameters or FetchParameters(), self.scores, SOURCES)
         stores = Stores(
             Store.in_memory(Schema("state", 1, (OWED, OBJECTS))), OwnStore.in_memory(Schema("own", 1, (SIGNED,)))

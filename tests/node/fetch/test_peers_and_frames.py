@@ -17,16 +17,15 @@ from node.fetch.frames import (
     response_frame,
 )
 from node.fetch.peers import PeerScores
+from node.sim.chance import Chance
 from protocol.numbers.durations import MILLISECOND
 from protocol.types.fetch import MAX_ERROR_SIZE
-
-from .network import Seeded
 
 A, B, C = PeerId(b"a"), PeerId(b"b"), PeerId(b"c")
 
 
 def scores(*peers: PeerId) -> PeerScores:
-    return PeerScores(lambda: list(peers), Seeded(1))
+    return PeerScores(lambda: list(peers), Chance(1))
 
 
 def test_averages_are_those_of_the_network() -> None:
@@ -56,7 +55,7 @@ def test_the_best_come_first_and_ties_are_by_name() -> None:
 
 def test_who_goes_is_forgotten() -> None:
     connected = [A, B]
-    found = PeerScores(lambda: connected, Seeded(1))
+    found = PeerScores(lambda: connected, Chance(1))
     for number in range(100):
         peer = PeerId(b"peer %d" % number)
         found.failed(peer, 5)

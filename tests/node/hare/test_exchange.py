@@ -19,11 +19,9 @@ from protocol.codec.declare import CodecError
 from protocol.numbers.durations import SECOND
 from protocol.types.hare import MAX_EXCHANGED_IDS, CompactIdRequest, Hare4Message
 from protocol.types.ids import CompactProposalId, Hash32, LayerId, ProposalId
-from tests.node.hare.words import FIRST, TOPIC_4, around, decoded, key, node, proposal, short_word
+from tests.node.hare.words import FIRST, ME, OTHER, TOPIC_4, A, B, around, decoded, key, node, proposal, short_word
 from tests.support.hare_nodes import HareNode, KeptProposal
 
-ME, OTHER = key(1), key(2)
-A, B, C = proposal(1), proposal(2), proposal(3)
 UNKNOWN = proposal(9)
 SAME = b"same"
 
@@ -144,7 +142,7 @@ def test_a_list_that_fits_by_chance_is_asked_for_once_the_signature_says_so() ->
     ours, meant = proposal(3, compact=SAME), proposal(5, compact=SAME)
     one = listening([ours], exchange.response([meant.id]))
     assert one.hear(TOPIC_4, short_word(ME, 2, [meant])).is_accepted
-    assert len(requests(one)) == 1 and len(one.checker.signed) == 2
+    assert len(requests(one)) == 1 and len(one.checker.batches) == 2
 
 
 def test_a_second_list_must_have_as_many_ids_as_were_sent() -> None:

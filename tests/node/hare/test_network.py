@@ -83,8 +83,7 @@ def test_a_node_that_stood_still_takes_rounds_and_messages_in_their_order() -> N
     for one in (swift, slow):
         one.tick(FIRST)
     network.until(FIRST, END * SECOND)
-    lonely = {tuple(message.body.iter_round.absolute() for message in said(swift))}
-    assert lonely  # it speaks, and agrees only if it has more than half of the seats
+    assert said(swift)  # it speaks, and agrees only if it has more than half of the seats
     messages = []
     for output in swift.of(Send):
         at = decoded(output.data).body.iter_round

@@ -78,7 +78,7 @@ def test_a_burst_of_64_preround_messages_with_an_equivocator() -> None:
     messages = [one.gossip(TOPIC, data) for data in burst]
     one.turn(*messages)
 
-    assert one.checker.signed == [64] and one.checker.proven == [64], "each in one batch"
+    assert one.checker.batches == [64] and one.checker.vrf_batches == [64], "each in one batch"
     assert [output.message for output in one.of(Judge)] == messages
     assert reasons(one) == [*[("accept", "")] * 63, ("ignore", "dropped")]  # the second one too: it is the evidence
     assert one.messages == 62
@@ -118,7 +118,7 @@ def test_a_third_message_costs_a_signature_and_no_proof() -> None:
     assert reasons(one) == [
         ("accept", ""), ("accept", ""), ("ignore", "dropped"), ("accept", ""), ("ignore", "dropped"),
     ]  # fmt: skip
-    assert len(one.checker.signed) == 5 and len(one.checker.proven) == 3
+    assert len(one.checker.batches) == 5 and len(one.checker.vrf_batches) == 3
 
 
 def test_who_is_convicted_between_its_two_messages_needs_no_other_proof() -> None:
@@ -155,7 +155,7 @@ def test_nothing_is_checked_for_who_is_in_no_session_and_no_proof_for_who_signs_
         ("reject", "bad_signature"),
         ("ignore", "not_eligible"),
     ]
-    assert one.checker.signed == [1, 1] and one.checker.proven == []
+    assert one.checker.batches == [1, 1] and one.checker.vrf_batches == []
     assert one.messages == 0
 
 
@@ -182,7 +182,7 @@ def test_of_rounds_that_nobody_counts_so_many_messages_are_kept_and_they_are_in_
     for at in rounds:
         one.hear(TOPIC, word(ME, at, 4, A.id))
     assert reasons(one) == [("accept", "")] * 3 + [("ignore", "too_many_uncounted")] * 4
-    assert len(one.checker.proven) == 3, "nothing is proven for what is not kept"
+    assert len(one.checker.vrf_batches) == 3, "nothing is proven for what is not kept"
     honest = [PREROUND, *(IterRound(number, round) for number in range(4) for round in (3, 6, 7))]
     for sender in (ME, OTHER):
         for at in honest:

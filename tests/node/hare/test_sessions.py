@@ -333,6 +333,6 @@ def test_an_own_message_is_judged_and_counted_like_any_other() -> None:
     one = alone()
     pass_time(one, FIRST, 26)
     assert one.engine.counts[TOPIC, "accept", ""] == 1
-    assert one.checker.signed == [1] and one.checker.proven == [1]
+    assert one.checker.batches == [1] and one.checker.vrf_batches == [1]
     assert one.messages == 1
     assert not one.of(Judge), "nobody else waits for this verdict"

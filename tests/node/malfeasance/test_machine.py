@@ -39,7 +39,8 @@ from protocol.types.malfeasance import (
     MalfeasanceGossip,
     MalfeasanceProof,
 )
-from tests.node.contract.world import GENESIS_ID, Key, KeyRing
+from tests.node.contract.world import GENESIS_ID, Key
+from tests.vector_cases.consensus_support import KeyRing
 
 NOW = Instant(1_700_000_000_000_000_000)
 A, B = Key(1), Key(2)

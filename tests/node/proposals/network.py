@@ -20,7 +20,6 @@ from node.contract.effects import Emit
 from node.contract.instants import Instant
 from node.contract.machine import Machine
 from node.contract.messages import Message, Origin, PeerId
-from node.contract.ports import Signer
 from node.contract.steps import Judged
 from node.contract.verdicts import ACCEPT, Verdict
 from node.eligibility.slots import slot_count
@@ -35,11 +34,8 @@ from node.proposals.parameters import BuilderParameters, ProposalParameters, Sto
 from node.proposals.rules import for_tortoise
 from node.proposals.store import ProposalStore
 from node.proposals.tables import put_active_set
-from node.schema import OWN, STATE
 from node.store.memory import MemoryBackend
-from node.store.own import OwnStore
-from node.store.store import Backend, Store
-from node.store.stores import Stores
+from node.store.store import Backend
 from node.store.view import Rows, View
 from node.tortoise.parameters import TortoiseParameters
 from node.tortoise.tortoise import Tortoise
@@ -68,7 +64,8 @@ from protocol.types.ids import (
 )
 from protocol.types.proposals import InnerProposal, Proposal
 from tests.node.contract.world import GENESIS, GENESIS_ID, LAYER, World, at
-from tests.vector_cases.consensus_support import Key
+from tests.support.node_stores import stores_over
+from tests.vector_cases.consensus_support import Key, KeyRing
 
 TIME = NetworkTime(GENESIS, LAYER, 4)
 FIRST = LayerId(TIME.effective_genesis + 1)
@@ -176,19 +173,6 @@ def proposal_of(
     return signed(smesher, InnerProposal(ballot, tuple(transactions), mesh_hash))
 
 
-class KeyRing:
-    """The own identities."""
-
-    def __init__(self, smeshers: Sequence[Smesher]) -> None:
-        self.smeshers = list(smeshers)
-
-    def signers(self) -> Sequence[Signer]:
-        return tuple(one.key for one in self.smeshers)
-
-    def stop(self, identity: NodeId, sentence: str) -> None:
-        self.smeshers = [one for one in self.smeshers if one.id != identity]
-
-
 class Dice:
     """A Random that says always the same."""
 
@@ -254,7 +238,7 @@ class Node:
         """known: whose ATXs are here, since when (received); has_set: whether the active set of everybody is;
         is_empty: whether the store of the state among the given ones is a new one."""
         self.backends = backends or (MemoryBackend(), MemoryBackend())
-        self.stores = Stores(Store(STATE, self.backends[0]), OwnStore(OWN, self.backends[1]))
+        self.stores = stores_over(self.backends)
         self.columns = AtxColumns()
         genesis = TIME.effective_genesis
         self.tortoise = Tortoise(
@@ -264,7 +248,7 @@ class Node:
         unused: Any = _Unused()
         self.mesh = Mesh(MeshParameters(genesis), self.tortoise, unused, self.pool)
         self.kept = ProposalStore(store or StoreBounds(layers=3))
-        self.keys = KeyRing(own)
+        self.keys = KeyRing(*(one.key for one in own))
         self.is_synced = True
         self.epochs = epochs
         self.received = received

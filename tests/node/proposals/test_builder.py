@@ -291,20 +291,20 @@ def test_after_a_restart_the_proofs_are_here_when_the_next_layer_begins() -> Non
     assert len(again.events(SlotsKnown)) == 1 and not sent(again)
 
 
-def test_a_key_that_is_added_within_an_epoch_joins_with_the_next_layer() -> None:
+def test_a_key_that_is_added_within_an_epoch_joins_with_the_next_layer_and_one_that_is_gone_leaves() -> None:
     node = ready(ALICE)
     node.world.tick(FIRST)
-    node.keys.smeshers.append(CAROL)
+    node.keys.keys.append(CAROL.key)
     node.prove()
     node.world.tick(FIRST + 1)
     node.prove()
-    node.world.tick(FIRST + 3)
-    layers = [one.inner.ballot.inner.layer for one in sent(node) if one.inner.ballot.smesher_id == CAROL.id]
-    assert layers == [layer for layer in layers_with_slots(CAROL) if layer in (FIRST + 1, FIRST + 3)]
-    assert layers
-    node.keys.smeshers.remove(ALICE)
+    node.keys.keys.remove(ALICE.key)
     node.world.tick(FIRST + 2)
-    assert ALICE.id not in [one.inner.ballot.smesher_id for one in sent(node)[-1:]]
+    node.world.tick(FIRST + 3)
+    for smesher, layers in ((CAROL, range(FIRST + 1, FIRST + 4)), (ALICE, range(FIRST, FIRST + 2))):
+        found = [one.inner.ballot.inner.layer for one in sent(node) if one.inner.ballot.smesher_id == smesher.id]
+        assert found == [layer for layer in layers_with_slots(smesher) if layer in layers] != []
+    assert layers_with_slots(ALICE)[-1] >= FIRST + 2, "she would have gone on"
 
 
 @pytest.mark.parametrize("lost", ["state", "own"])
@@ -327,9 +327,9 @@ def test_one_store_is_enough_not_to_sign_for_a_layer_again(lost: str) -> None:
 
 def test_of_a_key_that_is_gone_nothing_is_remembered() -> None:
     node = ready(ALICE)
-    node.keys.smeshers.clear()
+    node.keys.keys.clear()
     node.world.tick(FIRST)
-    node.keys.smeshers.append(ALICE)
+    node.keys.keys.append(ALICE.key)
     node.world.tick(FIRST + 1)
     node.prove()
     assert len(node.events(SlotsKnown)) == 2 and len(sent(node)) == 1

@@ -9,7 +9,6 @@ from node.contract.instants import Instant
 from node.contract.messages import Message, Origin
 from node.eligibility.committee import Stake, counts
 from node.mempool.handler import BLOCK_TRANSACTIONS
-from protocol.crypto import signing
 from protocol.crypto.hashing import hash32
 from protocol.crypto.signing import Domain
 from protocol.numbers.layers import NetworkTime
@@ -36,7 +35,7 @@ from protocol.types.malfeasance import AtxProof, AtxProofMsg, MalfeasanceProof
 from protocol.types.poet import PoetProofMessage
 from protocol.types.transactions import RawTx
 from tests.node.activation.forge import Forged, v1
-from tests.node.contract.world import GENESIS, GENESIS_ID, LAYER
+from tests.node.contract.world import GENESIS, LAYER, Key
 
 EPOCH = 4
 """Layers."""
@@ -44,23 +43,6 @@ TIME = NetworkTime(GENESIS, LAYER, EPOCH)
 FIRST = LayerId(TIME.effective_genesis + 1)
 BEACON = Beacon(b"\1\2\3\4")
 COMMITTEE, HDIST = 40, 3
-
-
-class Key:
-    """A Signer that proves, too."""
-
-    def __init__(self, number: int) -> None:
-        self._signer = signing.Signer(number.to_bytes(32, "big"), GENESIS_ID)
-
-    @property
-    def identity(self) -> NodeId:
-        return NodeId(self._signer.public_key)
-
-    def sign(self, domain: Domain, message: bytes) -> EdSignature:
-        return EdSignature(self._signer.sign(domain, message))
-
-    def prove(self, alpha: bytes) -> VrfSignature:
-        return VrfSignature(self._signer.prove(alpha))
 
 
 KEYS = [Key(number) for number in range(1, 4)]

@@ -12,6 +12,7 @@ from node.contract.instants import Instant
 from node.contract.messages import PeerId
 from node.fetch.peers import PeerScores
 from node.schema import STATE
+from node.sim.chance import Chance
 from node.store.memory import MemoryBackend
 from node.store.store import Store
 from node.store.view import Rows
@@ -19,7 +20,6 @@ from node.sync.procedures import Came, Pause, Procedure, Turn
 from node.sync.questions import Peers
 from protocol.numbers.durations import MILLISECOND
 from tests.node.contract.world import GENESIS
-from tests.node.fetch.network import Seeded
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ class Driver:
     pauses: int = 0
 
     def __post_init__(self) -> None:
-        self.peers = Peers(PeerScores(lambda: list(self.names), Seeded(7)))
+        self.peers = Peers(PeerScores(lambda: list(self.names), Chance(7)))
 
     def run(self, make: Callable[[Turn], Procedure[T]], pauses: int = 10_000) -> T | None:
         """What it returns; None: it has made so many pauses."""

@@ -15,6 +15,7 @@ from node.contract.messages import PeerId
 from node.contract.verdicts import ACCEPT, ignore, reject
 from node.fetch import protocols
 from node.malfeasance.tables import PROOFS, StoredProof
+from node.sim.chance import Chance
 from node.sync.atxs import AtxSync, EpochDownloaded
 from node.sync.malfeasance import MalfeasanceSync
 from node.sync.parameters import AtxSyncParameters, MalfeasanceSyncParameters, SyncParameters
@@ -29,7 +30,6 @@ from protocol.types.ids import (
     NodeId,
 )
 from tests.node.contract.world import GENESIS
-from tests.node.fetch.network import Seeded
 
 from .driver import Driver
 
@@ -72,7 +72,7 @@ class Epoch:
 
     def download(self, until: int = 0, pauses: int = 10_000, **changes: Any) -> bool | None:
         parameters = replace(PARAMETERS, atxs=replace(AtxSyncParameters(), **changes))
-        sync = self.sync = AtxSync(parameters, self.driver.peers, Seeded(1))
+        sync = self.sync = AtxSync(parameters, self.driver.peers, Chance(1))
         return self.driver.run(lambda turn: sync.download(turn, EpochId(5), Instant(until)), pauses)
 
 
@@ -172,7 +172,7 @@ def test_whoever_makes_up_ids_cannot_go_on_for_ever() -> None:
 def test_ids_on_a_list_are_looked_up_so_many_a_step() -> None:
     epoch = Epoch({A: IDS})
     epoch.driver.put(lambda rows: [rows.put(ATXS, AtxId(id), stored_atx(5)) for id in IDS])  # type: ignore[func-returns-value]
-    sync = AtxSync(replace(PARAMETERS, ids_of_step=10), epoch.driver.peers, Seeded(1))
+    sync = AtxSync(replace(PARAMETERS, ids_of_step=10), epoch.driver.peers, Chance(1))
     assert epoch.driver.run(lambda turn: sync.download(turn, EpochId(5), Instant(0)))
     assert epoch.driver.pauses == 6 and not epoch.tries
 

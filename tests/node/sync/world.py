@@ -46,11 +46,9 @@ from node.mempool.pool import Mempool
 from node.mesh.executor import Executor
 from node.mesh.mesh import GENESIS_MESH_HASH, Mesh, MeshParameters
 from node.mesh.tables import BALLOTS, BLOCKS, MESH_HASHES
-from node.schema import OWN, STATE
+from node.sim.chance import Chance
 from node.store.memory import MemoryBackend
-from node.store.own import OwnStore
-from node.store.store import Backend, Store
-from node.store.stores import Stores
+from node.store.store import Backend
 from node.store.view import Rows, StoreView, View
 from node.sync.machine import SyncMachine
 from node.sync.parameters import AtxSyncParameters, MalfeasanceSyncParameters, SyncParameters
@@ -73,10 +71,12 @@ from protocol.types.ids import (
     as_hash32,
 )
 from tests.node.activation.forge import GOLDEN, LABELS, TICK
-from tests.node.contract.world import GENESIS_ID, KeyRing, at
-from tests.node.fetch.network import Host, Network, Seeded
+from tests.node.contract.world import GENESIS_ID, Key, at
+from tests.node.fetch.network import Host, Network
+from tests.support.node_stores import stores_over
+from tests.vector_cases.consensus_support import KeyRing
 
-from .chain import BEACON, COMMITTEE, EPOCH, FIRST, HDIST, KEYS, TIME, Chain, Key
+from .chain import BEACON, COMMITTEE, EPOCH, FIRST, HDIST, KEYS, TIME, Chain
 
 # ---- stand-ins ----
 
@@ -268,7 +268,7 @@ class Node:
     ) -> None:
         self.network, self.name = network, name
         self.backends = backends or (MemoryBackend(), MemoryBackend())
-        stores = Stores(Store(STATE, self.backends[0]), OwnStore(OWN, self.backends[1]))
+        stores = stores_over(self.backends)
         if backends is None:
             rows = Rows(stores.view())
             for epoch in range(2, 20):
@@ -285,7 +285,7 @@ class Node:
         nothing = Blobs(lambda view, id: False, lambda view, id: None)
         sources = {**stored(), Hint.ACTIVE_SET: nothing, Hint.PROPOSAL: nothing}
         network.starts += 1
-        random = Seeded(network.starts)
+        random = Chance(network.starts)
         self.scores = PeerScores(lambda: network.peers(name), random)
         self.sync = SyncMachine(parameters, TIME, self.scores, random, self.mesh, tortoise, self.patrol)
         self.fetching = Fetching(fetch or FetchParameters(), self.scores, sources)
@@ -341,7 +341,7 @@ class Node:
     def restarted(self, parameters: SyncParameters = QUICK) -> Node:
         """Another process on the same stores."""
         self.host.stop()
-        return Node(self.network, self.name, parameters, self.backends, self.keys.keys)  # type: ignore[arg-type]
+        return Node(self.network, self.name, parameters, self.backends, self.keys.keys)
 
     def view(self) -> StoreView:
         return self.host.stores.view()

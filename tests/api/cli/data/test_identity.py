@@ -64,6 +64,7 @@ def test_nothing_is_overwritten(tmp_path: Path, there: str) -> None:
 
 def test_a_key_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     smesher("identity", "new", tmp_path / "absent" / "identity.key").refused(3, "cannot be written", "no directory")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_half_a_key_does_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

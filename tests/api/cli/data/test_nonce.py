@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from kernels.devices import find
-from kernels.labels import cpu
 from protocol.post.rules import vrf_difficulty
 from prover.post.init import scrypt_n
 from prover.post.metadata import encode
@@ -18,17 +17,7 @@ from tests.api.cli.data.small_set import FILES, JOB, nonce_of, verify
 from tests.support import cli
 from tests.support.cli import NO_NONCE_IN_64, Job, smesher, snapshot
 
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled() -> None:
-    """Children find the kernels compiled."""
-    cpu.warm_up()
-
-
-@pytest.fixture
-def filled(tmp_path: Path) -> Path:
-    """A complete set of `JOB`."""
-    return JOB.make(tmp_path / "post")
+pytestmark = pytest.mark.usefixtures("compiled")
 
 
 # == nonce =====================================================================================================

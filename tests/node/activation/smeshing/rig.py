@@ -41,6 +41,7 @@ from node.contract.owed import OWED
 from node.engine.edges import Abandon, Call, Input
 from node.malfeasance.machine import MalfeasanceMachine
 from node.malfeasance.tables import TABLES as MALFEASANCE
+from node.sim.chance import Chance
 from node.store.memory import MemoryBackend
 from node.store.own import SIGNED, Kind, OwnStore, Slot
 from node.store.store import Store
@@ -52,9 +53,10 @@ from protocol.types.activation_v2 import ActivationTxV2
 from protocol.types.ids import AtxId, EpochId, LayerId, NodeId
 from protocol.types.poet import PoetProofMessage
 from tests.node.activation.forge import COINBASE, GOLDEN, LABELS, TICK, Forged
-from tests.node.contract.world import Key, KeyRing, World
+from tests.node.contract.world import Key, World
+from tests.vector_cases.consensus_support import KeyRing
 
-from .stand_ins import DOWN, PARAMETERS, POET_A, POET_B, TIME, TIMELINE, A, B, C, Dice, Poet, Prover
+from .stand_ins import DOWN, PARAMETERS, POET_A, POET_B, TIME, TIMELINE, A, B, C, Poet, Prover
 
 T = TypeVar("T")
 
@@ -62,30 +64,15 @@ STATE = Schema("state", 1, (OWED, *tables.TABLES, *MALFEASANCE))
 OWN = Schema("own", 1, (SIGNED, *SMESHING))
 
 
-def new_stores() -> Stores:
-    """Of a node that is begun for the first time."""
-    return Stores(Store.in_memory(STATE), OwnStore.in_memory(OWN))
-
-
-def reopened(stores: Stores) -> Stores:
-    """As after a kill: what was written is there."""
-    return Stores(Store(STATE, _backend(stores.state)), OwnStore(OWN, _backend(stores.own)))
-
-
-def copied(view: View, schema: Schema) -> Store:
-    """A store with the rows that a view has of it, as a backup is."""
-    store = Store.in_memory(schema)
+def copied(view: View, schema: Schema) -> MemoryBackend:
+    """A backend with the rows that a view has of a store, as a backup is."""
+    backend = MemoryBackend()
+    store = Store(schema, backend)
     rows = Rows(store.view())
     for table in schema.tables:
         for key, row in view.scan(table):
             rows.put(table, key, row)
     store.write(rows)
-    return store
-
-
-def _backend(store: Store) -> MemoryBackend:
-    backend = store._backend
-    assert isinstance(backend, MemoryBackend)
     return backend
 
 
@@ -102,7 +89,7 @@ class Rig:
         self.keys = KeyRing(*keys)
         self.parameters = parameters
         self.activation = ActivationParameters(GOLDEN, TICK, LABELS, 2, 1000, 37, 1, versions or {})
-        self.stores = new_stores()
+        self.state, self.own = MemoryBackend(), MemoryBackend()
         timeline = Timeline(TIME, parameters)
         self.poets = {POET_A: Poet(timeline), POET_B: Poet(timeline)}
         self.provers = {key.identity: Prover(number) for number, key in enumerate((A, B, C), 1)}
@@ -121,7 +108,7 @@ class Rig:
         self.sent: list[bytes] = []
         self.calls: Counter[str] = Counter()
         self.turns = 0
-        self.dice = Dice(11)
+        self.dice = Chance(11)
         self.restarts_at: Callable[[int], bool] = lambda turn: False
         self.objects: dict[bytes, bytes] = {}
         self.answered: set[int] = set()
@@ -132,7 +119,7 @@ class Rig:
 
     def begin(self) -> None:
         """Start on the stores, as after a kill."""
-        self.stores = reopened(self.stores)
+        self.stores = Stores(Store(STATE, self.state), OwnStore(OWN, self.own))
         self.columns = AtxColumns()
         self.smeshing = SmeshingMachine(
             self.parameters,
@@ -142,7 +129,7 @@ class Rig:
             self.columns,
             lambda: COINBASE,
             lambda: self.is_synced,
-            Dice(7),
+            Chance(7),
         )
         self.activations = ActivationMachine(
             self.activation,

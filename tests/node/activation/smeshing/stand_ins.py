@@ -1,9 +1,7 @@
-"""A network of short epochs, and who stands in for the world of a smesher: PoET servers, provers, dice."""
+"""A network of short epochs, and who stands in for the world of a smesher: PoET servers and provers."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -123,16 +121,3 @@ class Prover:
         metadata = PostMetadataV1(work.challenge, LABELS)
         nonce = 100 + self.number if self.nonce is None else self.nonce
         return ProvenPost(self.post(work.challenge), metadata, self.units, GOLDEN, nonce)
-
-
-class Dice:
-    """A Random."""
-
-    def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)
-
-    def below(self, limit: int) -> int:
-        return self._random.randrange(limit)
-
-    def shuffled(self, values: Sequence[T]) -> list[T]:
-        return self._random.sample(list(values), len(values))

@@ -3,21 +3,20 @@ again that is kept."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from node.activation.smeshing.events import Published
 from node.activation.smeshing.tables import CHALLENGES, REGISTRATIONS
 from node.contract.owed import OWED
 from node.store.own import SIGNED
-from protocol.types.ids import EpochId
 
-from .rig import Rig
+from .rig import Rig, end_of
 from .stand_ins import POET_A, TIMELINE, A, B
 
-END = TIMELINE.publication_end(EpochId(4)) - 1
 
-
-def whole(restarts_at=None, versions=None) -> Rig:  # type: ignore[no-untyped-def]
+def whole(restarts_at: Callable[[int], bool] | None = None, versions: dict[int, int] | None = None) -> Rig:
     """Two identities over two activations, one server of two down for the first round."""
     rig = Rig(A, B, versions=versions)
     if restarts_at is not None:
@@ -25,7 +24,7 @@ def whole(restarts_at=None, versions=None) -> Rig:  # type: ignore[no-untyped-de
     rig.poets[POET_A].is_up = False
     rig.run_until(TIMELINE.epoch_start(3))
     rig.poets[POET_A].is_up = True
-    rig.run_until(END)
+    rig.run_until(end_of(4))
     return rig
 
 
@@ -51,25 +50,28 @@ def check(rig: Rig, uncut: Rig) -> None:
     assert len(list(rig.stores.view().keys(REGISTRATIONS))) == 4
 
 
-UNCUT = whole()
+@pytest.fixture(scope="module")
+def uncut() -> Rig:
+    """The run with which those are compared that are cut."""
+    return whole()
 
 
-def test_the_run_that_is_cut() -> None:
-    assert 100 < UNCUT.turns < 400
-    assert len(UNCUT.of(Published)) == 4
-    check(UNCUT, UNCUT)
+def test_the_run_that_is_cut(uncut: Rig) -> None:
+    assert 100 < uncut.turns < 400
+    assert len(uncut.of(Published)) == 4
+    check(uncut, uncut)
 
 
 @pytest.mark.parametrize("part", range(8))
-def test_a_restart_after_any_turn(part: int) -> None:
-    for cut in range(1 + part, UNCUT.turns + 1, 8):
+def test_a_restart_after_any_turn(uncut: Rig, part: int) -> None:
+    for cut in range(1 + part, uncut.turns + 1, 8):
         rig = whole(lambda turn, cut=cut: turn == cut)
-        check(rig, UNCUT)
+        check(rig, uncut)
 
 
 @pytest.mark.parametrize("every", [5, 7])
-def test_restarts_all_the_time(every: int) -> None:
-    check(whole(lambda turn: turn % every == 0), UNCUT)
+def test_restarts_all_the_time(uncut: Rig, every: int) -> None:
+    check(whole(lambda turn: turn % every == 0), uncut)
 
 
 def test_restarts_all_the_time_in_version_2() -> None:

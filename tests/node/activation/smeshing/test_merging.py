@@ -22,7 +22,7 @@ from protocol.types.activation_v2 import ActivationTxV2
 from protocol.types.ids import EMPTY_ATX_ID, AtxId, EpochId, Hash32, PoetProofRef
 from tests.node.activation.forge import COINBASE, GOLDEN, LABELS, v1, v2
 
-from .rig import Rig
+from .rig import Rig, end_of
 from .stand_ins import PARAMETERS, POET_B, TIMELINE, A, B, C
 
 FIRST = {key.identity: v1(key, 0) for key in (A, B, C)}
@@ -38,10 +38,6 @@ def married(is_merging: bool = True, restarts_at: Callable[[int], bool] = lambda
     assert row is not None and members(rig.stores.view(), row.set) == [A.identity, B.identity, C.identity]
     rig.restarts_at = restarts_at
     return rig
-
-
-def end_of(epoch: int) -> Instant:
-    return Instant(TIMELINE.publication_end(EpochId(epoch)) - 1)
 
 
 def test_one_publishes_for_all() -> None:
@@ -164,17 +160,21 @@ def test_who_does_not_fit_publishes_for_itself(monkeypatch: pytest.MonkeyPatch, 
     assert (other.smesher_id, other.marriage_atx) == (C.identity, None) and len(rig.sent) == 2
 
 
-UNCUT = married()
-UNCUT.run_until(end_of(3))
+@pytest.fixture(scope="module")
+def uncut() -> Rig:
+    """The run with which those are compared that are cut."""
+    rig = married()
+    rig.run_until(end_of(3))
+    return rig
 
 
 @pytest.mark.parametrize("part", range(4))
-def test_a_restart_after_any_turn_signs_nothing_else(part: int) -> None:
-    for cut in range(8 + part, UNCUT.turns + 1, 4):
+def test_a_restart_after_any_turn_signs_nothing_else(uncut: Rig, part: int) -> None:
+    for cut in range(8 + part, uncut.turns + 1, 4):
         rig = married(restarts_at=lambda turn, cut=cut: turn == cut)  # type: ignore[misc]
         rig.run_until(end_of(3))
-        assert rig.sent == UNCUT.sent
-        assert [rig.signed(key)[3] for key in (A, B, C)] == UNCUT.sent * 3
+        assert rig.sent == uncut.sent
+        assert [rig.signed(key)[3] for key in (A, B, C)] == uncut.sent * 3
         assert [row.publish_epoch for _, row in rig.stores.view().scan(CHALLENGES)] == [4, 4, 4]
 
 
@@ -194,7 +194,7 @@ def test_several_proofs_of_membership_make_one(count: int) -> None:
         assert validate(sorted(chosen), [members[index] for index in sorted(chosen)], nodes, root_of(members))
 
 
-def test_parts_that_cannot_be_merged_are_refused() -> None:
+def test_parts_that_cannot_be_merged_are_refused(uncut: Rig) -> None:
     def part(epoch: int, positioning: AtxId, ref: bytes) -> Part:
         challenge = Challenge(EpochId(epoch), 2, 1, AtxId(b"p" * 32), positioning)
         nipost = Nipost(PostV1(1, b"", 1), 10, LABELS, GOLDEN, 9, True)
@@ -208,4 +208,4 @@ def test_parts_that_cannot_be_merged_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=r"one positioning|at most 4"):
             build.merged(A, parts, [A.identity], MARRIAGE.id, COINBASE, 9)
-    assert UNCUT.stores.view().has(ATXS, MARRIAGE.id)
+    assert uncut.stores.view().has(ATXS, MARRIAGE.id)

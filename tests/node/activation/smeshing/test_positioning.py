@@ -34,11 +34,10 @@ from protocol.types.ids import Address, AtxId, EpochId, NodeId
 from tests.node.activation.forge import GOLDEN, POST, Forged, merged, v1, v2
 from tests.node.contract.world import Key
 
-from .rig import Rig
+from .rig import START, Rig, end_of
 from .stand_ins import PARAMETERS, TIMELINE, A, B, C
 
 D = Key(4)
-START = TIMELINE.epoch_start(2)
 FULLY = replace(PARAMETERS, post_valid_delay=(1 << 63) - 1)
 """As on the main network: nothing is taken as valid because it is old."""
 
@@ -214,7 +213,7 @@ def test_the_own_previous_one_wins_unless_another_is_higher() -> None:
 
 
 def positioning(rig: Rig, key: Key = A) -> AtxId:
-    rig.run_until(Instant(TIMELINE.publication_end(EpochId(3)) - 1))
+    rig.run_until(end_of(3))
     atx = rig.atx(key, 3)
     return atx.inner.challenge.positioning_atx  # type: ignore[union-attr]
 

@@ -23,13 +23,13 @@ from node.contract.demands import (
 )
 from node.contract.instants import Instant
 from node.contract.owed import OWED
-from node.store.own import OwnStore
+from node.store.memory import MemoryBackend
 from node.store.view import Rows
 from protocol.numbers.durations import SECOND
 from protocol.types.activation import ActivationTxV1
 from tests.node.activation.forge import v1
 
-from .rig import OWN, START, STATE, Rig, copied, end_of, round_end, round_start, sentences
+from .rig import START, STATE, Rig, copied, end_of, round_end, round_start, sentences
 from .stand_ins import PARAMETERS, A
 
 
@@ -95,7 +95,7 @@ def test_a_signed_one_that_the_state_does_not_know_goes_out_before_anything_is_b
     assert rig.sent_epochs(A) == [3, 4]
     signed, sent = rig.signed(A), rig.sent
     rig.objects |= dict(rig.stores.view().scan(POET_BLOBS))  # peers have got them with the activation
-    rig.stores.state = backup
+    rig.state = backup
     rig.sent = []
     rig.begin()
     assert rig.stores.view().get(ATXS, rig.atx(A, 4).id()) is None
@@ -112,7 +112,7 @@ def test_what_is_in_the_making_is_not_lost_when_an_older_one_is_sent_again() -> 
     backup = copied(rig.stores.view(), STATE)
     rig.run_until(Instant(round_start(4) + 1))
     rig.objects |= dict(rig.stores.view().scan(POET_BLOBS))
-    rig.stores.state, rig.sent = backup, []
+    rig.state, rig.sent = backup, []
     rig.begin()
     rig.run_until(end_of(4))
     assert rig.sent_epochs(A) == [3, 4]
@@ -168,7 +168,7 @@ def test_an_activation_that_comes_between_challenge_and_publication_is_not_contr
 def test_what_is_stored_counts_as_signed_where_the_own_store_is_new() -> None:
     rig = Rig(A)
     rig.run_until(end_of(3))
-    rig.stores.own = OwnStore.in_memory(OWN)
+    rig.own = MemoryBackend()
     rig.begin()
     assert set(rig.signed(A)) == {3}
     rig.run_until(end_of(4))

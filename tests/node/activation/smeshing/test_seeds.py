@@ -14,11 +14,12 @@ from node.contract.demands import Demand, Failed, PostVerdict, Result, VerifyPos
 from node.contract.instants import Instant
 from node.contract.owed import OWED
 from node.malfeasance.tables import malicious
+from node.sim.chance import Chance
 from node.store.view import Span
 from protocol.numbers.durations import SECOND
 from protocol.types.ids import EMPTY_ATX_ID, EpochId
 
-from .rig import Key, Rig
+from .rig import Key, Rig, end_of
 from .stand_ins import PARAMETERS, TIMELINE, A, B, C
 from .test_merging import FIRST, MARRIAGE
 
@@ -103,7 +104,7 @@ def test_whatever_fails_nothing_is_contradicted_and_all_of_it_is_made_up_for(see
     is_merging = bool(seed % 2)
     versions = {1: 2} if is_merging else {6: 2}
     rig = Rig(A, B, C, parameters=replace(PARAMETERS, is_merging=is_merging), versions=versions)
-    rig.dice = rig.dice.__class__(seed)
+    rig.dice = Chance(seed)
     if is_merging:
         rig.receive(*FIRST.values(), MARRIAGE)
     rig.results = verdicts(dice)  # type: ignore[assignment]
@@ -112,7 +113,7 @@ def test_whatever_fails_nothing_is_contradicted_and_all_of_it_is_made_up_for(see
         rig.run_until(Instant(min(rig.now + dice.randrange(600) * SECOND, end)))
         storm(rig, dice)
     calm(rig)
-    rig.run_until(Instant(TIMELINE.publication_end(CALM) - 1))
+    rig.run_until(end_of(CALM))
     for key in (A, B, C):
         check(rig, key)
     view = rig.stores.view()
