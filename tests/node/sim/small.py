@@ -24,7 +24,6 @@ from node.fetch.client import Fetching
 from node.fetch.peers import PeerScores
 from node.fetch.server import FetchServer
 from node.malfeasance.machine import MalfeasanceMachine
-from node.malfeasance.tables import PROOFS
 from node.malfeasance.tables import TABLES as MALFEASANCE
 from node.sim.clocks import SkewedClock
 from node.sim.keys import SimKey, SimKeys
@@ -197,8 +196,3 @@ def small_world(
 def beacons(world: World, epoch: int) -> list[bytes | None]:
     """What each node has as the beacon of an epoch."""
     return [None if node.stores is None else node.stores.view().get(BEACONS, EpochId(epoch)) for node in world.nodes]
-
-
-def convicted(world: World) -> list[set[NodeId]]:
-    """Of whom each node has a proof."""
-    return [set() if node.stores is None else set(node.stores.view().keys(PROOFS)) for node in world.nodes]
