@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import lru_cache, partial
 
 from node.assembly.node import assemble
 from node.assembly.parameters import NodeParameters, parameters_of
@@ -58,7 +58,7 @@ def wallets_of(seed: int, scenario: Scenario, genesis_id: bytes) -> list[Wallet]
     return [Wallet(SimKey(seed, FIRST_WALLET + number, genesis_id)) for number in range(count)]
 
 
-@cache
+@lru_cache(maxsize=2)  # a process may run many thousands of seeds, one after another
 def config_of(seed: int, scenario: Scenario) -> Config:
     """The settings of a simulated network: the proportions of the main one, in epochs of few layers."""
     accounts = {address.to_text(one.address, HRP): BALANCE for one in wallets_of(seed, scenario, b"")}

@@ -46,7 +46,6 @@ class VirtualPoet:
     def __init__(self, address: str, first_start: Instant, period: int, duration: int, ticks_leaves: int) -> None:
         """first_start: of round 0; period: from one start to the next; duration: of a round, both nanoseconds;
         ticks_leaves: leaves that a round makes."""
-        self.address = address
         self.service = hashlib.sha256(address.encode()).digest()
         self._first, self._period, self._duration = first_start, period, duration
         self._leaves = ticks_leaves
