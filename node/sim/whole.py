@@ -110,6 +110,12 @@ def config_of(seed: int, scenario: Scenario) -> Config:
     )
 
 
+def simulated(config: Config) -> NodeParameters:
+    """What nodes are given by these settings; and the first beacon, on which nobody can have agreed. On a real network
+    it is published."""
+    return replace(parameters_of(config), first_beacon=Beacon(config.genesis.identity.genesis_id[:BEACON_SIZE]))
+
+
 @dataclass(frozen=True, slots=True)
 class Whole:
     """What the nodes of one run are built of."""
@@ -175,9 +181,7 @@ class WholeNodes:
     def make(self, scenario: Scenario, seed: int, staged: Staged) -> tuple[Setting, list[Plan]]:
         """As Recipe says."""
         genesis_id = config_of(seed, scenario).genesis.identity.genesis_id
-        parameters = parameters_of(config_of(seed, scenario))
-        # nobody can have agreed on the first one; on a real network it is published
-        parameters = replace(parameters, first_beacon=Beacon(genesis_id[:BEACON_SIZE]))
+        parameters = simulated(config_of(seed, scenario))
         assert parameters.time == self.time(scenario), "a recipe says the time of its nodes"
         keys = [SimKey(seed, number, genesis_id) for number in range(scenario.nodes)]
         golden = parameters.activation.golden_atx

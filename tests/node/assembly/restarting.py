@@ -13,7 +13,7 @@ from typing import Literal
 
 from node.activation.machine import TOPIC as ATXS
 from node.assembly.node import Node
-from node.assembly.parameters import NodeParameters, parameters_of
+from node.assembly.parameters import NodeParameters
 from node.beacon.machine import BEACONS
 from node.beacon.memory import FIRST_VOTES, FOLLOWING_VOTES
 from node.certificates.machine import TOPIC as CERTIFY
@@ -36,7 +36,7 @@ from node.sim.running import Run, prepare
 from node.sim.scenario import CrashOf, Scenario
 from node.sim.staging import Staged
 from node.sim.virtual.space import VirtualSpace
-from node.sim.whole import K2, START, Whole, config_of, poets_of, wallets_of
+from node.sim.whole import K2, Whole, WholeNodes, config_of, poets_of, simulated, wallets_of
 from node.sim.world import Setting
 from node.store.view import View
 from protocol.numbers.durations import MILLISECOND
@@ -45,7 +45,7 @@ from protocol.types.activation import ActivationTxV1
 from protocol.types.beacon import FirstVotingMessage, FollowingVotingMessage
 from protocol.types.certificates import CertifyMessage
 from protocol.types.hare import Hare3Message, Hare4Message
-from protocol.types.ids import BEACON_SIZE, Beacon, EpochId, LayerId
+from protocol.types.ids import EpochId, LayerId
 from protocol.types.proposals import Proposal
 
 EPOCH = 4
@@ -69,7 +69,7 @@ class Various:
 
     def time(self, scenario: Scenario) -> NetworkTime:
         """As Recipe says."""
-        return NetworkTime(START.unix_ns, config_of(0, scenario).main.layer_duration_ns, scenario.layers_per_epoch)
+        return WholeNodes().time(scenario)
 
     def parameters_of(self, scenario: Scenario, seed: int) -> NodeParameters:
         """Those of `node.sim.whole`, with these versions of hare."""
@@ -78,9 +78,7 @@ class Various:
         earlier = replace(config.hare4, enable=self.hare != "4", protocolname=HARE3)
         if self.hare == "3 to 4":
             earlier = replace(earlier, disable_layer=UPGRADE)
-        genesis_id = config.genesis.identity.genesis_id
-        parameters = parameters_of(replace(config, hare3=earlier, hare4=later))
-        return replace(parameters, first_beacon=Beacon(genesis_id[:BEACON_SIZE]))
+        return simulated(replace(config, hare3=earlier, hare4=later))
 
     def make(self, scenario: Scenario, seed: int, staged: Staged) -> tuple[Setting, list[Plan]]:
         """As Recipe says."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -179,6 +179,16 @@ def small_world(
     world = World(seed, replace(made, **setting), plans, watchers)
     world.start()
     return world
+
+
+def at_layer(layer: int, act: Callable[[World], None]) -> Callable[[World], None]:
+    """Do something to a world when a layer begins."""
+
+    def on_layer(world: World) -> None:
+        if world.time.layer_at(world.now) == layer:
+            act(world)
+
+    return on_layer
 
 
 def beacons(world: World, epoch: int) -> list[bytes | None]:
