@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from node.contract.checks import Checker, NetworkChecker
@@ -98,9 +98,9 @@ class World:
         for node in self.nodes:
             node.start()
 
-    def run_until(self, layer: int) -> None:
-        """Up to the begin of a layer, by the time of the world."""
-        while self._layer < layer:
+    def run_until(self, layer: int, is_over: Callable[[], bool] = lambda: False) -> None:
+        """Up to the begin of a layer, by the time of the world; or until something is over."""
+        while self._layer < layer and not is_over():
             self.timeline.run_until(Instant(self.time.start_ns(self._layer + 1)))
             self._layer = LayerId(self._layer + 1)
             self.network.layer_began()
