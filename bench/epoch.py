@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from fractions import Fraction
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -32,8 +32,8 @@ from node.activation.memory import Memory
 from node.activation.smeshing.positioning import AT_ONCE
 from node.activation.tables import COLUMNS
 from node.assembly.atxs import KnownAtxs
+from node.assembly.parameters import parameters_of
 from node.beacon.epochs import EpochState
-from node.beacon.parameters import BeaconParameters
 from node.contract.instants import Instant
 from node.malfeasance.tables import PROOFS, StoredProof
 from node.malfeasance.tables import TABLES as MALFEASANCE
@@ -43,6 +43,7 @@ from node.store.table import Schema
 from node.store.view import Rows, View
 from protocol.numbers.durations import MINUTE, SECOND
 from protocol.numbers.layers import NetworkTime
+from protocol.params.config.networks import MAINNET
 from protocol.types.ids import Address, AtxId, EpochId, LayerId, NodeId
 
 ACTIVATIONS = 1_000_000
@@ -56,19 +57,8 @@ TIME = NetworkTime(0, 300 * SECOND, 4032)
 START = TIME.start_ns(TIME.first_layer(EPOCH))
 GRADE_DELAY = 30 * MINUTE
 GOOD_PERCENT = 90
-BEACON = BeaconParameters(
-    kappa=40,
-    q=Fraction(1, 3),
-    theta=Fraction(1, 4),
-    rounds=300,
-    grace=10 * MINUTE,
-    proposal_duration=4 * MINUTE,
-    first_voting_duration=30 * MINUTE,
-    voting_duration=4 * MINUTE,
-    weak_coin_duration=4 * MINUTE,
-    votes_limit=100,
-    sync_weight_units=800,
-)
+BEACON = replace(parameters_of(MAINNET).beacon, rounds=300)
+"""That of the main network, if it voted on one."""
 SCHEMA = Schema("bench", 1, (COLUMNS, *MALFEASANCE))
 MIB = 1 << 20
 

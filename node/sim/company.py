@@ -23,6 +23,11 @@ class Company(Watcher):
         """The world, when it is there."""
         self._world = world
 
+    @property
+    def _watched(self) -> World:
+        assert self._world is not None, "it watches a world"
+        return self._world
+
     def crashed(self, node: Seen, kind: Crash) -> None:
         """As Watcher says."""
         self._disturbed[node.number] = node.timeline.now()
@@ -34,19 +39,16 @@ class Company(Watcher):
 
     def is_whole(self, layers: int) -> bool:
         """Whether no node was cut off from others for so many layers until now."""
-        world = self._world
-        assert world is not None, "it watches a world"
+        world = self._watched
         return len(world.links.together(self._begin(layers), world.now)) == 1
 
     def _begin(self, layers: int) -> Instant:
-        world = self._world
-        assert world is not None, "it watches a world"
+        world = self._watched
         return Instant(max(world.time.genesis_ns, world.now - layers * world.time.layer_duration_ns))
 
     def groups(self, layers: int) -> list[list[Seen]]:
         """The honest nodes that were together for so many layers until now, the largest group first."""
-        world = self._world
-        assert world is not None, "it watches a world"
+        world = self._watched
         now, begin = world.now, self._begin(layers)
         lost: set[int] = set()
         if not world.setting.degree:

@@ -24,7 +24,7 @@ class EventLog(Watcher):
 
     def digest(self) -> str:
         """Of everything so far."""
-        return self._hash.copy().hexdigest()
+        return self._hash.hexdigest()
 
     def turned(self, node: Seen, inputs: Sequence[Input], outputs: Outputs) -> None:
         """As Watcher says."""

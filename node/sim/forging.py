@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from node.activation.machine import TOPIC as ATX_TOPIC
 from node.beacon.memory import FIRST_VOTES, FOLLOWING_VOTES
@@ -21,14 +22,15 @@ from protocol.types.beacon import (
     FollowingVotingMessage,
     FollowingVotingMessageBody,
 )
-from protocol.types.hare import Hare3Message, Hare4Message
+from protocol.types.hare import Hare3Message, Hare3Value, Hare4Message, Hare4Value
 from protocol.types.ids import Address, LayerId, NodeId, ProposalId
 from protocol.types.opinions import opinion_hash
 from protocol.types.proposals import Proposal, proposals_hash
 
-from .keys import SimKey, SimKeys
+from .keys import SimKeys
 
 Forge = Callable[[bytes, SimKeys, View], bytes | None]
+V = TypeVar("V", Hare3Value, Hare4Value)
 
 HARE3, HARE4 = "/h/3.0", "/h/4.0"
 
@@ -80,41 +82,32 @@ def _following_vote(data: bytes, keys: SimKeys, view: View) -> bytes | None:
     return FollowingVotingMessage.codec.encode(FollowingVotingMessage(made, message.smesher_id, signature))
 
 
-def _fewer(proposals: tuple[ProposalId, ...]) -> tuple[ProposalId, ...]:
-    """All but the last; one that nobody made where there is none."""
-    return proposals[:-1] if proposals else (ProposalId(b"\xee" * 20),)
+def _other_value(value: V) -> V:
+    """All proposals but the last, one that nobody made where there is none; or the reference of another set."""
+    if value.reference is not None:
+        return replace(value, reference=proposals_hash((ProposalId(value.reference[:20]),)))
+    fewer = tuple(value.proposals)[:-1] if value.proposals else (ProposalId(b"\xee" * 20),)
+    return replace(value, proposals=fewer)
 
 
 def _hare3(data: bytes, keys: SimKeys, view: View) -> bytes | None:
     """A vote for another set of proposals."""
     message = Hare3Message.codec.decode(data)
-    key, value = keys.key(message.sender), message.body.value
+    key = keys.key(message.sender)
     if key is None:
         return None
-    if value.reference is None:
-        value = replace(value, proposals=_fewer(tuple(value.proposals)))
-    else:
-        value = replace(value, reference=proposals_hash((ProposalId(value.reference[:20]),)))
-    made = replace(message, body=replace(message.body, value=value))
-    return Hare3Message.codec.encode(_signed(made, key))
+    made = replace(message, body=replace(message.body, value=_other_value(message.body.value)))
+    return Hare3Message.codec.encode(replace(made, signature=key.sign(Domain.HARE, made.signed_bytes())))
 
 
 def _hare4(data: bytes, keys: SimKeys, view: View) -> bytes | None:
     """The same of version 4; not of a preround, whose signature is over a list that is not sent."""
     message = Hare4Message.codec.decode(data)
-    key, value = keys.key(message.sender), message.body.value
-    if key is None or value.compact_proposals:
+    key = keys.key(message.sender)
+    if key is None or message.body.value.compact_proposals:
         return None
-    if value.reference is None:
-        value = replace(value, proposals=_fewer(tuple(value.proposals)))
-    else:
-        value = replace(value, reference=proposals_hash((ProposalId(value.reference[:20]),)))
-    made = replace(message, body=replace(message.body, value=value))
+    made = replace(message, body=replace(message.body, value=_other_value(message.body.value)))
     return Hare4Message.codec.encode(replace(made, signature=key.sign(Domain.HARE, made.signed_bytes())))
-
-
-def _signed(message: Hare3Message, key: SimKey) -> Hare3Message:
-    return replace(message, signature=key.sign(Domain.HARE, message.signed_bytes()))
 
 
 def _proposal(data: bytes, keys: SimKeys, view: View) -> bytes | None:

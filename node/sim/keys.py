@@ -31,12 +31,8 @@ class SimKey:
         """As Signer says."""
         return self._identity
 
-    def sign(self, domain: Domain, message: bytes) -> EdSignature:
-        """As Signer says."""
-        return EdSignature(self._signer.sign(domain, message))
-
-    def sign_raw(self, domain: Domain | None, message: bytes) -> EdSignature:
-        """As `sign`, also of a transaction, which has no domain."""
+    def sign(self, domain: Domain | None, message: bytes) -> EdSignature:
+        """As Signer says; also of a transaction, which has no domain."""
         return EdSignature(self._signer.sign(domain, message))
 
     def prove(self, alpha: bytes) -> VrfSignature:

@@ -109,6 +109,10 @@ class Links:
     def _at(self, now: Instant) -> _Span:
         return self._spans[bisect_right(self._changes, now) - 1]
 
+    def _between(self, begin: Instant, end: Instant) -> Sequence[_Span]:
+        """Those from that of an instant to that of another, both included."""
+        return self._spans[bisect_right(self._changes, begin) - 1 : bisect_right(self._changes, end)]
+
     def is_cut(self, source: int, to: int, now: Instant) -> bool:
         """Whether two nodes cannot reach each other."""
         return self._at(now).is_cut(source, to)
@@ -116,9 +120,7 @@ class Links:
     def together(self, begin: Instant, end: Instant) -> list[frozenset[int]]:
         """The nodes in groups that could reach each other all the time from one instant to another, over others if
         need be."""
-        first, last = bisect_right(self._changes, begin) - 1, bisect_right(self._changes, end) - 1
-        spans = self._spans[first : last + 1]
-        apart = [span for span in spans if span.splits or span.sieges]
+        apart = [span for span in self._between(begin, end) if span.splits or span.sieges]
         nodes = range(len(self._distance))
         group = list(nodes)
         for a in nodes:
@@ -130,8 +132,7 @@ class Links:
 
     def losses(self, begin: Instant, end: Instant) -> list[Bad]:
         """The bad lines from one instant to another that lose messages."""
-        first, last = bisect_right(self._changes, begin) - 1, bisect_right(self._changes, end) - 1
-        return [bad for span in self._spans[first : last + 1] for bad in span.bad if bad.loss]
+        return [bad for span in self._between(begin, end) for bad in span.bad if bad.loss]
 
     def delays(self, source: int, to: int, now: Instant) -> Sequence[int]:
         """How long each copy takes of a message that is sent now, nanoseconds; none where it never comes."""

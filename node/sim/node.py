@@ -27,7 +27,7 @@ from node.store.table import Schema
 from node.store.view import View
 from protocol.numbers.durations import SECOND
 from protocol.numbers.layers import NetworkTime
-from protocol.types.ids import LayerId
+from protocol.types.ids import LayerId, NodeId
 
 from .chance import Chance
 from .clocks import SkewedClock
@@ -50,6 +50,8 @@ class Site:
     """What the machines of a node are built on, anew at every start."""
 
     number: int
+    identities: frozenset[NodeId]
+    """All of its keys, whether they may still sign or not."""
     time: NetworkTime
     keys: SimKeys
     stores: Stores
@@ -114,7 +116,6 @@ class SimNode:
         """What the machines told of, by the name of the event."""
         self.lives = 0
         """How often it has started."""
-        self.restarts_at: Instant | None = None
         self.stores: Stores | None = None
         self.built: Built | None = None
         self._inbox: list[Input] = []
@@ -161,11 +162,19 @@ class SimNode:
             return
         state, own = self.plan.schemas
         self.lives += 1
-        self.restarts_at = None
         self.stores = Stores(Store(state, self._state), OwnStore(own, self._own))
         self.network.forget(self.number)
         peers = lambda: self.network.peers(self.number)  # noqa: E731
-        site = Site(self.number, self.time, self.keys, self.stores, self._checker, self.chance.of(self.lives), peers)
+        site = Site(
+            self.number,
+            self.identities,
+            self.time,
+            self.keys,
+            self.stores,
+            self._checker,
+            self.chance.of(self.lives),
+            peers,
+        )
         self._inbox = []
         now = self.local()
         self._next_layer = LayerId(self.time.layer_at(now) + (now >= self.time.genesis_ns))
@@ -185,8 +194,7 @@ class SimNode:
         self.built, self.stores, self._inbox, self._wakes_at = None, None, [], None
         self.disk.crash(kind)
         self._tell(lambda one: one.crashed(self, kind))
-        self.restarts_at = Instant(self.timeline.now() + downtime)
-        self.timeline.at(self.restarts_at, self.start)
+        self.timeline.after(downtime, self.start)
 
     def crash_in_write(self, kind: Crash, downtime: int, write: int) -> None:
         """It goes down in the write-th write from now on, in the middle of a commit."""

@@ -1,6 +1,6 @@
 """The ports of a simulated node: what comes of its demands, and when.
 
-All virtual, but for VRF proofs. A node whose role is to cheat has ports of its own (`roles`).
+All virtual, but for VRF proofs. What a dishonest node is told of them instead is for its role to say (`Role.proves`).
 """
 
 from __future__ import annotations

@@ -14,8 +14,7 @@ from node.beacon.memory import FIRST_VOTES, FOLLOWING_VOTES
 from node.contract.demands import Demand, Failed, PostVerdict, Result, VerifyPost
 from node.proposals.machine import TOPIC as PROPOSALS
 from protocol.numbers.durations import SECOND
-from protocol.types.activation import ActivationTxV1, NIPostV1
-from protocol.types.ids import EdSignature
+from protocol.types.activation import ActivationTxV1
 
 from .forging import HARE3, HARE4, another, signed_atx
 from .role import HONEST, Parcel, Role
@@ -26,6 +25,13 @@ VOTES = (HARE3, HARE4, FIRST_VOTES, FOLLOWING_VOTES)
 
 def _another(node: Seen, topic: str, data: bytes) -> bytes | None:
     return node.read(lambda view: another(topic, data, node.keys, view))
+
+
+def _damaged(node: Seen, data: bytes) -> bytes:
+    """With one bit the other way round."""
+    damaged = bytearray(data)
+    damaged[node.chance.below(len(damaged))] ^= 1 << node.chance.below(8)
+    return bytes(damaged)
 
 
 class Dishonest(Role):
@@ -87,8 +93,7 @@ class WrongPost(Dishonest):
         if key is None or nipost is None or nipost.post is None:
             return (Parcel(topic, data),)
         wrong = replace(nipost.post, indices=bytes((nipost.post.indices[0] ^ 1,)) + nipost.post.indices[1:])
-        made = replace(atx.inner, nipost=NIPostV1(nipost.membership, wrong, nipost.post_metadata))
-        bad = signed_atx(key, ActivationTxV1(made, atx.smesher_id, EdSignature(bytes(64))))
+        bad = signed_atx(key, replace(atx, inner=replace(atx.inner, nipost=replace(nipost, post=wrong))))
         return (Parcel(topic, ActivationTxV1.codec.encode(bad)),)
 
     def proves(self, node: Seen, demand: Demand, result: Result) -> Result:
@@ -148,9 +153,8 @@ class Spammer(Dishonest):
         """As Role says."""
         parcels = [Parcel(topic, data)]
         for _ in range(self.count):
-            damaged = bytearray(data)
-            damaged[node.chance.below(len(damaged))] ^= 1 << node.chance.below(8)
-            parcels += Parcel(topic, bytes(damaged)), Parcel(topic, node.chance.bytes(node.chance.below(200)))
+            damaged = _damaged(node, data)
+            parcels += Parcel(topic, damaged), Parcel(topic, node.chance.bytes(node.chance.below(200)))
         return parcels
 
 
@@ -171,9 +175,7 @@ class Liar(Dishonest):
             case 2:
                 return node.chance.bytes(len(result))
             case _:
-                damaged = bytearray(result or b"\0")
-                damaged[node.chance.below(len(damaged))] ^= 1 << node.chance.below(8)
-                return bytes(damaged)
+                return _damaged(node, result or b"\0")
 
 
 class Replayer(Dishonest):

@@ -1,4 +1,4 @@
-"""From a scenario to a world: faults as instants and numbers, clocks, roles; who cheats, who is together with whom."""
+"""From a scenario to a world: faults as instants and numbers, clocks, roles."""
 
 from __future__ import annotations
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache, partial
 
 from node.assembly.node import assemble
 from node.assembly.parameters import NodeParameters, parameters_of
@@ -22,7 +23,7 @@ from protocol.params.config.networks import STANDALONE
 from protocol.params.config.node import Config
 from protocol.params.config.services import PoetServer
 from protocol.types import address
-from protocol.types.ids import BEACON_SIZE, Address, Beacon, LayerId
+from protocol.types.ids import BEACON_SIZE, Address, Beacon, LayerId, NodeId
 
 from .keys import SimKey, SimKeys
 from .node import Built, Plan, Site
@@ -45,6 +46,10 @@ K2 = 10
 """Indices of a virtual proof of space."""
 FIRST_WALLET = 1_000_000
 """Keys from this number on are those of wallets."""
+QUANTUM = 10 * MILLISECOND
+"""In which arrivals are one turn."""
+LARGE = 20
+"""Nodes above which it is five times as long: less exact, and half as much work."""
 
 
 def wallets_of(seed: int, scenario: Scenario, genesis_id: bytes) -> list[Wallet]:
@@ -53,7 +58,7 @@ def wallets_of(seed: int, scenario: Scenario, genesis_id: bytes) -> list[Wallet]
     return [Wallet(SimKey(seed, FIRST_WALLET + number, genesis_id)) for number in range(count)]
 
 
-@cache
+@lru_cache(maxsize=2)  # a process may run many thousands of seeds, one after another
 def config_of(seed: int, scenario: Scenario) -> Config:
     """The settings of a simulated network: the proportions of the main one, in epochs of few layers."""
     accounts = {address.to_text(one.address, HRP): BALANCE for one in wallets_of(seed, scenario, b"")}
@@ -105,29 +110,35 @@ def config_of(seed: int, scenario: Scenario) -> Config:
     )
 
 
+def simulated(config: Config) -> NodeParameters:
+    """What nodes are given by these settings; and the first beacon, on which nobody can have agreed. On a real network
+    it is published."""
+    return replace(parameters_of(config), first_beacon=Beacon(config.genesis.identity.genesis_id[:BEACON_SIZE]))
+
+
 @dataclass(frozen=True, slots=True)
 class Whole:
     """What the nodes of one run are built of."""
 
     parameters: NodeParameters
-    wallets: tuple[tuple[Wallet, ...], ...]
-    """By node."""
+    wallets: Sequence[Wallet]
+    """Of all nodes, in turns."""
+    nodes: int
 
     def build(self, site: Site) -> Built:
         """All rooms, and coins that move."""
 
         def more(rooms: Rooms) -> list[Machine]:
-            everybody = [wallet.address for wallets in self.wallets for wallet in wallets]
-            return [Transfers(self.wallets[site.number], everybody, rooms.mempool, site.time)]
+            own, everybody = self.wallets[site.number :: self.nodes], [wallet.address for wallet in self.wallets]
+            return [Transfers(own, everybody, rooms.mempool, site.time)]
 
-        (signer,) = site.keys.signers() or (None,)
-        coinbase = Address(bytes(4) + (b"" if signer is None else signer.identity[:20]).ljust(20, b"\0"))
+        identity = min(site.identities, default=None)
         given = Given(
             stores=site.stores,
             checker=site.checker,
             keys=site.keys,
             seed=site.chance.of("positions").bytes(32),
-            coinbase=lambda: coinbase,
+            coinbase=None if identity is None else partial(_coinbase_of, identity),
             random=site.chance.of("node"),
             peers=site.peers,
         )
@@ -141,6 +152,10 @@ class Whole:
         )
 
 
+def _coinbase_of(identity: NodeId) -> Address:
+    return Address(bytes(4) + identity[:20])
+
+
 def margin(tortoise: Tortoise, layer: LayerId) -> float | None:
     """As `Seen.margin` says."""
     state = tortoise.state
@@ -152,14 +167,8 @@ def margin(tortoise: Tortoise, layer: LayerId) -> float | None:
     return found / threshold if threshold else None
 
 
-@dataclass(frozen=True, slots=True)
 class WholeNodes:
     """The recipe: one identity a node, of about the same weight each."""
-
-    quantum: int = 10 * MILLISECOND
-    """In which arrivals are one turn."""
-    large: int = 20
-    """Nodes above which it is five times as long: less exact, and half as much work."""
 
     def time(self, scenario: Scenario) -> NetworkTime:
         """As Recipe says."""
@@ -172,14 +181,11 @@ class WholeNodes:
     def make(self, scenario: Scenario, seed: int, staged: Staged) -> tuple[Setting, list[Plan]]:
         """As Recipe says."""
         genesis_id = config_of(seed, scenario).genesis.identity.genesis_id
-        parameters = parameters_of(config_of(seed, scenario))
-        # nobody can have agreed on the first one; on a real network it is published
-        parameters = replace(parameters, first_beacon=Beacon(genesis_id[:BEACON_SIZE]))
+        parameters = simulated(config_of(seed, scenario))
         assert parameters.time == self.time(scenario), "a recipe says the time of its nodes"
         keys = [SimKey(seed, number, genesis_id) for number in range(scenario.nodes)]
         golden = parameters.activation.golden_atx
-        wallets = wallets_of(seed, scenario, genesis_id)
-        whole = Whole(parameters, tuple(tuple(wallets[number :: scenario.nodes]) for number in range(scenario.nodes)))
+        whole = Whole(parameters, wallets_of(seed, scenario, genesis_id), scenario.nodes)
         plans = [
             Plan(number, SimKeys([key]), staged.clocks[number], whole.build, (STATE, OWN), staged.roles[number])
             for number, key in enumerate(keys)
@@ -197,7 +203,7 @@ class WholeNodes:
             crashes=staged.crashes,
             degree=scenario.degree,
             is_shared=scenario.mode == "shared",
-            quantum=self.quantum * (5 if scenario.nodes > self.large else 1),
+            quantum=QUANTUM * (5 if scenario.nodes > LARGE else 1),
         )
         return setting, plans
 

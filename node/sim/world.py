@@ -57,7 +57,7 @@ class World:
     """Everything, from one seed."""
 
     def __init__(self, seed: int, setting: Setting, plans: Sequence[Plan], watchers: Iterable[Watcher] = ()) -> None:
-        self.seed, self.setting, self.time = seed, setting, setting.time
+        self.setting, self.time = setting, setting.time
         chance = Chance(seed, "world")
         self.timeline = Timeline(Instant(setting.time.genesis_ns))
         self.log = EventLog()

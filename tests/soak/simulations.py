@@ -19,6 +19,7 @@ from node.sim.minimise import as_test, minimise
 from node.sim.scenario import Scenario
 from node.sim.scenarios import drawn
 from node.sim.simulate import simulate
+from prover import durable
 
 NODES, LAYERS, EPOCH = 8, 40, 8
 """Five epochs of eight layers."""
@@ -38,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="seeds at once")
     options = parser.parse_args(argv)
     state = json.loads(options.state.read_text()) if options.state.exists() else {"done": [], "failed": []}
-    left = (seed for seed in range(1, options.seeds + 1) if seed not in set(state["done"]))
+    known = set(state["done"])
+    left = (seed for seed in range(1, options.seeds + 1) if seed not in known)
     until = time.monotonic() + 60 * options.minutes
     try:
         for outcome in outcomes(scenario_of, _until(left, until), options.jobs):
@@ -47,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 state["failed"] = sorted({*state["failed"], outcome.seed})
                 print(f"seed {outcome.seed}: {outcome.violations[0]}", flush=True)
                 print(as_test(minimise(outcome, simulate, most=20).outcome), flush=True)
-            options.state.write_text(json.dumps(state))
+            durable.replace(options.state, json.dumps(state).encode())
     except KeyboardInterrupt:
         return 130
     print(f"{len(state['done'])} of {options.seeds} seeds, failed: {state['failed'] or 'none'}")

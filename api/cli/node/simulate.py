@@ -97,7 +97,7 @@ def _check_place(report: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise EnvironmentFault(f"--report {report} cannot be written: {error.strerror or error}.") from None
+        raise EnvironmentFault(f"--report {report} cannot be written: {durable.reason(error)}.") from None
 
 
 def _list(output: Output) -> int:
@@ -208,4 +208,4 @@ def _write(path: Path, text: str) -> None:
         durable.make_directory(path.parent)
         durable.replace(path, text.encode())
     except OSError as error:
-        raise EnvironmentFault(f"{path} cannot be written: {error.strerror or error}.") from None
+        raise EnvironmentFault(f"{path} cannot be written: {durable.reason(error)}.") from None

@@ -66,21 +66,23 @@ class OneStateRoot(Invariant):
         self._compare(layer, self._distances.healing)
 
     def _compare(self, layer: LayerId, layers: int) -> None:
-        time = self.world.time
-        first = max(time.effective_genesis + 1, layer - layers)
-        if layers == self._distances.healing:
-            first = max(time.effective_genesis + 1, layer - 2 * layers)
+        back = 2 * layers if layers == self._distances.healing else layers
+        first = max(self.world.time.effective_genesis + 1, layer - back)
         for group in self.company.groups(layers):
             roots: dict[int, tuple[bytes, int]] = {}
             for node in group:
-                for of in range(first, node.verified + 1):
-                    row = node.read(lambda view, of=of: view.get(LAYERS, LayerId(of)))  # type: ignore[misc]
-                    if row is None:
-                        continue
-                    root, other = roots.setdefault(of, (row.state_hash, node.number))
-                    if root != row.state_hash:
+                for of, found in _roots(node, first).items():
+                    root, other = roots.setdefault(of, (found, node.number))
+                    if root != found:
                         self.violated(f"layer {of} is verified with another state than at node {other}", node)
                         return
+
+
+def _roots(node: Seen, first: int) -> dict[int, bytes]:
+    """The state root after each layer that a node has applied and holds to be verified, from one on."""
+    layers = range(first, node.verified + 1)
+    rows = node.read(lambda view: [view.get(LAYERS, LayerId(of)) for of in layers])
+    return {of: row.state_hash for of, row in zip(layers, rows, strict=True) if row is not None}
 
 
 class FrontierMoves(Invariant):

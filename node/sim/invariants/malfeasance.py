@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from node.activation.machine import TOPIC as ATXS
+from node.contract.verdicts import Judgement
 from node.engine.edges import Input, Judge, Outputs
 from node.malfeasance.tables import is_malicious
 from node.proposals.machine import TOPIC as PROPOSALS
@@ -57,7 +58,7 @@ class DoubleSignsCaught(Invariant):
             if not isinstance(output, Judge):
                 continue
             pair, verdict = self._pairs.get(output.message.data), output.verdict
-            if pair is None or verdict.judgement.value == "reject" or verdict.reason in NOT_LOOKED_AT:
+            if pair is None or verdict.judgement is Judgement.REJECT or verdict.reason in NOT_LOOKED_AT:
                 continue
             self._seen[node.number, output.message.data] = verdict.is_accepted
             if self._took_both(node.number, pair):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 
 from node.sim.running import Outcome
-from node.sim.scenario import BadLines, Cheat, CrashOf, Eclipse, Partition, Scenario, Skew
+from node.sim.scenario import BadLines, Cheat, CrashOf, Eclipse, Event, Partition, Scenario, Skew
 
 from .plots import Band, bars, lines, short
 from .record import LayerRecord
@@ -89,7 +89,7 @@ def bands_of(scenario: Scenario) -> list[Band]:
     return found
 
 
-def describe(event: object) -> str:
+def describe(event: Event) -> str:
     """An event in words."""
     match event:
         case Partition(begin, end, shares):
@@ -110,7 +110,6 @@ def describe(event: object) -> str:
             return f"node {node} crashes in layer {at:g}{where} ({how}), and is back after {downtime:g} s"
         case Cheat(node, role):
             return f"node {node} is dishonest: {role}"
-    return str(event)
 
 
 def _head(outcome: Outcome) -> str:

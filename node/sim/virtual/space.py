@@ -9,7 +9,7 @@ import hashlib
 from dataclasses import dataclass
 
 from node.contract.demands import PostVerdict, VerifyPost, VerifyVrfNonce
-from protocol.post.proof import pack_indices, required_bits, unpack_indices
+from protocol.post.proof import pack_indices, packed_size, required_bits, unpack_indices
 from protocol.types.activation import PostV1
 from protocol.types.ids import AtxId, NodeId
 
@@ -31,7 +31,7 @@ class VirtualSpace:
         """What checking gives."""
         bits = required_bits(work.num_units * work.metadata.labels_per_unit)
         expected = self._indices(work.node_id, work.commitment_atx, work.metadata.challenge, work.num_units)
-        if len(work.post.indices) != len(pack_indices(expected, bits)):
+        if len(work.post.indices) != packed_size(bits, self.k2):
             return PostVerdict(False, None, "its indices have another size")
         found = unpack_indices(work.post.indices, bits, self.k2)
         for position in range(self.k2) if work.positions is None else work.positions:

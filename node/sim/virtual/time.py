@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from node.contract.demands import Failed, Registered, Result, RoundProof, VerifyPoet
 from node.contract.instants import Instant
-from protocol.crypto.merkle import prove, root_of
+from protocol.crypto.merkle import root_of
 from protocol.types.ids import Hash32
-from protocol.types.poet import MembershipProof, MerkleProof, PoetProof, PoetProofMessage
+from protocol.types.poet import MerkleProof, PoetProof, PoetProofMessage
 
 PROVEN_LEAVES = 2
 """Leaves in a virtual proof; the network's have 150."""
@@ -24,16 +24,6 @@ def proof_of(members: Sequence[bytes], leaves: int, service: bytes, round_id: st
     """The one valid proof of a round of so many leaves."""
     statement = Hash32(root_of(members))
     return PoetProofMessage(_work(statement, leaves), service, round_id.encode(), statement)
-
-
-def is_valid(proof: PoetProofMessage) -> bool:
-    """Whether a proof is that of its statement and its leaves."""
-    return proof.proof == _work(proof.statement, proof.proof.leaf_count)
-
-
-def membership(members: Sequence[bytes], index: int) -> MembershipProof:
-    """That a challenge is among the members of a round."""
-    return MembershipProof(tuple(Hash32(node) for node in prove(members, [index])), index)
 
 
 def _work(statement: bytes, leaves: int) -> PoetProof:
@@ -56,7 +46,6 @@ class VirtualPoet:
     def __init__(self, address: str, first_start: Instant, period: int, duration: int, ticks_leaves: int) -> None:
         """first_start: of round 0; period: from one start to the next; duration: of a round, both nanoseconds;
         ticks_leaves: leaves that a round makes."""
-        self.address = address
         self.service = hashlib.sha256(address.encode()).digest()
         self._first, self._period, self._duration = first_start, period, duration
         self._leaves = ticks_leaves
@@ -96,5 +85,6 @@ class VirtualPoet:
 
 
 def verify(work: VerifyPoet) -> bool:
-    """The answer to a demand."""
-    return work.proof.ref() == work.ref and is_valid(work.proof)
+    """The answer to a demand: whether a proof is that of its statement and its leaves."""
+    proof = work.proof
+    return proof.ref() == work.ref and proof.proof == _work(proof.statement, proof.proof.leaf_count)

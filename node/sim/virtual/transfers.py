@@ -12,11 +12,20 @@ from node.contract.steps import NOTHING, Step
 from node.mempool.handler import TOPIC
 from node.mempool.pool import Mempool
 from node.store.view import View
-from protocol.codec.compact import compact
+from protocol.codec.declare import c8
 from protocol.crypto.signing import NO_DOMAIN
 from protocol.numbers.layers import NetworkTime
 from protocol.types.ids import Address, NodeId
-from protocol.types.templates import METHOD_SPAWN, METHOD_SPEND, WALLET, WalletSpawnArguments, principal_address
+from protocol.types.templates import (
+    METHOD_SPAWN,
+    METHOD_SPEND,
+    VERSION,
+    WALLET,
+    Payload,
+    SpendArguments,
+    WalletSpawnArguments,
+    principal_address,
+)
 
 from ..keys import SimKey
 
@@ -38,17 +47,16 @@ class Wallet:
     def spawn(self) -> bytes:
         """The transaction that makes it an account, with nonce 0."""
         arguments = WalletSpawnArguments.codec.encode(self._arguments)
-        return self._signed(self._head(METHOD_SPAWN) + WALLET + compact(0) + compact(GAS_PRICE) + arguments)
+        return self._signed(METHOD_SPAWN, WALLET + Payload.codec.encode(Payload(0, GAS_PRICE)) + arguments)
 
     def spend(self, to: Address, amount: int, nonce: int) -> bytes:
         """A transfer."""
-        return self._signed(self._head(METHOD_SPEND) + compact(nonce) + compact(GAS_PRICE) + to + compact(amount))
+        arguments = SpendArguments.codec.encode(SpendArguments(to, amount))
+        return self._signed(METHOD_SPEND, Payload.codec.encode(Payload(nonce, GAS_PRICE)) + arguments)
 
-    def _head(self, method: int) -> bytes:
-        return compact(0) + self.address + compact(method)
-
-    def _signed(self, unsigned: bytes) -> bytes:
-        return unsigned + self._key.sign_raw(NO_DOMAIN, unsigned)
+    def _signed(self, method: int, rest: bytes) -> bytes:
+        unsigned = c8.encode(VERSION) + self.address + c8.encode(method) + rest
+        return unsigned + self._key.sign(NO_DOMAIN, unsigned)
 
 
 class Transfers(Machine):

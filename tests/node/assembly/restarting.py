@@ -12,14 +12,11 @@ from functools import partial
 from typing import Literal
 
 from node.activation.machine import TOPIC as ATXS
-from node.assembly.node import Node, assemble
-from node.assembly.parameters import NodeParameters, parameters_of
-from node.assembly.rooms import Rooms
-from node.assembly.rooms import Surroundings as Given
+from node.assembly.node import Node
+from node.assembly.parameters import NodeParameters
 from node.beacon.machine import BEACONS
 from node.beacon.memory import FIRST_VOTES, FOLLOWING_VOTES
 from node.certificates.machine import TOPIC as CERTIFY
-from node.contract.machine import Machine
 from node.engine.edges import Input, Outputs, Send
 from node.ledger.tables import LAYERS
 from node.mesh.tables import MESH_HASHES
@@ -33,14 +30,13 @@ from node.sim.invariants.base import Invariant
 from node.sim.invariants.health import NobodyStops
 from node.sim.invariants.signing import NobodyHonestMarked, SignaturesStand
 from node.sim.keys import SimKey, SimKeys
-from node.sim.node import Built, Plan, SimNode, Site
+from node.sim.node import Plan, SimNode
 from node.sim.ports import Holding, Surroundings
 from node.sim.running import Run, prepare
 from node.sim.scenario import CrashOf, Scenario
 from node.sim.staging import Staged
 from node.sim.virtual.space import VirtualSpace
-from node.sim.virtual.transfers import Transfers, Wallet
-from node.sim.whole import K2, START, config_of, margin, poets_of, wallets_of
+from node.sim.whole import K2, Whole, WholeNodes, config_of, poets_of, simulated, wallets_of
 from node.sim.world import Setting
 from node.store.view import View
 from protocol.numbers.durations import MILLISECOND
@@ -49,7 +45,7 @@ from protocol.types.activation import ActivationTxV1
 from protocol.types.beacon import FirstVotingMessage, FollowingVotingMessage
 from protocol.types.certificates import CertifyMessage
 from protocol.types.hare import Hare3Message, Hare4Message
-from protocol.types.ids import BEACON_SIZE, Address, Beacon, EpochId, LayerId
+from protocol.types.ids import EpochId, LayerId
 from protocol.types.proposals import Proposal
 
 EPOCH = 4
@@ -73,7 +69,7 @@ class Various:
 
     def time(self, scenario: Scenario) -> NetworkTime:
         """As Recipe says."""
-        return NetworkTime(START.unix_ns, config_of(0, scenario).main.layer_duration_ns, scenario.layers_per_epoch)
+        return WholeNodes().time(scenario)
 
     def parameters_of(self, scenario: Scenario, seed: int) -> NodeParameters:
         """Those of `node.sim.whole`, with these versions of hare."""
@@ -82,9 +78,7 @@ class Various:
         earlier = replace(config.hare4, enable=self.hare != "4", protocolname=HARE3)
         if self.hare == "3 to 4":
             earlier = replace(earlier, disable_layer=UPGRADE)
-        genesis_id = config.genesis.identity.genesis_id
-        parameters = parameters_of(replace(config, hare3=earlier, hare4=later))
-        return replace(parameters, first_beacon=Beacon(genesis_id[:BEACON_SIZE]))
+        return simulated(replace(config, hare3=earlier, hare4=later))
 
     def make(self, scenario: Scenario, seed: int, staged: Staged) -> tuple[Setting, list[Plan]]:
         """As Recipe says."""
@@ -94,11 +88,7 @@ class Various:
         keys = [
             [SimKey(seed, 10 * node + one, genesis_id) for one in range(many)] for node, many in enumerate(IDENTITIES)
         ]
-        wallets = wallets_of(seed, scenario, genesis_id)
-
-        def build(site: Site) -> Built:
-            return _build(parameters, wallets, site)
-
+        build = Whole(parameters, wallets_of(seed, scenario, genesis_id), len(IDENTITIES)).build
         plans = [
             Plan(node, SimKeys(keys[node]), staged.clocks[node], build, (STATE, OWN), staged.roles[node])
             for node in range(scenario.nodes)
@@ -114,32 +104,6 @@ class Various:
             quantum=10 * MILLISECOND,
         )
         return setting, plans
-
-
-def _build(parameters: NodeParameters, wallets: Sequence[Wallet], site: Site) -> Built:
-    signers = site.keys.signers()
-    of_nodes = tuple(wallets[site.number :: len(IDENTITIES)])
-
-    def more(rooms: Rooms) -> list[Machine]:
-        return [Transfers(of_nodes, [wallet.address for wallet in wallets], rooms.mempool, site.time)]
-
-    given = Given(
-        stores=site.stores,
-        checker=site.checker,
-        keys=site.keys,
-        seed=site.chance.of("positions").bytes(32),
-        coinbase=(lambda: Address(bytes(4) + signers[0].identity[:20])) if signers else None,
-        random=site.chance.of("node"),
-        peers=site.peers,
-    )
-    node = assemble(parameters, given, more)
-    tortoise = node.rooms.tortoise
-    return Built(
-        node.engine,
-        verified=lambda: int(tortoise.verified),
-        margin=lambda layer: margin(tortoise.inner, layer),
-        node=node,
-    )
 
 
 def assembled(node: SimNode) -> Node:

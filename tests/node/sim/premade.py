@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from node.activation.machine import TOPIC
-from node.activation.tables import ATXS, POET_BLOBS, POETS, PoetFacts
+from node.activation.smeshing.rounds import keep_proof
+from node.activation.tables import ATXS
 from node.contract.effects import Effect, Publish
 from node.contract.inputs import Tick
 from node.contract.instants import Instant
@@ -19,9 +20,10 @@ from node.contract.ports import Keys, Signer, signer_of
 from node.contract.steps import NOTHING, Step
 from node.sim.forging import signed_atx
 from node.sim.virtual.space import VirtualSpace
-from node.sim.virtual.time import membership, proof_of
+from node.sim.virtual.time import proof_of
 from node.store.own import Kind, Slot
 from node.store.view import Rows, View
+from protocol.crypto.merkle import membership_nodes
 from protocol.numbers.layers import NetworkTime
 from protocol.types.activation import (
     ActivationTxV1,
@@ -30,8 +32,8 @@ from protocol.types.activation import (
     NIPostV1,
     PostMetadataV1,
 )
-from protocol.types.ids import EMPTY_ATX_ID, Address, AtxId, EdSignature, EpochId, LayerId, NodeId
-from protocol.types.poet import PoetProofMessage
+from protocol.types.ids import EMPTY_ATX_ID, Address, AtxId, EdSignature, EpochId, Hash32, LayerId, NodeId
+from protocol.types.poet import MembershipProof, PoetProofMessage
 
 ZERO_CHALLENGE = bytes(32)
 SERVICE = b"virtual PoET"
@@ -68,7 +70,8 @@ def premake(
         for place, miner in enumerate(miners):
             node = miner.signer.identity
             post = space.prove(node, golden, poet.ref(), miner.units)
-            nipost = NIPostV1(membership(members, place), post, PostMetadataV1(poet.ref(), space.labels_per_unit))
+            membership = MembershipProof(tuple(map(Hash32, membership_nodes(members, place))), place)
+            nipost = NIPostV1(membership, post, PostMetadataV1(poet.ref(), space.labels_per_unit))
             is_first = sequence == 0
             inner = InnerActivationTxV1(
                 challenges[place],
@@ -134,9 +137,7 @@ class PremadePublisher(Machine):
         for (node, of), made in self._premade.items():
             if of != epoch or signer_of(self._keys, node) is None or view.has(ATXS, made.atx.id()):
                 continue
-            ref = made.poet.ref()
-            rows.put(POETS, ref, PoetFacts(made.poet.proof.leaf_count, made.poet.statement))
-            rows.put(POET_BLOBS, ref, PoetProofMessage.codec.encode(made.poet))
+            keep_proof(rows, made.poet, PoetProofMessage.codec.encode(made.poet))
             slot = Slot(node, Kind.ATX, epoch)
             effects.append(Publish(TOPIC, ActivationTxV1.codec.encode(made.atx), slot, owed_until=end))
         return Step(rows, effects)

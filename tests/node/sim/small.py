@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from typing import Any
 
 from node.activation import tables as activation_tables
@@ -13,9 +12,9 @@ from node.activation.machine import ActivationMachine
 from node.activation.parameters import ActivationParameters
 from node.activation.poets import PoetMachine
 from node.assembly import catching_up
+from node.assembly.parameters import parameters_of
 from node.beacon.epochs import EpochAtxs
 from node.beacon.machine import BEACONS, BeaconMachine
-from node.beacon.parameters import BeaconParameters
 from node.contract.instants import Instant
 from node.contract.owed import OWED
 from node.engine.engine import Engine
@@ -24,7 +23,6 @@ from node.fetch.client import Fetching
 from node.fetch.peers import PeerScores
 from node.fetch.server import FetchServer
 from node.malfeasance.machine import MalfeasanceMachine
-from node.malfeasance.tables import PROOFS
 from node.malfeasance.tables import TABLES as MALFEASANCE
 from node.sim.clocks import SkewedClock
 from node.sim.keys import SimKey, SimKeys
@@ -35,6 +33,7 @@ from node.sim.scenario import Scenario
 from node.sim.staging import Staged, stage
 from node.sim.virtual.space import VirtualSpace
 from node.sim.watch import Watcher
+from node.sim.whole import config_of
 from node.sim.world import Setting, World
 from node.store.own import SIGNED
 from node.store.table import Schema
@@ -53,19 +52,7 @@ EPOCH = 4
 TIME = NetworkTime(1_700_000_000 * SECOND, 300 * SECOND, EPOCH)
 SPACE = VirtualSpace(k2=10, labels_per_unit=128)
 ACTIVATION = ActivationParameters(GOLDEN, 100, 128, 2, 1000, SPACE.k2, 1)
-BEACON = BeaconParameters(
-    kappa=40,
-    q=Fraction(1, 3),
-    theta=Fraction(1, 4),
-    rounds=5,
-    grace=10 * SECOND,
-    proposal_duration=60 * SECOND,
-    first_voting_duration=60 * SECOND,
-    voting_duration=30 * SECOND,
-    weak_coin_duration=30 * SECOND,
-    votes_limit=100,
-    sync_weight_units=1,
-)
+BEACON = parameters_of(config_of(0, Scenario())).beacon
 KINDS = {hint: blobs for hint, blobs in stored().items() if hint in (Hint.ATX, Hint.POET)}
 SCHEMAS = (
     Schema("state", 1, (OWED, *activation_tables.TABLES, *MALFEASANCE, BEACONS)),
@@ -194,11 +181,16 @@ def small_world(
     return world
 
 
+def at_layer(layer: int, act: Callable[[World], None]) -> Callable[[World], None]:
+    """Do something to a world when a layer begins."""
+
+    def on_layer(world: World) -> None:
+        if world.time.layer_at(world.now) == layer:
+            act(world)
+
+    return on_layer
+
+
 def beacons(world: World, epoch: int) -> list[bytes | None]:
     """What each node has as the beacon of an epoch."""
     return [None if node.stores is None else node.stores.view().get(BEACONS, EpochId(epoch)) for node in world.nodes]
-
-
-def convicted(world: World) -> list[set[NodeId]]:
-    """Of whom each node has a proof."""
-    return [set() if node.stores is None else set(node.stores.view().keys(PROOFS)) for node in world.nodes]

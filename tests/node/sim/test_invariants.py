@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -26,7 +26,7 @@ from node.store.own import SIGNED, Kind, Slot
 from node.store.view import Rows
 from protocol.types.ids import EpochId
 
-from .small import EPOCH, SmallNodes
+from .small import EPOCH, SmallNodes, at_layer
 
 SCENARIO = Scenario(nodes=5, layers=3 * EPOCH + 2, layers_per_epoch=EPOCH)
 
@@ -38,16 +38,6 @@ def invariants() -> list[Invariant]:
 
 def run_of(scenario: Scenario = SCENARIO, roles: dict[int, Role] | None = None, seed: int = 1) -> Run:
     return prepare(scenario, seed, SmallNodes(5, roles or {}), invariants())
-
-
-def at_layer(layer: int, act: Callable[[World], None]) -> Callable[[World], None]:
-    """Do something to a world when a layer begins."""
-
-    def on_layer(world: World) -> None:
-        if world.time.layer_at(world.now) == layer:
-            act(world)
-
-    return on_layer
 
 
 def violated(run: Run) -> set[str]:

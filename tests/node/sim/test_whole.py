@@ -25,6 +25,8 @@ from node.sim.world import World
 from node.store.view import Rows
 from protocol.types.ids import EMPTY_BLOCK_ID, LayerId
 
+from .small import at_layer
+
 EPOCH = 4
 QUIET = Scenario("quiet", nodes=5, layers=5 * EPOCH, layers_per_epoch=EPOCH, transactions=2)
 FIRST = 2 * EPOCH
@@ -129,13 +131,7 @@ def test_a_seed_is_a_run_whatever_the_process() -> None:
 
 def violated(scenario: Scenario, layer: int, act: Callable[[World], None]) -> set[str]:
     """The invariants that a run violates in which somebody meddles when a layer begins."""
-    run = begin(scenario, 1)
-
-    def on_layer(world: World) -> None:
-        if world.time.layer_at(world.now) == layer:
-            act(world)
-
-    run.on_layer = on_layer
+    run = begin(scenario, 1, on_layer=at_layer(layer, act))
     return {one.invariant for one in run.finish().violations}
 
 
