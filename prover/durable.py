@@ -48,10 +48,10 @@ class Unfit(OSError):
 
     def __init__(self, path: str | os.PathLike[str], why: str) -> None:
         super().__init__(why)
-        self.filename = os.fspath(path)
+        self.filename, self.strerror = os.fspath(path), why
 
     def __str__(self) -> str:
-        return str(self.args[0])
+        return str(self.strerror)
 
 
 # -- syncs -------------------------------------------------------------------------------------------------------------
