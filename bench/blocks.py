@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
 from statistics import median
 
-from bench.settings import Settings, beside
+from bench.settings import Settings, Show, beside
 from node.mempool.account import UNTAGGED, Tagged
 from node.mempool.selection import for_block
 from node.mempool.transaction import PoolTransaction
@@ -25,7 +24,7 @@ GAS = 36_218
 """Of a spend."""
 
 
-def run(settings: Settings, show: Callable[[object], None]) -> dict[str, object]:
+def run(settings: Settings, show: Show) -> dict[str, object]:
     """Milliseconds of processor time a block; `show` prints them as they come."""
     figures: dict[str, object] = {}
     for count, asked in ASKED_MS.items():

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import json
 import resource
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,11 +20,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 
-from bench.settings import Settings, beside
+from bench.settings import Settings, Show, beside, child
 from node.activation.columns import ID_BYTES, AtxColumns, AtxRow
 from node.activation.memory import Memory
 from node.activation.smeshing.positioning import AT_ONCE
@@ -69,20 +66,11 @@ ASKED_WEIGHT_MS = 60.0
 ASKED_BEACON_S = 1.0
 
 
-def run(settings: Settings, show: Callable[[object], None]) -> dict[str, object]:
+def run(settings: Settings, show: Show) -> dict[str, object]:
     """Seconds and MiB; `show` prints them."""
-    folder = Path(tempfile.mkdtemp(prefix="bench-epoch-", dir=settings.directory))
-    try:
-        _write(folder)
-        found = subprocess.run(
-            [sys.executable, "-m", "bench.epoch", str(folder), str(settings.rounds)],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-    finally:
-        shutil.rmtree(folder)
-    figures: dict[str, Any] = json.loads(found.stdout)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=settings.directory.absolute()) as folder:
+        _write(Path(folder))
+        figures = child("bench.epoch", [folder, str(settings.rounds)])
     parts = ("load", "median", "positioning", "own active set")
     seconds = ", ".join(f"{name} {figures[name]:.2f} s" for name in parts)
     whole = sum(figures[name] for name in parts)

@@ -6,12 +6,9 @@ Protocol 01-post, sections 4 to 6.
 
 from __future__ import annotations
 
-import json
 import mmap
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -22,7 +19,7 @@ from pathlib import Path
 from rich.table import Table
 
 from bench.prove_child import NONCES
-from bench.settings import ROOT, Settings, Show
+from bench.settings import Settings, Show, child
 from bench.verify_command import whole_command
 from kernels import randomx
 from kernels.devices.types import Stopped
@@ -40,6 +37,7 @@ from prover.post.proof.pow import Search
 from prover.post.proof.prove import ProveParams, Prover
 from prover.post.proof.verify import Claim, Mode, VerifyParams
 
+CHILD = "bench.prove_child"
 GIB = 1 << 30
 NO_AES = "~0x200000000000000"
 """For OPENSSL_ia32cap: OpenSSL without the AES instructions."""
@@ -97,7 +95,7 @@ def scan(settings: Settings, show: Show) -> list[dict[str, object]]:
         table.add_column(heading, justify="right")
     rows: list[dict[str, object]] = []
     for environment in paths():
-        row = child(["scan", str(settings.seconds), str(settings.rounds)], environment)
+        row = child(CHILD, ["scan", str(settings.seconds), str(settings.rounds)], environment)
         if row in rows or any(row["path"] == other["path"] for other in rows):
             continue  # without VAES two environments lead to one path
         rates: dict[str, float] = row["rates"]
@@ -112,21 +110,6 @@ def scan(settings: Settings, show: Show) -> list[dict[str, object]]:
         rows.append({**row, "openssl_without_aes": bool(masked)})
     show(table)
     return rows
-
-
-def child(words: Sequence[str], environment: dict[str, str]) -> dict[str, object]:
-    """What `bench.prove_child` prints."""
-    finished = subprocess.run(
-        [sys.executable, "-m", "bench.prove_child", *words],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    found: dict[str, object] = json.loads(finished.stdout)
-    return found
 
 
 # -- files and memory ---------------------------------------------------------------------------------------------
@@ -194,7 +177,7 @@ def memory(settings: Settings, show: Show) -> dict[str, object]:
     with tempfile.TemporaryDirectory(prefix="bench-", dir=settings.directory) as folder:
         path = Path(folder) / "data.bin"
         profiling.fill_file(path, size, threading.Event())
-        figures = child(["memory", str(path), str(settings.threads), str(NONCES[-1])], {})
+        figures = child(CHILD, ["memory", str(path), str(settings.threads), str(NONCES[-1])])
     used = int(str(figures["peak_bytes"])) - int(str(figures["before_bytes"]))
     show(f"a pass with {NONCES[-1]} nonces and {settings.threads} threads takes {used / 2**20:.1f} MiB (at most 64)")
     return {**figures, "pass_bytes": used}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -44,6 +46,21 @@ class Finished:
     output: str
     peak_bytes: int
     """The largest resident memory of the process or one of its children."""
+
+
+def child(module: str, words: Sequence[str], environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The figures that a module prints as JSON in a process of its own. Its errors go to our standard error."""
+    finished = subprocess.run(
+        [sys.executable, "-m", module, *words],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    figures: dict[str, Any] = json.loads(finished.stdout)
+    return figures
 
 
 def smesher(words: Sequence[str], environment: Mapping[str, str] | None = None) -> Finished:

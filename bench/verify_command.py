@@ -20,7 +20,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from bench.settings import ROOT, Settings, Show
+from bench.settings import ROOT, SMESHER, Settings, Show
 from protocol.params.post import MAINNET
 from protocol.post.proof import Proof, ProofMetadata, metadata_to_json, proof_to_json
 
@@ -31,7 +31,6 @@ from protocol.post.proof import RANDOMX_KEY
 machine = randomx.Memory(RANDOMX_KEY).machine()
 machine.hash(bytes(48))
 """
-COMMAND = "import sys; from api.cli.main import main; sys.exit(main())"
 
 
 def whole_command(
@@ -46,7 +45,7 @@ def whole_command(
             path = Path(folder) / f"{option[2:]}.json"
             path.write_text(json.dumps(document))
             words += [option, str(path)]
-        kinds = {"RandomX alone": [RANDOMX_ALONE], "smesher verify-proof": [COMMAND, *words]}
+        kinds = {"RandomX alone": [RANDOMX_ALONE], "smesher verify-proof": [SMESHER, *words]}
         taken: dict[str, list[tuple[float, float]]] = {name: [] for name in kinds}
         for number in range(settings.rounds + 1):
             for name, kind in kinds.items():

@@ -1,12 +1,8 @@
 """Binomial tables in 72.56 fixed point, compiled: how many committee seats each of many smeshers holds.
 
-The same steps as in `protocol.numbers.fixed` and `protocol.numbers.binomial`, where each of them is explained; here a
-magnitude is two words of 64 bits, and a flag says that a value did not fit, so that the caller can let the plain code
-name the reason. A layer asks for a thousand smeshers at once, most of them with one of a few unit counts, and each
-count needs one table.
+The same steps as in `protocol.numbers.binomial`, where each of them is explained, on the numbers of `fixed_words`. A
+layer asks for a thousand smeshers at once, most of them with one of a few unit counts, and each count needs one table.
 Protocol 04b-beacon-eligibility-proposals, section 3.
-
-More than 400 lines, because it repeats two other files step by step, to be read beside them.
 """
 
 from __future__ import annotations
@@ -14,401 +10,38 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import binding, ir
 from numba import njit
-from numba.core import cgutils, types
-from numba.extending import intrinsic
 
+from kernels.fixed_words import MASK, ONE, SIGN, add, div, exp, log, log_gamma, mul, signed, whole
 from kernels.vectors import target
 
 target.keep_code_of(__name__)
-binding.initialize_native_asmparser()  # for the one instruction that has no name in LLVM
 
-_I128 = ir.IntType(128)
-_PAIR = types.UniTuple(types.uint64, 2)
-
-_0, _1, _2 = np.uint64(0), np.uint64(1), np.uint64(2)
-_8, _32, _56, _63, _64 = np.uint64(8), np.uint64(32), np.uint64(56), np.uint64(63), np.uint64(64)
-_LOW32 = np.uint64(0xFFFFFFFF)
-_ONE = np.uint64(1 << 56)
-_HALF = np.uint64(1 << 55)
-_SIGN = np.uint64(1 << 63)
-_MASK = np.uint64((1 << 63) - 1)
-_LN2 = np.int64(0xB17217F7D1CF78)
-_LOG2E = np.uint64(0x171547652B82FE0)
-_UNIT = np.int64(1 << 56)
+_0, _1 = np.uint64(0), np.uint64(1)
 _EPSILON = np.uint64(720)
 _MAX_SHAPE = 1 << 30
 
 
-def _factorials() -> Any:
-    terms, product = [], 1
-    for j in range(2, 15):
-        product *= j
-        terms.append((1 << 56) // product)
-    return np.array(terms, np.uint64)
-
-
-_EXP_TERMS = _factorials()
-_SMALL_FACTORIALS = np.array([1, 1, 2, 6, 24, 120, 720], np.uint64)
-_GAMMA_SERIES = np.array(
-    [
-        0x6B3F8E4325F5A4,
-        0x1555555555553B,
-        -0xB60B60B58172,
-        0x34033F319E71,
-        -0x270197181FCE,
-        0x36CF7499B5AB,
-        -0x6AE2742E790F,
-    ],
-    np.int64,
-)
-
-
-def _halves(context: Any, builder: Any, product: Any, kind: Any) -> Any:
-    low = builder.trunc(product, ir.IntType(64))
-    high = builder.trunc(builder.lshr(product, ir.Constant(_I128, 64)), ir.IntType(64))
-    return cgutils.pack_array(builder, [high, low])
-
-
-@intrinsic
-def _wide(context: Any, x: Any, y: Any) -> Any:
-    """(high, low) of the product of two unsigned words."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        a, b = (builder.zext(argument, _I128) for argument in arguments)
-        return _halves(context, builder, builder.mul(a, b), signature.return_type)
-
-    return _PAIR(types.uint64, types.uint64), generate
-
-
-@intrinsic
-def _wide_signed(context: Any, x: Any, y: Any) -> Any:
-    """(high, low) of the product of two signed words."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        a, b = (builder.sext(argument, _I128) for argument in arguments)
-        return _halves(context, builder, builder.mul(a, b), signature.return_type)
-
-    return _PAIR(types.int64, types.int64), generate
-
-
-@intrinsic
-def _leading_zeros(context: Any, x: Any) -> Any:
-    """Leading zero bits of a word, 64 for zero."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
-
-    return types.uint64(types.uint64), generate
-
-
-@intrinsic
-def _divide_by_instruction(context: Any, high: Any, low: Any, divisor: Any) -> Any:
-    """What `_divide_in_digits` gives, by the one instruction of x86 for it; LLVM alone would call a library."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        word = ir.IntType(64)
-        kind = ir.FunctionType(ir.LiteralStructType([word, word]), [word, word, word])
-        division = ir.InlineAsm(kind, "divq $4", "={ax},={dx},0,1,r,~{flags}", side_effect=False)
-        high, low, divisor = arguments
-        both = builder.call(division, [low, high, divisor])
-        return cgutils.pack_array(builder, [builder.extract_value(both, 0), builder.extract_value(both, 1)])
-
-    return _PAIR(types.uint64, types.uint64, types.uint64), generate
-
-
-@njit(inline="never")
-def _divide_in_digits(high: Any, low: Any, divisor: Any) -> Any:
-    """(high:low) // divisor and the rest, for high < divisor: two digits of 32 bits (Knuth's algorithm D)."""
-    shift = _leading_zeros(divisor)
-    divisor = divisor << shift
-    if shift:
-        high = high << shift | low >> (_64 - shift)
-        low = low << shift
-    top, bottom = divisor >> _32, divisor & _LOW32
-    first = high // top
-    rest = high - first * top
-    while first > _LOW32 or first * bottom > (rest << _32 | low >> _32):
-        first -= _1
-        rest += top
-        if rest > _LOW32:
-            break
-    middle = (high << _32 | low >> _32) - first * divisor
-    second = middle // top
-    rest = middle - second * top
-    while second > _LOW32 or second * bottom > (rest << _32 | low & _LOW32):
-        second -= _1
-        rest += top
-        if rest > _LOW32:
-            break
-    rest = (middle << _32 | low & _LOW32) - second * divisor
-    return first << _32 | second, rest >> shift
-
-
-# every x86 has the instruction; one without wide vectors takes the path of other processors, which is tested so
-_divide_word = _divide_by_instruction if target.has_feature("avx2") else _divide_in_digits
-
-
-@njit(inline="never")
-def _divide_by_word(high: Any, low: Any, divisor: Any) -> Any:
-    """Quotient (two words) and rest of 128 bits by 64."""
-    if high < divisor:
-        quotient, rest = _divide_word(high, low, divisor)
-        return _0, quotient, rest
-    top = high // divisor
-    quotient, rest = _divide_word(high - top * divisor, low, divisor)
-    return top, quotient, rest
-
-
-@njit(inline="never")
-def _divide_wide(uh: Any, ul: Any, vh: Any, vl: Any) -> Any:
-    """protocol.numbers.fixed._divide_wide: quotient and rest, two words each."""
-    if vh == _0:
-        qh, ql, rest = _divide_by_word(uh, ul, vl)
-        return qh, ql, _0, rest
-    shift = _leading_zeros(vh)
-    divisor = vh << shift
-    if shift:
-        divisor |= vl >> (_64 - shift)
-    qh, ql, _ = _divide_by_word(uh, ul, divisor)
-    if shift:  # by 64 - shift bits to the right; what is left fits into one word
-        quotient = qh << shift | ql >> (_64 - shift)
-    else:
-        quotient = qh
-    if quotient:
-        quotient -= _1
-    ph, pl = _wide(quotient, vl)
-    ph += quotient * vh
-    rh = uh - ph - (_1 if ul < pl else _0)
-    rl = ul - pl
-    if rh > vh or (rh == vh and rl > vl):
-        quotient += _1
-        borrow = _1 if rl < vl else _0
-        rl -= vl
-        rh = rh - vh - borrow
-    return _0, quotient, rh, rl
-
-
-@njit(inline="never")
-def _divide(uh: Any, ul: Any, vh: Any, vl: Any) -> Any:
-    """protocol.numbers.fixed.divide_magnitudes: (high, low, fits)."""
-    if uh == _0 or uh < np.uint64(1 << 7):
-        qh, ql, _, _ = _divide_wide(uh << _56 | ul >> _8, ul << _56, vh, vl)
-        return qh, ql, qh >> _63 == _0
-    ah, al, rh, rl = _divide_wide(uh, ul, vh, vl)
-    shift = min(_56, _leading_zeros(rh) - _1)
-    if shift == _0:
-        ch, cl = rh, rl
-    else:
-        ch, cl = rh << shift | rl >> (_64 - shift), rl << shift
-    back = _56 - shift
-    if back == _0:
-        dh, dl = vh, vl
-    else:
-        dh, dl = vh >> back, vl >> back | vh << (_64 - back)
-    if dh == _0 and dl == _0:
-        return _0, _0, False
-    bh, bl, _, _ = _divide_wide(ch, cl, dh, dl)
-    if ah or al >> np.uint64(7 + 64 - 8):
-        return _0, _0, False
-    low = (al << _56) + bl
-    high = (al >> _8) + bh + (_1 if low < bl else _0)
-    return high, low, high >> _63 == _0
-
-
-@njit(inline="always")
-def _less(ah: Any, al: Any, bh: Any, bl: Any) -> Any:
-    return ah < bh or (ah == bh and al < bl)
-
-
-@njit(inline="never")
-def _add(xh: Any, xl: Any, yh: Any, yl: Any) -> Any:
-    """protocol.numbers.fixed.add on raw words: (high, low, fits)."""
-    sign = xh & _SIGN
-    ah, bh = xh & _MASK, yh & _MASK
-    if sign == yh & _SIGN:
-        low = xl + yl
-        high = ah + bh + (_1 if low < xl else _0)
-        return high | sign, low, high >> _63 == _0
-    if ah == bh and xl == yl:
-        return _0, _0, True
-    if _less(ah, xl, bh, yl):
-        return (bh - ah - (_1 if yl < xl else _0)) | (yh & _SIGN), yl - xl, True
-    return (ah - bh - (_1 if xl < yl else _0)) | sign, xl - yl, True
-
-
-@njit(inline="never")
-def _mul(xh: Any, xl: Any, yh: Any, yl: Any) -> Any:
-    """protocol.numbers.fixed.mul on raw words: (high, low, fits)."""
-    sign = (xh ^ yh) & _SIGN
-    ah, bh = xh & _MASK, yh & _MASK
-    p0h, p0l = _wide(xl, yl)
-    if ah | bh == _0:
-        return sign | p0h >> _56, p0h << _8 | p0l >> _56, True
-    p1h, p1l = _wide(ah, yl)
-    p2h, p2l = _wide(xl, bh)
-    p3h, p3l = _wide(ah, bh)
-    w1 = p0h + p1l
-    c = _1 if w1 < p0h else _0
-    w1b = w1 + p2l
-    c += _1 if w1b < w1 else _0
-    w2 = p1h + p2h
-    d = _1 if w2 < p1h else _0
-    w2b = w2 + p3l
-    d += _1 if w2b < w2 else _0
-    w2c = w2b + c
-    d += _1 if w2c < w2b else _0
-    w3 = p3h + d
-    # 256 bits w3 w2c w1b p0l, shifted right by 56
-    low = p0l >> _56 | w1b << _8
-    high = w1b >> _56 | w2c << _8
-    fits = w3 == _0 and w2c >> _56 == _0 and high >> _63 == _0
-    return high | sign, low, fits
-
-
-@njit(inline="never")
-def _div(xh: Any, xl: Any, yh: Any, yl: Any) -> Any:
-    """protocol.numbers.fixed.div on raw words: (high, low, fits)."""
-    if yh & _MASK == _0 and yl == _0:
-        return _0, _0, False
-    high, low, fits = _divide(xh & _MASK, xl, yh & _MASK, yl)
-    return high | ((xh ^ yh) & _SIGN), low, fits
-
-
-@njit(inline="always")
-def _whole(value: Any) -> Any:
-    """The raw word of a signed integer of 64 bits."""
-    if value < 0:
-        magnitude = np.uint64(0) - np.uint64(value)
-        return magnitude >> _8 | _SIGN, magnitude << _56
-    return np.uint64(value) >> _8, np.uint64(value) << _56
-
-
-@njit(inline="always")
-def _signed(value: Any) -> Any:
-    """The raw word of a signed integer with 56 bits of fraction."""
-    if value < 0:
-        return _SIGN, np.uint64(0) - np.uint64(value)
-    return _0, np.uint64(value)
-
-
-@njit(inline="never")
-def _mul56(x: Any, y: Any) -> Any:
-    """protocol.numbers.fixed._mul56: (product, fits)."""
-    high, low = _wide_signed(np.int64(x), np.int64(y))
-    low2 = low + _HALF
-    if low2 < low:
-        high += _1
-    fits = (high >> _63 ^ high >> np.uint64(55)) & _1 == _0
-    return np.int64(high << _8 | low2 >> _56), fits
-
-
-@njit(inline="never")
-def _log(x: Any, width: Any) -> Any:
-    """protocol.numbers.fixed.log_of_fraction (width 56) and log_of_integer (width 0), x > 0."""
-    if x == _1 << np.uint64(width):
-        return np.int64(0)
-    length = np.int64(64) - np.int64(_leading_zeros(x))
-    result = (length - width - 1) * _UNIT
-    square = x << np.uint64(63 - length)
-    bit = np.int64(_HALF)
-    while bit:
-        high, low = _wide(square, square)
-        square = high << _2 | low >> np.uint64(62)
-        if square >> _63:
-            square >>= _1
-            result += bit
-        bit >>= 1
-    return _mul56(result, _LN2)[0]
-
-
-@njit(inline="never")
-def _log_gamma(x: Any) -> Any:
-    """protocol.numbers.fixed.log_gamma for x >= 1: (high, low, fits)."""
-    if x <= 2:
-        return _0, _0, True
-    if x < 8:
-        high, low = _signed(_log(_SMALL_FACTORIALS[x - 1], 0))
-        return high, low, True
-    quotient = _UNIT // x
-    z = quotient + 2 * (_UNIT - quotient * x) // x
-    y, fits = _mul56(z, z)
-    series = _GAMMA_SERIES[6]
-    for k in range(5, 0, -1):
-        product, good = _mul56(y, series)
-        fits &= good
-        series = _GAMMA_SERIES[k] + product
-    product, good = _mul56(z, series)
-    fits &= good
-    tail = _GAMMA_SERIES[0] + product
-    lh, ll = _signed(_log(np.uint64(x), 0) - _UNIT)
-    high, low = _whole(x)
-    low_half = low - _HALF
-    if low < _HALF:
-        high -= _1
-    ph, pl, good = _mul(high, low_half, lh, ll)
-    fits &= good
-    th, tl = _signed(tail)
-    high, low, good = _add(ph, pl, th, tl)
-    return high, low, fits and good
-
-
-@njit(inline="always")
-def _scaled(x: Any, y: Any) -> Any:
-    """x * y / 2^56 of two words, cut off; the result fits into one."""
-    high, low = _wide(x, y)
-    return high << _8 | low >> _56
-
-
-@njit(inline="never")
-def _exp(xh: Any, xl: Any) -> Any:
-    """protocol.numbers.fixed.exp: (high, low, fits)."""
-    high = xh & _MASK
-    negative = xh & _SIGN != _0
-    if negative and (high << _8 | xl >> _56) > np.uint64(38):
-        return _0, _0, True
-    if high or xl >> _63:
-        return _0, _0, False
-    turns = _scaled(xl, _LOG2E) >> _56
-    rest = xl - _scaled(turns << _56, np.uint64(_LN2))
-    result, power = _ONE + rest, rest
-    for k in range(_EXP_TERMS.shape[0]):
-        power = _scaled(power, rest)
-        result += _scaled(power, _EXP_TERMS[k])
-    if negative:
-        qh, ql, fits = _divide(_0, _ONE, _0, result)
-        if turns == _0:
-            return qh, ql, fits
-        return _0, ql >> turns, fits  # the inverse of 1..2 fits into one word
-    if turns > np.uint64(60):
-        return _0, _0, False
-    if turns == _0:
-        return _0, result, True
-    high = result >> (_64 - turns)
-    return high, result << turns, high >> _63 == _0
-
-
 @njit(inline="never")
 def _inverse(xh: Any, xl: Any) -> Any:
-    if xh & _MASK == _0 and xl == _0:
-        return _div(_0, _ONE, _0, _1)
-    return _div(_0, _ONE, xh, xl)
+    if xh & MASK == _0 and xl == _0:
+        return div(_0, ONE, _0, _1)
+    return div(_0, ONE, xh, xl)
 
 
 @njit(inline="never")
 def _step(kh: Any, kl: Any, ch: Any, cl: Any, dh: Any, dl: Any) -> Any:
     """One coefficient of the continued fraction: the new c and d, and whether all fitted."""
-    ph, pl, fits = _mul(kh, kl, dh, dl)
-    sh, sl, good = _add(ph, pl, _0, _ONE)
+    ph, pl, fits = mul(kh, kl, dh, dl)
+    sh, sl, good = add(ph, pl, _0, ONE)
     fits &= good
     dh, dl, good = _inverse(sh, sl)
     fits &= good
-    qh, ql, good = _div(kh, kl, ch, cl)
+    qh, ql, good = div(kh, kl, ch, cl)
     fits &= good
-    ch, cl, good = _add(qh, ql, _0, _ONE)
+    ch, cl, good = add(qh, ql, _0, ONE)
     fits &= good
-    if ch & _MASK == _0 and cl == _0:
+    if ch & MASK == _0 and cl == _0:
         ch, cl = _0, _1
     return ch, cl, dh, dl, fits
 
@@ -416,46 +49,46 @@ def _step(kh: Any, kl: Any, ch: Any, cl: Any, dh: Any, dl: Any) -> Any:
 @njit(inline="never")
 def _continued_fraction(xh: Any, xl: Any, a: Any, b: Any) -> Any:
     """protocol.numbers.binomial._continued_fraction: (high, low, fits)."""
-    wh, wl = _whole(a + b)
-    ph, pl, fits = _mul(xh, xl, wh, wl)
-    wh, wl = _whole(a + 1)
-    qh, ql, good = _div(ph, pl, wh, wl)
+    wh, wl = whole(a + b)
+    ph, pl, fits = mul(xh, xl, wh, wl)
+    wh, wl = whole(a + 1)
+    qh, ql, good = div(ph, pl, wh, wl)
     fits &= good
-    sh, sl, good = _add(_0, _ONE, qh ^ _SIGN, ql)
+    sh, sl, good = add(_0, ONE, qh ^ SIGN, ql)
     fits &= good
     dh, dl, good = _inverse(sh, sl)
     fits &= good
     hh, hl = dh, dl
-    ch, cl = _0, _ONE
+    ch, cl = _0, ONE
     for m in range(1, 300):
-        wh, wl = _whole(m * (b - m))
-        ph, pl, good = _mul(xh, xl, wh, wl)
+        wh, wl = whole(m * (b - m))
+        ph, pl, good = mul(xh, xl, wh, wl)
         fits &= good
-        wh, wl = _whole((a + 2 * m - 1) * (a + 2 * m))
-        kh, kl, good = _div(ph, pl, wh, wl)
-        fits &= good
-        ch, cl, dh, dl, good = _step(kh, kl, ch, cl, dh, dl)
-        fits &= good
-        hh, hl, good = _mul(hh, hl, dh, dl)
-        fits &= good
-        hh, hl, good = _mul(hh, hl, ch, cl)
-        fits &= good
-        wh, wl = _whole(-(a + m) * (a + b + m))
-        ph, pl, good = _mul(wh, wl, xh, xl)
-        fits &= good
-        wh, wl = _whole((a + 2 * m) * (a + 2 * m + 1))
-        kh, kl, good = _div(ph, pl, wh, wl)
+        wh, wl = whole((a + 2 * m - 1) * (a + 2 * m))
+        kh, kl, good = div(ph, pl, wh, wl)
         fits &= good
         ch, cl, dh, dl, good = _step(kh, kl, ch, cl, dh, dl)
         fits &= good
-        eh, el, good = _mul(dh, dl, ch, cl)
+        hh, hl, good = mul(hh, hl, dh, dl)
         fits &= good
-        hh, hl, good = _mul(hh, hl, eh, el)
+        hh, hl, good = mul(hh, hl, ch, cl)
+        fits &= good
+        wh, wl = whole(-(a + m) * (a + b + m))
+        ph, pl, good = mul(wh, wl, xh, xl)
+        fits &= good
+        wh, wl = whole((a + 2 * m) * (a + 2 * m + 1))
+        kh, kl, good = div(ph, pl, wh, wl)
+        fits &= good
+        ch, cl, dh, dl, good = _step(kh, kl, ch, cl, dh, dl)
+        fits &= good
+        eh, el, good = mul(dh, dl, ch, cl)
+        fits &= good
+        hh, hl, good = mul(hh, hl, eh, el)
         fits &= good
         if not fits:
             return _0, _0, False
         # raw order: a value below one gives a negative difference, which compares large
-        if eh == _0 and el >= _ONE and el - _ONE < _EPSILON:
+        if eh == _0 and el >= ONE and el - ONE < _EPSILON:
             break
     return hh, hl, True
 
@@ -466,42 +99,42 @@ def _cdf(n: Any, p: Any, x: Any) -> Any:
     a, b = n - x, x + 1
     if a > _MAX_SHAPE or b > _MAX_SHAPE:
         return _0, _0, False
-    fraction = _ONE - p
-    high, low, fits = _log_gamma(a + b)
-    sh, sl, good = _log_gamma(a)
-    high, low, good2 = _add(high, low, sh ^ _SIGN, sl)
+    fraction = ONE - p
+    high, low, fits = log_gamma(a + b)
+    sh, sl, good = log_gamma(a)
+    high, low, good2 = add(high, low, sh ^ SIGN, sl)
     fits = fits and good and good2
-    sh, sl, good = _log_gamma(b)
-    high, low, good2 = _add(high, low, sh ^ _SIGN, sl)
+    sh, sl, good = log_gamma(b)
+    high, low, good2 = add(high, low, sh ^ SIGN, sl)
     fits = fits and good and good2
-    lh, ll = _signed(_log(fraction, 56))
-    wh, wl = _whole(a)
-    ph, pl, good = _mul(lh, ll, wh, wl)
-    high, low, good2 = _add(high, low, ph, pl)
+    lh, ll = signed(log(fraction, 56))
+    wh, wl = whole(a)
+    ph, pl, good = mul(lh, ll, wh, wl)
+    high, low, good2 = add(high, low, ph, pl)
     fits = fits and good and good2
-    lh, ll = _signed(_log(p, 56))
-    wh, wl = _whole(b)
-    ph, pl, good = _mul(lh, ll, wh, wl)
-    high, low, good2 = _add(high, low, ph, pl)
+    lh, ll = signed(log(p, 56))
+    wh, wl = whole(b)
+    ph, pl, good = mul(lh, ll, wh, wl)
+    high, low, good2 = add(high, low, ph, pl)
     fits = fits and good and good2
     if not fits:
         return _0, _0, False
-    scale_high, scale_low, fits = _exp(high, low)
-    nh, nl = _whole(a + 1)
-    wh, wl = _whole(a + b + 2)
-    bh, bl, good = _div(nh, nl, wh, wl)
+    scale_high, scale_low, fits = exp(high, low)
+    nh, nl = whole(a + 1)
+    wh, wl = whole(a + b + 2)
+    bh, bl, good = div(nh, nl, wh, wl)
     turned = bh == _0 and fraction > bl
     c, d = (b, a) if turned else (a, b)
     at = p if turned else fraction
     rh, rl = _0, _0
     if scale_high or scale_low:
         ch, cl, good2 = _continued_fraction(_0, at, c, d)
-        ph, pl, good3 = _mul(scale_high, scale_low, ch, cl)
-        wh, wl = _whole(c)
-        rh, rl, good4 = _div(ph, pl, wh, wl)
+        ph, pl, good3 = mul(scale_high, scale_low, ch, cl)
+        wh, wl = whole(c)
+        rh, rl, good4 = div(ph, pl, wh, wl)
         fits = fits and good2 and good3 and good4
     if turned:
-        rh, rl, good2 = _add(_0, _ONE, rh ^ _SIGN, rl)
+        rh, rl, good2 = add(_0, ONE, rh ^ SIGN, rl)
         fits = fits and good2
     return rh, rl, fits and good
 

@@ -44,7 +44,14 @@ _KINDS = {
 
 
 class Unfit(OSError):
-    """What stands under a name is not what may stand there; its only argument says what it is and what to do."""
+    """What stands under a name (`filename`) is not what may stand there; its text says what it is and what to do."""
+
+    def __init__(self, path: str | os.PathLike[str], why: str) -> None:
+        super().__init__(why)
+        self.filename, self.strerror = os.fspath(path), why
+
+    def __str__(self) -> str:
+        return str(self.strerror)
 
 
 # -- syncs -------------------------------------------------------------------------------------------------------------
@@ -118,7 +125,7 @@ def replace(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
     """
     kind = _kind(path, follow=False)
     if kind not in (None, "a link"):
-        raise Unfit(_unfit(kind))
+        raise Unfit(path, _unfit(kind))
     beside = temporary(path)
     try:
         _write_new(beside, data, mode)
@@ -173,7 +180,7 @@ def open_new(path: str | os.PathLike[str], mode: int = FILE_MODE) -> int:
             os.unlink(path)
         except (IsADirectoryError, PermissionError):
             if stat.S_ISDIR(os.lstat(path).st_mode):
-                raise Unfit(f"{path} is a directory in the way of a temporary file: move it away") from None
+                raise Unfit(path, f"{path} is a directory in the way of a temporary file: move it away") from None
             raise
         return os.open(path, flags, mode)
 
@@ -236,11 +243,11 @@ def open_file(path: str | os.PathLike[str], flags: int, *, follow: bool = True, 
         kind = _kind(path, follow)
         if kind is None or error.errno in (errno.ENOENT, errno.EACCES, errno.EPERM):
             raise
-        raise Unfit(_unfit(kind)) from error
+        raise Unfit(path, _unfit(kind)) from error
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
-        raise Unfit(_unfit(_KINDS.get(stat.S_IFMT(status.st_mode), "something else")))
+        raise Unfit(path, _unfit(_KINDS.get(stat.S_IFMT(status.st_mode), "something else")))
     return descriptor
 
 
@@ -263,13 +270,13 @@ def read_whole(path: str | os.PathLike[str], limit: int = SMALL_BYTES) -> bytes:
     try:
         size = os.fstat(descriptor).st_size
         if size > limit:
-            raise Unfit(f"it has {size} bytes, expected at most {limit}: it is another file than its name says")
+            raise Unfit(path, f"it has {size} bytes, expected at most {limit}: it is another file than its name says")
         pieces, left = [], limit + 1
         while left and (piece := os.read(descriptor, min(left, 1 << 20))):
             pieces.append(piece)
             left -= len(piece)
         if not left:
-            raise Unfit(f"it grows while it is read, beyond {limit} bytes")
+            raise Unfit(path, f"it grows while it is read, beyond {limit} bytes")
         return b"".join(pieces)
     finally:
         os.close(descriptor)

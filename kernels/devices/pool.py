@@ -313,6 +313,7 @@ class Pool:
         """Gives the engines' memory back."""
         for worker in self._workers:
             worker.engine.close()
+        self._tell()  # of devices that were being opened again when the last job ended
 
 
 def _compare(worker: _Worker, indices: Sequence[int], found: Labels, right: Labels) -> None:

@@ -108,10 +108,10 @@ class Reopenable(Protocol):
 
     @property
     def current(self) -> bool:
-        """Whether the device is still as it was when the last call began: no other engine has opened it again."""
+        """Whether no other engine has opened the device again since this one used it last, or failed to open it."""
 
     def reopen(self, layout: Any) -> None:
-        """Opens the device again, unless another engine of it has done so since this one's last call began.
+        """Opens the device again, unless it is no longer `current`: another engine of it has seen to it.
 
         Raises `KernelError` when the driver refuses, `MemoryShortage` when not even one work-group fits any more.
         """

@@ -53,8 +53,6 @@ class Card:
         self.device = device
         self.scrypt_n = scrypt_n
         self.later_layouts = list(later_layouts)
-        self.epoch = 0
-        """Rises when the device is opened again."""
         self.users = 0
         """Engines that are not closed."""
         self.change = threading.Condition()
@@ -62,80 +60,85 @@ class Card:
         self._given_plan = plan
         self._busy_before = 0.0
         self._reopening = threading.Lock()
-        self._session = self._begin(tuning)
+        self._left = False
+        self.session: Session
+        """Of the last opening, whether it succeeded or not."""
+        self._begin(tuning)
 
-    def _begin(self, tuning: Tuning | None) -> Session:
+    def _begin(self, tuning: Tuning | None) -> None:
         session = Session(self._terms, self.change, tuning, self._given_plan)
-        session.start()
         with self.change:
-            self._session = session
+            self.session = session
+        session.start()
         try:
             session.wait_open()
         except KernelError:
             session.end()
             raise
         self._plan_before = session.plan
-        return session
 
     @property
     def plan(self) -> Plan:
         """The plan in use; smaller than at first when memory could not be had. Where opening failed, the one before."""
-        return self._session.known_plan or self._plan_before
+        return self.session.known_plan or self._plan_before
 
     @property
     def busy_seconds(self) -> float:
         """Time that the device has computed, by its own clock."""
-        return self._busy_before + self._session.busy_seconds
+        return self._busy_before + self.session.busy_seconds
 
     def size(self, left: int) -> int:
         """Labels of the next launch: whole waves that take about `LAUNCH_SECONDS`."""
         slots = self.plan.slots
-        waves = max(1, int(self._session.rate * LAUNCH_SECONDS) // slots)
+        waves = max(1, int(self.session.rate * LAUNCH_SECONDS) // slots)
         return min(left, min(self.plan.launch // slots, waves) * slots)
 
-    def submit(self, launch: Launch, stop: threading.Event) -> None:
-        """Asks for labels. Raises `Stopped`, or `KernelError` when the card was given up."""
-        with self.change:
-            while True:
-                self._go_on(stop)
-                session = self._session
-                if session.takes_launches:
-                    session.waiting.append(launch)
-                    self.change.notify_all()
-                    return
-                self.change.wait(LOOK_SECONDS)  # it is being opened again
+    def submit(self, launch: Launch, session: Session, stop: threading.Event) -> bool:
+        """Asks a session of the card for labels; False, after a little while, where it takes no launches.
 
-    def wait(self, launch: Launch, stop: threading.Event) -> None:
-        """Until a launch has ended. Raises `Stopped`, or the error with which it failed."""
+        Then it is being opened, or another one is. Raises `Stopped`, or why it is lost.
+        """
+        with self.change:
+            self._go_on(session, stop)
+            if session.takes_launches:
+                session.waiting.append(launch)
+                self.change.notify_all()
+                return True
+            self.change.wait(LOOK_SECONDS)
+            return False
+
+    def wait(self, launch: Launch, session: Session, stop: threading.Event) -> None:
+        """Until a launch has ended. Raises `Stopped`, or why the session that took it is lost.
+
+        That one and no other is looked at: when another engine has opened the card again, it knows nothing of this.
+        """
         with self.change:
             while not launch.ended:
-                self._go_on(stop)
+                self._go_on(session, stop)
                 self.change.wait(LOOK_SECONDS * 4)
-        if launch.error is not None:
-            raise launch.error
 
-    def _go_on(self, stop: threading.Event) -> None:
+    @staticmethod
+    def _go_on(session: Session, stop: threading.Event) -> None:
         if stop.is_set():
             raise Stopped("the label engine was stopped")
-        self._session.watch()
-        if self._session.lost is not None:
-            raise self._session.lost
+        session.watch()
+        if session.lost is not None:
+            raise session.lost
 
-    def forget(self, launch: Launch) -> None:
+    def forget(self, launch: Launch, session: Session) -> None:
         """Nobody waits for it any more; what is queued already is computed for nothing."""
         with self.change:
             launch.wanted = False
-            if launch in self._session.waiting:
-                self._session.waiting.remove(launch)
+            if launch in session.waiting:
+                session.waiting.remove(launch)
 
-    def reopen(self, epoch: int, layout: Layout) -> None:
-        """Everything anew, unless another engine has seen to it since `epoch`; as `__init__` raises."""
+    def reopen(self, before: Session, layout: Layout) -> None:
+        """Everything anew, unless another engine has seen to it since that session; as `__init__` raises."""
         if not self._reopening.acquire(timeout=OPEN_SECONDS + CLOSE_SECONDS):
             raise KernelError(f"{self.device.name}: another engine of it does not come back from opening it")
         try:
-            if epoch != self.epoch:
+            if before is not self.session:
                 return
-            before = self._session
             before.end()
             self._busy_before += before.busy_seconds
             if layout in self.later_layouts:
@@ -143,10 +146,9 @@ class Card:
             same = before.tuning is not None and before.tuning.layout == layout
             if not same and self._given_plan is not None and self._given_plan.layout != layout:
                 self._given_plan = None
-            try:
-                self._session = self._begin(before.tuning if same else Tuning(layout))
-            finally:  # not before: who begins while it is being opened is told of the loss, and must not open it again
-                self.epoch += 1
+            self._begin(before.tuning if same else Tuning(layout))
+            if self._left:  # meanwhile
+                self.session.end()
         finally:
             self._reopening.release()
 
@@ -154,7 +156,9 @@ class Card:
         """One engine less; the last one takes the memory along, when the device is done with it."""
         self.users -= 1
         if self.users <= 0:
-            self._session.end()
+            with self.change:
+                self._left, session = True, self.session
+            session.end()
 
 
 def _opened(device: Device) -> Driver:
@@ -169,8 +173,8 @@ class LabelEngine:
         self.scrypt_n = card.scrypt_n
         self._card = card
         card.users += 1
-        self._epoch = card.epoch
-        """Of the card, when the last call began."""
+        self._session = card.session
+        """The one that the last call used last, or that failed it."""
         self._stop = threading.Event()
         self._closed = False
 
@@ -192,7 +196,7 @@ class LabelEngine:
     @property
     def current(self) -> bool:
         """See `types.Reopenable`."""
-        return self._epoch == self._card.epoch
+        return self._session is self._card.session
 
     @property
     def granularity(self) -> int:
@@ -227,27 +231,35 @@ class LabelEngine:
     def _in_launches(self, count: int, piece: Callable[[int, int], Launch]) -> list[Launch]:
         """Computes `count` labels piece by piece, of which the card always knows the next one."""
         card, at = self._card, 0
-        self._epoch = card.epoch
-        asked: deque[Launch] = deque()
+        asked: deque[tuple[Launch, Session]] = deque()
         ended: list[Launch] = []
         try:
             while at < count or asked:
                 if at < count and len(asked) < AHEAD:
                     launch = piece(at, card.size(count - at))
-                    card.submit(launch, self._stop)
-                    asked.append(launch)
+                    self._session = card.session
+                    while not card.submit(launch, self._session, self._stop):
+                        self._session = card.session
+                    asked.append((launch, self._session))
                     at += launch.count
                     continue
-                card.wait(asked[0], self._stop)
-                ended.append(asked.popleft())
+                launch, self._session = asked[0]
+                card.wait(launch, self._session, self._stop)
+                ended.append(launch)
+                asked.popleft()
         finally:
-            for launch in asked:
-                card.forget(launch)
+            for launch, session in asked:
+                card.forget(launch, session)
         return ended
 
     def reopen(self, layout: Layout) -> None:
         """See `types.Reopenable`."""
-        self._card.reopen(self._epoch, layout)
+        try:
+            self._card.reopen(self._session, layout)
+        except KernelError:
+            if self._card.session.lost is not None:  # so the next layout may be tried, by whoever is first
+                self._session = self._card.session
+            raise
 
     def stop(self) -> None:
         """Makes a running call end early with `Stopped`; later calls end at once. The device ends its launches."""

@@ -87,8 +87,8 @@ class Launch:
     out: Labels
     """Where they go: uint8[count, 16], uint8[count, 32] where there are indices."""
     candidate: VrfCandidate | None = None
-    error: BaseException | None = None
     ended: bool = False
+    """Whether it was computed; where it never will be, its session is lost."""
     wanted: bool = True
     """Whether somebody still waits for it; if not, `out` is not touched any more."""
 
@@ -161,8 +161,6 @@ class Session:
         self._terms = terms
         self._change = change
         self._flights: deque[_Flight] = deque()
-        self._taken: Launch | None = None
-        """The launch that is just being queued."""
         self._limit: float | None = time.monotonic() + OPEN_SECONDS
         """When the call of the driver that is under way should long have come back, by `time.monotonic`."""
         self._deed = "opening it"
@@ -198,11 +196,13 @@ class Session:
         return self._open and not self._ending
 
     def start(self) -> None:
-        """Begins to open the device."""
+        """Begins to open the device; `wait_open` raises why that was not possible."""
         try:
             self._thread.start()
         except RuntimeError as error:
-            raise KernelError(f"{self._name}: it got no thread to work in: {error}") from None
+            with self._change:
+                self._over = True  # there is nothing to give back
+                self._lose(KernelError(f"{self._name}: it got no thread to work in: {error}"))
 
     def wait_open(self) -> None:
         """Until the device is open. Raises why it is not."""
@@ -255,7 +255,7 @@ class Session:
                     return False
                 self._change.wait()
             room = bool(self.waiting) and bool(self._idle)
-            self._taken = launch = self.waiting.popleft() if room else None
+            launch = self.waiting.popleft() if room else None
         if self.lost is not None:
             raise self.lost  # a call came back after the card had been given up
         try:
@@ -267,7 +267,6 @@ class Session:
             with self._change:
                 self.waiting.extendleft([launch] if launch else [])
             self._go_on_with_less(error)
-        self._taken = None
         return True
 
     @contextmanager
@@ -475,12 +474,9 @@ class Session:
                 self._keep()
 
     def _lose(self, error: KernelError) -> None:
-        """Nothing is computed any more, and whoever waits is told why. The lock is held."""
+        """Nothing is computed any more: whoever waits for a launch finds why in `lost`. The lock is held."""
         if self.lost is None:
             self.lost = error
-        for launch in (*self.waiting, self._taken, *(flight.launch for flight in self._flights)):
-            if launch is not None and not launch.ended:
-                launch.error, launch.ended = self.lost, True
         self.waiting.clear()
         self._change.notify_all()
 

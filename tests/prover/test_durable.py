@@ -110,8 +110,9 @@ def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path, kind: str) -> No
         place.mkdir()
     else:
         os.mknod(place, stat.S_IFSOCK | 0o600)
-    with pytest.raises(durable.Unfit, match=f"it is a {kind}, expected a file"):
+    with pytest.raises(durable.Unfit, match=f"^it is a {kind}, expected a file$") as caught:
         durable.replace(place, b"new")
+    assert caught.value.filename == str(place)
     assert not place.is_file() and os.listdir(tmp_path) == ["place"]
 
 

@@ -460,6 +460,30 @@ def test_what_there_is_to_say_is_said_in_the_thread_of_the_caller() -> None:
     assert {thread for _, thread in said} == {threading.current_thread()}
 
 
+def test_what_happens_after_the_last_job_is_said_at_the_end() -> None:
+    entered, release = threading.Event(), threading.Event()
+
+    def reopen(engine: object, **how: bool) -> bool:
+        entered.set()
+        assert release.wait(20)
+        raise RuntimeError("no answer")
+
+    def wait_for_it(engine: FakeEngine, start: int, count: int) -> None:
+        assert entered.wait(20)
+
+    said: list[str] = []
+    engines = [FakeEngine("broken", before=failing), FakeEngine("good", before=wait_for_it)]
+    pool = Pool(engines, note=said.append, reopen=reopen)
+    check_batches(list(pool.run(KEY, [(0, 4000)])), [(0, 4000)])
+    release.set()
+    for thread in threading.enumerate():
+        if thread.name == "labels":
+            thread.join(20)
+    assert not any("no answer" in text for text in said)
+    pool.close()
+    assert said[-1] == "broken: it could not be opened again: no answer"
+
+
 def test_a_pool_of_a_job_tells_its_failures(monkeypatch: pytest.MonkeyPatch) -> None:
     """As `init`, `nonce` and `providers` open one."""
     monkeypatch.setattr(rig.opening, "engines", lambda one, *more, note: [FakeEngine(one.name, before=failing)])

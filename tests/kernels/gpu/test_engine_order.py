@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from kernels.devices import opening
 from kernels.devices import pool as pool_module
 from kernels.devices.pool import Pool
 from kernels.devices.types import Labels, Stopped
@@ -311,7 +312,7 @@ def test_a_device_that_is_lost_can_still_be_closed(folder: Path) -> None:
     engine = open_engine(driver)
     driver.lost = True
     engine.close()
-    assert engine._card._session._thread.join(SOON) is None and not engine._card._session._thread.is_alive()
+    assert engine._card.session._thread.join(SOON) is None and not engine._card.session._thread.is_alive()
 
 
 class Recovers(ShimDevice):
@@ -386,20 +387,118 @@ def test_a_device_that_is_opened_with_another_layout_computes_the_same_labels(fo
     assert driver.allocated_bytes == 0
 
 
-def test_whose_launch_fails_while_it_is_queued_is_told_even_if_another_caller_opens_the_device_at_once(
-    folder: Path,
-) -> None:
-    def refuse(name: str) -> None:
-        raise DriverError(f"launching {name} failed: cudaErrorLaunchFailure")
-
-    card = open_engine(ShimDevice(folder, before_launch=refuse))._card
+def test_whose_launch_fails_is_told_even_if_another_caller_opens_the_device_at_once(folder: Path) -> None:
+    driver = Recovers(folder)
+    engine = open_engine(driver)
+    card, before = engine._card, engine._card.session
     launch = session.Launch(np.frombuffer(KEY, np.uint64).reshape(1, 4), 0, 1, None, np.empty((1, 16), np.uint8))
-    before = card._session
-    card.submit(launch, threading.Event())
+    driver.lost = True
+    assert card.submit(launch, before, threading.Event())
     with card.change:
         card.change.wait_for(lambda: before.lost is not None, SOON)
+    engine.reopen(engine.layout)
+    assert card.session is not before and card.session.lost is None
     # whoever waits may look only when another session is there, which knows nothing of this launch
-    assert launch.ended and launch.error is before.lost is not None
+    with pytest.raises(KernelError, match="cudaErrorLaunchFailure"):
+        card.wait(launch, before, threading.Event())
+    engine.close()
+
+
+def test_where_opening_fails_with_one_layout_the_next_one_is_tried(folder: Path) -> None:
+    driver = Recovers(folder, times=2)
+    card = Card(
+        cuda_devices.device_of(driver.properties, ""),
+        16,
+        room(PLAIN, 16, 4 * SLOTS),
+        later_layouts=[SHARED],
+        opened=lambda one: ShimDriver(driver),
+    )
+    engine, other = LabelEngine(card), LabelEngine(card)
+    right = scrypt_scalar.label32(bytes(32), 0, 16).hex()
+    driver.lost = True
+    for one in (engine, other):
+        with pytest.raises(KernelError, match="cudaErrorLaunchFailure"):
+            compute(one, 0, 10)
+    assert opening.reopen(engine, ask=lambda *question, **more: {"label": right, "layout": question[2]["layout"]})
+    assert (driver.opened, engine.layout) == (3, SHARED)
+    assert not other.current, "what failed it is there no more"
+    assert compute(engine, 0, 50) == compute(other, 0, 50) == expected(0, 50)
+    for one in (engine, other):
+        one.close()
+
+
+def test_who_begins_while_the_device_is_opened_may_open_it_again_when_that_is_no_good(folder: Path) -> None:
+    entered, release = threading.Event(), threading.Event()
+
+    class Slow(Recovers):
+        def compile(self, source: str, options: Sequence[str], names: Sequence[str]) -> Any:
+            if self.opened == 1:
+                entered.set()
+                assert release.wait(SOON)
+            return super().compile(source, options, names)
+
+    driver = Slow(folder)
+    release.set()
+    first = open_engine(driver)
+    second = LabelEngine(first._card)
+    driver.lost = True
+    for one in (first, second):
+        with pytest.raises(KernelError, match="cudaErrorLaunchFailure"):
+            compute(one, 0, 10)
+    entered.clear()
+    release.clear()
+    opener = threading.Thread(target=first.reopen, args=(first.layout,))
+    opener.start()
+    assert entered.wait(SOON)
+    results: list[Any] = []
+    worker = threading.Thread(target=lambda: results.append(compute(second, 0, 10)))
+    worker.start()
+    release.set()
+    for thread in (opener, worker):
+        thread.join(SOON)
+    assert results == [expected(0, 10)] and driver.opened == 2
+    second.reopen(second.layout)
+    assert driver.opened == 3, "its last call was of what is there now"
+    for one in (first, second):
+        one.close()
+    assert driver.allocated_bytes == 0
+
+
+def test_a_device_that_gets_no_thread_is_lost_until_it_is_opened_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    engine = open_engine(ShimDevice(folder))
+    assert compute(engine, 0, 10) == expected(0, 10)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", none_left)
+        with pytest.raises(KernelError, match="it got no thread to work in"):
+            engine.reopen(engine.layout)
+    with pytest.raises(KernelError, match="it got no thread to work in"):
+        compute(engine, 0, 10)
+    engine.reopen(engine.layout)
+    assert compute(engine, 0, 10) == expected(0, 10)
+    engine.close()
+
+
+def test_a_device_that_is_left_by_its_last_engine_while_it_is_opened_again_is_closed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = ShimDevice(folder)
+    engine = open_engine(driver)
+    end, ended = session.Session.end, list[session.Session]()
+
+    def end_and_leave(one: session.Session) -> None:
+        end(one)
+        ended.append(one)
+        engine.close()
+
+    monkeypatch.setattr(session.Session, "end", end_and_leave)
+    engine.reopen(engine.layout)
+    assert engine._card.session in ended
+    assert driver.allocated_bytes == 0
 
 
 def test_two_callers_open_a_device_once_and_not_below_each_other(folder: Path) -> None:
@@ -470,8 +569,8 @@ def test_a_card_that_hangs_is_lost_within_a_limit_and_left_as_it_is(folder: Path
         compute(engine, 0, 10)
     engine.close()
     driver.answer.set()
-    engine._card._session._thread.join(SOON)
-    assert not engine._card._session._thread.is_alive()
+    engine._card.session._thread.join(SOON)
+    assert not engine._card.session._thread.is_alive()
     assert driver.allocated_bytes == before and not driver.closed, "nothing was given back"
 
 

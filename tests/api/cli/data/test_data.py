@@ -310,3 +310,13 @@ def test_data_made_by_the_reference(tmp_path: Path, vectors_root: Path, name: st
 
 def test_findings_name_is_what_the_tests_say() -> None:
     assert findings.FILE_NAME == FINDINGS
+
+
+def test_a_link_in_the_place_of_the_lock_is_named_by_who_asks_for_a_pause(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"7")
+    (tmp_path / "data").mkdir()
+    lock = tmp_path / "data" / "smesher.lock"
+    lock.symlink_to(outside)
+    smesher("pause", lock.parent).refused(3, f"{lock}: it is a link, which is not followed here: remove it")
+    assert outside.read_bytes() == b"7"
