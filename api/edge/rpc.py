@@ -3,8 +3,11 @@ too."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from enum import IntEnum
+from collections.abc import AsyncIterator, Awaitable, Callable
+from enum import Enum, IntEnum
+from typing import Any
+
+from google.protobuf.message import Message
 
 
 class Status(IntEnum):
@@ -45,3 +48,18 @@ class Failed(Exception):
 def too_large(size: int, limit: int) -> Failed:
     """What the network's servers say to a message above their limit."""
     return Failed(Status.RESOURCE_EXHAUSTED, f"grpc: received message larger than max ({size} vs. {limit})")
+
+
+class Headers(Enum):
+    """What a stream yields to let its headers go before the first message."""
+
+    NOW = "now"
+
+
+Unary = Callable[[Any], Awaitable[Message]]
+"""A method: request -> answer. Raises Failed."""
+Stream = Callable[[Any], AsyncIterator[Message | Headers]]
+"""A method that answers with many messages. Raises Failed, also after some of them."""
+Dialogue = Callable[[AsyncIterator[Any]], AsyncIterator[Message | Headers]]
+"""A method in which both sides speak. Raises Failed."""
+Method = Unary | Stream | Dialogue

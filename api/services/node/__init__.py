@@ -1,0 +1,5 @@
+"""The services of a node, as existing wallets, explorers and tools know them: once for gRPC and for the JSON gateway.
+
+`backend` is what they stand on, `events` and `bus` what streams are fed with; `v1` and `v2` hold the services, a module
+each, `listeners` opens the ports. Specified in protocol 10-api.
+"""

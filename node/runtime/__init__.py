@@ -1,0 +1,4 @@
+"""The runtime: the engine in the world, with a clock, threads for long work, and everybody who looks on.
+
+From outside: `facts` (what a node knows of itself after every turn, and who is told of commits).
+"""
