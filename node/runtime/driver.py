@@ -208,7 +208,7 @@ class Driver:
             if now >= self._looks_at:
                 self._look_for_room(now)
         elif not self._has_room():
-            self._rest("The disk has almost no room left.")
+            self._rest("The disk has almost no room left: what the node has can be read, but it takes nothing new.")
         else:
             self._turn(now)
         if self.node is not None:
@@ -314,7 +314,7 @@ class Driver:
         """No turns until there is room. What this node asked for is kept, what others sent is not."""
         self.phase = Phase.NO_ROOM
         self._looks_at = Instant(self._clock.now() + LOOKS_FOR_ROOM)
-        log.error("%s The node takes nothing new until there is more; what it has can be read all the while", why)
+        log.error("%s The node looks every second whether there is room again, and goes on then", why)
         for one in self.inbox.clear():
             match one:
                 case Message(origin=Origin.GOSSIP):

@@ -6,7 +6,7 @@ The same rooms, driver and network as in the world; only the time, the space and
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from heapq import heappop, heappush
 
@@ -52,7 +52,8 @@ class VirtualPorts:
     def answer(self, call: int, demand: Demand) -> None:
         """Any of them."""
         delay, result = self._ports.answer(demand, self._company.clock.now())
-        self._company.after(delay, lambda: self.driver and self.driver.returned(call, result))
+        assert self.driver is not None, "it is set before anything is asked"
+        self._company.after(delay, partial(self.driver.returned, call, result))
 
     prove_post = describe_post = prove_vrf = verify_post = verify_vrf_nonce = verify_poet = answer
     certify = register = proof = document = answer
@@ -120,6 +121,10 @@ class Company:
     def __init__(self, nodes: int = 4, onlookers: Sequence[Onlooker] = (), limits: Limits | None = None) -> None:
         scenario = Scenario(nodes=nodes, layers_per_epoch=EPOCH, transactions=4)
         config = config_of(SEED, scenario)
+        if nodes == 1:  # nobody is there to be synced with
+            config = replace(
+                config, main=replace(config.main, standalone=True, poet_servers=config.main.poet_servers[:1])
+            )
         self.parameters = simulated(config)
         self.time = self.parameters.time
         self.clock = SetClock(self.time.genesis_ns - 1)
