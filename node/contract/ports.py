@@ -121,7 +121,7 @@ class Prover(Protocol):
         """Result: bool."""
 
     def give_up(self, call: int) -> None:
-        """The result is wanted no more."""
+        """The result is wanted no more. Nothing where there is no such call, or it was not the prover's."""
 
 
 class PoetServers(Protocol):
