@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from api.edge.text import escaped
+from api.node.identities import OwnIdentity
 from node.contract.ports import Signer
-from protocol.crypto import signing
 from protocol.crypto.signing import Domain
 from protocol.types.ids import EdSignature, NodeId, VrfSignature
 from prover import durable
@@ -30,25 +30,27 @@ MOST_NOTE_BYTES = 64 << 10
 
 @dataclass(frozen=True, slots=True)
 class OwnKey:
-    """An identity as it was read from its file. Also the port `Signer`."""
+    """An identity that may sign. Also the port `Signer`."""
 
-    name: str
-    """Of its file, such as `local.key`."""
-    key: signing.Signer
-    """With the genesis id as its prefix."""
+    own: OwnIdentity
+
+    @property
+    def name(self) -> str:
+        """Of its file, such as `local.key`."""
+        return self.own.name
 
     @property
     def identity(self) -> NodeId:
         """As Signer says."""
-        return NodeId(self.key.public_key)
+        return self.own.node_id
 
     def sign(self, domain: Domain, message: bytes) -> EdSignature:
         """As Signer says."""
-        return EdSignature(self.key.sign(domain, message))
+        return EdSignature(self.own.signer.sign(domain, message))
 
     def prove(self, alpha: bytes) -> VrfSignature:
         """Its VRF proof."""
-        return VrfSignature(self.key.prove(alpha))
+        return VrfSignature(self.own.signer.prove(alpha))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +70,10 @@ class NodeKeys:
 
     def __init__(
         self,
-        keys: Sequence[OwnKey],
+        identities: Sequence[OwnIdentity],
         notes: Path,
         *,
-        load: Callable[[], Sequence[OwnKey]] | None = None,
+        load: Callable[[], Sequence[OwnIdentity]] | None = None,
         told: Callable[[NodeId, str], None] = lambda identity, sentence: None,
         today: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -84,8 +86,8 @@ class NodeKeys:
         self._stamp: object = self._look_at_directory()
         self.smeshing = Smeshers(self)
         """Those whose activations are made."""
-        for key in keys:
-            self.add(key)
+        for one in identities:
+            self.add(one)
 
     # ---- the port ----
 
@@ -121,8 +123,9 @@ class NodeKeys:
         with self._lock:
             return dict(self._stopped)
 
-    def add(self, key: OwnKey) -> bool:
+    def add(self, own: OwnIdentity) -> bool:
         """One more, from the next layer on; whether it may sign. One that is here already changes nothing."""
+        key = OwnKey(own)
         with self._lock:
             if self._find(key.identity) is not None:
                 return True
@@ -132,7 +135,7 @@ class NodeKeys:
                     self._active += (key,)
                     return True
                 self._stopped[key.identity] = before
-        before = self._stopped[key.identity]
+            before = self._stopped[key.identity]
         log.error(
             "The identity %s (%s) does not sign: %s It was stopped on %s. If that was a mistake, remove %s and start "
             "again.",
@@ -144,7 +147,7 @@ class NodeKeys:
         )
         return False
 
-    def look(self) -> Sequence[OwnKey]:
+    def look(self) -> Sequence[OwnIdentity]:
         """Take in keys that were put into the directory since; those that are new and may sign. Cheap when nothing was.
 
         Raises what `load` raises: then nothing is taken, and the next change is looked at again.
@@ -154,7 +157,7 @@ class NodeKeys:
             return ()
         self._stamp = stamp
         known = {one.identity for one in self._active} | set(self._stopped)
-        new = [one for one in self._load() if one.identity not in known]
+        new = [one for one in self._load() if one.node_id not in known]
         return [one for one in new if self.add(one)]
 
     def _look_at_directory(self) -> object:

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from api.node.ports.keys import NodeKeys, OwnKey
+from api.node.identities import OwnIdentity
+from api.node.ports.keys import NodeKeys
 from api.node.ports.proofs import Lent, LightTools, Proofs, Tools
 from kernels.errors import MemoryShortage
 from node.contract.demands import (
@@ -104,7 +105,7 @@ def bench(
     config: Config,
     *,
     make_tools: Callable[[int], Tools] = Shared,
-    keys: tuple[OwnKey, ...] = (),
+    keys: tuple[OwnIdentity, ...] = (),
     most: int = 1000,
     threads: int = 1,
 ) -> Iterator[Bench]:
@@ -119,6 +120,11 @@ def bench(
     finally:
         assert pool.close(WAIT_S)
         proofs.close()
+
+
+def identity(name: str, seed: bytes) -> OwnIdentity:
+    signer = signing.Signer(seed)
+    return OwnIdentity(name, NodeId(signer.public_key), signer)
 
 
 def demand_of(entry: dict[str, Any], positions: tuple[int, ...] | None) -> VerifyPost:
@@ -286,7 +292,7 @@ class Slow:
 
 
 def test_own_identities_and_chains_come_first_and_who_waits_may_give_up(tmp_path: Path, valid: dict[str, Any]) -> None:
-    own = OwnKey("local.key", signing.Signer(bytes(32)))
+    own = identity("local.key", bytes(32))
     pool, spaces, answers = Slow(), Spaces(), list[tuple[int, Result]]()
     proofs = Proofs(
         config_of(valid["cfg"], valid["init"]),
@@ -298,14 +304,14 @@ def test_own_identities_and_chains_come_first_and_who_waits_may_give_up(tmp_path
     others = demand_of(valid, None)
     proofs.verify_post(1, others)
     proofs.verify_post(2, replace(others, is_urgent=True))
-    proofs.verify_post(3, replace(others, node_id=own.identity))
-    proofs.prove_vrf(4, ProveVrf(own.identity, b"alpha"))
+    proofs.verify_post(3, replace(others, node_id=own.node_id))
+    proofs.prove_vrf(4, ProveVrf(own.node_id, b"alpha"))
     assert [urgent for _, _, urgent in pool.given] == [False, True, True, True]
     proofs.give_up(2)
     assert pool.given_up == [2] and spaces.asked == [2]
-    proofs.prove_post(5, ProvePost(own.identity, bytes(32)))
-    proofs.describe_post(6, DescribePost(own.identity))
-    assert spaces.asked[1:] == [(5, own.identity, bytes(32)), (6, own.identity)]
+    proofs.prove_post(5, ProvePost(own.node_id, bytes(32)))
+    proofs.describe_post(6, DescribePost(own.node_id))
+    assert spaces.asked[1:] == [(5, own.node_id, bytes(32)), (6, own.node_id)]
     pool.takes = False
     proofs.verify_post(7, others)
     ((call, result),) = answers
@@ -313,12 +319,12 @@ def test_own_identities_and_chains_come_first_and_who_waits_may_give_up(tmp_path
 
 
 def test_vrf_proofs_of_own_identities(tmp_path: Path) -> None:
-    own, foreign = (OwnKey(f"{number}.key", signing.Signer(bytes([number]) * 32)) for number in (1, 2))
+    own, foreign = (identity(f"{number}.key", bytes([number]) * 32) for number in (1, 2))
     with bench(tmp_path, networks.BY_NAME["fastnet"], keys=(own,)) as one:
-        one.proofs.prove_vrf(1, ProveVrf(own.identity, b"alpha"))
+        one.proofs.prove_vrf(1, ProveVrf(own.node_id, b"alpha"))
         _, proof = one.answer()
-        assert isinstance(proof, bytes) and vrf.verify(own.identity, b"alpha", proof)
-        one.proofs.prove_vrf(2, ProveVrf(foreign.identity, b"alpha"))
+        assert isinstance(proof, bytes) and vrf.verify(own.node_id, b"alpha", proof)
+        one.proofs.prove_vrf(2, ProveVrf(foreign.node_id, b"alpha"))
         _, refused = one.answer()
         assert isinstance(refused, Failed) and refused.reason == "refused"
 
