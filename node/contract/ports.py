@@ -136,6 +136,9 @@ class PoetServers(Protocol):
     def proof(self, call: int, work: PoetProofOf) -> None:
         """Result: RoundProof or Failed."""
 
+    def give_up(self, call: int) -> None:
+        """As of Prover: what is given up is asked of no server any more."""
+
 
 class Bootstrap(Protocol):
     """The published fallback."""

@@ -377,7 +377,7 @@ class Driver:
                 self._call(output)
             case Abandon(call):
                 self._open.discard(outward(self.measures.lives, call))
-                self._ports.prover.give_up(outward(self.measures.lives, call))
+                self._ports.give_up(outward(self.measures.lives, call))
             case Judge(message, verdict):
                 self._judged(message, verdict)
             case Outgoing(number, result):

@@ -70,6 +70,11 @@ class Ports:
                 return Failed("refused", f"Nothing serves {type(demand).__name__}.")
         return None
 
+    def give_up(self, call: int) -> None:
+        """Nobody waits for it any more, whoever has it."""
+        self.prover.give_up(call)
+        self.poets.give_up(call)
+
 
 def outward(life: int, call: int) -> int:
     """The number under which a call of the engine leaves."""

@@ -109,7 +109,7 @@ class Poets:
         self._calls.begin(call, self._proof(work))
 
     def give_up(self, call: int) -> None:
-        """The result is wanted no more. Nothing where there is no such call."""
+        """As PoetServers says."""
         self._calls.give_up(call)
 
     # ---- in the loop ----
