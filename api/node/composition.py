@@ -16,6 +16,7 @@ from typing import Protocol
 from api.edge.threads import processors
 from api.services.node.backend import Backend
 from api.services.node.bus import Bus
+from api.services.node.post.service import PostServices
 from node.assembly.parameters import NodeParameters
 from node.contract.checks import Checker
 from node.contract.demands import BootstrapDocument, Failed, Result
@@ -87,7 +88,8 @@ class Parts:
     """One that several nodes of a process share."""
     pool: Workers | None = None
     """Threads for proofs that several nodes of a process share."""
-    make_proofs: Callable[..., Proofs] = Proofs
+    spaces: Callable[[Answered], Spaces] | None = None
+    """Who proves space, and is told where answers go; None: the PoST services that connect to the node."""
     name: str = "node"
     """Of its threads."""
 
@@ -102,15 +104,14 @@ class Handles:
     coinbase: Coinbase
     driver: Driver
     pool: Workers
-    calls: Calls
+    post: PostServices
 
 
 class Composition:
     """One node. `start`, then `stop`, in one loop; `ended` is done when the engine has come to its end by itself."""
 
-    def __init__(self, prepared: Prepared, parts: Parts, spaces: Callable[[Composition], Spaces]) -> None:
+    def __init__(self, prepared: Prepared, parts: Parts) -> None:
         self.prepared, self.parts = prepared, parts
-        self._spaces = spaces
         self.ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
         self._stores: Stores | None = None
         self._thread: EngineThread | None = None
@@ -138,8 +139,9 @@ class Composition:
         self.pool = parts.pool or Workers(f"{parts.name}-proofs", max(1, processors() - 1), WAITING_PROOFS)
         self.host = parts.host(parts.clock)
         self.calls = Calls(loop, self.returned)
-        spaces = self._spaces(self)
-        self.proofs = parts.make_proofs(config, self.keys, spaces, self.pool, self.returned)
+        post = PostServices(loop, self.returned, self.keys.smeshing.named, lambda: self.coinbase.is_set)
+        spaces = post if parts.spaces is None else parts.spaces(self.returned)
+        self.proofs = Proofs(config, self.keys, spaces, self.pool, self.returned)
         ports = Ports(
             self.host,
             self.proofs,
@@ -164,7 +166,7 @@ class Composition:
         self.backend = Running(
             config, self.parameters, self.site, self.driver, parts.clock, bus, HostPeering(self.host), self._end
         )
-        handles = Handles(prepared, self.backend, self.keys, self.coinbase, self.driver, self.pool, self.calls)
+        handles = Handles(prepared, self.backend, self.keys, self.coinbase, self.driver, self.pool, post)
         self._serving = parts.serving(handles)
         onlookers += self._serving.onlookers
         await self._serving.start()
