@@ -8,9 +8,10 @@ work, no store. Protocol 09b-node-storage-libp2p, section 6.3.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from logging import getLogger
+from pathlib import Path
 from typing import Protocol
 
 from api.edge.threads import processors
@@ -66,6 +67,10 @@ class Serving(Protocol):
 
     onlookers: Sequence[Onlooker]
     """Who is told of what is committed."""
+
+    @property
+    def addresses(self) -> Mapping[str, str]:
+        """Where clients find each listener, by its name, once they are let in; the first is for everybody."""
 
     async def start(self) -> None:
         """Let clients in. Raises Failure where a port is taken."""
@@ -194,6 +199,16 @@ class Composition:
         if self._stores is not None:
             (self.site.stores if hasattr(self, "site") else self._stores).close()
             self._stores = None
+
+    @property
+    def addresses(self) -> Mapping[str, str]:
+        """As Serving says."""
+        return {} if self._serving is None else self._serving.addresses
+
+    @property
+    def folder(self) -> Path:
+        """Its data directory."""
+        return self.prepared.data.path
 
     def _parameters(self, stores: Stores) -> NodeParameters:
         found = parameters_on(stores, self.prepared.config, self.prepared.parameters)

@@ -19,7 +19,8 @@ from types import MappingProxyType
 from api.edge.listen import Address, bind, port_of
 from api.edge.threads import processors
 from api.services.poet.app import App as PoetApp
-from node.p2p.memory import MemoryNetwork
+from node.contract.ports import Clock
+from node.p2p.memory import MemoryHost, MemoryNetwork
 from node.runtime.clock import WallClock
 from node.runtime.workers import Workers
 from protocol.numbers.durations import MILLISECOND, SECOND
@@ -159,7 +160,7 @@ class Devnet:
         first_beacon = Beacon(found[0].genesis.genesis_id[:BEACON_SIZE])
         for number, one in enumerate(found):
             parts = Parts(
-                host=lambda clock: self.network.host(),
+                host=partial(self._host, one),
                 serving=self._serving,
                 clock=self.clock,
                 first_beacon=first_beacon,
@@ -185,6 +186,9 @@ class Devnet:
         """Until a node comes to its end by itself; by which error."""
         done, _ = await asyncio.wait([node.ended for node in self.nodes], return_when=asyncio.FIRST_COMPLETED)
         return next(iter(done)).result()
+
+    def _host(self, one: Prepared, clock: Clock) -> MemoryHost:
+        return self.network.host(one.peer.id)
 
     def _make_spaces(self, one: Prepared, units: int) -> None:
         golden = AtxId(one.genesis.golden_atx)

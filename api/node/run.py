@@ -11,8 +11,7 @@ from typing import Any
 
 from api.edge.listen import stop_signal
 from api.edge.loop import run_loop
-from node.contract.ports import Clock
-from node.p2p.memory import MemoryHost, MemoryNetwork
+from node.p2p.memory import MemoryNetwork
 
 from .composition import Composition, Parts
 from .serving import Services
@@ -31,7 +30,12 @@ async def serve(prepared: Prepared) -> int:
     """As `run`, in a loop that there is."""
     stopping = stop_signal()
     standalone = Standalone(prepared) if prepared.config.main.standalone else None
-    node = Composition(prepared, Parts(alone, Services, spaces=None if standalone is None else standalone.spaces))
+    parts = Parts(
+        host=lambda clock: MemoryNetwork(clock).host(prepared.peer.id),
+        serving=Services,
+        spaces=None if standalone is None else standalone.spaces,
+    )
+    node = Composition(prepared, parts)
     await node.start()
     try:
         if standalone is None:
@@ -49,8 +53,3 @@ async def serve(prepared: Prepared) -> int:
     if error is not None:
         raise error
     return 0
-
-
-def alone(clock: Clock) -> MemoryHost:
-    """A place in a network of nobody else."""
-    return MemoryNetwork(clock).host()

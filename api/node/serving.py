@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from node.runtime.facts import Onlooker
 
@@ -14,6 +14,7 @@ class Services:
 
     def __init__(self, handles: Handles) -> None:
         self.onlookers: Sequence[Onlooker] = ()
+        self.addresses: Mapping[str, str] = {}
 
     async def start(self) -> None:
         """As Serving says."""
