@@ -122,7 +122,6 @@ class Composition:
         self._thread: EngineThread | None = None
         self._is_own_pool = parts.pool is None
         self._serving: Serving | None = None
-        self._is_serving = False
 
     async def start(self) -> None:
         """Raises Failure, StoreFault, Contradiction: nothing runs then."""
@@ -188,7 +187,6 @@ class Composition:
             await serving.stop()
         if thread is not None:
             is_over = await asyncio.to_thread(thread.join, STOP_S)
-            self.driver.stop()
             await self.calls.close()
             if self._is_own_pool:
                 self.pool.close()

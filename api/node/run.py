@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from logging import getLogger
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from api.edge.listen import stop_signal
 from api.edge.loop import run_loop
@@ -15,8 +15,10 @@ from node.p2p.memory import MemoryNetwork
 
 from .composition import Composition, Parts
 from .serving import Services
-from .standalone import Standalone
 from .start import Prepared
+
+if TYPE_CHECKING:
+    from .standalone import Standalone
 
 log = getLogger("node")
 
@@ -29,7 +31,7 @@ def run(prepared: Prepared) -> int:
 async def serve(prepared: Prepared) -> int:
     """As `run`, in a loop that there is."""
     stopping = stop_signal()
-    standalone = Standalone(prepared) if prepared.config.main.standalone else None
+    standalone = _beside(prepared) if prepared.config.main.standalone else None
     parts = Parts(
         host=lambda clock: MemoryNetwork(clock).host(prepared.peer.id),
         serving=Services,
@@ -53,3 +55,9 @@ async def serve(prepared: Prepared) -> int:
     if error is not None:
         raise error
     return 0
+
+
+def _beside(prepared: Prepared) -> Standalone:
+    from .standalone import Standalone  # kernels and provers, which other nodes have elsewhere
+
+    return Standalone(prepared)
