@@ -1,8 +1,8 @@
 """Generates the protobuf code below protocol/pb from protocol/pb/proto: `python tools/make_pb.py [OUT]`.
 
 Two packages are others under another name, message for message; they are generated from the same source, one of them
-with routes of HTTP that the first does not have. Every folder of the output gets an `__init__.py`, and imports between generated modules are written relative to protocol.pb. Needs
-grpcio-tools (in the dev extras).
+with routes of HTTP that the first does not have. Every folder of the output gets an `__init__.py`, and imports between
+generated modules are written relative to protocol.pb. Needs grpcio-tools (in the dev extras).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SOURCES = PACKAGE / "proto"
 TWINS = {"spacemesh/v2alpha1": "spacemesh/v2beta1", "grpc/reflection/v1": "grpc/reflection/v1alpha"}
 """Folders of which every file exists a second time under another package."""
 ROUTED = "spacemesh/v2beta1"
-"""Its methods that only read have a route: GET, with the name that gRPC has for it as the path. Protocol 10-api, 4.9."""
+"""Its methods that only read have a route: GET, with the path that gRPC has. Protocol 10-api, section 4.9."""
 READING = ("List", "ActivationsCount", "Highest", "Info", "Status")
 GENERATED_IMPORT = re.compile(r"^from (?!google\.|\.)([\w.]+) import (\w+_pb2)", re.MULTILINE)
 

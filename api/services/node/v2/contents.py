@@ -36,7 +36,7 @@ from protocol.types.templates import (
 )
 
 _PRINCIPAL_END = 1 + ADDRESS_SIZE
-_SPAWNS: dict[type[Template], tuple[Transaction.TransactionType.ValueType, str]] = {
+_SPAWNS: dict[type[Template], tuple[Transaction.TransactionType, str]] = {
     Wallet: (Transaction.TRANSACTION_TYPE_SINGLE_SIG_SPAWN, "single_sig_spawn"),
     Multisig: (Transaction.TRANSACTION_TYPE_MULTI_SIG_SPAWN, "multi_sig_spawn"),
     Vesting: (Transaction.TRANSACTION_TYPE_VESTING_SPAWN, "vesting_spawn"),
@@ -47,7 +47,7 @@ _SPAWNS: dict[type[Template], tuple[Transaction.TransactionType.ValueType, str]]
 class Contents(NamedTuple):
     """What a transaction is."""
 
-    type: Transaction.TransactionType.ValueType
+    type: Transaction.TransactionType
     contents: TransactionContents
 
 

@@ -25,17 +25,11 @@ def page_of(request: Any) -> Page:
     return Page(min(request.offset, MAX_OFFSET), request.limit)
 
 
-class NothingMatches(Exception):
-    """A filter that no row can meet, such as an id of another length."""
-
-
-def ids_of(ids: Iterable[bytes]) -> list[Any]:
-    """The ids of a filter that can be ids; none where there is no filter. Raises NothingMatches."""
+def ids_of(ids: Iterable[bytes]) -> list[Any] | None:
+    """The ids of a filter, empty where there is no filter; None where nothing meets it, for no id has such a length."""
     given = list(ids)
     found = [id for id in given if len(id) == ID_SIZE]
-    if given and not found:
-        raise NothingMatches
-    return found
+    return None if given and not found else found
 
 
 def layers_of(first: int, last: int) -> Layers:

@@ -23,7 +23,7 @@ KEPT = 1 << 12
 
 _LIST_ITEM, _TX, _TX_RESULT, _TX_STATE = b"\x0a", b"\x0a", b"\x12", b"\x18"
 """Tags of `TransactionList.transactions` and of the fields of TransactionResponse."""
-_STATUS = {
+_STATUS: dict[int, TransactionResult.Status] = {
     TransactionStatus.SUCCESS: TransactionResult.TRANSACTION_STATUS_SUCCESS,
     TransactionStatus.FAILURE: TransactionResult.TRANSACTION_STATUS_FAILURE,
 }
