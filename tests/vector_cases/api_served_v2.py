@@ -7,7 +7,7 @@ the clock stands at the layer at which the recording began.
 | where we differ on purpose | rule |
 |---|---|
 | methods that the reference does not have | `Highest`, `TransactionStreamService`, all of v2beta1: answered here |
-| `tx_state` of a transaction whose nonce was used by another one | INEFFECTUAL, where the reference says MEMPOOL for ever |
+| `tx_state` of a transaction whose nonce another one has used | INEFFECTUAL; the reference says MEMPOOL for ever |
 | the order of rewards of one layer | by smesher; the reference has none |
 | a stream that watches | goes on until its client leaves; the reference ends some of them |
 | texts of errors | ours, but for those that 10-api names |
@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -34,16 +34,21 @@ from api.services.node.v2.services import SERVICES
 from node.ledger import state
 from node.malfeasance.tables import PROOFS, StoredProof
 from node.mempool import transactions
+from node.migration.records import Atx
+from node.migration.take import Taker, take_all
+from node.queries import layers
 from node.runtime.facts import Facts
-from node.store.memory import MemoryBackend
 from node.store.view import Rows
 from protocol.params.config import networks
 from protocol.params.config.node import Config
 from protocol.types.ids import LayerId, NodeId, TransactionId
-from tests.support.imported_chain import WHOLE, imported_chain
+from tests.support.imported_chain import WHOLE, chain_records
 from tests.support.node_backend import Company, StoresBackend
 from tests.vector_cases.harness import Case, Context, Later, load, vectors
 
+BEGINNING = "chain/devnet_a_63.json.gz"
+SECTIONS = ("posts", "poet_proofs", "ballots", "activesets", "beacons", "certificates", "malfeasance", "marriages",
+            "block_transactions")  # fmt: skip
 FIRST = "spacemesh.v2alpha1."
 PACKAGES = (V2ALPHA1, V2BETA1)
 TEXTS = (
@@ -132,11 +137,30 @@ def _shown(message: Any) -> dict[str, Any]:
 # ---- the nodes that were recorded ----
 
 
-def _static(chain: Path, meta: dict[str, Any]) -> Node:
+def _chain(root: Path) -> tuple[Any, Config]:
+    """The recorded chain and its settings. Where only what the ledger needs is there, its beginning has them."""
+    document = load(_file(root, WHOLE))
+    if "config" not in document:
+        document = {**dict.fromkeys(SECTIONS, ()), **document, "config": load(_file(root, BEGINNING))["config"]}
+        document["atxs"] = [{**row, "encoded": ""} for row in document["atxs"]]
+    return document, overlay(networks.BY_NAME[document["config"]["preset"]], document["config"])
+
+
+def _file(root: Path, name: str) -> Path:
+    """A file with ".gz" or without."""
+    return next(path for path in (root / name, root / f"{name}.gz", root / name.removesuffix(".gz")) if path.is_file())
+
+
+def _static(document: Any, config: Config, meta: dict[str, Any]) -> Node:
     def make(loop: asyncio.AbstractEventLoop) -> StoresBackend:
-        files = MemoryBackend(), MemoryBackend()
-        backend = StoresBackend(imported_chain(chain, files).config, files, loop=loop)
+        backend = StoresBackend(config, loop=loop)
+        given = (one._replace(atx=one.atx or None) if isinstance(one, Atx) else one for one in chain_records(document))
+        for _ in take_all(backend.stores, Taker(), given):
+            pass
         backend.at_layer(meta["layer_at_start"])
+        with backend.view() as view:  # also where the ballots of the last layers are not there
+            newest = layers.newest(view, LayerId(backend.parameters.time.effective_genesis))
+        backend.told = replace(backend.facts, latest=newest)
         return backend
 
     return Node(make)
@@ -181,13 +205,12 @@ def _convicted(config: Config, meta: dict[str, Any]) -> Node:
 )
 def served(document: Any, context: Context) -> Iterator[Case | Later]:
     meta = document["meta"]
-    chain = next(path for path in (context.root / f"{WHOLE}.gz", context.root / WHOLE) if path.is_file())
 
     @cache
     def node() -> Node:
+        chain, config = _chain(context.root)
         if meta.get("phase") == "static":
-            return _static(chain, meta)
-        config = overlay(networks.BY_NAME["mainnet"], load(chain)["config"])
+            return _static(chain, config, meta)
         return _before_genesis(config, meta) if meta.get("phase") == "pregenesis" else _convicted(config, meta)
 
     for position, call in enumerate(document["transcripts"]):
