@@ -7,11 +7,11 @@ once it stops, SERVING between. A program may have further names, each of which 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 
 from google.protobuf.message import Message
 
-from api.edge.rpc import Failed, Headers, Status
+from api.edge.rpc import Failed, Headers, Method, Status
 from protocol.pb.grpc.health.v1 import health_pb2
 
 SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"]
@@ -45,7 +45,7 @@ class Health:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def calls(self, services: Iterable[str]) -> dict[str, Callable[..., object]]:
+    def calls(self, services: Iterable[str]) -> dict[str, Method]:
         """The methods for a listener with these services."""
         known = frozenset(("", *services))
 
