@@ -34,7 +34,7 @@ from node.engine.errors import EngineStopped
 from node.mempool.handler import TOPIC as TRANSACTIONS
 from node.store.errors import StoreFull
 from node.store.stores import Stores
-from node.store.view import Rows, StoreView
+from node.store.view import Rows
 from protocol.numbers.durations import SECOND
 from protocol.types.ids import LayerId
 
@@ -119,7 +119,7 @@ class Driver:
         """Called, from any thread, when something has come in. For whoever turns."""
         self.phase = Phase.STARTING
         self.node: Node | None = None
-        """Of this life, once it has started. Other threads read its parameters and stores alone."""
+        """Of this life, once it has started."""
         self.facts = Facts(False, False, LayerId(0), LayerId(0), LayerId(0), LayerId(0))
         self._submitted: dict[Message, Future[Verdict]] = {}
         self._open: set[int] = set()
@@ -170,13 +170,6 @@ class Driver:
             self._submitted.pop(message, None)
             raise Refused("busy", "Too many transactions wait for the node; send it again in a second.")
         return verdict
-
-    def view(self) -> StoreView:
-        """A snapshot of the stores; close it. Raises Refused before there are any, StoreFault."""
-        node = self.node
-        if node is None:
-            raise Refused("starting", "The node is starting.")
-        return node.stores.view()
 
     def _put(self, one: Input) -> bool:
         if self.phase not in (Phase.RUNNING, Phase.STARTING) or not self.inbox.put(one):
@@ -253,21 +246,15 @@ class Driver:
 
     def _turn(self, now: Instant) -> None:
         assert self.node is not None, "what runs has a node"
-        late = now - self.node.parameters.time.start_ns(self._next_layer)
-        if late > max(SLEPT, SLEPT_LAYERS * self.node.parameters.time.layer_duration_ns):
-            log.warning(
-                "layer %d is begun %.0f s late: this machine slept, or has too much to do; the node begins anew on "
-                "its stores, and signs nothing for what it missed",
-                self._next_layer,
-                late / SECOND,
-            )
-            self._begin(self.node.stores)
-            return
-        self._expire(now)
-        inputs = self.inbox.take()
-        sync = any(isinstance(one, Message) and one.origin is Origin.OWN for one in inputs)
-        begun = time.perf_counter()
+        inputs: list[Input] = []
         try:
+            if self._has_slept(self.node, now):
+                self._begin(self.node.stores)
+                return
+            self._expire(now)
+            inputs = self.inbox.take()
+            sync = any(isinstance(one, Message) and one.origin is Origin.OWN for one in inputs)
+            begun = time.perf_counter()
             self.node.engine.prepare([*inputs, *self._ticks(now)], now)
             outputs = self._commit(self.node, sync)
         except EngineStopped as stopped:
@@ -277,6 +264,19 @@ class Driver:
             return
         self._measure(time.perf_counter() - begun, sync)
         self._carry_out(outputs)
+
+    def _has_slept(self, node: Node, now: Instant) -> bool:
+        time = node.parameters.time
+        late = now - time.start_ns(self._next_layer)
+        if late <= max(SLEPT, SLEPT_LAYERS * time.layer_duration_ns):
+            return False
+        log.warning(
+            "layer %d is begun %.0f s late: this machine slept, or has too much to do; the node begins anew on its "
+            "stores, and signs nothing for what it missed",
+            self._next_layer,
+            late / SECOND,
+        )
+        return True
 
     def _ticks(self, now: Instant) -> list[Tick]:
         assert self.node is not None, "what runs has a node"

@@ -81,6 +81,11 @@ class Store:
         elif sync and not self._is_synced:
             self._write((), sync=True)
 
+    @property
+    def is_failed(self) -> bool:
+        """Whether it could not be written: it neither reads nor writes any more."""
+        return self._failed is not None
+
     def close(self) -> None:
         """Lets go of the files; what was written stays."""
         self._backend.close()

@@ -31,7 +31,7 @@ def company() -> Company:
 
 
 def views(company: Company) -> list[View]:
-    return [member.driver.view() for member in company.members]
+    return [member.node.stores.view() for member in company.members]
 
 
 def test_all_apply_the_same_layers_with_blocks(company: Company) -> None:
