@@ -220,6 +220,10 @@ class Smeshers:
         """Whose activations are made from the next layer on."""
         self._begun = frozenset(identities)
 
+    def everyone(self) -> None:
+        """All that may sign, also those that come later."""
+        self._begun = None
+
     def signers(self) -> Sequence[Signer]:
         """As Keys says."""
         begun, signers = self._begun, self._keys.signers()
@@ -229,8 +233,11 @@ class Smeshers:
         """As Keys says."""
         self._keys.stop(identity, sentence)
 
+    def all_named(self) -> Sequence[tuple[NodeId, str]]:
+        """All that may sign, with the names of their files, by name."""
+        return sorted(self._keys.names().items(), key=lambda pair: (pair[1], pair[0]))
+
     def named(self) -> Sequence[tuple[NodeId, str]]:
-        """With the names of their files, by name."""
-        names = self._keys.names()
-        found = [(one.identity, names[one.identity]) for one in self.signers() if one.identity in names]
-        return sorted(found, key=lambda pair: (pair[1], pair[0]))
+        """The same of those whose activations are made."""
+        begun = self._begun
+        return [pair for pair in self.all_named() if begun is None or pair[0] in begun]
