@@ -40,7 +40,7 @@ from .ports.bootstrap import Documents
 from .ports.calls import Answered, Calls
 from .ports.keys import NodeKeys
 from .ports.poets import Poets
-from .ports.proofs import Proofs, Spaces
+from .ports.proofs import LightTools, Proofs, Spaces, Tools
 from .room import Room
 from .running import Running
 from .site import Coinbase, Site, open_stores, parameters_on
@@ -100,6 +100,8 @@ class Parts:
     """Threads for proofs that several nodes of a process share."""
     spaces: Callable[[Answered], Spaces] | None = None
     """Who proves space, and is told where answers go; None: the PoST services that connect to the node."""
+    make_tools: Callable[[int], Tools] = LightTools
+    """By scrypt N: what proofs of space are verified with."""
     name: str = "node"
     """Of its threads."""
 
@@ -150,7 +152,7 @@ class Composition:
         self.calls = Calls(loop, self.returned)
         post = PostServices(loop, self.returned, self.keys.smeshing.named, lambda: self.coinbase.is_set)
         spaces = post if parts.spaces is None else parts.spaces(self.returned)
-        self.proofs = Proofs(config, self.keys, spaces, self.pool, self.returned)
+        self.proofs = Proofs(config, self.keys, spaces, self.pool, self.returned, make_tools=parts.make_tools)
         ports = Ports(
             self.host,
             self.proofs,
