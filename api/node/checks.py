@@ -53,16 +53,16 @@ def levels(config: Config) -> dict[str, str]:
 
 
 def _timing(config: Config) -> Iterator[str]:
-    main = config.main
+    main, confidence = config.main, config.hare_eligibility.confidence_param
     if main.layer_duration_ns < TICK_NS:
         yield (
-            f"main.layer-duration is {main.layer_duration_ns} ns, expected at least {TICK_NS} ns: the clock looks "
+            f"main.layer-duration is {durations.text(main.layer_duration_ns)}, expected at least 1s: the clock looks "
             "once a second."
         )
-    elif 0 < main.layers_per_epoch <= config.hare_eligibility.confidence_param:
+    elif 0 < main.layers_per_epoch <= confidence:
         yield (
-            f"hare-eligibility.eligibility-confidence-param is {config.hare_eligibility.confidence_param} layers, "
-            f"expected fewer than an epoch has ({main.layers_per_epoch}, main.layers-per-epoch)."
+            f"hare-eligibility.eligibility-confidence-param is {confidence} layers, expected fewer than an epoch has "
+            f"({main.layers_per_epoch}, main.layers-per-epoch)."
         )
 
 
