@@ -102,8 +102,8 @@ def test_the_log_goes_to_a_file(at: NodeFolder, given: list[Prepared]) -> None:
 @pytest.mark.parametrize(
     ("words", "facts"),
     [
-        (("relay",), ("knows no relay", "no relay for others")),
-        (("foo", "bar"), ("knows no foo bar",)),
+        (("relay",), ("knows no 'relay'", "no relay for others")),
+        (("foo", "bar"), ("knows no 'foo'",)),
         (("--preset", "standalone", "--tick-sise=1"), ("no flag --tick-sise", "--tick-size")),
         (("-c", "nowhere.json"), ("nowhere.json", "no such file")),
     ],
