@@ -63,6 +63,7 @@ COMMANDS = (
     Command("wallet", "api.cli.wallet.keys", "make and read wallets, compute addresses"),
     Command("tx", "api.cli.wallet.tx", "make, sign and explain transactions without a node"),
     Command("node", "api.cli.node.run", "run a node of the network, or a network of one"),
+    Command("devnet", "api.cli.node.devnet", "run a network of several nodes and a PoET on this machine"),
     Command("config", "api.cli.node.config", "explain the settings of a node, or check a file of them"),
     Command("merge-nodes", "api.cli.node.merge_nodes", "join the identities of two nodes in one data directory"),
     Command("gen-p2p-identity", "api.cli.node.peer_identity", "make the key by which peers know a node, tell its id"),

@@ -8,7 +8,6 @@ over as they are. Every refusal ends with exit code 1, as the original's do, a s
 from __future__ import annotations
 
 import argparse
-import importlib
 import logging
 import os
 import time
@@ -133,6 +132,7 @@ def _file(path: str | None) -> str:
 def _start(loaded: Loaded) -> int:
     from api.node import checks, without  # they load much; help needs none of it
     from api.node.identities import Mode
+    from api.node.run import run as run_node
     from api.node.start import prepared
 
     config, own = loaded.config, loaded.own
@@ -155,7 +155,7 @@ def _start(loaded: Loaded) -> int:
         )
         for text in found.warnings:
             log.warning(text)
-        return int(importlib.import_module("api.node.composition").run(found))
+        return run_node(found)
 
 
 def told(loaded: Loaded) -> dict[str, object]:
