@@ -338,9 +338,9 @@ START: Mapping[str, Start] = {
 @contextlib.contextmanager
 def stopped_before_it_runs() -> Iterator[None]:
     """A node that has been prepared ends well at once: what is tested here is everything before it."""
-    ends = ModuleType("api.node.composition")
+    ends = ModuleType("api.node.run")
     vars(ends)["run"] = lambda found: 0
-    with mock.patch.dict(sys.modules, {"api.node.composition": ends}):
+    with mock.patch.dict(sys.modules, {"api.node.run": ends}):
         yield
 
 

@@ -132,7 +132,6 @@ def _file(path: str | None) -> str:
 def _start(loaded: Loaded) -> int:
     from api.node import checks, without  # they load much; help needs none of it
     from api.node.identities import Mode
-    from api.node.run import run as run_node
     from api.node.start import prepared
 
     config, own = loaded.config, loaded.own
@@ -155,6 +154,8 @@ def _start(loaded: Loaded) -> int:
         )
         for text in found.warnings:
             log.warning(text)
+        from api.node.run import run as run_node  # and all services with it, which a refusal need not wait for
+
         return run_node(found)
 
 

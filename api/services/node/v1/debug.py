@@ -13,7 +13,7 @@ from typing import Any
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
-from api.edge.logging import UnknownLevel, UnknownPart, change_level
+from api.edge.node_log import UnknownLevel, UnknownPart, change_level
 from api.edge.rpc import Failed, Headers, Method, Status
 from api.services.node.backend import Backend, Traffic
 from api.services.node.events import ProposalSeen, ProposalStatus
@@ -24,7 +24,7 @@ from node.eligibility.active_set import active_ids
 from node.eligibility.errors import EligibilityError
 from node.proposals.oracle import RowSources
 from node.queries import accounts
-from protocol.params.config.services import Logging
+from protocol.params.config.logs import Logging
 from protocol.pb.spacemesh.v1 import debug_types_pb2 as pb
 from protocol.pb.spacemesh.v1 import types_pb2
 from protocol.types.ids import EpochId, LayerId, as_hash32
@@ -116,10 +116,10 @@ class DebugService:
         """Lets a part of the node say more or less. Raises Failed."""
         try:
             change_level(request.module, request.level, MODULES)
-        except UnknownLevel as error:
-            raise Failed(Status.UNKNOWN, f"parse level: {error}") from None
-        except UnknownPart as error:
-            raise Failed(Status.UNKNOWN, str(error)) from None
+        except UnknownLevel:
+            raise Failed(Status.UNKNOWN, f'parse level: unrecognized level: "{request.level}"') from None
+        except UnknownPart:
+            raise Failed(Status.UNKNOWN, f"cannot find logger {request.module}") from None
         return Empty()
 
     def _proposal(self, event: ProposalSeen) -> pb.Proposal:

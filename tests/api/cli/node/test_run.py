@@ -36,14 +36,14 @@ def at(tmp_path: Path) -> NodeFolder:
 def given(monkeypatch: pytest.MonkeyPatch) -> list[Prepared]:
     """What the composition was given; it ends well at once."""
     found: list[Prepared] = []
-    composition = ModuleType("api.node.composition")
+    runner = ModuleType("api.node.run")
 
     def run(prepared: Prepared) -> int:
         found.append(prepared)
         return 0
 
-    vars(composition)["run"] = run
-    monkeypatch.setitem(sys.modules, "api.node.composition", composition)
+    vars(runner)["run"] = run
+    monkeypatch.setitem(sys.modules, "api.node.run", runner)
     return found
 
 
@@ -80,13 +80,13 @@ def test_a_preset_needs_nothing_else(tmp_path: Path, given: list[Prepared], monk
 
 
 def test_what_ends_with_an_error_ends_with_one(at: NodeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    composition = ModuleType("api.node.composition")
+    runner = ModuleType("api.node.run")
 
     def run(prepared: Prepared) -> int:
         raise DataError("The store is damaged.")
 
-    vars(composition)["run"] = run
-    monkeypatch.setitem(sys.modules, "api.node.composition", composition)
+    vars(runner)["run"] = run
+    monkeypatch.setitem(sys.modules, "api.node.run", runner)
     at.write()
     result = at.run().refused(1, "The store is damaged.")
     assert "ERROR\tnode\tsmesher node ends: The store is damaged." in result.out
