@@ -7,6 +7,7 @@ Exit code 1 of the reference stays 1; its panics (2) and what never ends (-9) ar
 from __future__ import annotations
 
 import contextlib
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ from tests.vector_cases.harness import Case, Context, Later, vectors
 Sections = Mapping[str, Mapping[str, Any]]
 
 ELSEWHERE = (
-    "port in use",
+    "port in use: p2p",
     "signal ",
     "checkpoint: ",
     "state.sql not writable",
@@ -42,6 +43,8 @@ class Start:
     """What a refusal has to say."""
     rule: str = ""
     """Why ours differs from the reference; empty where it does not."""
+    runs: bool = False
+    """Whether the refusal comes from the node that is made of what was prepared."""
 
 
 def configured(changes: Sections, *words: str, rule: str = "") -> Start:
@@ -135,6 +138,26 @@ def second(other_lock: bool) -> Start:
             return at.run()
 
     return Start(do, ("is in use by smesher node, process", "main.data-folder" if other_lock else "LOCK"))
+
+
+def port_taken(place: Callable[[int], Sections], option: str) -> Start:
+    """Somebody else listens on a port of the node's."""
+
+    def do(at: NodeFolder) -> Result:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            api = {f"grpc-{name}-listener": "127.0.0.1:0" for name in ("public", "private", "post")}
+            changes = place(port)
+            at.write({**changes, "api": {**api, **changes.get("api", {})}})
+            return at.run()
+
+    return Start(do, (option, "ddress already in use"), runs=True)
+
+
+def listener(name: str) -> Start:
+    return port_taken(lambda port: {"api": {name: f"127.0.0.1:{port}"}}, name)
 
 
 def without(*names: str) -> Callable[[NodeFolder], None]:
@@ -256,6 +279,13 @@ START: Mapping[str, Start] = {
         "main.poet-servers names 2, not one",
     ),
     "db-connections 0": configured({"main": {"db-connections": 0}}, rule=NO_DATABASE),
+    "port in use: public gRPC": listener("grpc-public-listener"),
+    "port in use: private gRPC": listener("grpc-private-listener"),
+    "port in use: post gRPC": listener("grpc-post-listener"),
+    "port in use: JSON": listener("grpc-json-listener"),
+    "port in use: standalone poet": port_taken(
+        lambda port: {"main": {"poet-servers": [{"address": f"http://127.0.0.1:{port}"}]}}, "main.poet-servers"
+    ),
     "listener not parseable": configured({"api": {"grpc-public-listener": "abc"}}, "api.grpc-public-listener is 'abc'"),
     "identity: one key not called local.key": keyed({"own.key": KEY}),
     "identity: two keys": keyed({"a.key": KEY, "b.key": OTHER_KEY}),
@@ -353,7 +383,8 @@ def expected(case: Mapping[str, Any], start: Start) -> int:
 
 def _check(case: Mapping[str, Any]) -> None:
     start = START[case["name"]]
-    with tempfile.TemporaryDirectory() as folder, stopped_before_it_runs():
+    before = contextlib.nullcontext() if start.runs else stopped_before_it_runs()
+    with tempfile.TemporaryDirectory() as folder, before:
         result = start.do(NodeFolder(Path(folder)))
     code = expected(case, start)
     if code:
