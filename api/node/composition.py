@@ -34,6 +34,7 @@ from protocol.types.ids import Beacon
 
 from .commitments import Commitments
 from .engine_thread import EngineThread
+from .errors_told import tell_errors
 from .identities import Mode
 from .peering import HostPeering
 from .ports.bootstrap import Documents
@@ -173,8 +174,10 @@ class Composition:
             self._commitments,
         )
         self.driver = Driver(self.site, ports, parts.clock, has_room=Room(prepared.data.path))
+        bus = Bus(loop)
+        tell_errors(prepared.log, bus)
         self.backend = Running(
-            config, self.parameters, self.site, self.driver, parts.clock, Bus(loop), HostPeering(self.host), self._end
+            config, self.parameters, self.site, self.driver, parts.clock, bus, HostPeering(self.host), self._end
         )
         self.smeshing = self._make_smeshing()
         self._serving = parts.serving(

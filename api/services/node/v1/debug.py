@@ -13,7 +13,7 @@ from typing import Any
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
-from api.edge.logging import UnknownLevel, UnknownPart, change_level
+from api.edge.node_log import UnknownLevel, UnknownPart, change_level
 from api.edge.rpc import Failed, Headers, Method, Status
 from api.services.node.backend import Backend, Traffic
 from api.services.node.events import ProposalSeen, ProposalStatus
@@ -116,10 +116,10 @@ class DebugService:
         """Lets a part of the node say more or less. Raises Failed."""
         try:
             change_level(request.module, request.level, MODULES)
-        except UnknownLevel as error:
-            raise Failed(Status.UNKNOWN, f"parse level: {error}") from None
-        except UnknownPart as error:
-            raise Failed(Status.UNKNOWN, str(error)) from None
+        except UnknownLevel:
+            raise Failed(Status.UNKNOWN, f'parse level: unrecognized level: "{request.level}"') from None
+        except UnknownPart:
+            raise Failed(Status.UNKNOWN, f"cannot find logger {request.module}") from None
         return Empty()
 
     def _proposal(self, event: ProposalSeen) -> pb.Proposal:
