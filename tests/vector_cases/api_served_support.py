@@ -117,8 +117,7 @@ class Judge:
         elif key == PEERS:
             backend.peering = Company(peers=[_peer(peer) for peer in expected])
         elif key == STATUS:
-            peers = int(expected[0]["status"]["connectedPeers"])
-            backend.peering = Company(peers=[PeerFacts(str(number), (), 0, False) for number in range(peers)])
+            backend.peering = Company(peers=peers(int(expected[0]["status"]["connectedPeers"])))
         elif key == CHECKPOINT and TAKEN in one.get("message", ""):
             folder = Path(backend.config.main.data_folder) / "checkpoint"
             folder.mkdir(exist_ok=True)
@@ -152,6 +151,11 @@ def same_text(found: str, expected: str) -> None:
     if TAKEN in expected:
         lead, cause, begins = "", TAKEN, found.startswith(expected.partition(TAKEN)[0])
     assert cause is not None and cause in found and begins, f"{found!r}, expected {expected!r}"
+
+
+def peers(count: int) -> list[PeerFacts]:
+    """So many, of whom nothing else is known."""
+    return [PeerFacts(str(number), (), 0, False) for number in range(count)]
 
 
 def _network(said: Any) -> NetworkFacts:
