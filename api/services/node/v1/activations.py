@@ -46,11 +46,13 @@ class ActivationService:
             proof = view.get(PROOFS, smesher)
             return activation_types_pb2.GetResponse(
                 atx=self._convert.activation(view, known.id, known.stored),
-                malfeasance_proof=None if proof is None else malfeasance.message(smesher, proof.proof, with_proof=False),
+                malfeasance_proof=None
+                if proof is None
+                else malfeasance.message(smesher, proof.proof, with_proof=False),
             )
 
     async def highest(self, request: Any) -> Message:
-        """The activation with the most ticks behind it; where there is none, the id of the golden one. Raises Failed."""
+        """The activation with the most ticks behind it; where there is none, the golden id alone. Raises Failed."""
         with reading(self._backend) as view:
             known = activations.highest(view)
             if known is not None:
