@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from api.edge.text import escaped
 from api.services.node.bus import Bus
 from api.services.node.events import IdentityChanged
 from node.activation.smeshing import events as smeshing
@@ -64,7 +65,7 @@ class History:
     def committed(self, rows: Rows, events: Sequence[object], facts: Facts) -> None:
         """As Onlooker says."""
         now = self._clock()
-        changed = {}
+        changed: dict[NodeId | None, None] = {}
         with self._lock:
             for event in events:
                 if isinstance(event, SlotsKnown):
@@ -122,21 +123,21 @@ def _told(event: object, now: Instant) -> tuple[NodeId | None, Happening] | None
         case smeshing.ChallengeDropped(identity, epoch, sentence):
             return identity, Happening(now, Told.KIND_RETRYING, f"Epoch {epoch}: {sentence}", is_failure=True)
         case smeshing.RegisteredAt(identity, server, round_id, _):
-            kind, text = Told.KIND_POET_REGISTERED, f"{server} took the challenge into round {round_id}."
+            kind, text = Told.KIND_POET_REGISTERED, f"{server} took the challenge into round {escaped(round_id)}."
         case smeshing.NotRegisteredAt(identity, server, reason, detail):
-            text = f"{server} did not take the challenge ({reason}): {detail}"
+            text = f"{server} did not take the challenge ({reason}): {escaped(detail)}"
             return identity, Happening(now, Told.KIND_POET_NOT_REGISTERED, text, is_failure=True)
         case smeshing.RoundProofTaken(server, round_id, leaves):
-            text = f"The proof of round {round_id} of {server} is here, of {leaves} leaves."
+            text = f"The proof of round {escaped(round_id)} of {server} is here, of {leaves} leaves."
             return None, Happening(now, Told.KIND_POET_PROOF_RECEIVED, text)
         case smeshing.RoundProofMissing(server, round_id, reason, detail):
-            text = f"{server} gave no proof of round {round_id} ({reason}): {detail}"
+            text = f"{server} gave no proof of round {escaped(round_id)} ({reason}): {escaped(detail)}"
             return None, Happening(now, Told.KIND_POET_PROOF_MISSING, text, is_failure=True)
         case smeshing.NotAMember(identity, server, round_id):
-            text = f"{server} took the challenge, but did not count it among the members of round {round_id}."
+            text = f"{server} took the challenge, but did not count it among the members of round {escaped(round_id)}."
             return identity, Happening(now, Told.KIND_NOT_A_MEMBER, text, is_failure=True)
         case smeshing.BestProofSelected(identity, server, round_id, leaves):
-            text = f"The proof of round {round_id} of {server} was chosen, of {leaves} leaves."
+            text = f"The proof of round {escaped(round_id)} of {server} was chosen, of {leaves} leaves."
             kind = Told.KIND_BEST_PROOF_SELECTED
         case smeshing.PostState(identity, True):
             kind, text = Told.KIND_GENERATING_POST_PROOF, "The prover reads the space."

@@ -1,4 +1,4 @@
-"""SmeshingService of `smesher.v1`: what own identities are at and why, what comes next and when, and what came of it."""
+"""SmeshingService of `smesher.v1`: what own identities are at and why, what comes next and when, what came of it."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from .operation import Operation, OwnIdentity
 
 WAITING = 1024
 """Changes that wait for one client."""
+CONVICTED = "The network has proof that it contradicted itself; it earns nothing any more."
 
 _PHASES = {
     Phase.SENDING: (pb.PHASE_SENDING, "Its signed activation is sent again: no peer is known to have it."),
@@ -134,9 +135,7 @@ class Identities:
         convicted = is_malicious(view, own.id)
         if own.stopped is not None or convicted:
             shown.phase = pb.PHASE_STOPPED
-            shown.reason = (
-                own.stopped or "The network has proof that it contradicted itself; it earns nothing any more."
-            )
+            shown.reason = own.stopped or CONVICTED
         elif not own.is_smeshing:
             shown.phase, shown.reason = pb.PHASE_NOT_STARTED, "Nobody has told the node to smesh for it."
         else:

@@ -35,8 +35,8 @@ class LogTail(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """logging: keep a line."""
         try:
-            message = record.getMessage()
-        except Exception:  # as every handler: a line that cannot be written must not end who wrote it
+            message = record.getMessage().encode("utf-8", "replace").decode()
+        except (TypeError, ValueError):  # its arguments do not fit its words, which must not end who wrote it
             self.handleError(record)
             return
         at_ns = int(record.created * 1e9)
