@@ -38,6 +38,7 @@ class Phase(Enum):
     SENDING = "sending"
     """An activation was signed that is not stored: it is sent again."""
     FIRST_PROOF = "first proof"
+    """The first proof of space is made, or checked."""
     SYNCING = "syncing"
     """Not all activations of the past are here."""
     WAITING_FOR_REGISTRATION = "waiting for registration"
@@ -95,7 +96,8 @@ def progress(view: View, timeline: Timeline, identity: NodeId, now: Instant, *, 
         phase = _pursued(view, timeline, identity, challenge, now, is_registered=bool(found))
         return Progress(phase, challenge.publish_epoch, found)
     last = last_of(view, identity)
-    if last is None and view.get(INITIAL_POSTS, identity) is None:
+    initial = view.get(INITIAL_POSTS, identity)
+    if last is None and (initial is None or not initial.is_verified):
         return Progress(Phase.FIRST_PROOF, None, {})
     known = None if last is None else view.get(ATXS, last)
     publish = timeline.next_publish_epoch(now, None if known is None else known.publish_epoch)

@@ -31,7 +31,7 @@ WAITING = 1024
 CONVICTED = "The network has proof that it contradicted itself; it earns nothing any more."
 
 _PHASES = {
-    Phase.SENDING: (pb.PHASE_SENDING, "Its signed activation is sent again: no peer is known to have it."),
+    Phase.SENDING: (pb.PHASE_SENDING, "Its signed activation is sent, again if need be, until it is stored here."),
     Phase.FIRST_PROOF: (
         pb.PHASE_FIRST_PROOF,
         "Its first proof of space is made, once a prover with all labels is there.",
