@@ -24,6 +24,7 @@ from node.eligibility.active_set import active_ids
 from node.eligibility.errors import EligibilityError
 from node.proposals.oracle import RowSources
 from node.queries import accounts
+from protocol.numbers.layers import MAX_LAYER
 from protocol.params.config.services import Logging
 from protocol.pb.spacemesh.v1 import debug_types_pb2 as pb
 from protocol.pb.spacemesh.v1 import types_pb2
@@ -96,6 +97,8 @@ class DebugService:
         """Who takes part in the layers of an epoch. Raises Failed."""
         time, epoch = self._backend.parameters.time, EpochId(request.epoch)
         try:
+            if epoch > time.epoch_of(MAX_LAYER) - 1:
+                raise EligibilityError(f"There is no epoch {epoch}.", "beacon_missing")
             if epoch * time.layers_per_epoch <= time.effective_genesis:
                 raise EligibilityError(f"Epoch {epoch} belongs to the genesis.", "empty_active_set")
             with reading(self._backend) as view:
