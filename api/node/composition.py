@@ -8,14 +8,16 @@ work, no store. Protocol 09b-node-storage-libp2p, section 6.3.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from logging import getLogger
+from pathlib import Path
 from typing import Protocol
 
 from api.edge.threads import processors
 from api.services.node.backend import Backend
 from api.services.node.bus import Bus
+from api.services.node.post.service import PostServices
 from node.assembly.parameters import NodeParameters
 from node.contract.checks import Checker
 from node.contract.demands import BootstrapDocument, Failed, Result
@@ -66,6 +68,10 @@ class Serving(Protocol):
     onlookers: Sequence[Onlooker]
     """Who is told of what is committed."""
 
+    @property
+    def addresses(self) -> Mapping[str, str]:
+        """Where clients find each listener, by its name, once they are let in; the first is for everybody."""
+
     async def start(self) -> None:
         """Let clients in. Raises Failure where a port is taken."""
 
@@ -87,7 +93,8 @@ class Parts:
     """One that several nodes of a process share."""
     pool: Workers | None = None
     """Threads for proofs that several nodes of a process share."""
-    make_proofs: Callable[..., Proofs] = Proofs
+    spaces: Callable[[Answered], Spaces] | None = None
+    """Who proves space, and is told where answers go; None: the PoST services that connect to the node."""
     name: str = "node"
     """Of its threads."""
 
@@ -102,21 +109,19 @@ class Handles:
     coinbase: Coinbase
     driver: Driver
     pool: Workers
-    calls: Calls
+    post: PostServices
 
 
 class Composition:
     """One node. `start`, then `stop`, in one loop; `ended` is done when the engine has come to its end by itself."""
 
-    def __init__(self, prepared: Prepared, parts: Parts, spaces: Callable[[Composition], Spaces]) -> None:
+    def __init__(self, prepared: Prepared, parts: Parts) -> None:
         self.prepared, self.parts = prepared, parts
-        self._spaces = spaces
         self.ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
         self._stores: Stores | None = None
         self._thread: EngineThread | None = None
         self._is_own_pool = parts.pool is None
         self._serving: Serving | None = None
-        self._is_serving = False
 
     async def start(self) -> None:
         """Raises Failure, StoreFault, Contradiction: nothing runs then."""
@@ -138,8 +143,9 @@ class Composition:
         self.pool = parts.pool or Workers(f"{parts.name}-proofs", max(1, processors() - 1), WAITING_PROOFS)
         self.host = parts.host(parts.clock)
         self.calls = Calls(loop, self.returned)
-        spaces = self._spaces(self)
-        self.proofs = parts.make_proofs(config, self.keys, spaces, self.pool, self.returned)
+        post = PostServices(loop, self.returned, self.keys.smeshing.named, lambda: self.coinbase.is_set)
+        spaces = post if parts.spaces is None else parts.spaces(self.returned)
+        self.proofs = Proofs(config, self.keys, spaces, self.pool, self.returned)
         ports = Ports(
             self.host,
             self.proofs,
@@ -164,7 +170,7 @@ class Composition:
         self.backend = Running(
             config, self.parameters, self.site, self.driver, parts.clock, bus, HostPeering(self.host), self._end
         )
-        handles = Handles(prepared, self.backend, self.keys, self.coinbase, self.driver, self.pool, self.calls)
+        handles = Handles(prepared, self.backend, self.keys, self.coinbase, self.driver, self.pool, post)
         self._serving = parts.serving(handles)
         onlookers += self._serving.onlookers
         await self._serving.start()
@@ -181,7 +187,6 @@ class Composition:
             await serving.stop()
         if thread is not None:
             is_over = await asyncio.to_thread(thread.join, STOP_S)
-            self.driver.stop()
             await self.calls.close()
             if self._is_own_pool:
                 self.pool.close()
@@ -192,6 +197,16 @@ class Composition:
         if self._stores is not None:
             (self.site.stores if hasattr(self, "site") else self._stores).close()
             self._stores = None
+
+    @property
+    def addresses(self) -> Mapping[str, str]:
+        """As Serving says."""
+        return {} if self._serving is None else self._serving.addresses
+
+    @property
+    def folder(self) -> Path:
+        """Its data directory."""
+        return self.prepared.data.path
 
     def _parameters(self, stores: Stores) -> NodeParameters:
         found = parameters_on(stores, self.prepared.config, self.prepared.parameters)

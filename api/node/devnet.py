@@ -19,9 +19,8 @@ from types import MappingProxyType
 from api.edge.listen import Address, bind, port_of
 from api.edge.threads import processors
 from api.services.poet.app import App as PoetApp
-from api.services.poet.config import Config as PoetConfig
-from kernels import randomx
-from node.p2p.memory import MemoryNetwork
+from node.contract.ports import Clock
+from node.p2p.memory import MemoryHost, MemoryNetwork
 from node.runtime.clock import WallClock
 from node.runtime.workers import Workers
 from protocol.numbers.durations import MILLISECOND, SECOND
@@ -30,15 +29,14 @@ from protocol.params.config import consensus
 from protocol.params.config.networks import FASTNET
 from protocol.params.config.node import Config
 from protocol.params.config.services import PoetServer
-from protocol.post.proof import RANDOMX_KEY
 from protocol.types import address
 from protocol.types.ids import BEACON_SIZE, AtxId, Beacon, NodeId
-from prover.poet.server.rounds import Schedule
-from prover.post.proof.randomx_cache import RandomXCache
 
-from . import local_space
+from . import embedded_poet, local_space
 from .composition import Composition, Handles, Parts, Serving
 from .local_space import LocalSpaces, Space
+from .ports.calls import Answered
+from .standalone import light_randomx
 from .start import Prepared, prepared
 
 log = getLogger("devnet")
@@ -49,11 +47,8 @@ START_DELAY_S = 4
 """From the moment when everything is compiled to the genesis."""
 PHASE_SHIFT_NS, CYCLE_GAP_NS = 12 * SECOND, 12 * SECOND
 """Of an epoch of 16: a round takes the last four seconds of each."""
-LEAVES_PER_SECOND = 78_000
 UNITS = (2, 3, 2, 4)
 """Space units of each node, in turns."""
-COINS = 10**15
-"""Smidge of each account of the genesis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +89,7 @@ def config_of(genesis: Time, poet: str, plan: Plan, number: int) -> Config:
             leaders=5,
             iterations_limit=2,
             preround_delay_ns=500 * MILLISECOND,
-            round_duration_ns=100 * MILLISECOND,
+            round_duration_ns=150 * MILLISECOND,
         ),
         beacon=consensus.Beacon(
             rounds_number=3,
@@ -128,31 +123,6 @@ def config_of(genesis: Time, poet: str, plan: Plan, number: int) -> Config:
     )
 
 
-def poet_config(folder: Path, genesis: Time, port: int) -> PoetConfig:
-    """The settings of the PoET."""
-    return PoetConfig(
-        poetdir=folder,
-        datadir=folder / "data",
-        dbdir=folder / "db",
-        logdir=folder / "logs",
-        schedule=Schedule(genesis.unix_ns, EPOCH_LAYERS * LAYER_NS, PHASE_SHIFT_NS, CYCLE_GAP_NS),
-        config_rpclisten="127.0.0.1:0",
-        rpclisten="127.0.0.1:0",
-        restlisten=f"127.0.0.1:{port}",
-        metrics_port=None,
-        max_grpc_resp_size=8 << 20,
-        disable_worker=False,
-        pow_difficulty=0,
-        max_round_members=1000,
-        submit_flush_interval_ns=20 * MILLISECOND,
-        certifier_url=None,
-        certifier_pubkey=None,
-        trusted_keys=None,
-        lps=LEAVES_PER_SECOND,
-        one_process=True,
-    )
-
-
 class Devnet:
     """All of it. `start`, then `stop`, in one loop."""
 
@@ -165,7 +135,7 @@ class Devnet:
         self.network = MemoryNetwork(self.clock)
         self.nodes: list[Composition] = []
         self._poet: PoetApp | None = None
-        self._memory: local_space.Memory = RandomXCache(lambda full: randomx.Memory(RANDOMX_KEY))
+        self._memory = light_randomx()
         self._pool = Workers("proofs", max(1, processors() - 1), 10_000)
 
     async def start(self) -> None:
@@ -185,19 +155,20 @@ class Devnet:
         found = [self._held.enter_context(prepared(one, now_ns=self.clock.now())) for one in configs]
         for number, one in enumerate(found):
             await asyncio.to_thread(self._make_spaces, one, UNITS[number % len(UNITS)])
-        self._poet = PoetApp(poet_config(self.plan.folder / "poet", began, port))
+        self._poet = PoetApp(embedded_poet.config_of(configs[0], self.plan.folder / "poet"))
         await self._poet.start()
         first_beacon = Beacon(found[0].genesis.genesis_id[:BEACON_SIZE])
         for number, one in enumerate(found):
             parts = Parts(
-                host=lambda clock: self.network.host(),
+                host=partial(self._host, one),
                 serving=self._serving,
                 clock=self.clock,
                 first_beacon=first_beacon,
                 pool=self._pool,
                 name=f"node-{number}",
             )
-            node = Composition(one, parts, partial(self._spaces, one, UNITS[number % len(UNITS)]))
+            parts = replace(parts, spaces=partial(self._spaces, one, UNITS[number % len(UNITS)]))
+            node = Composition(one, parts)
             self.nodes.append(node)
             await node.start()
 
@@ -216,13 +187,19 @@ class Devnet:
         done, _ = await asyncio.wait([node.ended for node in self.nodes], return_when=asyncio.FIRST_COMPLETED)
         return next(iter(done)).result()
 
+    def _host(self, one: Prepared, clock: Clock) -> MemoryHost:
+        return self.network.host(one.peer.id)
+
     def _make_spaces(self, one: Prepared, units: int) -> None:
         golden = AtxId(one.genesis.golden_atx)
         for identity, space in _spaces_of(one, units).items():
             local_space.make(one.config, identity, golden, space)
 
-    def _spaces(self, one: Prepared, units: int, made: Composition) -> LocalSpaces:
-        return LocalSpaces(one.config, _spaces_of(one, units), self._memory, made.returned)
+    def _spaces(self, one: Prepared, units: int, answered: Answered) -> LocalSpaces:
+        found = LocalSpaces(one.config, self._memory, answered)
+        for identity, space in _spaces_of(one, units).items():
+            found.add(identity, space)
+        return found
 
 
 def _spaces_of(one: Prepared, units: int) -> dict[NodeId, Space]:

@@ -69,6 +69,7 @@ class EngineThread:
                 f"The node has met a fault of its own and cannot go on: {type(mistake).__name__}: {mistake}. What it "
                 "had committed is kept; start it again. If it ends again, please report the log."
             )
+        self._driver.stop()  # whoever waits for an answer is told
         self._ended(error)
 
     async def _turns(self) -> None:

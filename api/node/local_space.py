@@ -6,7 +6,7 @@ since it takes a moment only. Implements `ports.proofs.Spaces`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from logging import getLogger
 from pathlib import Path
@@ -26,6 +26,8 @@ from prover.post.layout import Layout
 from prover.post.metadata import PostMetadata
 from prover.post.proof.job import Phase, ProofData, ProofJob, Rules
 from prover.post.proof.prove import STATE_NAME, ProveParams
+
+from .ports.calls import Answered
 
 if TYPE_CHECKING:
     from kernels import randomx
@@ -79,12 +81,15 @@ def make(config: Config, identity: NodeId, commitment: AtxId, space: Space) -> P
 class LocalSpaces:
     """Those of one node. Everything may be called from any thread."""
 
-    def __init__(
-        self, config: Config, spaces: Mapping[NodeId, Space], memory: Memory, answered: Callable[[int, Result], None]
-    ) -> None:
+    def __init__(self, config: Config, memory: Memory, answered: Answered) -> None:
         """memory: RandomX, which all nodes of a process share."""
-        self._config, self._spaces, self._memory, self._answered = config, dict(spaces), memory, answered
+        self._config, self._memory, self._answered = config, memory, answered
+        self._spaces: dict[NodeId, Space] = {}
         self._workers = Workers("post", 1, 100)
+
+    def add(self, identity: NodeId, space: Space) -> None:
+        """A space that has been made."""
+        self._spaces[identity] = space
 
     def prove(self, call: int, identity: NodeId, challenge: bytes) -> None:
         """As Spaces says."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from api.edge.rpc import Failed, Status
 from api.edge.version import program_version
 from api.services.node.backend import Peering
 from api.services.node.bus import Bus
 from node.assembly.parameters import NodeParameters
-from node.assembly.rooms import Rooms
 from node.contract.instants import Instant
 from node.contract.ports import Clock
 from node.contract.verdicts import Verdict
@@ -23,6 +22,9 @@ from node.store.view import View
 from protocol.params.config.node import Config
 
 from .site import Site
+
+if TYPE_CHECKING:
+    from node.assembly.rooms import Rooms
 
 T = TypeVar("T")
 

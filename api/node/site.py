@@ -6,17 +6,15 @@ import secrets
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from api.edge.errors import UsageError
-from node.assembly.node import Node, assemble
 from node.assembly.parameters import NodeParameters, parameters_of
-from node.assembly.rooms import Rooms, Surroundings
 from node.checkpoint.ledger import effective_genesis
 from node.contract.checks import Checker, NetworkChecker
 from node.contract.machine import Machine
 from node.contract.messages import PeerId
 from node.contract.ports import Keys
-from node.pruning.machine import PruningMachine
 from node.runtime.chance import DrawnRandom
 from node.schema import OWN, STATE
 from node.store.level import open_own_store, open_store
@@ -26,6 +24,10 @@ from protocol.types import address
 from protocol.types.ids import Address
 
 from .data_directory import DataDirectory
+
+if TYPE_CHECKING:
+    from node.assembly.node import Node
+    from node.assembly.rooms import Rooms
 
 
 def open_stores(data: DataDirectory) -> Stores:
@@ -86,6 +88,10 @@ class Site:
 
     def __call__(self, stores: Stores | None) -> Node:
         """As Build says."""
+        # all machines: a good part of the time of a start, for which no client has to wait
+        from node.assembly.node import assemble
+        from node.assembly.rooms import Surroundings
+
         if stores is None and self.stores.is_failed:
             self.stores = open_stores(self.data)
         given = Surroundings(
@@ -101,5 +107,7 @@ class Site:
         return assemble(self.parameters, given, self._more)
 
     def _more(self, rooms: Rooms) -> list[Machine]:
+        from node.pruning.machine import PruningMachine
+
         main, tortoise = self.config.main, self.parameters.tortoise
         return [PruningMachine(self.parameters.time, tortoise.hdist, main.db_prune_interval_ns)]

@@ -45,11 +45,11 @@ class MemoryNetwork:
         self._next = 0
         self._made = 0
 
-    def host(self) -> MemoryHost:
-        """A place for one more node."""
+    def host(self, id: str = "") -> MemoryHost:
+        """A place for one more node. id: as people read it; empty: a number of its own."""
         with self._lock:
             self._made += 1
-            return MemoryHost(self, PeerId(b"node-%04d" % self._made))
+            return MemoryHost(self, PeerId(id.encode() or b"node-%04d" % self._made))
 
     def now(self) -> int:
         """By the clock of the network."""

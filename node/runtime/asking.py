@@ -7,17 +7,19 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from node.assembly.node import Node
-from node.assembly.rooms import Rooms
 from node.store.errors import StoreFault
 from node.store.view import View
 
 from .errors import Refused
 
+if TYPE_CHECKING:
+    from node.assembly.node import Node
+    from node.assembly.rooms import Rooms
+
 T = TypeVar("T")
-Question = Callable[[Rooms, View], T]
+Question = Callable[["Rooms", View], T]
 
 SPELL_NS = 2_000_000
 """How long questions are answered before the next turn may begin; one that is begun is finished."""

@@ -18,9 +18,8 @@ from dataclasses import dataclass
 from enum import Enum
 from heapq import heappop, heappush
 from logging import getLogger
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from node.assembly.node import Node
 from node.contract.demands import Failed as NotMet
 from node.contract.demands import PeerRequest, Request, Result
 from node.contract.effects import Emit, Penalise, StopIdentity
@@ -43,6 +42,9 @@ from .errors import Refused
 from .facts import Facts, Onlooker
 from .inbox import Inbox, Limits
 from .ports import Ports, inward, outward
+
+if TYPE_CHECKING:
+    from node.assembly.node import Node  # much, which whoever only reads needs not wait for
 
 T = TypeVar("T")
 log = getLogger("runtime")
@@ -208,7 +210,7 @@ class Driver:
             self.questions.answer(self.node)
 
     def stop(self) -> None:
-        """Take part no more, and answer nobody. The stores stay open for those who read them."""
+        """Take part no more, and answer nobody: whoever waits is told. The stores stay open for those who read them."""
         self.phase = Phase.STOPPED
         self._ports.host.close()
         self.questions.close()
