@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing, nullcontext
 from typing import Any, NoReturn
 
@@ -37,12 +37,8 @@ Work = Callable[[Any], Awaitable[bytes | None]]
 class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
     """The methods of one listener; others are answered with the reference's words."""
 
-    def __init__(
-        self, services: Services, limits: GrpcLimits, count: Count, log: logging.Logger, retired: Mapping[str, str]
-    ) -> None:
-        """retired: paths that are served no more, with what is said to those who still ask."""
+    def __init__(self, services: Services, limits: GrpcLimits, count: Count, log: logging.Logger) -> None:
         self._services, self._limits, self._count, self._log = services, limits, count, log
-        self._retired = retired
         self._places = Places(limits)
         self._rates = None if limits.calls_per_s is None else Rates(limits.calls_per_s, limits.burst)
         self._streams = Held(limits.streams_in_all, limits.streams_of_one)
@@ -70,7 +66,7 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
             return _refusing(f"unknown service {service}")
         method = methods.get(name)
         if method is None:
-            return _refusing(self._retired.get(path, f"unknown method {name} for service {service}"))
+            return _refusing(f"unknown method {name} for service {service}")
         # a single message is read as a stream too: so its place comes before its bytes
         if method.kind is Kind.UNARY:
             return grpc.stream_unary_rpc_method_handler(self._guarded(path, self._unary(method)))

@@ -8,7 +8,7 @@ nor take all places. Calls that wait longer for a place than a message may take 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import grpc.aio
 from google.protobuf.descriptor import FileDescriptor
@@ -33,19 +33,13 @@ class GrpcServer:
         limits: GrpcLimits | None = None,
         *,
         described: Sequence[FileDescriptor] = (),
-        retired: Mapping[str, str] | None = None,
         count: Count = lambda method, status, seconds: None,
         log: logging.Logger = log,
     ) -> None:
-        """described: the files of the services, for those who know a server only by asking it.
-
-        retired: paths that are served no more, with what is said to those who still ask.
-        """
+        """described: the files of the services, for those who know a server only by asking it."""
         limits = limits or GrpcLimits()
         self._server = grpc.aio.server(options=limits.options(), maximum_concurrent_rpcs=limits.calls)
-        self._handlers = Handlers(
-            {**services, **reflection(list(services), described)}, limits, count, log, retired or {}
-        )
+        self._handlers = Handlers({**services, **reflection(list(services), described)}, limits, count, log)
         self._server.add_generic_rpc_handlers((self._handlers,))
 
     @property

@@ -29,14 +29,14 @@ def checkpoint(view: View, layer: LayerId, newest: int) -> Checkpoint:
 
 
 def _newest(view: View, most: int) -> Iterator[tuple[AtxId, StoredAtx]]:
-    """Smeshers ascending; of each the last epoch first, in an epoch what came last first."""
+    """Smeshers ascending; of each the last epoch first, in an epoch what came first."""
     for smesher, entries in groupby(view.find(BY_SMESHER), key=lambda entry: entry[0][0]):
         published = [(epoch, id) for (_, epoch), id in entries]
         if view.has(PROOFS, NodeId(smesher)):
             continue
         epochs = sorted({epoch for epoch, _ in published}, reverse=True)[:most]
         found = [(id, _stored(view, id)) for epoch, id in published if epoch >= epochs[-1]]
-        found.sort(key=lambda one: (one[1].publish_epoch, one[1].received, one[0]), reverse=True)
+        found.sort(key=lambda one: (-one[1].publish_epoch, one[1].received, one[0]))
         yield from found[:most]
 
 

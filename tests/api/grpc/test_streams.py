@@ -105,7 +105,6 @@ class Served:
             },
             limits,
             described=[node_pb2.DESCRIPTOR, post_pb2.DESCRIPTOR],
-            retired={"/spacemesh.v1.NodeService/Old": "use another"},
             count=self.calls.count,
             log=logging.getLogger("tests.grpc"),
         )
@@ -342,16 +341,6 @@ def test_streams_end_at_once_when_the_server_stops() -> None:
         assert await waiting == "wait", "a call in work is answered"
         await stopping
         assert sorted(served.calls.closed) == ["dialogue", "stream"]
-
-    run(test)
-
-
-def test_what_is_served_no_more_keeps_its_words() -> None:
-    async def test(served: Served) -> None:
-        for name, words in (("Old", "use another"), ("New", "unknown method New for service spacemesh.v1.NodeService")):
-            with pytest.raises(grpc.aio.AioRpcError) as found:
-                await served.channel.unary_unary(f"/spacemesh.v1.NodeService/{name}")(b"")
-            assert (found.value.code(), found.value.details()) == (grpc.StatusCode.UNIMPLEMENTED, words)
 
     run(test)
 
