@@ -18,6 +18,7 @@ from api.edge.threads import processors
 from api.services.node.backend import Backend
 from api.services.node.bus import Bus
 from api.services.node.post.service import PostServices
+from api.services.node.smeshing import Smeshing
 from node.assembly.parameters import NodeParameters
 from node.contract.checks import Checker
 from node.contract.demands import BootstrapDocument, Failed, Result
@@ -31,7 +32,9 @@ from node.runtime.workers import Workers
 from node.store.stores import Stores
 from protocol.types.ids import Beacon
 
+from .commitments import Commitments
 from .engine_thread import EngineThread
+from .identities import Mode
 from .peering import HostPeering
 from .ports.bootstrap import Documents
 from .ports.calls import Answered, Calls
@@ -41,7 +44,9 @@ from .ports.proofs import Proofs, Spaces
 from .room import Room
 from .running import Running
 from .site import Coinbase, Site, open_stores, parameters_on
+from .smeshing import Remote
 from .start import Prepared, note_stores
+from .supervisor import Supervised, Surroundings
 
 log = getLogger("node")
 
@@ -106,7 +111,7 @@ class Handles:
     prepared: Prepared
     backend: Backend
     keys: NodeKeys
-    coinbase: Coinbase
+    smeshing: Smeshing
     driver: Driver
     pool: Workers
     post: PostServices
@@ -122,6 +127,7 @@ class Composition:
         self._thread: EngineThread | None = None
         self._is_own_pool = parts.pool is None
         self._serving: Serving | None = None
+        self._commitments = Commitments()
 
     async def start(self) -> None:
         """Raises Failure, StoreFault, Contradiction: nothing runs then."""
@@ -139,7 +145,6 @@ class Composition:
         self.parameters = self._parameters(self._stores)
         self.keys = NodeKeys(prepared.identities.all, prepared.data.identities)
         self.coinbase = Coinbase(config.smeshing.coinbase, config.main.network_hrp)
-        self.keys.smeshing.only([one.identity for one in self.keys.signers()] if config.smeshing.start else [])
         self.pool = parts.pool or Workers(f"{parts.name}-proofs", max(1, processors() - 1), WAITING_PROOFS)
         self.host = parts.host(parts.clock)
         self.calls = Calls(loop, self.returned)
@@ -163,19 +168,21 @@ class Composition:
             self.host.peers,
             self.coinbase,
             parts.checker,
+            self._commitments,
         )
-        bus = Bus(loop)
-        onlookers: list[Onlooker] = []
-        self.driver = Driver(self.site, ports, parts.clock, onlookers, has_room=Room(prepared.data.path))
+        self.driver = Driver(self.site, ports, parts.clock, has_room=Room(prepared.data.path))
         self.backend = Running(
-            config, self.parameters, self.site, self.driver, parts.clock, bus, HostPeering(self.host), self._end
+            config, self.parameters, self.site, self.driver, parts.clock, Bus(loop), HostPeering(self.host), self._end
         )
-        handles = Handles(prepared, self.backend, self.keys, self.coinbase, self.driver, self.pool, post)
-        self._serving = parts.serving(handles)
-        onlookers += self._serving.onlookers
+        self.smeshing = self._make_smeshing()
+        self._serving = parts.serving(
+            Handles(prepared, self.backend, self.keys, self.smeshing, self.driver, self.pool, post)
+        )
+        self.driver.onlookers += self._serving.onlookers
         await self._serving.start()
         self._thread = EngineThread(f"{parts.name}-engine", self.driver, parts.clock, self._engine_ended)
         self._thread.start()
+        await self.smeshing.begin()
 
     async def stop(self) -> None:
         """Clients, then turns, then work, then stores. A second time does nothing."""
@@ -184,7 +191,7 @@ class Composition:
         if thread is not None:
             thread.stop()
         if serving is not None:
-            await serving.stop()
+            await asyncio.gather(serving.stop(), self.smeshing.close())
         if thread is not None:
             is_over = await asyncio.to_thread(thread.join, STOP_S)
             await self.calls.close()
@@ -207,6 +214,22 @@ class Composition:
     def folder(self) -> Path:
         """Its data directory."""
         return self.prepared.data.path
+
+    def _make_smeshing(self) -> Supervised | Remote:
+        """The node's own identity is supervised, unless spaces are given; others have PoST services that connect."""
+        own = self.prepared.identities
+        if own.mode is not Mode.SUPERVISED or self.parts.spaces is not None:
+            return Remote(self.keys.smeshing, self.coinbase)
+        around = Surroundings(
+            config=self.prepared.config,
+            identity=own.all[0],
+            smeshers=self.keys.smeshing,
+            coinbase=self.coinbase,
+            choose=self._commitments.choose,
+            address=lambda: self.addresses.get("post", ""),
+            tell=lambda event: self.backend.bus.publish([event]),
+        )
+        return Supervised(around)
 
     def _parameters(self, stores: Stores) -> NodeParameters:
         found = parameters_on(stores, self.prepared.config, self.prepared.parameters)

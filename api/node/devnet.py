@@ -34,9 +34,8 @@ from protocol.types.ids import BEACON_SIZE, AtxId, Beacon, NodeId
 
 from . import embedded_poet, local_space
 from .composition import Composition, Handles, Parts, Serving
-from .local_space import LocalSpaces, Space
+from .local_space import LocalSpaces, Space, light_randomx
 from .ports.calls import Answered
-from .standalone import light_randomx
 from .start import Prepared, prepared
 
 log = getLogger("devnet")

@@ -26,12 +26,12 @@ from prover.post.layout import Layout
 from prover.post.metadata import PostMetadata
 from prover.post.proof.job import Phase, ProofData, ProofJob, Rules
 from prover.post.proof.prove import STATE_NAME, ProveParams
+from prover.post.proof.randomx_cache import RandomXCache
 
 from .ports.calls import Answered
 
 if TYPE_CHECKING:
     from kernels import randomx
-    from prover.post.proof.randomx_cache import RandomXCache
 
     Memory = RandomXCache[randomx.Memory]
 
@@ -47,6 +47,18 @@ class Space:
 
     folder: Path
     units: int
+
+
+def light_randomx() -> Memory:
+    """RandomX as small networks need it, made at the first proof and given back when it is idle."""
+
+    def light(full: bool) -> randomx.Memory:
+        from kernels import randomx
+        from protocol.post.proof import RANDOMX_KEY
+
+        return randomx.Memory(RANDOMX_KEY)
+
+    return RandomXCache(light)
 
 
 def make(config: Config, identity: NodeId, commitment: AtxId, space: Space) -> PostMetadata:

@@ -1,6 +1,6 @@
 """`smesher node` from what was prepared to its end. Exit codes: 0 told to stop, else that of the error that ended it.
 
-A standalone network has its PoET and its PoST data in the same process, made and started after clients are let in.
+A standalone network has a PoET in its process, which starts after clients are let in.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .serving import Services
 from .start import Prepared
 
 if TYPE_CHECKING:
-    from .standalone import Standalone
+    from api.services.poet.app import App as PoetApp
 
 log = getLogger("node")
 
@@ -31,33 +31,31 @@ def run(prepared: Prepared) -> int:
 async def serve(prepared: Prepared) -> int:
     """As `run`, in a loop that there is."""
     stopping = stop_signal()
-    standalone = _beside(prepared) if prepared.config.main.standalone else None
-    parts = Parts(
-        host=lambda clock: MemoryNetwork(clock).host(prepared.peer.id),
-        serving=Services,
-        spaces=None if standalone is None else standalone.spaces,
-    )
-    node = Composition(prepared, parts)
+    node = Composition(prepared, Parts(lambda clock: MemoryNetwork(clock).host(prepared.peer.id), Services))
     await node.start()
+    poet: PoetApp | None = None
     try:
-        if standalone is None:
-            log.warning("this release reaches no peers yet: the node knows what its data directory holds, and no more")
+        if prepared.config.main.standalone:
+            poet = await _poet_of(prepared)
         else:
-            await standalone.start()
+            log.warning("this release reaches no peers yet: the node knows what its data directory holds, and no more")
         ends: list[asyncio.Future[Any]] = [stopping, node.ended]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping")
     finally:
-        await node.stop()
-        if standalone is not None:
-            await standalone.stop()
+        await asyncio.gather(node.stop(), *(() if poet is None else (poet.stop(),)))
     error = node.ended.result() if node.ended.done() else None
     if error is not None:
         raise error
     return 0
 
 
-def _beside(prepared: Prepared) -> Standalone:
-    from .standalone import Standalone  # kernels and provers, which other nodes have elsewhere
+async def _poet_of(prepared: Prepared) -> PoetApp:
+    """The PoET of a standalone network. Raises UsageError, ProofError, Failure: its address, folder or port."""
+    from api.services.poet.app import App  # nothing that a client of the node has to wait for
 
-    return Standalone(prepared)
+    from . import embedded_poet
+
+    poet = App(embedded_poet.config_of(prepared.config, prepared.data.poet))
+    await poet.start()
+    return poet

@@ -23,6 +23,7 @@ from protocol.params.config.node import Config
 from protocol.types import address
 from protocol.types.ids import Address
 
+from .commitments import Commitments
 from .data_directory import DataDirectory
 
 if TYPE_CHECKING:
@@ -84,7 +85,10 @@ class Site:
     smeshers: Keys | None
     peers: Callable[[], Sequence[PeerId]]
     coinbase: Callable[[], Address]
-    checker: Checker | None = None
+    checker: Checker | None
+    """None: one of its own."""
+    commitments: Commitments
+    """Who asks to what new labels are bound."""
 
     def __call__(self, stores: Stores | None) -> Node:
         """As Build says."""
@@ -110,4 +114,5 @@ class Site:
         from node.pruning.machine import PruningMachine
 
         main, tortoise = self.config.main, self.parameters.tortoise
-        return [PruningMachine(self.parameters.time, tortoise.hdist, main.db_prune_interval_ns)]
+        pruning = PruningMachine(self.parameters.time, tortoise.hdist, main.db_prune_interval_ns)
+        return [pruning, self.commitments.machine()]

@@ -111,7 +111,8 @@ class Driver:
         self._build = build
         self._ports = ports
         self._clock = clock
-        self._onlookers = tuple(onlookers)
+        self.onlookers = list(onlookers)
+        """To be added to before it starts."""
         self._has_room = has_room
         self._urgent: frozenset[str] = frozenset()
         self.inbox = Inbox(limits, lambda topic: topic in self._urgent)
@@ -295,7 +296,7 @@ class Driver:
         def show(rows: Rows, outputs: Outputs) -> None:
             self.facts = facts = facts_of(node)
             events = [output.event for output in outputs if isinstance(output, Emit)]
-            for onlooker in self._onlookers:
+            for onlooker in self.onlookers:
                 try:
                     onlooker.committed(rows, events, facts)
                 except Exception:  # who looks on must not end a node that has written its rows
