@@ -51,6 +51,8 @@ BACK_OFF_S, LONGEST_BACK_OFF_S = 1.0, 300.0
 """Until a program that ended by itself is started again: doubled each time."""
 STEADY_S = 120.0
 """One that ran for so long is started again as if for the first time."""
+CLOSE_S = 10.0
+"""More than a program takes to be ended."""
 THROTTLED = "50"
 """Percent of the time in which labels are made, where they are to leave room for other work."""
 SMALL_FILES = (metadata.FILE_NAME, record.FILE_NAME, findings.FILE_NAME, STATE_NAME, "smesher-proof-made.json")
@@ -186,13 +188,13 @@ class Supervised:
             log.error("Smeshing does not begin: %s. Mend it, then start the node again, or call StartSmeshing.", error)
             self._fail(bytes(0), f"{error}")
 
-    async def close(self) -> None:
-        """End what runs, in a bounded time: programs are ended that do not end."""
+    async def close(self, within_s: float = CLOSE_S) -> None:
+        """End what runs. Programs are asked to end, then ended; those that have not in time end by themselves."""
         task, self._task = self._task, None
         if task is None or task.done():
             return
         task.cancel()
-        await asyncio.wait([task])
+        await asyncio.wait([task], timeout=within_s)
         if self._state in (SetupState.PREPARED, SetupState.IN_PROGRESS):
             self._state = SetupState.PAUSED
 
