@@ -152,7 +152,7 @@ class Composition:
         self.calls = Calls(loop, self.returned)
         post = PostServices(loop, self.returned, lambda: self.smeshing.identities(), lambda: self.coinbase.is_set)
         spaces = post if parts.spaces is None else parts.spaces(self.returned)
-        self.proofs = Proofs(config, self.keys, spaces, self.pool, self.returned)
+        self.proofs = Proofs(config, self.keys, spaces, self.pool, self.returned, is_proving=lambda: post.is_proving)
         ports = Ports(
             self.host,
             self.proofs,
