@@ -15,6 +15,7 @@ which clients ask for again and again.
 | `malfeasance` | proofs with what they say; pages |
 | `principal` | the transactions that an account pays, by their nonces |
 | `checkpoint` | what a checkpoint of a layer holds |
+| `smeshing` | how far own identities are with their next activations, what they have proposed |
 
 Specified in protocol 10-api, sections 3 and 4.
 """

@@ -52,6 +52,11 @@ class Subscription(Generic[E]):
             await self._arrived.wait()
         return self._queue.popleft()
 
+    @property
+    def waiting(self) -> int:
+        """Events that have come and were not taken."""
+        return len(self._queue)
+
     def __enter__(self) -> Subscription[E]:
         return self
 

@@ -13,7 +13,7 @@ from typing import Any
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
-from api.edge.logging import UnknownLevel, UnknownPart, change_level
+from api.edge.node_log import UnknownLevel, UnknownPart, change_level
 from api.edge.rpc import Failed, Headers, Method, Status
 from api.services.node.backend import Backend, Traffic
 from api.services.node.events import ProposalSeen, ProposalStatus
@@ -25,7 +25,7 @@ from node.eligibility.errors import EligibilityError
 from node.proposals.oracle import RowSources
 from node.queries import accounts
 from protocol.numbers.layers import MAX_LAYER
-from protocol.params.config.services import Logging
+from protocol.params.config.logs import Logging
 from protocol.pb.spacemesh.v1 import debug_types_pb2 as pb
 from protocol.pb.spacemesh.v1 import types_pb2
 from protocol.types.ids import EpochId, LayerId, as_hash32
