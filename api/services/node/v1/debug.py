@@ -24,8 +24,12 @@ from node.eligibility.active_set import active_ids
 from node.eligibility.errors import EligibilityError
 from node.proposals.oracle import RowSources
 from node.queries import accounts
+<<<<<<< HEAD
 from protocol.numbers.layers import MAX_LAYER
 from protocol.params.config.services import Logging
+=======
+from protocol.params.config.logs import Logging
+>>>>>>> edge
 from protocol.pb.spacemesh.v1 import debug_types_pb2 as pb
 from protocol.pb.spacemesh.v1 import types_pb2
 from protocol.types.ids import EpochId, LayerId, as_hash32
