@@ -25,6 +25,7 @@ from protocol.pb.spacemesh.v1 import (
     global_state_types_pb2,
     mesh_types_pb2,
     node_types_pb2,
+    tx_types_pb2,
     types_pb2,
 )
 from protocol.types.address import to_text
@@ -186,7 +187,16 @@ def limited(node: ServedNode, most: int) -> ServedNode:
 def test_no_answer_is_larger_than_what_is_sent(node: ServedNode) -> None:
     limited(node, 500)
     layers = mesh_types_pb2.LayersQueryRequest(end_layer=types_pb2.LayerNumber(number=60))
+    address = busiest(node)
+    paid = mesh_types_pb2.AccountMeshDataFilter(account_id=account_id(address), account_mesh_data_flags=1)
+    with node.backend.view() as view:
+        (_, reward), ids = next(view.scan(REWARDS)), list(view.keys(TRANSACTIONS))
+    earned = global_state_types_pb2.AccountDataFilter(account_id=account_id(reward.coinbase), account_data_flags=2)
+    asked = [types_pb2.TransactionId(id=id) for id in ids]
     for service, method, request in (
+        ("MeshService", "AccountMeshDataQuery", mesh_types_pb2.AccountMeshDataQueryRequest(filter=paid)),
+        ("GlobalStateService", "AccountDataQuery", global_state_types_pb2.AccountDataQueryRequest(filter=earned)),
+        ("TransactionService", "TransactionsState", tx_types_pb2.TransactionsStateRequest(transaction_id=asked)),
         ("MeshService", "LayersQuery", layers),
         ("DebugService", "Accounts", debug_types_pb2.AccountsRequest()),
     ):
@@ -201,7 +211,7 @@ def test_a_range_of_all_layers_is_refused_at_once(node: ServedNode) -> None:
 
 
 def test_other_clients_have_their_turn_while_layers_are_read(node: ServedNode, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mesh, "LAYERS_A_TURN", 5)
+    monkeypatch.setattr(mesh, "LAYERS_AT_ONCE", 5)
     calls = mesh.calls(node.backend)
     order: list[str] = []
 
@@ -215,6 +225,11 @@ def test_other_clients_have_their_turn_while_layers_are_read(node: ServedNode, m
 
     node.runner.run(both())
     assert order == ["short", "long"]
+
+
+def test_an_epoch_beyond_the_last_layer_has_no_active_set(node: ServedNode) -> None:
+    answered = ask(node, "DebugService", "ActiveSet", debug_types_pb2.ActiveSetRequest(epoch=MOST))
+    assert answered.status is Status.INTERNAL and "beacon is not calculated" in answered.text
 
 
 # ---- malfeasance ----
