@@ -34,8 +34,6 @@ from protocol.types.ids import Address, AtxId, NodeId
 from prover.errors import ProofError
 from prover.post import findings, metadata, record
 from prover.post.directory import Storage
-from prover.post.init.plan import Request, check, decide
-from prover.post.init.run import look
 from prover.post.layout import file_number
 from prover.post.proof.prove import STATE_NAME
 
@@ -369,6 +367,9 @@ class Data:
 
     def survey(self) -> Survey:
         """What is there; reads small files alone. Raises ProofError where it is other data than is wanted."""
+        from prover.post.init.plan import Request, check, decide  # which brings what makes labels
+        from prover.post.init.run import look
+
         storage, config = Storage(self.path), self._config
         found = look(storage)
         before = None
