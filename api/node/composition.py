@@ -35,6 +35,7 @@ from protocol.types.ids import Beacon
 from . import identities
 from .commitments import Commitments
 from .engine_thread import EngineThread
+from .errors_told import tell_errors
 from .identities import Mode, OwnIdentity
 from .key_watch import KeyWatch
 from .peering import HostPeering
@@ -42,7 +43,7 @@ from .ports.bootstrap import Documents
 from .ports.calls import Answered, Calls
 from .ports.keys import NodeKeys
 from .ports.poets import Poets
-from .ports.proofs import Proofs, Spaces
+from .ports.proofs import LightTools, Proofs, Spaces, Tools
 from .room import Room
 from .running import Running
 from .site import Coinbase, Site, open_stores, parameters_on
@@ -102,6 +103,8 @@ class Parts:
     """Threads for proofs that several nodes of a process share."""
     spaces: Callable[[Answered], Spaces] | None = None
     """Who proves space, and is told where answers go; None: the PoST services that connect to the node."""
+    make_tools: Callable[[int], Tools] = LightTools
+    """By scrypt N: what proofs of space are verified with."""
     name: str = "node"
     """Of its threads."""
 
@@ -152,7 +155,15 @@ class Composition:
         self.calls = Calls(loop, self.returned)
         post = PostServices(loop, self.returned, lambda: self.smeshing.identities(), lambda: self.coinbase.is_set)
         spaces = post if parts.spaces is None else parts.spaces(self.returned)
-        self.proofs = Proofs(config, self.keys, spaces, self.pool, self.returned, is_proving=lambda: post.is_proving)
+        self.proofs = Proofs(
+            config,
+            self.keys,
+            spaces,
+            self.pool,
+            self.returned,
+            is_proving=lambda: post.is_proving,
+            make_tools=parts.make_tools,
+        )
         ports = Ports(
             self.host,
             self.proofs,
@@ -173,8 +184,10 @@ class Composition:
             self._commitments,
         )
         self.driver = Driver(self.site, ports, parts.clock, has_room=Room(prepared.data.path))
+        bus = Bus(loop)
+        tell_errors(prepared.log, bus)
         self.backend = Running(
-            config, self.parameters, self.site, self.driver, parts.clock, Bus(loop), HostPeering(self.host), self._end
+            config, self.parameters, self.site, self.driver, parts.clock, bus, HostPeering(self.host), self._end
         )
         self.smeshing = self._make_smeshing()
         self._serving = parts.serving(
