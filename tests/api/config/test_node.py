@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from api.config.errors import ConfigError
-from api.config.node import CommandLine, load, parse_flags
+from api.config.load import CommandLine, load, parse_flags
 from protocol.numbers.durations import MINUTE, SECOND
 from protocol.params import post
 from protocol.params.config import networks
