@@ -62,7 +62,8 @@ COMMANDS = (
     Command("poet", "api.cli.poet.serve", "run a PoET server, or look at one: status, verify, bench"),
     Command("wallet", "api.cli.wallet.keys", "make and read wallets, compute addresses"),
     Command("tx", "api.cli.wallet.tx", "make, sign and explain transactions without a node"),
-    Command("db", "api.cli.node.db", "check that the stores of a node are whole, copy what must not be lost"),
+    Command("migrate", "api.cli.node.migrate", "move the data of an original node to this one, or back"),
+    Command("db", "api.cli.node.db", "look after the stores of a node: whole or not, a copy, their room, a state.sql"),
     Command("simulate", "api.cli.node.simulate", "run a network of nodes from a seed, with faults and liars"),
     Command("bench", "api.cli.data.bench", "measure the label engine against hashlib.scrypt on this machine"),
 )

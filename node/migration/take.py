@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from node.activation.marriages import next_order
 from node.activation.tables import (
@@ -78,7 +78,7 @@ from . import records
 from .errors import MigrationError
 from .reading import read, require_id
 
-AT_ONCE = 2000
+AT_ONCE = 500
 """Records of one unit."""
 
 _ID_OF: dict[int, Callable[[bytes], AtxId]] = {
@@ -88,7 +88,19 @@ _ID_OF: dict[int, Callable[[bytes], AtxId]] = {
 """By the version of an activation."""
 
 
-def take_all(stores: Stores, taker: Taker, given: Iterable[records.AnyRecord], at_once: int = AT_ONCE) -> Iterator[int]:
+class AnyTaker(Protocol):
+    """Puts the records of one database."""
+
+    def take(self, rows: Rows, given: Iterable[Any]) -> None:
+        """Put records. Raises MigrationError, StoreFault."""
+
+    def finish(self, rows: Rows) -> None:
+        """Put what follows from all records together."""
+
+
+def take_all(
+    stores: Stores, taker: AnyTaker, given: Iterable[records.AnyRecord], at_once: int = AT_ONCE
+) -> Iterator[int]:
     """Writes records in units of so many, and what follows from all of them last; how many were taken, after each unit.
 
     Raises MigrationError, StoreFault; the units before stay.
