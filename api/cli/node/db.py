@@ -1,4 +1,4 @@
-"""`smesher db`: whether the stores of a node are whole, a copy of the one that must not be lost, their room, a state.sql.
+"""`smesher db`: whether the stores of a node are whole, a copy of what must not be lost, their room, a state.sql.
 
 `check` reads every byte of the files by itself, then opens a store that is whole, as the node would, and reads every
 row and index. A database of another program, such as a PoET server's, has its files checked.

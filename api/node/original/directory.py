@@ -125,6 +125,12 @@ def to_be(path: Path, ours: Path, config_file: Path | None = None, filelock: str
     config = with_genesis(None if config_file is None else configured(config_file), ours)
     if (path / FILE_NAME).exists():
         with_genesis(config, path)
+    try:
+        durable.make_directory(path)
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError(f"{path} is, or lies below, a file: expected a directory.") from None
+    except OSError as error:
+        raise EnvironmentFault(f"{path} cannot be made: {durable.reason(error)}.") from None
     lock_file = absolute(config.main.filelock if filelock is None else filelock)
     return Original(absolute(str(path)), config, config_file, lock_file)
 
