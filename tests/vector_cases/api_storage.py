@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from api.node.original import reading, schema, writing
+from api.node.original import reading, schema, shape, writing
 from node.migration import records
 from node.migration.give import state_records
 from node.migration.records import AnyRecord
@@ -114,7 +114,7 @@ def _seen(connection: sqlite3.Connection, table: str, column: str) -> Mapping[st
     return {kind: (least, most) for kind, least, most in found}
 
 
-def _database(one: schema.Schema, said: Any) -> None:
+def _database(one: shape.Schema, said: Any) -> None:
     found = _facts(one.file)
     for name in ("user_version", "journal_mode", "page_size", "auto_vacuum", "application_id", "encoding", "views"):
         assert found[name] == said[name], f"{name} is {found[name]}, expected {said[name]}"
@@ -122,7 +122,7 @@ def _database(one: schema.Schema, said: Any) -> None:
     assert found["tables"].keys() == said["tables"].keys()
 
 
-def _table(one: schema.Schema, name: str, said: Any) -> None:
+def _table(one: shape.Schema, name: str, said: Any) -> None:
     found = _facts(one.file)["tables"][name]
     assert found["columns"] == said["columns"], f"{found['columns']}, expected {said['columns']}"
     assert found["without_rowid"] == said["without_rowid"]

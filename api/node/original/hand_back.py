@@ -35,7 +35,7 @@ from prover import durable
 
 from . import directory, schema, writing
 from .directory import Original
-from .schema import Schema
+from .shape import Schema, statements_of
 from .take_over import Watch, require_room, texts_of
 
 ENDINGS = ("", "-wal", "-shm", "-journal")
@@ -171,7 +171,7 @@ def _texts_there(path: Path, one: Schema) -> Sequence[str] | None:
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            return schema.statements_of(connection) if version == one.version else None
+            return statements_of(connection) if version == one.version else None
     except sqlite3.Error:
         return None  # it goes to the backup as it is
 

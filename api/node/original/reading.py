@@ -21,7 +21,8 @@ from node.migration.records import AnyRecord
 from protocol.numbers.u64 import MASK
 from prover import durable
 
-from .schema import TABLE_OF, Schema, statements_of
+from .schema import TABLE_OF
+from .shape import Schema, statements_of
 
 LOG = "-wal"
 """Ending of the file with what is not in the database's own file yet."""

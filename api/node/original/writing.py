@@ -19,7 +19,8 @@ from node.migration.records import AnyRecord
 from prover import durable
 
 from .reading import PADDED, PADDED_BYTES
-from .schema import TABLE_OF, Schema
+from .schema import TABLE_OF
+from .shape import Schema
 
 WRITTEN_AT_ONCE = 1000
 FILE_MODE = 0o644

@@ -17,7 +17,7 @@ import pytest
 from api.edge.errors import DataError, EnvironmentFault, UsageError
 from api.node import record
 from api.node.data_directory import DataDirectory, check_stores
-from api.node.original import directory, hand_back, schema, take_over
+from api.node.original import directory, hand_back, schema, shape, take_over
 from api.node.original.hand_back import HandedBack
 from api.node.original.take_over import TakenOver
 from node.migration import records
@@ -120,12 +120,12 @@ def test_the_databases_of_both_ways_are_made_by_the_same_texts(
     """Whatever an original has said when it made its own."""
     original.change("DROP INDEX marriages_by_id", "CREATE  INDEX marriages_by_id ON marriages (id) -- so")
     with closing(sqlite3.connect(original.path / "state.sql")) as connection:
-        expected = schema.statements_of(connection)
+        expected = shape.statements_of(connection)
     taken(original, ours)
     back = tmp_path / "back"
     handed(original, ours, back)
     with closing(sqlite3.connect(back / "state.sql")) as connection:
-        assert schema.statements_of(connection) == expected
+        assert shape.statements_of(connection) == expected
     (ours / take_over.TEXTS).write_text("[]")
     with pytest.raises(DataError, match=r"original\.json is damaged"):
         handed(original, ours, tmp_path / "more")

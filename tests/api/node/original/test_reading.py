@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from api.edge.errors import DataError, EnvironmentFault
-from api.node.original import schema, writing
+from api.node.original import schema, shape, writing
 from api.node.original.reading import Database
 from node.migration import records
 from tests.support.original_node import OriginalNode, in_order
@@ -21,7 +21,7 @@ from tests.support.original_node import OriginalNode, in_order
 TOP = (1 << 64) - 1
 
 
-def read_all(path: Path, one: schema.Schema, scratch: Path) -> list[Any]:
+def read_all(path: Path, one: shape.Schema, scratch: Path) -> list[Any]:
     kinds = records.STATE if one is schema.STATE else records.LOCAL
     scratch.mkdir(exist_ok=True)
     with Database.opened(path, one, scratch) as database:
