@@ -52,7 +52,17 @@ _NAMES = ((logging.CRITICAL, "FATAL"), (logging.ERROR, "ERROR"), (logging.WARNIN
 
 APP = "app"
 """The module of everything that has none of its own: what the node says as a whole, and other libraries."""
-ALSO: Mapping[str, tuple[str, ...]] = MappingProxyType({APP: ("",), "grpc": ("grpc", "aiohttp"), "poetDb": ("poet",)})
+ALSO: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        APP: ("",),
+        "bootstrap": ("bootstrap",),
+        "grpc": ("grpc", "aiohttp"),
+        "nipostBuilder": ("poets",),
+        "poetDb": ("poet",),
+        "post": ("post",),
+        "postService": ("postService", "post-service"),
+    }
+)
 """Loggers of others that follow a module."""
 
 TAIL_LINES = 1000
@@ -278,7 +288,7 @@ class JsonLines(logging.Formatter):
         document: dict[str, Any] = {
             "L": level_name(record.levelno),
             "T": _time(record),
-            "N": record.name,
+            "N": _name(record),
             "M": record.getMessage(),
             **_fields(record),
         }
@@ -292,7 +302,7 @@ class ConsoleLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """logging: the text of a record."""
-        parts = [_time(record), level_name(record.levelno), record.name, _one_line(record.getMessage())]
+        parts = [_time(record), level_name(record.levelno), _name(record), _one_line(record.getMessage())]
         if found := _fields(record):
             parts.append(json.dumps(found, default=str, ensure_ascii=False))
         trace = _trace(record)
@@ -319,11 +329,17 @@ def _line(record: logging.LogRecord) -> Line:
     return Line(
         int(record.created * 1_000_000) * 1000,
         record.levelno,
-        record.name,
+        _name(record),
         str(record.msg)[:LONGEST],
         json.dumps(found, default=str)[:LONGEST] if found else "",
         _trace(record)[: 4 * LONGEST],
     )
+
+
+def _name(record: logging.LogRecord) -> str:
+    """Everything is said by the node, whatever part or library of it speaks."""
+    is_ours = record.name == ROOT or record.name.startswith(f"{ROOT}.")
+    return record.name if is_ours else f"{ROOT}.{record.name}"
 
 
 def _fields(record: logging.LogRecord) -> Mapping[str, object]:

@@ -49,6 +49,16 @@ def test_a_line_for_machines_has_the_originals_keys() -> None:
     assert (document["L"], document["N"], document["M"], document["code"]) == ("FATAL", "node", "ends", "b'x'")
 
 
+def test_whoever_speaks_it_is_the_node() -> None:
+    def say() -> None:
+        logging.getLogger("poet.worker").info("one")
+        logging.getLogger("nodes").info("two")
+        app.info("three")
+
+    names = [json.loads(line)["N"] for line in logged("json", say).splitlines()]
+    assert names == ["node.poet.worker", "node.nodes", "node"]
+
+
 def test_the_trace_of_an_error_is_with_its_line() -> None:
     def fail() -> None:
         try:
