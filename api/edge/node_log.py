@@ -294,7 +294,7 @@ class JsonLines(logging.Formatter):
         }
         if trace := _trace(record):
             document["S"] = trace
-        return json.dumps(document, default=str, ensure_ascii=False)
+        return _valid(json.dumps(document, default=str, ensure_ascii=False))
 
 
 class ConsoleLines(logging.Formatter):
@@ -306,7 +306,7 @@ class ConsoleLines(logging.Formatter):
         if found := _fields(record):
             parts.append(json.dumps(found, default=str, ensure_ascii=False))
         trace = _trace(record)
-        return "\t".join(parts) + (f"\n{trace}" if trace else "")
+        return _valid("\t".join(parts) + (f"\n{trace}" if trace else ""))
 
 
 def clock_sentence(now: datetime | None = None) -> str:
@@ -324,7 +324,7 @@ def _own(message: str) -> logging.LogRecord:
 
 def _line(record: logging.LogRecord) -> Line:
     """What is remembered of a record; the message is made now, while its arguments are what they were."""
-    record.msg, record.args = record.getMessage(), None
+    record.msg, record.args = _message(record), None
     found = _fields(record)
     return Line(
         int(record.created * 1_000_000) * 1000,
@@ -332,8 +332,21 @@ def _line(record: logging.LogRecord) -> Line:
         _name(record),
         str(record.msg)[:LONGEST],
         json.dumps(found, default=str)[:LONGEST] if found else "",
-        _trace(record)[: 4 * LONGEST],
+        _valid(_trace(record))[: 4 * LONGEST],
     )
+
+
+def _message(record: logging.LogRecord) -> str:
+    """The words of a record; where its arguments do not fit them, both: that must not end who wrote it."""
+    try:
+        return _valid(record.getMessage())
+    except (TypeError, ValueError, KeyError):
+        return _valid(f"{record.msg} {record.args}")
+
+
+def _valid(text: str) -> str:
+    """Without halves of characters, which no output and no client takes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _name(record: logging.LogRecord) -> str:

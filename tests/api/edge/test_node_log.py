@@ -70,6 +70,18 @@ def test_the_trace_of_an_error_is_with_its_line() -> None:
     assert logged("console", fail).splitlines()[-1] == "KeyError: 'gone'"
 
 
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_whatever_is_logged_becomes_a_line(encoder: str) -> None:
+    def say() -> None:
+        app.info("%d of %d", 1)
+        app.info("half \ud800", extra=fields(half="\ud800", inner={1: object()}))
+        app.info("%(missing)s", {"there": 1})
+
+    lines = logged(encoder, say).splitlines()
+    assert len(lines) == 3 and "%d of %d (1,)" in lines[0] and "ud800" in lines[1] and "missing" in lines[2]
+    assert all(line.encode() for line in lines)
+
+
 def test_levels_are_those_of_the_modules_and_change_while_it_runs() -> None:
     stream = io.StringIO()
     with NodeLog({"sync": "error", "mesh": "warn", "proposalStore": ""}, output_to(stream)) as log:
