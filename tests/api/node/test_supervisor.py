@@ -196,6 +196,7 @@ def test_complete_data_starts_no_init_and_looks_at_no_device(tmp_path: Path) -> 
     async def test(world: World) -> None:
         world.make()
         await world.supervised.start(ME, world.options())
+        assert world.keys.smeshing.named() == world.supervised.identities() == [(own().node_id, "local.key")]
         await world.next()
         assert "post-service" in world.commands[0] and world.chosen == []
         assert world.events == ["post_service_started"]
