@@ -63,6 +63,13 @@ Launch = Callable[[Sequence[str], Hear, Hear | None], Awaitable[Child]]
 """(command, who hears its errors, who hears its output) -> it, running. Raises OSError."""
 
 
+class Devices(Protocol):
+    """Who finds the devices of this machine: `providers.providers`."""
+
+    async def __call__(self, *, benchmark: bool) -> Sequence[Provider]:
+        """Raises SmeshingRefused."""
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a node gives to its supervisor."""
@@ -88,10 +95,11 @@ class Supervised:
         around: Surroundings,
         *,
         launch: Launch = Child.start,
+        devices: Devices = providers,
         back_off_s: float = BACK_OFF_S,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._around, self._launch = around, launch
+        self._around, self._launch, self._devices = around, launch, devices
         self._back_off_s, self._clock_ns = back_off_s, clock_ns
         self.is_smeshing = around.coinbase.is_set
         self._options: SetupOptions | None = None
@@ -129,7 +137,7 @@ class Supervised:
 
     async def providers(self, *, benchmark: bool) -> Sequence[Provider]:
         """As Smeshing says."""
-        return await providers(benchmark=benchmark)
+        return await self._devices(benchmark=benchmark)
 
     async def start(self, coinbase: Address, options: SetupOptions) -> None:
         """As Smeshing says."""
