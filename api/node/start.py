@@ -21,7 +21,7 @@ from protocol.params.config.node import Config
 from protocol.params.genesis import Genesis
 from prover import durable
 
-from . import checks, data_directory, genesis_file, identities, peer_key, record
+from . import checks, data_directory, genesis_file, identities, peer_key, record, recovering
 from .data_directory import DataDirectory
 from .identities import Identities, Mode
 from .peer_key import PeerKey
@@ -96,6 +96,7 @@ def prepared(
                 f"{data.peer / peer_key.FILE_NAME} was missing: this node is {peer.id} to its peers from now on. "
                 "Whoever has its former address in a configuration has to change it."
             )
+        told += recovering.recover(config, data, [one.node_id for one in own.all], now_ns)
         known = set(data.stores) | set(kept.stores if kept else ())
         record.write(data.record, replace(new, identities=own.names, stores=tuple(sorted(known))))
         yield Prepared(

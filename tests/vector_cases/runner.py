@@ -92,6 +92,7 @@ FINISHED = (
     "api/http_live.json",
     "api/http_static_chain_a.json",
     "api/metrics.json",
+    "api/storage_schema.json",
     "api/streams_observer.json",
     "api/streams_smesher.json",
     "api/transaction_submits.json",
