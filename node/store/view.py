@@ -170,7 +170,7 @@ class StoreView(View):
         self._own.close()
 
     def _of(self, space: Space) -> Snapshot:
-        return self._own if is_own(space) else self._state
+        return self._own if space.is_own else self._state
 
 
 class _Pending:
@@ -381,12 +381,6 @@ class Rows(View):
         if pending is None:
             pending = self._spaces[space] = _Pending()
         return pending
-
-
-def is_own(space: Space) -> bool:
-    """Whether a table or index is kept in the own store."""
-    table = space.table if isinstance(space, Index) else space
-    return isinstance(table, Table) and table.is_own
 
 
 def decoded(table: Table[Any, R], raw: bytes, data: bytes) -> R:
