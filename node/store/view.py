@@ -152,6 +152,12 @@ class StoreView(View):
         """As View says."""
         return self
 
+    def get(self, table: Table[K, R], key: K) -> R | None:
+        """As View says; in one step, since nearly every question ends here."""
+        raw = table.key.encode(key)
+        data = (self._own if table.is_own else self._state).get(table.prefix + raw)
+        return None if data is None else decoded(table, raw, data)
+
     def read(self, space: Space, raw: bytes) -> bytes | None:
         """As View says."""
         return self._of(space).get(space.prefix + raw)
