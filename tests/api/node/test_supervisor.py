@@ -16,8 +16,10 @@ import pytest
 from api.node.child import Child, Hear
 from api.node.identities import OwnIdentity
 from api.node.ports.keys import NodeKeys
+from api.node.post_data import SMALL_FILES, delete
+from api.node.post_program import program
 from api.node.smeshing import Remote
-from api.node.supervisor import Supervised, Surroundings, delete, program
+from api.node.supervisor import Supervised, Surroundings
 from api.services.node.events import UserEvent
 from api.services.node.smeshing import SetupOptions, SetupState, SmeshingRefused
 from node.contract.demands import ProvenPost
@@ -26,6 +28,7 @@ from protocol.params.config import networks
 from protocol.params.config.node import Config
 from protocol.types.ids import Address, AtxId, NodeId
 from prover.post.init.plan import Request
+from prover.post.proof import prove
 from tests.vector_cases.post_support import initialise
 
 WAIT_S = 120.0
@@ -312,6 +315,7 @@ def test_only_data_is_deleted(tmp_path: Path) -> None:
         }  # fmt: skip
         assert world.supervised.setup().state is SetupState.NOT_STARTED
         delete(tmp_path / "nothing")
+        assert prove.STATE_NAME in SMALL_FILES
 
     run(tmp_path, test)
 
