@@ -122,6 +122,7 @@ FINISHED = (
     "consensus/malfeasance.json",
     "p2p/fetch_messages.json",
     "p2p/fetch_server.json",
+    "p2p/gossip.json",
     "p2p/identify_kad.json",
     "p2p/identity.json",
     "p2p/multiaddr.json",
