@@ -130,6 +130,8 @@ FINISHED = (
     "p2p/noise.json",
     "p2p/peer_backup.json",
     "p2p/quic_cookie.json",
+    "p2p/rangesync_messages.json",
+    "p2p/rangesync_runs.json",
     "p2p/yamux.json",
     "consensus/nipost_builder.json",
     "tortoise/scenarios/*.json",
