@@ -16,7 +16,6 @@ from node.p2p.wire.backup import KnownPeer
 from node.p2p.wire.multiaddr import Multiaddr
 from protocol.numbers.durations import HOUR, SECOND
 
-
 NEVER_FAILED = Instant(0)
 
 
