@@ -1,6 +1,6 @@
 """Peers: what is said to them and how. Everything above the socket is a machine without one.
 
 `wire` holds what peers send each other below the messages of consensus, `gossip` how messages come to all, `peers` whom
-this node dials, takes and parts with, `rangesync` how two find out what one of them lacks, `host` the sockets. Specified in protocol 09a-p2p-fetch-sync and 09b-node-storage-libp2p, section
-7.
+this node dials, takes and parts with, `rangesync` how two find out what one of them lacks, `host` the sockets. Protocol
+09a-p2p-fetch-sync, and 09b-node-storage-libp2p, section 7.
 """

@@ -9,7 +9,8 @@ decides.
 | questions | asking a peer, and answering one |
 | gossiping | the router of gossip on its streams |
 | meeting | who the other side is, whether it is there, who is near a key |
-| finding | dialling: bootnodes, peers of the last time, the table that all keep |
+| dialling | one address after another |
+| finding | enough peers: bootnodes, peers of the last time, the table that all keep |
 | host | all of it together: an adapter of `port` |
 
 Everything runs in one loop; what other threads call is handed to it. Protocol 09a, and 09b, section 7.4.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 from node.contract.instants import Instant
 from node.contract.messages import PeerId
@@ -21,8 +21,6 @@ from .link import Link
 from .meeting import Meeting
 from .parameters import HostParameters
 
-DIALS = 16
-"""At the same time."""
 FIND_TIMEOUT_S = 10.0
 """For one peer to say who is near."""
 
@@ -39,14 +37,13 @@ class Finding:
         random: Random,
         meeting: Meeting,
         dial: Callable[[PeerId], bool],
-        link_to: Callable[[PeerId], Link | None],
-        connected: Callable[[], Sequence[PeerId]],
+        links: Mapping[PeerId, Link],
     ) -> None:
-        """dial: begin to dial a peer; whether that is possible. link_to: the connection to a peer."""
+        """dial: begin to dial a peer; whether that is possible. links: connections to peers."""
         self._of = parameters
         self._own = own
         self._book, self._table, self._random, self._meeting = book, table, random, meeting
-        self._dial, self._link_to, self._connected = dial, link_to, connected
+        self._dial, self._links = dial, links
         self._loop = asyncio.get_running_loop()
         self._backup: list[PeerId] = []
         self._search: Search | None = None
@@ -77,7 +74,7 @@ class Finding:
             self._soon.cancel()
         self._soon = self._loop.call_later(self._of.look_s, self.look)
         self._dial_all([peer.id for peer in self._of.direct])
-        missing = self._of.least_peers - len(self._connected())
+        missing = self._of.least_peers - len(self._links)
         if missing <= 0:
             self._backup.clear()
             return
@@ -94,7 +91,7 @@ class Finding:
             self._soon = self._loop.call_later(1, self.look)
 
     def _dial_all(self, peers: Iterable[PeerId]) -> None:
-        now, connected = _now(), set(self._connected())
+        now, connected = _now(), set(self._links)
         for peer in self._random.shuffled(list(peers)):
             if peer != self._own and peer not in connected and self._book.may_dial(peer, now):
                 self._dial(peer)
@@ -102,17 +99,17 @@ class Finding:
     # ---- the table ----
 
     def _look_in_table(self) -> None:
-        if self._search is not None or self._loop.time() < self._searched + self._of.search_s or not self._connected():
+        if self._search is not None or self._loop.time() < self._searched + self._of.search_s or not self._links:
             return
         self._searched = self._loop.time()
         search = self._search = Search(self._own)
-        search.add(self._connected())
+        search.add(self._links)
         self._go_on(search)
 
     def _go_on(self, search: Search) -> None:
         """Ask whoever is next. Those who are not connected are dialled, and asked when they are looked for again."""
         for peer in search.next():
-            link = self._link_to(peer)
+            link = self._links.get(peer)
             if link is None:
                 search.answered(peer, None)
                 if self._book.may_dial(peer, _now()):

@@ -31,6 +31,7 @@ from node.p2p.wire.errors import LIMIT, WireError
 from node.p2p.wire.key_file import PeerKey
 from node.p2p.wire.multiaddr import Multiaddr
 
+from .dialling import Dialling
 from .finding import Finding
 from .gossiping import Gossiping
 from .link import Link
@@ -65,7 +66,6 @@ class Host:
         """Whose handshake is not done."""
         self._accepted: set[Link] = set()
         """Of others, and not closed."""
-        self._dialling: dict[PeerId, asyncio.Task[None]] = {}
         self._described: dict[PeerId, Described] = {}
         self._servers: list[asyncio.Server] = []
         self._listening: tuple[Multiaddr, ...] = ()
@@ -82,10 +82,10 @@ class Host:
             key, self._table, self._own_addresses, self._own_protocols, self._book.addresses, self._links.__contains__,
             self._met,
         )  # fmt: skip
+        self._dialling = Dialling(self, self._gater, self._book, self._links, self._pending)
         self._finding = Finding(
-            parameters, key.id, self._book, self._table, random, self._meeting, self._dial, self._links.get,
-            lambda: tuple(self._links),
-        )  # fmt: skip
+            parameters, key.id, self._book, self._table, random, self._meeting, self._dialling.dial, self._links
+        )
         self._serves: dict[str, Serve] = {
             **self._meeting.serves,
             **dict.fromkeys(rpc.PROTOCOLS, self.gossiping.serve),
@@ -137,12 +137,10 @@ class Host:
         self.gossiping.stop()
         for server in self._servers:
             server.close()
-        for task in self._dialling.values():
-            task.cancel()
         known = self._book.known(self._links)
         for link in (*self._links.values(), *self._pending):
             link.close()
-        await asyncio.gather(*self._dialling.values(), return_exceptions=True)
+        await self._dialling.stop()
         return known
 
     # ---- for links ----
@@ -250,38 +248,7 @@ class Host:
         peer = address.peer
         if peer is not None:
             self._book.add(peer, (address,))
-            self._dial(peer)
-
-    def _dial(self, peer: PeerId) -> bool:
-        if self._is_closed or peer in self._links or peer in self._dialling or peer == self.key.id:
-            return False
-        if not self._gater.may_dial(peer, len(self._links)) or len(self._dialling) >= 16:
-            return False
-        addresses = [one for one in self._book.addresses(peer) if self._gater.may_dial_at(peer, one)]
-        if not addresses:
-            return False
-        task = self._dialling[peer] = self._loop.create_task(self._dial_one(peer, addresses))
-        task.add_done_callback(lambda _: self._dialling.pop(peer, None))
-        return True
-
-    async def _dial_one(self, peer: PeerId, addresses: Sequence[Multiaddr]) -> None:
-        """One address after another."""
-        for address in addresses:
-            where = address.tcp
-            assert where is not None, "the book has no others"
-            link = Link(self, expected=peer, is_outbound=True)
-            try:
-                async with asyncio.timeout(self.parameters.dial_s):
-                    self._pending.add(link)
-                    await self._loop.create_connection(lambda link=link: link, *where)  # type: ignore[misc]
-                return  # what comes of the handshake, `up` and `down` are told
-            except (OSError, TimeoutError) as error:
-                self.refused["unreachable"] += 1
-                log.debug("%s cannot be reached: %s", address, error)
-            finally:
-                if link.is_closed:
-                    self._pending.discard(link)
-        self._book.failed(peer, self._now())
+            self._dialling.dial(peer)
 
     # ---- what is told of this node ----
 
@@ -311,7 +278,7 @@ class Host:
                 continue  # then it is not dialled
             if record.peer == peer.id:
                 self._book.add(record.peer, record.addresses)
-                self._dial(record.peer)
+                self._dialling.dial(record.peer)
 
     # ---- the port ----
 
