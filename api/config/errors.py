@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from api.edge.errors import UsageError
 
 
@@ -13,6 +15,17 @@ class ConfigError(UsageError):
         unknown_preset, unknown_flag, bad_flag_value, contradiction."""
         super().__init__(message)
         self.reason = reason
+        self.problems: tuple[str, ...] = (message,)
+        """A sentence for each setting that cannot be used."""
+
+
+def together(errors: Sequence[ConfigError]) -> ConfigError:
+    """All of them as one; the reason is that of the first."""
+    if len(errors) == 1:
+        return errors[0]
+    found = ConfigError(" ".join(map(str, errors)), errors[0].reason)
+    found.problems = tuple(map(str, errors))
+    return found
 
 
 class BadValue(Exception):

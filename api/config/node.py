@@ -1,29 +1,25 @@
-"""A node's settings: the sections of `protocol.params.config`, and where each of them may come from.
+"""A node's settings: the sections of `protocol.params.config`, how each is read and written, and its flag.
 
-The main network is the base; a preset replaces it whole; the file overrides setting by setting, then the environment,
-then the flags. Protocol 03b-config-and-genesis, sections 3 and 5.
+Where they come from is `load`'s. Protocol 03b-config-and-genesis, section 3.
 """
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, replace
 from datetime import datetime
 from functools import cache
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
-from api.edge.text import nearest, shown, why_no_json
 from protocol.params.config import declare
-from protocol.params.config.networks import MAINNET, PRESETS
 from protocol.params.config.node import Config
 
 from . import kinds
 from .errors import BadValue, ConfigError
 from .files import parse_json
 from .kinds import UINT32, UINT64, Kind
-from .settings import Flags, Given, Setting, from_document, from_environment, given_values, values
+from .settings import Setting, from_document, given_values
 
 ENVIRONMENT_PREFIX = "SMESHER_"
 """An environment variable is this, then the flag's name in capitals with underscores: SMESHER_DATA_FOLDER."""
@@ -70,17 +66,6 @@ _FLAGS: Mapping[str, str] = {
 }
 """Settings of each section that are flags too, by their keys; `key=flag` where the flag has another name."""
 _SHORT = {"data-folder": "d", "preset": "p", "accounts": "a"}
-
-
-@dataclass(frozen=True, slots=True)
-class CommandLine:
-    """What a command line says."""
-
-    given: tuple[Given, ...] = ()
-    """In the order in which it was given."""
-    config: str | None = None
-    """The path of the configuration file."""
-    positional: tuple[str, ...] = ()
 
 
 # Kinds of the network's settings
@@ -248,7 +233,7 @@ def overlay(section: Any, document: Mapping[str, Any]) -> Any:
     """The section or record with the values of a normalised document. Raises ConfigError."""
     kind: type = type(section)
     table = settings_of(kind)
-    before = {setting.path: _inner(section, attributes) for setting, attributes in table}
+    before = {setting.path: inner(section, attributes) for setting, attributes in table}
     found = given_values(from_document([setting for setting, _ in table], document, any_case=True), before)
     return with_values(
         section, {attributes: found[setting.path] for setting, attributes in table if setting.path in found}
@@ -266,7 +251,8 @@ def with_values(section: Any, changed: Mapping[Attributes, Any]) -> Any:
     return replace(section, **here) if here else section
 
 
-def _inner(section: Any, attributes: Attributes) -> Any:
+def inner(section: Any, attributes: Attributes) -> Any:
+    """The value at a place of a section."""
     for name in attributes:
         section = getattr(section, name)
     return section
@@ -302,87 +288,3 @@ def normalised(document: Any) -> Any:
             target, place = inner, part
         target[place] = normalised(value)
     return result
-
-
-# Loading
-
-_CONFIG_FILE = Setting("", kinds.TEXT, flag="config", short="c")
-
-
-def flags() -> tuple[Setting, ...]:
-    """The settings that a command line or the environment may give."""
-    return tuple(setting for setting, _ in settings_of(Config) if setting.flag)
-
-
-def parse_flags(words: Sequence[str]) -> CommandLine:
-    """Take a command line apart: `--name=value`, `--name value`, `--switch`, `-d value`.
-
-    Raises ConfigError (unknown_flag, bad_flag_value).
-    """
-    given, positional = Flags((*flags(), _CONFIG_FILE)).parse(words)
-    files = [one.value for one in given if one.setting is _CONFIG_FILE]
-    others = tuple(one for one in given if one.setting is not _CONFIG_FILE)
-    return CommandLine(others, files[-1] if files else None, positional)
-
-
-def load(
-    text: str | None,
-    line: CommandLine = CommandLine(),
-    environment: Mapping[str, str] = MappingProxyType({}),
-    *,
-    form: Literal["json", "toml"] = "json",
-) -> Config:
-    """The configuration of a node.
-
-    text: content of the configuration file, None where there is none. Raises ConfigError, which names the setting.
-    """
-    if text is None:
-        raise ConfigError(
-            "A configuration file is needed: --config FILE. A file that holds {} is enough for the main network.",
-            "config_file_missing",
-        )
-    document = _document(text, form)
-    table = settings_of(Config)
-    known = [setting for setting, _ in table]
-    outside = (from_environment(flags(), environment), list(line.given))
-    name = _preset_name(document, *outside)
-    base = _preset(name) if name else MAINNET
-    before = {setting.path: _inner(base, attributes) for setting, attributes in table}
-    found = values(known, from_document(known, document, any_case=True), *outside, before=before)
-    changed = {path: found[one.path] for one, path in table if found[one.path] != before[one.path]}
-    config: Config = with_values(base, changed)
-    return replace(config, preset=name) if name else config
-
-
-def _document(text: str, form: Literal["json", "toml"]) -> Mapping[str, Any]:
-    try:
-        document: Any = tomllib.loads(text) if form == "toml" else parse_json(text)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(
-            f"The configuration file is no {form.upper()}: {why_no_json(error)}.", f"not_{form}"
-        ) from None
-    if document is None:
-        return {}
-    if not isinstance(document, dict):
-        raise ConfigError("The configuration file is no object: expected { … } with sections.", "not_json")
-    result: Mapping[str, Any] = normalised(document)
-    return result
-
-
-def _preset_name(document: Mapping[str, Any], *outside: Sequence[Given]) -> str:
-    name = document.get("preset") or ""
-    if not isinstance(name, str):
-        raise ConfigError(f"preset is {shown(name)}, expected one of {', '.join(PRESETS)}.", "bad_value")
-    for one in (given for source in outside for given in source):
-        if one.setting.path == "preset":
-            name = one.value
-    return name
-
-
-def _preset(name: str) -> Config:
-    if name not in PRESETS:
-        hint = " The main network needs none: leave it out." if name == "mainnet" else nearest(name.lower(), PRESETS)
-        raise ConfigError(
-            f"There is no preset {shown(name)}, expected one of {', '.join(PRESETS)}.{hint}", "unknown_preset"
-        )
-    return PRESETS[name]

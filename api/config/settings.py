@@ -113,12 +113,20 @@ def values(
     return found
 
 
-def given_values(source: Sequence[Given], before: Mapping[str, Any] = ABSENT) -> dict[str, Any]:
-    """What one source says: path to value, the last of several. Raises ConfigError."""
+def given_values(
+    source: Sequence[Given], before: Mapping[str, Any] = ABSENT, problems: list[ConfigError] | None = None
+) -> dict[str, Any]:
+    """What one source says: path to value, the last of several. Raises ConfigError, or adds it to `problems`."""
     found: dict[str, Any] = {}
     for one in source:
         path = one.setting.path
-        value = one.read(before.get(path))
+        try:
+            value = one.read(before.get(path))
+        except ConfigError as error:
+            if problems is None:
+                raise
+            problems.append(error)
+            continue
         if one.is_text and one.setting.kind.appends and path in found:
             first = found[path]
             value = MappingProxyType({**first, **value}) if isinstance(first, Mapping) else first + value
@@ -224,12 +232,17 @@ def unknown_variables(settings: Iterable[Setting], prefix: str, environment: Map
 
 
 def from_document(
-    settings: Iterable[Setting], document: Mapping[str, Any], *, where: str = "", any_case: bool = False
+    settings: Iterable[Setting],
+    document: Mapping[str, Any],
+    *,
+    where: str = "",
+    any_case: bool = False,
+    problems: list[ConfigError] | None = None,
 ) -> list[Given]:
     """The settings of a document of nested sections: JSON, TOML or YAML. `null` leaves a setting alone.
 
-    where: what stands before the path in messages; any_case: keys are compared without case.
-    Raises ConfigError (unknown_key with the nearest key that exists; bad_value for a section that is none).
+    where: what stands before the path in messages; any_case: keys are compared without case. Raises ConfigError
+    (unknown_key with the nearest key that exists; bad_value for a section that is none), or adds it to `problems`.
     """
     fold = str.lower if any_case else str
     known = {fold(name): one for one in settings for name in (one.path, *one.aliases)}
@@ -244,13 +257,20 @@ def from_document(
                 if value is not None:
                     found.append(Given(known[path], value, f"{where}{names[path]}", isinstance(value, PlainText)))
             elif path not in sections:
-                raise ConfigError(f"{where}{prefix}{key} is no setting.{_known_here(path, prefix)}", "unknown_key")
+                wrong(ConfigError(f"{where}{prefix}{key} is no setting.{_known_here(path, prefix)}", "unknown_key"))
             elif isinstance(value, Mapping):
                 walk(value, f"{path}.")
             elif value is not None:
-                raise ConfigError(
-                    f"{where}{path} is {shown(value)}, expected a section with settings of its own.", "bad_value"
+                wrong(
+                    ConfigError(
+                        f"{where}{path} is {shown(value)}, expected a section with settings of its own.", "bad_value"
+                    )
                 )
+
+    def wrong(error: ConfigError) -> None:
+        if problems is None:
+            raise error
+        problems.append(error)
 
     def _known_here(path: str, prefix: str) -> str:
         here = {

@@ -100,7 +100,7 @@ def store(rows: Rows, id: AtxId, target: NodeId, found: Sequence[Consent]) -> li
     if not found:
         return []
     new_set = _next_set(rows)
-    order = _next_order(rows)
+    order = next_order(rows)
     sets = {new_set}
     is_malicious = False
     for index, consent in enumerate(found):
@@ -125,6 +125,7 @@ def _next_set(view: View) -> int:
     return 1 if entry is None else entry[0][0] + 1
 
 
-def _next_order(view: View) -> int:
+def next_order(view: View) -> int:
+    """The order of the next row."""
     entry = next(iter(view.find(BY_ORDER, BACKWARDS)), None)
     return 1 if entry is None else entry[0] + 1

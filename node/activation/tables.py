@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import struct as layout
 from enum import IntEnum
-from typing import Annotated
+from typing import Annotated, cast
 
-from node.store.keys import compound, fixed, u32
-from node.store.table import RAW, Table
+from node.store.keys import EPOCH, compound, fixed, u32, u64
+from node.store.table import RAW, RowCodec, Table
 from node.store.view import Rows, Span, View
 from protocol.codec.declare import Record, byte, c32, c64, exactly, record
 from protocol.codec.declare import u64 as fixed_u64
@@ -96,6 +96,17 @@ BY_MARRIAGE = ATXS.index(
     compound(fixed(32), u32),
     lambda id, atx: () if atx.marriage_atx is None else ((atx.marriage_atx, atx.publish_epoch),),
 )
+BY_COINBASE = ATXS.index(
+    b"ak",
+    "activations by coinbase and epoch",
+    compound(fixed(24), u32),
+    lambda id, atx: ((atx.coinbase, atx.publish_epoch),),
+)
+BY_HEIGHT = ATXS.index(
+    b"ah", "activations by epoch and height", compound(u32, u64), lambda id, atx: ((atx.publish_epoch, atx.height),)
+)
+COUNTS: Table[EpochId, int] = Table(b"an", "activations of an epoch", EPOCH, cast(RowCodec[int], c32))
+"""How many were published in it."""
 BLOBS: Table[AtxId, bytes] = Table(b"ab", "activation bytes", fixed(32), RAW)
 
 
@@ -190,11 +201,13 @@ MARRIAGES: Table[NodeId, StoredMarriage] = Table(b"ma", "marriages", fixed(32), 
 BY_SET = MARRIAGES.index(b"ms", "marriages by set", compound(u32, u32), lambda id, row: ((row.set, row.order),))
 BY_ORDER = MARRIAGES.index(b"mo", "marriages in order", u32, lambda id, row: (row.order,))
 
-TABLES = (ATXS, BLOBS, POSTS, COMMITMENTS, COLUMNS, POETS, POET_BLOBS, MARRIAGES)
+TABLES = (ATXS, COUNTS, BLOBS, POSTS, COMMITMENTS, COLUMNS, POETS, POET_BLOBS, MARRIAGES)
 
 
 def put_atx(rows: Rows, id: AtxId, atx: StoredAtx, data: bytes | None) -> None:
     """Store an activation, without its posts. data: None where a checkpoint restored it."""
+    if not rows.has(ATXS, id):
+        rows.put(COUNTS, atx.publish_epoch, (rows.get(COUNTS, atx.publish_epoch) or 0) + 1)
     rows.put(ATXS, id, atx)
     rows.put(COLUMNS, (atx.target_epoch, id), atx.row(id))
     if data is not None:

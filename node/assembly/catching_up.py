@@ -5,7 +5,7 @@ from __future__ import annotations
 from node.fetch.parameters import FetchParameters, ServerLimit, ServerParameters
 from node.fetch.protocols import PROTOCOLS
 from node.sync.parameters import AtxSyncParameters, MalfeasanceSyncParameters, SyncParameters
-from protocol.params.config import network
+from protocol.params.config import requests
 from protocol.params.config.derived import Contradiction
 from protocol.params.config.node import Config
 from protocol.types.fetch import MAX_BATCH
@@ -14,7 +14,7 @@ UNNAMED = ServerLimit(10_000, 100)
 """Of a protocol that the settings do not name."""
 
 
-def fetch(of: network.Fetch) -> FetchParameters:
+def fetch(of: requests.Fetch) -> FetchParameters:
     """Of the client. Raises Contradiction."""
     _at_least_one(
         ("fetch.batchsize", of.batchsize),
@@ -33,7 +33,7 @@ def fetch(of: network.Fetch) -> FetchParameters:
     )
 
 
-def server(of: network.Fetch) -> ServerParameters:
+def server(of: requests.Fetch) -> ServerParameters:
     """Of what is served. Raises Contradiction."""
     limits = dict.fromkeys(PROTOCOLS, UNNAMED)
     for name, limit in of.servers.items():

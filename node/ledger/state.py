@@ -82,8 +82,12 @@ def put_layer(rows: Rows, changes: LayerChanges) -> None:
     rows.put_many(
         EARLIER, (((before.address, before.layer), before) for before in changes.before if before is not None)
     )
-    rows.put_many(ACCOUNTS, ((after.address, after) for after in changes.accounts))
-    rows.put_many(RESULTS, executed)
+    rows.put_many(
+        ACCOUNTS,
+        ((after.address, after) for after in changes.accounts),
+        {before.address: before for before in changes.before if before is not None},
+    )
+    rows.put_many(RESULTS, executed, {})
     rows.put_many(REWARDS, (((layer, reward.smesher_id), reward) for reward in changes.rewards))
     rows.put(
         LAYERS,

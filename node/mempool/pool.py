@@ -157,6 +157,12 @@ class Mempool:
             self._accounts[principal] = account
 
 
+def projection_of(view: View, principal: Address) -> tuple[int, int]:
+    """The nonce to use next and the smidge that are left, as `Mempool.projection` has them after `start`."""
+    account = _filled(view, principal, state.last_applied(view) or NO_LAYER)
+    return account.next_nonce, account.balance
+
+
 def _filled(view: View, principal: Address, applied: LayerId) -> AccountCache:
     """Nonce and balance of the ledger, and the transactions of the store, tagged as they are after a layer."""
     account = AccountCache(*state.nonce_and_balance(view, principal))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from node.ledger.tables import RESULTS
-from node.mempool.tables import HELD, IN_BLOCK, IN_PROPOSAL, PENDING, TRANSACTIONS, StoredTransaction
+from node.mempool.tables import HELD, IN_BLOCK, IN_PROPOSAL, PENDING, TRANSACTIONS, UNAPPLIED, StoredTransaction
 from node.mempool.transaction import PoolTransaction
 from node.store.errors import WHAT_TO_DO, StoreDamaged
 from node.store.view import Rows, Span, View
@@ -41,13 +41,17 @@ def put(rows: Rows, transaction: Transaction, received: int) -> None:
             return
         received = known.received
     rows.put(TRANSACTIONS, id, StoredTransaction(transaction.raw.raw, header, received))
-    if header is not None and not rows.has(RESULTS, id):
+    if rows.has(RESULTS, id):
+        return
+    rows.put(UNAPPLIED, id, None)
+    if header is not None:
         rows.put(PENDING, (header.principal, header.nonce, received, id), None)
 
 
 def set_applied(rows: Rows, transactions: Iterable[PoolTransaction]) -> None:
     """These wait no longer: a layer was applied that executes them."""
     for one in transactions:
+        rows.delete(UNAPPLIED, one.id)
         rows.delete(PENDING, (one.principal, one.nonce, one.received, one.id))
 
 
@@ -55,6 +59,7 @@ def set_pending(rows: Rows, ids: Iterable[TransactionId]) -> None:
     """These wait again: the layer that executed them was reverted. Raises StoreDamaged where one is not there."""
     for id in ids:
         one = pooled(rows, id)
+        rows.put(UNAPPLIED, id, None)
         rows.put(PENDING, (one.principal, one.nonce, one.received, id), None)
 
 

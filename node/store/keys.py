@@ -58,6 +58,22 @@ class Unsigned(KeyCodec[int]):
         return int.from_bytes(data, "big")
 
 
+class Descending(Unsigned):
+    """An integer from 0, the greatest first."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self._last = (1 << 8 * size) - 1
+
+    def encode(self, key: int) -> bytes:
+        """As KeyCodec says."""
+        return super().encode(self._last - key)
+
+    def decode(self, data: bytes) -> int:
+        """As KeyCodec says."""
+        return self._last - super().decode(data)
+
+
 class Fixed(KeyCodec[bytes]):
     """So many bytes."""
 
@@ -144,6 +160,7 @@ class Compound(KeyCodec[tuple[Any, ...]]):
 
 
 u8, u16, u32, u64 = Unsigned(1), Unsigned(2), Unsigned(4), Unsigned(8)
+u32_descending = Descending(4)
 tail, text_tail = Tail(), TextTail()
 
 LAYER = cast(KeyCodec[LayerId], u32)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
@@ -199,6 +199,29 @@ class _Pending:
             values[raw] = row_bytes(row)
             stored[raw] = row
 
+    def take(self, written: Iterable[tuple[Any, object, bytes, bytes]]) -> None:
+        """Keys and rows with the bytes of both."""
+        self._order = None
+        stored, values = self.rows, self.values
+        for _, row, raw, data in written:
+            values[raw] = data
+            stored[raw] = row
+
+    def index(
+        self, index: Index[Any, K, R], written: Iterable[tuple[K, R, bytes, bytes]], before: Mapping[K, R]
+    ) -> None:
+        """The entries of rows that are written in place of those before."""
+        self._order = None
+        values, entries = self.values, index.entries
+        for key, row, raw, _ in written:
+            new = entries(key, row, raw)
+            if index.reads_rows and (old := before.get(key)) is not None:
+                for entry in entries(key, old, raw):
+                    if entry not in new:
+                        values[entry] = None
+            for entry in new:
+                values[entry] = b""
+
     def update(self, other: _Pending) -> None:
         self.rows.update(other.rows)
         self.values.update(other.values)
@@ -240,19 +263,24 @@ class Rows(View):
         pending.set(raw, data)
         pending.rows[raw] = row
 
-    def put_many(self, table: Table[K, R], rows: Iterable[tuple[K, R]]) -> None:
+    def put_many(self, table: Table[K, R], rows: Iterable[tuple[K, R]], before: Mapping[K, R] | None = None) -> None:
         """Many rows of one table, as `put` for each of them in their order, in two thirds of the time.
 
-        Raises as `put` does, with the rows before the one that cannot be written put.
+        before: the rows that are there, of those keys that have one, from a caller who has just read them and names no
+        key twice: they are not read once more for the indexes. Raises as `put` does, with nothing put where `before` is
+        given, else with the rows before the one that cannot be written put.
         """
-        if table.indexes:
+        if not table.indexes:
+            self._pending(table).add(rows, table.key.encode, table.row.encode)
+        elif before is None:
             for key, row in rows:
                 self.put(table, key, row)
-            return
-        pending = self._spaces.get(table)
-        if pending is None:
-            pending = self._spaces[table] = _Pending()
-        pending.add(rows, table.key.encode, table.row.encode)
+        else:
+            key_bytes, row_bytes = table.key.encode, table.row.encode
+            written = [(key, row, key_bytes(key), row_bytes(row)) for key, row in rows]
+            for index in table.indexes:
+                self._pending(index).index(index, written, before)
+            self._pending(table).take(written)
 
     def delete(self, table: Table[K, Any], key: K) -> None:
         """No row of this key any more; nothing where there is none. Raises StoreFault, ValueError."""

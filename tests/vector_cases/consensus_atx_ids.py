@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from api.config.errors import ConfigError
-from api.config.node import load
+from api.config.load import load
 from protocol.crypto.merkle import PADDING
 from protocol.types.activation import ActivationTxV1, publish_epoch_of, version_of
 from protocol.types.activation_v2 import ActivationTxV2, NIPostChallengeV2

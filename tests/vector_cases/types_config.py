@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from api.config.errors import ConfigError
-from api.config.node import flags, load, parse_flags, settings_of, to_document
+from api.config.load import flags, load, parse_flags
+from api.config.node import settings_of, to_document
 from protocol.numbers import durations
 from protocol.params.config import networks
 from protocol.params.config.node import Config

@@ -37,8 +37,11 @@ class WindowSizeInterval:
     """Another window while the applied layer is in a range."""
 
     start: int = setting("Start", UINT32, 0, by_name=True)
+    """First applied layer of the range."""
     end: int = setting("End", UINT32, 0, by_name=True)
+    """Last applied layer of the range."""
     window: int = setting("Window", UINT32, 0, by_name=True)
+    """Layers of the window in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,9 @@ class EpochMinimalActiveWeight:
     """The least weight of an active set from an epoch on."""
 
     epoch: int = setting("Epoch", UINT32, 0, by_name=True)
+    """First epoch."""
     weight: int = setting("Weight", UINT64, 0, by_name=True)
+    """Least weight from it on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,9 @@ class CommitteeUpgrade:
     """Another committee size from a layer on."""
 
     layer: int = setting("Layer", UINT32, 0, by_name=True)
+    """First layer."""
     size: int = setting("Size", UINT16, 0, by_name=True)
+    """Expected seats from it on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +83,13 @@ class Tortoise:
     delay_layers: int = setting("tortoise-delay-layers", UINT32, 0)
     """Layers until a ballot with a bad beacon counts; 0: an epoch."""
     enable_tracer: bool = setting("tortoise-enable-tracer", BOOLEAN, False)
+    """Write what tortoise is given and decides to standard error."""
     minimal_active_set_weight: tuple[EpochMinimalActiveWeight, ...] = setting(
         "MinimalActiveSetWeight", records(EpochMinimalActiveWeight), (), by_name=True
     )
     """Least weight of an active set, from an epoch on."""
     collect_details: int = setting("tortoise-collect-details", UINT32, 0)
+    """Layers for which details are measured."""
     layer_size: int = setting("LayerSize", UINT32, 50, by_name=True)
     """Replaced by layer-average-size at start."""
 
@@ -90,6 +99,7 @@ class Hare:
     """Agreement on a layer's proposals, versions 3 and 4. Protocol 03b, section 4.3."""
 
     enable: bool = setting("enable", BOOLEAN, False)
+    """Whether this version takes part."""
     enable_layer: int = setting("enable-layer", UINT32, 0)
     """First layer of this version."""
     disable_layer: int = setting("disable-layer", UINT32, NEVER)
@@ -103,10 +113,13 @@ class Hare:
     leaders: int = setting("leaders", UINT16, 5)
     """Expected leaders of a propose round."""
     iterations_limit: int = setting("iterations-limit", UINT8, 4)
+    """Iterations until a layer is given up."""
     preround_delay_ns: int = setting("preround-delay", DURATION, 25 * SECOND)
     """Wait for proposals before the first round."""
     round_duration_ns: int = setting("round-duration", DURATION, 12 * SECOND)
+    """Length of a round."""
     log_stats: bool = setting("log-stats", BOOLEAN, False)
+    """Log how each layer went."""
     protocolname: str = setting("protocolname", TEXT, "/h/3.0")
     """Gossip topic; empty on the test networks."""
 
@@ -144,10 +157,15 @@ class Beacon:
     rounds_number: int = setting("beacon-rounds-number", UINT32, 300)
     """Voting rounds; 0: no beacon protocol at all."""
     grace_period_duration_ns: int = setting("beacon-grace-period-duration", DURATION, 2 * MINUTE)
+    """How long messages are still taken after their round."""
     proposal_duration_ns: int = setting("beacon-proposal-duration", DURATION, 2 * MINUTE)
+    """Length of the round in which proposals are made."""
     first_voting_round_duration_ns: int = setting("beacon-first-voting-round-duration", DURATION, HOUR)
+    """Length of the first round of votes."""
     voting_round_duration_ns: int = setting("beacon-voting-round-duration", DURATION, 30 * MINUTE)
+    """Length of every other round of votes."""
     weak_coin_round_duration_ns: int = setting("beacon-weak-coin-round-duration", DURATION, MINUTE)
+    """Length of a round of the weak coin."""
     theta: Fraction = setting("beacon-theta", RATIONAL, Fraction(1, 4))
     """Margin of votes that decides."""
     votes_limit: int = setting("beacon-votes-limit", UINT32, 100)
@@ -187,13 +205,19 @@ class Poet:
     grace_period_ns: int = setting("grace-period", DURATION, 0)
     """How long before a round begins the node registers at the latest."""
     request_timeout_ns: int = setting("poet-request-timeout", DURATION, 0)
+    """How long an answer of a PoET is waited for."""
     retry_delay_ns: int = setting("retry-delay", DURATION, 400 * MILLISECOND)
+    """Wait before a PoET is asked again."""
     positioning_atx_selection_timeout_ns: int = setting("positioning-atx-selection-timeout", DURATION, 0)
     """How long a positioning ATX is looked for."""
     info_cache_ttl_ns: int = setting("info-cache-ttl", DURATION, 5 * MINUTE)
+    """How long what a PoET says of itself is believed."""
     pow_params_cache_ttl_ns: int = setting("pow-params-cache-ttl", DURATION, 5 * MINUTE)
+    """How long the parameters of a PoET's proof of work are believed."""
     retry_max: int = setting("retry-max", INT64, 10)
+    """Times that a PoET is asked again."""
     proofs_cache: int = setting("poet-proofs-cache", INT64, 200)
+    """Proofs of PoETs that are kept in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,4 +237,6 @@ class ActiveSetPreparation:
     window_ns: int = setting("window", DURATION, SECOND)
     """Time before an epoch in which its active set is computed."""
     retry_interval_ns: int = setting("retry-interval", DURATION, SECOND)
+    """Wait before it is tried again."""
     tries: int = setting("tries", INT64, 3)
+    """Tries before it is made of what is there."""

@@ -29,9 +29,10 @@ from .consensus import (
 )
 from .declare import NOTHING
 from .ledger import MAINNET_ACCOUNTS
+from .logs import Logging
 from .network import Bootstrap
 from .node import Config
-from .services import Api, DbQueryCacheSizes, Genesis, Logging, Main, PoetServer
+from .services import Api, DbQueryCacheSizes, Genesis, Main, PoetServer
 
 CPU_PROVIDER = (1 << 32) - 1
 """The number by which a configuration names the processor as the device for labels."""

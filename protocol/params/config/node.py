@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import consensus, network, services
+from . import consensus, logs, network, requests, services
 from .declare import TEXT, section, setting
 
 
@@ -35,10 +35,10 @@ class Config:
     post_service: services.PostService = section("POSTService", services.PostService, by_name=True)
     poet: consensus.Poet = section("poet", consensus.Poet)
     smeshing: services.Smeshing = section("smeshing", services.Smeshing)
-    logging: services.Logging = section("logging", services.Logging)
-    fetch: network.Fetch = section("fetch", network.Fetch)
+    logging: logs.Logging = section("logging", logs.Logging)
+    fetch: requests.Fetch = section("fetch", requests.Fetch)
     bootstrap: network.Bootstrap = section("bootstrap", network.Bootstrap)
-    syncer: network.Syncer = section("syncer", network.Syncer)
+    syncer: requests.Syncer = section("syncer", requests.Syncer)
     recovery: network.Recovery = section("recovery", network.Recovery)
     cache: network.Cache = section("cache", network.Cache)
     active_set_preparation: consensus.ActiveSetPreparation = section(

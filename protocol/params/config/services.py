@@ -44,7 +44,9 @@ class PoetServer:
     """A PoET server and the key that signs its answers."""
 
     address: str = setting("address", TEXT, "")
+    """URL of the server."""
     pubkey: bytes = setting("pubkey", PUBLIC_KEY, b"")
+    """Key that signs its rounds, 32 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,11 @@ class DbQueryCacheSizes:
     """Entries kept of some queries."""
 
     epoch_atxs: int = setting("epoch-atxs", INT64, 20)
+    """Epochs whose ATX ids are kept."""
     atx_blob: int = setting("atx-blob", INT64, 10000)
+    """ATXs that are kept."""
     active_set_blob: int = setting("active-set-blob", INT64, 200)
+    """Active sets that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +72,13 @@ class Main:
     standalone: bool = setting("standalone", BOOLEAN, False)
     """A network of this one node, with a PoET inside."""
     metrics: bool = setting("metrics", BOOLEAN, False)
+    """Serve Prometheus metrics at /metrics."""
     metrics_port: int = setting("metrics-port", INT64, 1010)
+    """Port of the metrics."""
     profiler_name: str = setting("profiler-name", TEXT, "go-spacemesh")
+    """Name under which a profile is sent."""
     profiler_url: str = setting("profiler-url", TEXT, "")
+    """Server of continuous profiling; empty: none."""
     layer_duration_ns: int = setting("layer-duration", DURATION, 30 * SECOND)
     """Length of a layer."""
     layer_average_size: int = setting("layer-average-size", UINT32, 0)
@@ -81,9 +90,13 @@ class Main:
     poet_servers: tuple[PoetServer, ...] = setting("poet-servers", records(PoetServer), ())
     """PoET servers at which activations register."""
     pprof_server: bool = setting("pprof-server", BOOLEAN, False)
+    """Serve profiles of the running program."""
     pprof_listener: str = setting("pprof-listener", TEXT, "localhost:6060")
+    """Address of the profiles."""
     pprof_mutex_profile: bool = setting("pprof-mutex-profile", BOOLEAN, False)
+    """Profile waits for locks."""
     pprof_block_profile: bool = setting("pprof-block-profile", BOOLEAN, False)
+    """Profile waits for anything."""
     txs_per_proposal: int = setting("txs-per-proposal", INT64, 100)
     """Most transactions in a proposal."""
     block_gas_limit: int = setting("block-gas-limit", UINT64, (1 << 64) - 1)
@@ -93,15 +106,22 @@ class Main:
     tick_size: int = setting("tick-size", UINT64, 100)
     """PoET leaves in a tick."""
     db_connections: int = setting("db-connections", INT64, 16)
+    """Connections to the state database."""
     db_latency_metering: bool = setting("db-latency-metering", BOOLEAN, False)
+    """Measure how long each query takes."""
     db_size_metering_interval_ns: int = setting("db-size-metering-interval", DURATION, 10 * MINUTE)
+    """How often the size of the database is measured."""
     db_prune_interval_ns: int = setting("db-prune-interval", DURATION, 30 * MINUTE)
+    """How often what is no longer needed is removed."""
     db_vacuum_state: int = setting("db-vacuum-state", INT64, 0)
     """State schema version after whose migration the database is compacted."""
     db_skip_migrations: tuple[int, ...] = setting("db-skip-migrations", INTEGERS, ())
+    """Migrations of the state database that are left out."""
     db_query_cache: bool = setting("db-query-cache", BOOLEAN, False)
+    """Keep answers of some queries in memory."""
     db_query_cache_sizes: DbQueryCacheSizes = section("db-query-cache-sizes", DbQueryCacheSizes)
     db_allow_schema_drift: bool = setting("db-allow-schema-drift", BOOLEAN, False)
+    """Start though the schema of the database is not the expected one."""
     prune_activesets_from: int = setting("prune-activesets-from", UINT32, 0)
     """Epoch from which old active sets are removed."""
     network_hrp: str = setting("network-hrp", TEXT, "sm")
@@ -144,9 +164,13 @@ class PublicMetrics:
     url: str = setting("metrics-url", TEXT, "")
     """Where metrics are pushed; empty: nowhere."""
     push_period_ns: int = setting("metrics-push-period", DURATION, 0)
+    """How often metrics are pushed."""
     push_user: str = setting("metrics-push-user", TEXT, "")
+    """User name at that server."""
     push_pass: str = setting("metrics-push-pass", TEXT, "")
+    """Password at that server."""
     push_header: Mapping[str, str] = setting("metrics-push-header", HEADERS, NOTHING)
+    """Headers that are sent along."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +197,9 @@ class Api:
         ),
         by_name=True,
     )
+    """Services of the public listener."""
     grpc_public_listener: str = setting("grpc-public-listener", TEXT, "0.0.0.0:9092")
+    """Address of the services that anybody may ask."""
     private_services: tuple[str, ...] = setting(
         "PrivateServices",
         TEXTS,
@@ -189,7 +215,9 @@ class Api:
         ),
         by_name=True,
     )
+    """Services of the private listener."""
     grpc_private_listener: str = setting("grpc-private-listener", TEXT, "127.0.0.1:9093")
+    """Address of the services that are the operator's alone."""
     post_services: tuple[str, ...] = setting(
         "PostServices",
         TEXTS,
@@ -199,7 +227,9 @@ class Api:
         ),
         by_name=True,
     )
+    """Services of the listener for PoST services."""
     grpc_post_listener: str = setting("grpc-post-listener", TEXT, "127.0.0.1:0")
+    """Address where PoST services connect; port 0: any free one."""
     grpc_tls_services: tuple[str, ...] = setting(
         "grpc-tls-services",
         TEXTS,
@@ -208,17 +238,27 @@ class Api:
             "postInfo",
         ),
     )
+    """Services of the listener with certificates."""
     grpc_tls_listener: str = setting("grpc-tls-listener", TEXT, "")
+    """Address of the listener that asks for a client's certificate; empty: none."""
     grpc_tls_ca_cert: str = setting("grpc-tls-ca-cert", TEXT, "")
+    """File with the certificates that sign those of clients."""
     grpc_tls_cert: str = setting("grpc-tls-cert", TEXT, "")
+    """File with the certificate of this server."""
     grpc_tls_key: str = setting("grpc-tls-key", TEXT, "")
+    """File with the key of that certificate."""
     grpc_send_msg_size: int = setting("grpc-send-msg-size", INT64, 10 * 1024**2)
+    """Bytes of the largest message that is sent."""
     grpc_recv_msg_size: int = setting("grpc-recv-msg-size", INT64, 10 * 1024**2)
+    """Bytes of the largest message that is taken."""
     grpc_json_listener: str = setting("grpc-json-listener", TEXT, "")
+    """Address of the same services over HTTP and JSON; empty: none."""
     grpc_cors_allowed_origins: tuple[str, ...] = setting("grpc-cors-allowed-origins", TEXTS, ("",))
     """Origins that browsers may call from."""
     smesherstreaminterval_ns: int = setting("smesherstreaminterval", DURATION, SECOND)
+    """How often the stream of the initialisation tells its progress."""
     db_connections: int = setting("db-connections", INT64, 16)
+    """Connections to the state database for the API."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +266,11 @@ class CertifierClient:
     """How often a certificate is asked for."""
 
     retry_delay_ns: int = setting("retry-delay", DURATION, SECOND)
+    """Wait before the second try."""
     max_retry_delay_ns: int = setting("max-retry-delay", DURATION, 30 * SECOND)
+    """Longest wait between two tries."""
     max_retries: int = setting("max-retries", INT64, 5)
+    """Tries after the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,8 +291,11 @@ class PostService:
     max_retries: int = setting("MaxRetries", INT64, 10, by_name=True)
     """Restarts before the node gives up."""
     ca_cert: str = setting("CACert", TEXT, "", by_name=True)
+    """File with the certificates that sign that of this node."""
     cert: str = setting("Cert", TEXT, "", by_name=True)
+    """File with the certificate of the service."""
     key: str = setting("Key", TEXT, "", by_name=True)
+    """File with the key of that certificate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,8 +303,11 @@ class Scrypt:
     """Work of one label."""
 
     n: int = setting("N", UINT64, 8192, by_name=True)
+    """Cost: blocks of memory for one label, a power of two."""
     r: int = setting("R", UINT64, 1, by_name=True)
+    """Size of a block."""
     p: int = setting("P", UINT64, 1, by_name=True)
+    """Rounds in parallel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,14 +315,18 @@ class SmeshingOpts:
     """The data of this node's own identity."""
 
     datadir: str = setting("smeshing-opts-datadir", TEXT, "~/post/data")
+    """Folder of the labels."""
     numunits: int = setting("smeshing-opts-numunits", UINT32, 2)
+    """Space units to fill."""
     maxfilesize: int = setting("smeshing-opts-maxfilesize", UINT64, 4 * 1024**3)
     """Bytes of a data file."""
     provider: int | None = setting("smeshing-opts-provider", PROVIDER, None)
     """Device that makes labels; none chosen: the fastest."""
     throttle: bool = setting("smeshing-opts-throttle", BOOLEAN, False)
+    """Make labels slower, so that the machine stays usable."""
     scrypt: Scrypt = section("smeshing-opts-scrypt", Scrypt)
     compute_batch_size: int = setting("smeshing-opts-compute-batch-size", UINT64, 1048576)
+    """Labels that a device makes at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +334,9 @@ class SmeshingProvingOpts:
     """How proofs are made."""
 
     threads: int = setting("smeshing-opts-proving-threads", UINT64, 1)
+    """Threads that prove."""
     nonces: int = setting("smeshing-opts-proving-nonces", UINT64, 16)
+    """Nonces that are tried in one pass over the data, a multiple of 16."""
     randomx_mode: str = setting("smeshing-opts-proving-randomx-mode", TEXT, "fast")
     """fast or light."""
 
@@ -291,8 +346,11 @@ class SmeshingVerifyingOpts:
     """How proofs of others are checked."""
 
     disable: bool = setting("smeshing-opts-verifying-disable", BOOLEAN, False)
+    """Believe proofs of others unseen."""
     workers: int = setting("smeshing-opts-verifying-workers", INT64, 1)
+    """Threads that check proofs."""
     min_workers: int = setting("smeshing-opts-verifying-min-workers", INT64, 1)
+    """Threads that check proofs while this node proves."""
     powflags: int = setting("smeshing-opts-verifying-powflags", POW_FLAGS, 106)
     """RandomX flags; the recommended ones depend on the processor."""
 
@@ -302,48 +360,9 @@ class Smeshing:
     """Smeshing with the node itself. Protocol 03b, section 4.5."""
 
     start: bool = setting("smeshing-start", BOOLEAN, False)
+    """Fill the space and smesh from the start on."""
     coinbase: str = setting("smeshing-coinbase", TEXT, "")
     """Address that is paid."""
     opts: SmeshingOpts = section("smeshing-opts", SmeshingOpts)
     proving_opts: SmeshingProvingOpts = section("smeshing-proving-opts", SmeshingProvingOpts)
     verifying_opts: SmeshingVerifyingOpts = section("smeshing-verifying-opts", SmeshingVerifyingOpts)
-
-
-@dataclass(frozen=True, slots=True)
-class Logging:
-    """How much each module says. Protocol 03b, section 4.8."""
-
-    log_encoder: str = setting("log-encoder", TEXT, "console")
-    app: str = setting("app", TEXT, "info")
-    clock: str = setting("clock", TEXT, "info")
-    p2p: str = setting("p2p", TEXT, "error")
-    post: str = setting("post", TEXT, "info")
-    post_service: str = setting("postService", TEXT, "info")
-    state_db: str = setting("stateDb", TEXT, "info")
-    beacon: str = setting("beacon", TEXT, "info")
-    cached_db: str = setting("cachedDb", TEXT, "info")
-    poet_db: str = setting("poetDb", TEXT, "info")
-    trtl: str = setting("trtl", TEXT, "info")
-    atx_handler: str = setting("atxHandler", TEXT, "info")
-    atx_builder: str = setting("atxBuilder", TEXT, "info")
-    mesh: str = setting("mesh", TEXT, "info")
-    sync: str = setting("sync", TEXT, "info")
-    hare_oracle: str = setting("hareOracle", TEXT, "info")
-    hare: str = setting("hare", TEXT, "info")
-    block_cert: str = setting("blockCert", TEXT, "info")
-    block_generator: str = setting("blockGenerator", TEXT, "info")
-    block_handler: str = setting("blockHandler", TEXT, "info")
-    tx_handler: str = setting("txHandler", TEXT, "info")
-    proposal_store: str = setting("proposalStore", TEXT, "")
-    proposal_builder: str = setting("proposalBuilder", TEXT, "info")
-    proposal_listener: str = setting("proposalListener", TEXT, "info")
-    nipost_builder: str = setting("nipostBuilder", TEXT, "info")
-    nipost_validator: str = setting("nipostValidator", TEXT, "info")
-    fetcher: str = setting("fetcher", TEXT, "info")
-    timesync: str = setting("timesync", TEXT, "info")
-    vm: str = setting("vm", TEXT, "info")
-    grpc: str = setting("grpc", TEXT, "warn")
-    con_state: str = setting("conState", TEXT, "info")
-    executor: str = setting("executor", TEXT, "info")
-    malfeasance: str = setting("malfeasance", TEXT, "info")
-    bootstrap: str = setting("bootstrap", TEXT, "info")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from api.config import kinds
 from api.config.errors import BadValue, ConfigError
 from api.config.files import read_document
-from api.config.node import flags, load, parse_flags
+from api.config.load import flags, load, parse_flags
 from api.config.settings import Flags, Setting, from_document, from_environment, unknown_variables, values
 
 SETTINGS = (

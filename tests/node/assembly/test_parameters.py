@@ -14,8 +14,8 @@ from protocol.numbers.time import Time
 from protocol.params.config import networks
 from protocol.params.config.consensus import EpochMinimalActiveWeight
 from protocol.params.config.derived import Contradiction
-from protocol.params.config.network import ServerConfig
 from protocol.params.config.node import Config
+from protocol.params.config.requests import ServerConfig
 from protocol.types.ids import LayerId
 
 SOME_TIME = Time(1_700_000_000, 0)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.store.keys import KeyCodec, compound, fixed, successor, tail, text_tail, u8, u16, u32, u64
+from node.store.keys import KeyCodec, compound, fixed, successor, tail, text_tail, u8, u16, u32, u32_descending, u64
 from node.store.own import Kind, Slot, SlotKey
 from node.store.view import Span
 
@@ -45,6 +45,12 @@ def test_keys_sort_as_their_bytes_and_come_back(kind: str, data: st.DataObject) 
     assert codec.size is None or len(codec.encode(a)) == codec.size
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
+def test_the_greatest_comes_first_where_keys_descend(a: int, b: int) -> None:
+    assert u32_descending.decode(u32_descending.encode(a)) == a
+    assert (u32_descending.encode(a) < u32_descending.encode(b)) is (a > b)
+
+
 @given(st.text(max_size=5), st.text(max_size=5))
 def test_texts_sort_as_their_code_points(a: str, b: str) -> None:
     assert text_tail.decode(text_tail.encode(a)) == a
@@ -53,7 +59,16 @@ def test_texts_sort_as_their_code_points(a: str, b: str) -> None:
 
 @pytest.mark.parametrize(
     ("codec", "key"),
-    [(u8, 256), (u8, -1), (u64, 2**64), (fixed(2), b"a"), (compound(u8, u8), (1,)), (compound(u8, u8), (1, 2, 3))],
+    [
+        (u8, 256),
+        (u8, -1),
+        (u32_descending, -1),
+        (u32_descending, 2**32),
+        (u64, 2**64),
+        (fixed(2), b"a"),
+        (compound(u8, u8), (1,)),
+        (compound(u8, u8), (1, 2, 3)),
+    ],
 )
 def test_a_key_that_does_not_fit_is_refused(codec: KeyCodec[Any], key: Any) -> None:
     with pytest.raises(ValueError, match="key"):

@@ -45,6 +45,27 @@ def test_many_rows_are_put_as_one_after_another(table: Table[Any, Any], first: l
     assert written(table, True, first, second) == written(table, False, first, second)
 
 
+@given(first=rows, second=rows)
+def test_rows_that_were_read_before_are_put_as_others(first: list[Any], second: list[Any]) -> None:
+    groups = [list(dict(group).items()) for group in (first, second)]
+    store = Store.in_memory(SCHEMA)
+    for group in groups:
+        view = store.view()
+        unit = Rows(view)
+        unit.put_many(INDEXED, group, dict(view.scan(INDEXED)))
+        assert all(unit.get(INDEXED, key) is row for key, row in group)
+        store.write(unit)
+        view.close()
+    assert list(store.snapshot().scan(b"", None, False)) == written(INDEXED, False, *groups)
+
+
+def test_nothing_is_put_of_rows_that_were_read_before_if_one_cannot_be() -> None:
+    unit = Rows(Store.in_memory(SCHEMA).view())
+    with pytest.raises(ValueError, match="expected 0 to"):
+        unit.put_many(INDEXED, [((b"a", 1), b""), ((b"a", -1), b"")], {})
+    assert unit.is_empty
+
+
 def test_a_row_that_cannot_be_written_is_refused() -> None:
     store = Store.in_memory(SCHEMA)
     with pytest.raises(ValueError, match="expected 0 to"):
