@@ -12,6 +12,7 @@ decides.
 | dialling | one address after another |
 | finding | enough peers: bootnodes, peers of the last time, the table that all keep |
 | host | all of it together: an adapter of `port` |
+| thread | the same, in a thread of its own |
 
 Everything runs in one loop; what other threads call is handed to it. Protocol 09a, and 09b, section 7.4.
 """

@@ -129,6 +129,11 @@ class Host:
         """Where it listens."""
         return self._listening
 
+    @property
+    def known(self) -> list[KnownPeer]:
+        """Whom to dial after the next start."""
+        return self._book.known(self._links)
+
     async def stop(self) -> list[KnownPeer]:
         """Part with everybody; whom it knew, for the next start."""
         self._is_closed = True
@@ -137,7 +142,7 @@ class Host:
         self.gossiping.stop()
         for server in self._servers:
             server.close()
-        known = self._book.known(self._links)
+        known = self.known
         for link in (*self._links.values(), *self._pending):
             link.close()
         await self._dialling.stop()

@@ -25,13 +25,18 @@ _LENGTHS = (64, 96)
 
 
 class PeerKey:
-    """An Ed25519 key that names a peer."""
+    """An Ed25519 key that names a peer. It has nothing to do with smeshing."""
 
     def __init__(self, seed: bytes) -> None:
         """seed: 32 bytes."""
         self._key = nacl.signing.SigningKey(seed)
         self.public = bytes(self._key.verify_key)
         self.id: PeerId = peer_id.of_public_key(self.public)
+
+    @property
+    def text(self) -> str:
+        """Its peer id, as people read it: 12D3Koo…"""
+        return peer_id.to_text(self.id)
 
     def sign(self, message: bytes) -> bytes:
         """A signature of 64 bytes."""
@@ -40,8 +45,13 @@ class PeerKey:
     def to_file(self) -> str:
         """The content of a key file."""
         key = protobuf.encode((1, peer_id.ED25519), (2, bytes(self._key) + self.public))
-        text = {"Key": base64.b64encode(key).decode(), "ID": peer_id.to_text(self.id)}
+        text = {"Key": base64.b64encode(key).decode(), "ID": self.text}
         return json.dumps(text, separators=(",", ":"))
+
+
+def new() -> PeerKey:
+    """A key that nobody else has."""
+    return PeerKey(bytes(nacl.signing.SigningKey.generate()))
 
 
 def from_file(text: str) -> PeerKey:
