@@ -14,7 +14,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -110,48 +110,6 @@ def set_up(
     logger.propagate = False
     logger.setLevel(level)
     return logger
-
-
-LEVELS = {
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warn": logging.WARNING,
-    "error": logging.ERROR,
-    "dpanic": logging.CRITICAL,
-    "panic": logging.CRITICAL,
-    "fatal": logging.CRITICAL,
-}
-"""The levels of a node by the names that its configuration and its operators know."""
-ALL_PARTS = "*"
-
-
-class UnknownLevel(ValueError):
-    """A text that names no level."""
-
-
-class UnknownPart(ValueError):
-    """A text that names no part of the program."""
-
-
-def level_of(text: str) -> int:
-    """The level of a name, in small or in capital letters; nothing is `info`. Raises UnknownLevel."""
-    if not text:
-        return logging.INFO
-    if text not in (text.lower(), text.upper()) or text.lower() not in LEVELS:
-        raise UnknownLevel(f'unrecognized level: "{text}"')
-    return LEVELS[text.lower()]
-
-
-def change_level(part: str, level: str, parts: Collection[str]) -> None:
-    """Let a part of the program say more or less from now on: the logger of that name, or all with `ALL_PARTS`.
-
-    Raises UnknownLevel, UnknownPart, with nothing changed.
-    """
-    number = level_of(level)
-    if part != ALL_PARTS and part not in parts:
-        raise UnknownPart(f"cannot find logger {part}")
-    for name in parts if part == ALL_PARTS else (part,):
-        logging.getLogger(name).setLevel(number)
 
 
 def begun(log: logging.Logger, program: str, settings: Mapping[str, object]) -> None:

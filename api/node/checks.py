@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from functools import partial
+from urllib.parse import urlsplit
 
 from api.edge.errors import UsageError
 from api.edge.listen import parse_address
@@ -53,16 +54,16 @@ def levels(config: Config) -> dict[str, str]:
 
 
 def _timing(config: Config) -> Iterator[str]:
-    main = config.main
+    main, confidence = config.main, config.hare_eligibility.confidence_param
     if main.layer_duration_ns < TICK_NS:
         yield (
-            f"main.layer-duration is {main.layer_duration_ns} ns, expected at least {TICK_NS} ns: the clock looks "
+            f"main.layer-duration is {durations.text(main.layer_duration_ns)}, expected at least 1s: the clock looks "
             "once a second."
         )
-    elif 0 < main.layers_per_epoch <= config.hare_eligibility.confidence_param:
+    elif 0 < main.layers_per_epoch <= confidence:
         yield (
-            f"hare-eligibility.eligibility-confidence-param is {config.hare_eligibility.confidence_param} layers, "
-            f"expected fewer than an epoch has ({main.layers_per_epoch}, main.layers-per-epoch)."
+            f"hare-eligibility.eligibility-confidence-param is {confidence} layers, expected fewer than an epoch has "
+            f"({main.layers_per_epoch}, main.layers-per-epoch)."
         )
 
 
@@ -93,13 +94,25 @@ def _smeshing(config: Config) -> Iterator[str]:
 
 def _poet(config: Config) -> Iterator[str]:
     for number, server in enumerate(config.main.poet_servers):
+        place = f"main.poet-servers[{number}]"
         if not server.address.startswith(("http://", "https://")):
+            yield f"{place}.address is {shown(server.address)}, expected a URL with http:// or https://."
+        elif config.main.standalone and not _is_local(server.address):
             yield (
-                f"main.poet-servers[{number}].address is {shown(server.address)}, expected a URL with http:// or "
-                "https://."
+                f"{place}.address is {shown(server.address)}, expected one such as http://127.0.0.1:10010: a "
+                "standalone network runs its PoET there."
             )
         if server.pubkey and len(server.pubkey) != 32:
-            yield f"main.poet-servers[{number}].pubkey has {len(server.pubkey)} bytes, expected 32."
+            yield f"{place}.pubkey has {len(server.pubkey)} bytes, expected 32."
+
+
+def _is_local(url: str) -> bool:
+    """Whether a PoET of this process can be there."""
+    try:
+        found = urlsplit(url)
+        return found.scheme == "http" and bool(found.hostname) and bool(found.port)
+    except ValueError:
+        return False
 
 
 def _logging(config: Config) -> Iterator[str]:

@@ -32,15 +32,18 @@ from node.runtime.workers import Workers
 from node.store.stores import Stores
 from protocol.types.ids import Beacon
 
+from . import identities
 from .commitments import Commitments
 from .engine_thread import EngineThread
-from .identities import Mode
+from .errors_told import tell_errors
+from .identities import Mode, OwnIdentity
+from .key_watch import KeyWatch
 from .peering import HostPeering
 from .ports.bootstrap import Documents
 from .ports.calls import Answered, Calls
 from .ports.keys import NodeKeys
 from .ports.poets import Poets
-from .ports.proofs import Proofs, Spaces
+from .ports.proofs import LightTools, Proofs, Spaces, Tools
 from .room import Room
 from .running import Running
 from .site import Coinbase, Site, open_stores, parameters_on
@@ -100,6 +103,8 @@ class Parts:
     """Threads for proofs that several nodes of a process share."""
     spaces: Callable[[Answered], Spaces] | None = None
     """Who proves space, and is told where answers go; None: the PoST services that connect to the node."""
+    make_tools: Callable[[int], Tools] = LightTools
+    """By scrypt N: what proofs of space are verified with."""
     name: str = "node"
     """Of its threads."""
 
@@ -144,14 +149,22 @@ class Composition:
         self._stores = open_stores(prepared.data)
         note_stores(prepared)
         self.parameters = self._parameters(self._stores)
-        self.keys = NodeKeys(prepared.identities.all, prepared.data.identities)
+        self.keys = NodeKeys(prepared.identities.all, prepared.data.identities, load=self._identities)
         self.coinbase = Coinbase(config.smeshing.coinbase, config.main.network_hrp)
         self.pool = parts.pool or Workers(f"{parts.name}-proofs", max(1, processors() - 1), WAITING_PROOFS)
         self.host = self._host = parts.host(parts.clock, self.parameters)
         self.calls = Calls(loop, self.returned)
-        post = PostServices(loop, self.returned, self.keys.smeshing.named, lambda: self.coinbase.is_set)
+        post = PostServices(loop, self.returned, lambda: self.smeshing.identities(), lambda: self.coinbase.is_set)
         spaces = post if parts.spaces is None else parts.spaces(self.returned)
-        self.proofs = Proofs(config, self.keys, spaces, self.pool, self.returned)
+        self.proofs = Proofs(
+            config,
+            self.keys,
+            spaces,
+            self.pool,
+            self.returned,
+            is_proving=lambda: post.is_proving,
+            make_tools=parts.make_tools,
+        )
         ports = Ports(
             self.host,
             self.proofs,
@@ -172,14 +185,16 @@ class Composition:
             self._commitments,
         )
         self.driver = Driver(self.site, ports, parts.clock, has_room=Room(prepared.data.path))
+        bus = Bus(loop)
+        tell_errors(prepared.log, bus)
         self.backend = Running(
-            config, self.parameters, self.site, self.driver, parts.clock, Bus(loop), HostPeering(self.host), self._end
+            config, self.parameters, self.site, self.driver, parts.clock, bus, HostPeering(self.host), self._end
         )
         self.smeshing = self._make_smeshing()
         self._serving = parts.serving(
             Handles(prepared, self.backend, self.keys, self.smeshing, self.driver, self.pool, post)
         )
-        self.driver.onlookers += self._serving.onlookers
+        self.driver.onlookers += (KeyWatch(self.keys), *self._serving.onlookers)
         await self._serving.start()
         self._thread = EngineThread(f"{parts.name}-engine", self.driver, parts.clock, self._engine_ended)
         self._thread.start()
@@ -192,7 +207,7 @@ class Composition:
         if thread is not None:
             thread.stop()
         if serving is not None:
-            await asyncio.gather(serving.stop(), self.smeshing.close())
+            await asyncio.gather(serving.stop(), self.smeshing.close(STOP_S))
         host, self._host = self._host, None
         if thread is None and host is not None:
             host.close()  # else the driver does
@@ -218,6 +233,12 @@ class Composition:
     def folder(self) -> Path:
         """Its data directory."""
         return self.prepared.data.path
+
+    def _identities(self) -> Sequence[OwnIdentity]:
+        """Those that are in the directory now. Raises Failure."""
+        of = self.prepared
+        folder, genesis_id = of.data.identities, of.genesis.genesis_id
+        return identities.load(folder, genesis_id, {}, is_used=True, config=of.config, mode=of.identities.mode).all
 
     def _make_smeshing(self) -> Supervised | Remote:
         """The node's own identity is supervised, unless spaces are given; others have PoST services that connect."""

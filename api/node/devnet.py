@@ -35,7 +35,7 @@ from protocol.types.ids import BEACON_SIZE, AtxId, Beacon, NodeId
 
 from . import embedded_poet, local_space
 from .composition import Composition, Handles, Parts, Serving
-from .local_space import LocalSpaces, Space, light_randomx
+from .local_space import LocalSpaces, SharedTools, Space, light_randomx
 from .ports.calls import Answered
 from .start import Prepared, prepared
 
@@ -147,7 +147,7 @@ class Devnet:
             raise
 
     async def _start(self) -> None:
-        await asyncio.to_thread(_compile)
+        await asyncio.to_thread(self._warm_up)
         port = _free_port()
         began = Time.of((self.clock.now() // SECOND + START_DELAY_S) * SECOND)
         poet = f"http://127.0.0.1:{port}"
@@ -165,6 +165,7 @@ class Devnet:
                 clock=self.clock,
                 first_beacon=first_beacon,
                 pool=self._pool,
+                make_tools=partial(SharedTools, self._memory),
                 name=f"node-{number}",
             )
             parts = replace(parts, spaces=partial(self._spaces, one, UNITS[number % len(UNITS)]))
@@ -190,6 +191,20 @@ class Devnet:
     def _host(self, one: Prepared, clock: Clock, parameters: NodeParameters) -> MemoryHost:
         return self.network.host(one.peer.text)
 
+    def _warm_up(self) -> None:
+        """What takes seconds, once for a machine or for this process, before the genesis is fixed."""
+        from kernels.labels import cpu
+        from kernels.scan import aes
+        from node.eligibility import committee
+        from prover.measure import poet
+
+        cpu.compile_kernels()
+        aes.compile_kernels()
+        committee.prepare()
+        poet.measure(0.0)  # makes and verifies a small proof, so that all that is compiled is there
+        with self._memory.lend(False):
+            pass
+
     def _make_spaces(self, one: Prepared, units: int) -> None:
         golden = AtxId(one.genesis.golden_atx)
         for identity, space in _spaces_of(one, units).items():
@@ -209,15 +224,6 @@ def _spaces_of(one: Prepared, units: int) -> dict[NodeId, Space]:
 def coinbase_of(number: int) -> str:
     """Where the rewards of a node go."""
     return address.to_text(address.generate(bytes([number + 1]) * 20), HRP)
-
-
-def _compile() -> None:
-    """What is compiled once for a machine, before the genesis is fixed."""
-    from kernels.labels import cpu
-    from kernels.scan import aes
-
-    cpu.compile_kernels()
-    aes.compile_kernels()
 
 
 def _free_port() -> int:

@@ -7,10 +7,11 @@ since it takes a moment only. Implements `ports.proofs.Spaces`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from logging import getLogger
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from api.edge.errors import exit_code, sentence
 from node.contract.demands import Failed, HeldSpace, ProvenPost, Result
@@ -59,6 +60,29 @@ def light_randomx() -> Memory:
         return randomx.Memory(RANDOMX_KEY)
 
     return RandomXCache(light)
+
+
+class SharedTools:
+    """What proofs are verified with, on the memory with which they are made. Implements `ports.proofs.Tools`."""
+
+    full = False
+
+    def __init__(self, memory: Memory, scrypt_n: int) -> None:
+        from kernels.labels import cpu
+
+        self._lent = memory.lend(False)
+        self._memory = self._lent.__enter__()
+        self.labels: Any = cpu.LabelEngine(cpu.devices()[0], scrypt_n)
+
+    def hash(self, data: bytes) -> bytes:
+        """As Tools says."""
+        with closing(self._memory.machine()) as machine:
+            return machine.hash(data)
+
+    def close(self) -> None:
+        """As Tools says: others keep the memory."""
+        self.labels.close()
+        self._lent.__exit__(None, None, None)
 
 
 def make(config: Config, identity: NodeId, commitment: AtxId, space: Space) -> PostMetadata:

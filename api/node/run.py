@@ -9,12 +9,14 @@ import asyncio
 from logging import getLogger
 from typing import TYPE_CHECKING, Any
 
+from api.edge.errors import EnvironmentFault
 from api.edge.listen import stop_signal
 from api.edge.loop import run_loop
 from node.assembly.parameters import NodeParameters
 from node.contract.ports import Clock
 from node.p2p.memory import MemoryNetwork
 from node.p2p.port import Host
+from prover.errors import EnvironmentFault as ProofFault
 
 from .composition import Composition, Parts
 from .serving import Services
@@ -67,5 +69,9 @@ async def _poet_of(prepared: Prepared) -> PoetApp:
     from . import embedded_poet
 
     poet = App(embedded_poet.config_of(prepared.config, prepared.data.poet))
-    await poet.start()
+    try:
+        await poet.start()
+    except ProofFault as error:
+        why = str(error).replace("--restlisten", "main.poet-servers")
+        raise EnvironmentFault(f"The PoET of this standalone network: {why}") from None
     return poet

@@ -12,7 +12,7 @@ from protocol.types.ids import Address, NodeId
 
 from .ports.keys import Smeshers
 from .providers import providers
-from .supervisor import Coinbase
+from .supervisor import CLOSE_S, Coinbase
 
 NOT_STARTED = "not started"
 
@@ -62,7 +62,7 @@ class Remote:
     async def begin(self) -> None:
         """Nothing is to be started."""
 
-    async def close(self) -> None:
+    async def close(self, within_s: float = CLOSE_S) -> None:
         """Nothing runs."""
 
     def _apply(self) -> None:

@@ -91,7 +91,7 @@ def prepared(
             mode=mode,
         )
         peer, is_new = peer_key.load_or_make(data.peer)
-        if is_new and data.stores:
+        if is_new and data.state.is_dir():
             told.append(
                 f"{data.peer / peer_key.FILE_NAME} was missing: this node is {peer.text} to its peers from now on. "
                 "Whoever has its former address in a configuration has to change it."

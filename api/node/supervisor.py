@@ -51,6 +51,11 @@ BACK_OFF_S, LONGEST_BACK_OFF_S = 1.0, 300.0
 """Until a program that ended by itself is started again: doubled each time."""
 STEADY_S = 120.0
 """One that ran for so long is started again as if for the first time."""
+JSON = "--json"
+"""With it our own service says what it logs as events, with their levels."""
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+CLOSE_S = 10.0
+"""More than a program takes to be ended."""
 THROTTLED = "50"
 """Percent of the time in which labels are made, where they are to leave room for other work."""
 SMALL_FILES = (metadata.FILE_NAME, record.FILE_NAME, findings.FILE_NAME, STATE_NAME, "smesher-proof-made.json")
@@ -186,13 +191,13 @@ class Supervised:
             log.error("Smeshing does not begin: %s. Mend it, then start the node again, or call StartSmeshing.", error)
             self._fail(bytes(0), f"{error}")
 
-    async def close(self) -> None:
-        """End what runs, in a bounded time: programs are ended that do not end."""
+    async def close(self, within_s: float = CLOSE_S) -> None:
+        """End what runs. Programs are asked to end, then ended; those that have not in time end by themselves."""
         task, self._task = self._task, None
         if task is None or task.done():
             return
         task.cancel()
-        await asyncio.wait([task])
+        await asyncio.wait([task], timeout=within_s)
         if self._state in (SetupState.PREPARED, SetupState.IN_PROGRESS):
             self._state = SetupState.PAUSED
 
@@ -260,7 +265,9 @@ class Supervised:
         while True:
             began = loop.time()
             try:
-                child = await self._launch(self._service(data), _relay, None)
+                words = self._service(data)
+                hear_output = _relay_event if JSON in words else None
+                child = await self._launch(words, _relay, hear_output)
             except OSError as error:
                 why = sentence(error)
             else:
@@ -424,7 +431,7 @@ def program(configured: PostService) -> list[str]:
     default = next(one.default for one in fields(PostService) if one.name == "post_service_cmd")
     command = configured.post_service_cmd
     if not command or command == default:
-        return own("post-service")
+        return own("post-service", JSON)
     if not os.access(command, os.X_OK):
         raise SmeshingRefused(f"POSTService.PostServiceCmd is {command}, which is no program that can be started")
     return [command]
@@ -451,6 +458,18 @@ def _relay(line: str) -> None:
         log.warning("%s", text)
     else:
         log.info("%s", text)
+
+
+def _relay_event(line: str) -> None:
+    """An event of our own PoST service: what it logs, at its own level."""
+    try:
+        event: Any = json.loads(line)
+    except ValueError:
+        _relay(line)
+        return
+    if isinstance(event, dict) and "message" in event:
+        level = LEVELS.get(str(event.get("level")), logging.ERROR if event.get("event") == "error" else logging.INFO)
+        log.log(level, "%s", said(str(event["message"])))
 
 
 def _told_if_failed(task: asyncio.Task[None]) -> None:

@@ -144,6 +144,10 @@ class StoresBackend:
         node.engine.start(self.clock)
         return node
 
+    def start_again(self) -> None:
+        """The next one who asks the node asks a new one, which takes up what is stored."""
+        vars(self).pop("node", None)
+
     def write(self, put: Callable[[Rows], object]) -> None:
         """One batch of rows."""
         with self.view() as view:

@@ -89,6 +89,8 @@ FINISHED = (
     "api/grpc_malfeasance.json",
     "api/grpc_smeshing_control.json",
     "api/grpc_static_chain_a.json",
+    "api/http_live.json",
+    "api/http_static_chain_a.json",
     "api/streams_observer.json",
     "api/streams_smesher.json",
     "api/transaction_submits.json",

@@ -24,8 +24,8 @@ from api.config.node import inner, settings_of
 from api.config.own import SETTINGS as OWN
 from api.edge import errors, node_log
 from api.edge import logging as logs
-from api.edge.errors import EXIT_DONE, EXIT_NO, UsageError
-from api.edge.text import read_text
+from api.edge.errors import EXIT_DONE, DataError, UsageError
+from api.edge.text import read_text, shown
 from api.edge.threads import processors
 from api.edge.version import program_version
 from protocol.params.config import networks
@@ -59,16 +59,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
-    """Runs the node until it is stopped."""
+    """Runs the node until it is stopped. Raises DataError for whatever keeps it from that."""
     try:
         return _run([word for word in arguments.words if word != "--json"], as_json=arguments.json)
     except KeyboardInterrupt:
         return EXIT_DONE  # nothing had begun yet
+    except BrokenPipeError:
+        raise  # of help, whose reader has gone
     except Exception as error:  # sorted by kind below; what is unknown is raised again
         if errors.exit_code(error) is None:
             raise
-        output.error(EXIT_NO, errors.sentence(error))
-        return EXIT_NO
+        raise DataError(errors.sentence(error)) from error  # exit code 1, as the original's
 
 
 def _run(words: list[str], *, as_json: bool) -> int:
@@ -90,7 +91,7 @@ def configuration(words: Sequence[str], environment: Mapping[str, str]) -> Loade
     line = parse_flags(words)
     if line.positional:
         known = "It is no relay for others." if line.positional[0] == "relay" else "Words beside flags: version."
-        raise UsageError(f"smesher node knows no {' '.join(line.positional)}. {known}")
+        raise UsageError(f"smesher node knows no {shown(line.positional[0])}. {known}")
     text = None if line.config is None and _names_preset(line, environment) else _file(line.config)
     loaded = read("{}" if text is None else text, line, environment, form=form_of(line.config), processors=processors())
     return replace(loaded, config=followed(loaded))
@@ -131,7 +132,6 @@ def _file(path: str | None) -> str:
 def _start(loaded: Loaded) -> int:
     from api.node import checks, without  # they load much; help needs none of it
     from api.node.identities import Mode
-    from api.node.run import run as run_node
     from api.node.start import prepared
 
     config, own = loaded.config, loaded.own
@@ -154,17 +154,19 @@ def _start(loaded: Loaded) -> int:
         )
         for text in found.warnings:
             log.warning(text)
+        from api.node.run import run as run_node  # and all services with it, which a refusal need not wait for
+
         return run_node(found)
 
 
 def told(loaded: Loaded) -> dict[str, object]:
     """What the log says of the settings: those that were given, secrets left out."""
-    shown: dict[str, object] = {}
+    found: dict[str, object] = {}
     for setting, attributes in settings_of(Config):
         if setting.path in loaded.sources:
             value: Any = setting.kind.to_file(inner(loaded.config, attributes))
-            shown[setting.path] = "(not shown)" if setting.path in SECRETS else value
-    return shown
+            found[setting.path] = "(not shown)" if setting.path in SECRETS else value
+    return found
 
 
 def help_text() -> str:

@@ -57,6 +57,8 @@ class Documents:
         self._client = client or HttpClient(LIMITS)
         self._given: dict[EpochId, set[Part]] = {}
         """What whoever asks has had since the start."""
+        self._is_away = False
+        """Whether nobody answered last; that is said once."""
         self._voice = Repeats()
 
     def document(self, call: int, work: BootstrapDocument) -> None:
@@ -90,8 +92,15 @@ class Documents:
         try:
             answer = await self._client.send("GET", url)
         except Unreachable as error:
-            self._say(f"The published fallback cannot be had: {error}.")
+            if not self._is_away:
+                log.warning(
+                    "The published fallback cannot be had: %s. It is asked for again, and the node goes by what the "
+                    "network agrees on. Correct bootstrap-url, or leave it empty where nobody publishes one.",
+                    error,
+                )
+            self._is_away = True
             return Failed("unreachable", f"{error}.")
+        self._is_away = False
         if answer.status == 404 or not answer.body:
             return Failed("not_found", f"{url} answered {answer.reason}.")
         if answer.status != 200:

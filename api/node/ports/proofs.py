@@ -33,6 +33,7 @@ from prover.post.proof.verify import Claim, Labels, Mode, VerifyParams, at_once,
 
 from .calls import Answered
 from .keys import NodeKeys
+from .share import Pool, Share
 
 if TYPE_CHECKING:
     from kernels import randomx
@@ -41,16 +42,6 @@ IDLE_S = 60.0
 """How long the memory for verification is kept when nobody uses it."""
 
 VALID = PostVerdict(True)
-
-
-class Pool(Protocol):
-    """Threads: `node.runtime.workers.Workers`."""
-
-    def put(self, work: Work, *, is_urgent: bool = False) -> bool:
-        """Have it done; False: it will not be."""
-
-    def give_up(self, call: int) -> bool:
-        """Take out what still waits."""
 
 
 class Spaces(Protocol):
@@ -157,13 +148,18 @@ class Proofs:
         pool: Pool,
         answered: Answered,
         *,
+        is_proving: Callable[[], bool] = lambda: False,
         make_tools: Callable[[int], Tools] = LightTools,
         idle_s: float = IDLE_S,
     ) -> None:
-        """make_tools: by scrypt N."""
+        """is_proving: whether a proof of an own identity is being made, for which proofs of others leave room;
+        make_tools: by scrypt N."""
         self._post, self._scrypt_n = config.post, config.smeshing.opts.scrypt.n
-        self._is_checking = not config.smeshing.verifying_opts.disable
+        verifying = config.smeshing.verifying_opts
+        self._is_checking = not verifying.disable
         self._keys, self._spaces, self._pool, self._answered = keys, spaces, pool, answered
+        least = min(verifying.min_workers, verifying.workers)
+        self._posts = Share(pool, lambda: least if is_proving() else verifying.workers, self._busy)
         self.tools = Lent(lambda: make_tools(self._scrypt_n), idle_s)
 
     # ---- proofs of space and VRF proofs that are made ----
@@ -178,7 +174,7 @@ class Proofs:
 
     def prove_vrf(self, call: int, work: ProveVrf) -> None:
         """As Prover says."""
-        self._put(call, "prove_vrf", lambda: self._proven(work), is_urgent=True)
+        self._put(self._pool, call, "prove_vrf", lambda: self._proven(work), is_urgent=True)
 
     # ---- what is verified ----
 
@@ -188,19 +184,20 @@ class Proofs:
             self._answered(call, VALID)
             return
         is_urgent = work.is_urgent or self._keys.key(work.node_id) is not None
-        self._put(call, "verify_post", lambda: self._verdict(work), is_urgent=is_urgent)
+        self._put(self._posts, call, "verify_post", lambda: self._verdict(work), is_urgent=is_urgent)
 
     def verify_vrf_nonce(self, call: int, work: VerifyVrfNonce) -> None:
         """As Prover says."""
-        self._put(call, "verify_vrf_nonce", lambda: self._is_nonce(work))
+        self._put(self._pool, call, "verify_vrf_nonce", lambda: self._is_nonce(work))
 
     def verify_poet(self, call: int, work: VerifyPoet) -> None:
         """As Prover says."""
-        self._put(call, "verify_poet", lambda: _holds(work))
+        self._put(self._pool, call, "verify_poet", lambda: _holds(work))
 
     def give_up(self, call: int) -> None:
         """As Prover says."""
-        self._pool.give_up(call)
+        if not self._posts.give_up(call):
+            self._pool.give_up(call)
         self._spaces.give_up(call)
 
     def close(self) -> None:
@@ -209,9 +206,12 @@ class Proofs:
 
     # ---- in the threads ----
 
-    def _put(self, call: int, kind: str, work: Callable[[], Result], *, is_urgent: bool = False) -> None:
-        if not self._pool.put(Work(call, kind, lambda: self._do(call, work)), is_urgent=is_urgent):
-            self._answered(call, Failed("busy", "More waits to be verified than is taken."))
+    def _put(self, pool: Pool, call: int, kind: str, work: Callable[[], Result], *, is_urgent: bool = False) -> None:
+        if not pool.put(Work(call, kind, lambda: self._do(call, work)), is_urgent=is_urgent):
+            self._busy(call)
+
+    def _busy(self, call: int) -> None:
+        self._answered(call, Failed("busy", "More waits to be verified than is taken."))
 
     def _do(self, call: int, work: Callable[[], Result]) -> None:
         from kernels.errors import KernelError

@@ -96,6 +96,10 @@ class Bus:
         """The last user events, and those that follow them, none left out and none twice."""
         return list(self._recent), self.subscribe(UserEvent, size=size)
 
+    def subscribers(self, kind: type[E]) -> int:
+        """How many hear of a kind."""
+        return len(self._subscriptions.get(kind, ()))
+
     def leave(self, subscription: Subscription[E]) -> None:
         """For subscriptions."""
         for kind in subscription.kinds:

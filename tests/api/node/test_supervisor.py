@@ -175,7 +175,9 @@ def test_labels_are_made_then_proofs_are(tmp_path: Path) -> None:
         )
         assert supervised.identities() == [(own().node_id, "local.key")] == world.keys.smeshing.named()
         words = " ".join(world.commands[1])
-        assert "-m smesher post-service --address http://127.0.0.1:1 --min-num-units 1 --max-num-units 8" in words
+        assert (
+            "-m smesher post-service --json --address http://127.0.0.1:1 --min-num-units 1 --max-num-units 8" in words
+        )
         assert f"--watch-pid {os.getpid()} --max-retries 10" in words and "--randomx-mode light" in words
         with pytest.raises(SmeshingRefused, match="post service already started"):
             await supervised.start(ME, world.options())
@@ -224,6 +226,32 @@ def test_a_service_that_ends_by_itself_is_started_again(tmp_path: Path, caplog: 
 
     run(tmp_path, test)
     assert "code -9" in caplog.text and "started again" in caplog.text
+
+
+def test_what_a_service_says_is_logged_at_its_level(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    foreign = replace(small().post_service, post_service_cmd=sys.executable)
+
+    async def test(world: World) -> None:
+        world.make()
+        await world.supervised.start(ME, world.options())
+        service = await world.next()
+        said = getattr(service, "hear_output", None) or service.hear
+        for line in (
+            json.dumps({"event": "log", "level": "warning", "message": "of ours"}),
+            "[2026-11-30T18:00:00Z ERROR post_service] of theirs",
+            "[2026-11-30T18:00:00Z INFO post_service] 0 ERRORS so far",
+            "bare \x1b[2J words",
+        ):
+            said(line)
+
+    with caplog.at_level("INFO", "postService"):
+        run(tmp_path, test)
+        run(tmp_path / "foreign", test, config=replace(small(), post_service=foreign))
+    levels = {one.getMessage(): one.levelname for one in caplog.records}
+    assert levels["of ours"] == "WARNING"
+    assert levels["[2026-11-30T18:00:00Z ERROR post_service] of theirs"] == "ERROR"
+    assert levels["[2026-11-30T18:00:00Z INFO post_service] 0 ERRORS so far"] == "INFO"
+    assert "\x1b" not in caplog.text
 
 
 def test_labels_that_are_not_made_are_told_of_and_tried_again(tmp_path: Path) -> None:
@@ -333,7 +361,7 @@ def test_without_a_listener_nobody_could_connect(tmp_path: Path) -> None:
 
 def test_the_program_that_is_configured(tmp_path: Path) -> None:
     service = small().post_service
-    assert program(service)[-1] == "post-service"
+    assert program(service)[-2:] == ["post-service", "--json"]
     assert program(replace(service, post_service_cmd=sys.executable)) == [sys.executable]
     with pytest.raises(SmeshingRefused, match="PostServiceCmd"):
         program(replace(service, post_service_cmd=str(tmp_path / "missing")))

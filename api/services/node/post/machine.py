@@ -129,6 +129,12 @@ class PostServers:
         """Whether a proof is awaited, also while no service is there."""
         return identity in self._proving
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a service that is connected makes a proof."""
+        commands = (one for link in self._links.values() for one in (link.asked, link.resting))
+        return any(one is not None and one.challenge is not None for one in commands)
+
     # ---- streams ----
 
     def connect(self, link: int, *, is_allowed: bool) -> list[Effect]:

@@ -49,6 +49,8 @@ class PostServices:
         self._outboxes: dict[int, asyncio.Queue[Send | End]] = {}
         self._numbers = count(1)
         self._voice = Repeats()
+        self.is_proving = False
+        """Whether a service makes a proof now. May be read from any thread."""
 
     def register_calls(self) -> dict[str, Callable[..., Any]]:
         """The methods of `spacemesh.v1.PostService`."""
@@ -113,6 +115,7 @@ class PostServices:
     # ---- effects ----
 
     def _perform(self, effects: Sequence[Effect]) -> None:
+        self.is_proving = self._machine.is_at_work
         for effect in effects:
             match effect:
                 case Send(link) | End(link):

@@ -24,16 +24,19 @@ from node.eligibility.active_set import active_ids
 from node.eligibility.errors import EligibilityError
 from node.proposals.oracle import RowSources
 from node.queries import accounts
-from protocol.params.config.logs import Logging
+from protocol.numbers.layers import MAX_LAYER
+from protocol.params.config.services import Logging
 from protocol.pb.spacemesh.v1 import debug_types_pb2 as pb
 from protocol.pb.spacemesh.v1 import types_pb2
 from protocol.types.ids import EpochId, LayerId, as_hash32
 
+from .bounds import Room, unhurried
 from .convert import Convert, layer_number
 from .following import QUEUE, following
 
-ACCOUNTS_A_TURN = 500
-"""Accounts that are read before other clients have their turn."""
+ACCOUNTS_AT_ONCE = 500
+IDS_AT_ONCE = 5_000
+"""What is read before other clients have their turn."""
 MODULES = frozenset(item.metadata["key"] for item in fields(Logging)) - {"log-encoder"}
 """The parts of a node that have a level of their own."""
 
@@ -77,33 +80,32 @@ class DebugService:
     async def accounts(self, request: pb.AccountsRequest) -> Message:
         """All accounts, or all as they were at a layer, addresses ascending. Raises Failed."""
         layer = LayerId(request.layer) if request.layer else None
-        answer, most, size = pb.AccountsResponse(), self._backend.config.api.grpc_send_msg_size, 0
+        answer = pb.AccountsResponse()
+        room = Room(self._backend.config.api.grpc_send_msg_size, "the accounts")
         with reading(self._backend) as view:
-            for place, account in enumerate(accounts.everyone(view, layer)):
-                if place % ACCOUNTS_A_TURN == ACCOUNTS_A_TURN - 1:
-                    await asyncio.sleep(0)
-                one = self._convert.version(account)
-                size += one.ByteSize()
-                if size > most:
-                    raise Failed(
-                        Status.RESOURCE_EXHAUSTED,
-                        f"the accounts have more than {most} bytes, which is the most that is sent",
-                    )
-                answer.account_wrapper.append(one)
+            async for account in unhurried(accounts.everyone(view, layer), ACCOUNTS_AT_ONCE):
+                answer.account_wrapper.append(room.take(self._convert.version(account)))
         return answer
 
     async def active_set(self, request: pb.ActiveSetRequest) -> Message:
         """Who takes part in the layers of an epoch. Raises Failed."""
         time, epoch = self._backend.parameters.time, EpochId(request.epoch)
         try:
+            if epoch > time.epoch_of(MAX_LAYER) - 1:
+                raise EligibilityError(f"There is no epoch {epoch}.", "beacon_missing")
             if epoch * time.layers_per_epoch <= time.effective_genesis:
                 raise EligibilityError(f"Epoch {epoch} belongs to the genesis.", "empty_active_set")
             with reading(self._backend) as view:
-                ids = active_ids(RowSources(view, time, AtxColumns(), fallback), epoch)
+                sources = RowSources(view, time, AtxColumns(), fallback)
+                ids = await asyncio.to_thread(active_ids, sources, epoch)  # there may be a million
         except EligibilityError as error:
             why = _REFUSED.get(error.reason, str(error))
             raise Failed(Status.INTERNAL, f"active set for epoch {epoch}: {why}") from None
-        return pb.ActiveSetResponse(ids=[types_pb2.ActivationId(id=id) for id in ids])
+        answer = pb.ActiveSetResponse()
+        room = Room(self._backend.config.api.grpc_send_msg_size, f"the active set of epoch {epoch}")
+        async for id in unhurried(ids, IDS_AT_ONCE):
+            answer.ids.append(room.take(types_pb2.ActivationId(id=id)))
+        return answer
 
     async def proposals_stream(self, request: Any) -> AsyncIterator[Message | Headers]:
         """Proposals that are made here, and those of which blocks are made, from now on. Raises Failed."""

@@ -13,16 +13,20 @@ from api.services.node.backend import Backend
 from api.services.node.events import AccountChanged, LayerStatus, LayerUpdated, RewardPaid
 from api.services.node.reading import reading
 from node.ledger import state
+from node.ledger.tables import REWARDS_BY_COINBASE
 from node.queries import accounts, rewards
 from node.queries.pages import Page
-from node.store.view import View
+from node.store.view import Span, View
 from protocol.pb.spacemesh.v1 import global_state_types_pb2 as pb
 from protocol.types.ids import Address, Hash32, LayerId
 
+from .bounds import Room, counted, unhurried
 from .convert import Convert, layer_number
 from .following import QUEUE, following
 from .requests import account_filter, address_of, invalid, page
 
+ROWS_AT_ONCE = 100
+"""Rewards that are read before other clients have their turn."""
 NO_ROOT = Hash32(bytes(32))
 """What is said of a layer that has no state."""
 
@@ -75,19 +79,20 @@ class GlobalStateService:
         with_rewards = bool(flags & pb.ACCOUNT_DATA_FLAG_REWARD)
         with_account = bool(flags & pb.ACCOUNT_DATA_FLAG_ACCOUNT)
         with reading(self._backend) as view:
-            paid = rewards.count_of(view, coinbase=address) if with_rewards else 0
+            paid = await counted(view, REWARDS_BY_COINBASE, Span(within=(address,))) if with_rewards else 0
             total = paid + with_account
             places = page(total, request.offset, request.max_results)
             if places is None:
                 return pb.AccountDataQueryResponse()
-            items = []
+            answer = pb.AccountDataQueryResponse(total_results=total)
+            room = Room(self._backend.config.api.grpc_send_msg_size, "the rewards of the account")
             if places.start < paid:
                 part = Page(places.start, min(places.stop, paid) - places.start)
-                for reward in rewards.page(view, coinbase=address, page=part):
-                    items.append(pb.AccountData(reward=self._convert.reward(reward)))
+                async for reward in unhurried(rewards.page(view, coinbase=address, page=part), ROWS_AT_ONCE):
+                    answer.account_item.append(room.take(pb.AccountData(reward=self._convert.reward(reward))))
             if with_account and paid in places:
-                items.append(pb.AccountData(account_wrapper=self._account(view, address)))
-        return pb.AccountDataQueryResponse(total_results=total, account_item=items)
+                answer.account_item.append(pb.AccountData(account_wrapper=self._account(view, address)))
+        return answer
 
     # ---- streams ----
 

@@ -5,7 +5,6 @@ Specified in protocol 10-api, section 3.2.
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from typing import Any
 
@@ -14,23 +13,28 @@ from google.protobuf.message import Message
 from api.edge.rpc import Failed, Method, Status
 from api.services.node.backend import Backend
 from api.services.node.reading import reading
+from node.ledger.tables import PAID_BY
 from node.malfeasance.tables import PROOFS
-from node.queries import principal, transactions
+from node.mempool.tables import PENDING
+from node.queries import principal
 from node.queries.pages import Layers
+from node.store.view import Span
 from protocol.numbers.durations import SECOND
 from protocol.pb.spacemesh.v1 import mesh_types_pb2 as pb
 from protocol.pb.spacemesh.v1 import types_pb2
 from protocol.types.ids import LayerId, NodeId
 
 from . import malfeasance
+from .bounds import Room, counted, unhurried
 from .convert import Convert, layer_number
 from .mesh_streams import MeshStreams
 from .requests import account_filter, address_of, identity_of, invalid, page
 
 MAX_LAYERS = 100_000
 """Layers of one answer: an epoch of the largest network has 4,032."""
-LAYERS_A_TURN = 50
-"""Layers that are read before other clients have their turn."""
+LAYERS_AT_ONCE = 50
+ROWS_AT_ONCE = 100
+"""What is read before other clients have their turn."""
 
 _Status = types_pb2.Layer
 
@@ -64,6 +68,11 @@ class MeshService:
         self._time = backend.parameters.time
         self._hrp = backend.config.main.network_hrp
         self._convert = Convert(self._hrp)
+
+    @property
+    def _most(self) -> int:
+        """Bytes of an answer."""
+        return self._backend.config.api.grpc_send_msg_size
 
     # ---- time ----
 
@@ -119,18 +128,19 @@ class MeshService:
             return pb.AccountMeshDataQueryResponse()
         layers = Layers(LayerId(first), latest)
         with reading(self._backend) as view:
-            total = transactions.count_of_principal(view, address, layers)
+            paid = await counted(view, PAID_BY, layers.span(address))
+            total = paid + await counted(view, PENDING, Span(within=(address,)))
             places = page(total, request.offset, request.max_results)
             if places is None:
                 return pb.AccountMeshDataQueryResponse()
-            data = []
-            for known in principal.by_nonce(view, address, places, layers):
+            answer = pb.AccountMeshDataQueryResponse(total_results=total)
+            room = Room(self._most, "the transactions of the account")
+            async for known in unhurried(principal.by_nonce(view, address, places, layers), ROWS_AT_ONCE):
                 of_layer = None if known.layer is None else layer_number(known.layer)
-                item = types_pb2.MeshTransaction(
-                    transaction=self._convert.stored(known.id, known.stored), layer_id=of_layer
-                )
-                data.append(pb.AccountMeshData(mesh_transaction=item))
-        return pb.AccountMeshDataQueryResponse(data=data, total_results=total)
+                transaction = self._convert.stored(known.id, known.stored)
+                item = types_pb2.MeshTransaction(transaction=transaction, layer_id=of_layer)
+                answer.data.append(room.take(pb.AccountMeshData(mesh_transaction=item)))
+        return answer
 
     async def layers_query(self, request: pb.LayersQueryRequest) -> Message:
         """A range of layers, both bounds within it; a bound that is not set is 0. Raises Failed."""
@@ -140,26 +150,16 @@ class MeshService:
                 Status.RESOURCE_EXHAUSTED,
                 f"layers {first} to {last} are asked for, at most {MAX_LAYERS} are answered at once",
             )
-        most, size = self._backend.config.api.grpc_send_msg_size, 0
-        facts, found = self._backend.facts, []
+        facts, answer, room = self._backend.facts, pb.LayersQueryResponse(), Room(self._most, "the layers")
         with reading(self._backend) as view:
-            for number in range(first, last + 1):
-                if (number - first) % LAYERS_A_TURN == LAYERS_A_TURN - 1:
-                    await asyncio.sleep(0)
+            async for number in unhurried(range(first, last + 1), LAYERS_AT_ONCE):
                 status = _Status.LAYER_STATUS_UNSPECIFIED
                 if number <= facts.processed:
                     status = _Status.LAYER_STATUS_CONFIRMED
                 elif number <= facts.applied:
                     status = _Status.LAYER_STATUS_APPROVED
-                layer = self._convert.layer(view, LayerId(number), status)
-                size += layer.ByteSize()
-                if size > most:
-                    raise Failed(
-                        Status.RESOURCE_EXHAUSTED,
-                        f"layers {first} to {number} have more than {most} bytes, which is the most that is sent",
-                    )
-                found.append(layer)
-        return pb.LayersQueryResponse(layer=found)
+                answer.layer.append(room.take(self._convert.layer(view, LayerId(number), status)))
+        return answer
 
     async def malfeasance_query(self, request: pb.MalfeasanceRequest) -> Message:
         """The proof against an identity, an empty one where there is none. Raises Failed."""

@@ -26,6 +26,8 @@ from .following import QUEUE, following
 from .parts import in_parts
 from .requests import account_filter, address_of
 
+PART = 1_000
+"""Rows that are read at once."""
 LAST_EPOCH = (1 << 32) - 2
 """The last one in which an activation can be published."""
 
@@ -83,7 +85,7 @@ class MeshStreams:
             return
         with reading(self._backend) as view:
             left_out = set(malicious(view))
-        for part in in_parts(self._backend, partial(_activations, EpochId(request.epoch + 1))):
+        for part in in_parts(self._backend, partial(_activations, EpochId(request.epoch + 1)), PART):
             for id, smesher in part:
                 if smesher not in left_out:
                     yield pb.EpochStreamResponse(id=types_pb2.ActivationId(id=id))
@@ -93,7 +95,7 @@ class MeshStreams:
         with self._backend.bus.subscribe(SmesherConvicted, size=QUEUE) as subscription:
             yield Headers.NOW
             told = set()
-            for part in in_parts(self._backend, _proofs):
+            for part in in_parts(self._backend, _proofs, PART):
                 for identity, proof in part:
                     told.add(identity)
                     yield self._proof(identity, proof, request)

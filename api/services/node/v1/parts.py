@@ -12,14 +12,9 @@ from node.store.view import View
 
 T = TypeVar("T")
 
-PART = 1_000
-"""Rows that are read at once."""
 
-
-def in_parts(
-    backend: Backend, rows: Callable[[View, T | None], Iterable[T]], size: int = PART
-) -> Iterator[Sequence[T]]:
-    """All rows in their order. rows: those behind one that is given; None: all. Raises Failed."""
+def in_parts(backend: Backend, rows: Callable[[View, T | None], Iterable[T]], size: int) -> Iterator[Sequence[T]]:
+    """All rows in their order, so many at once. rows: those behind one that is given; None: all. Raises Failed."""
     last = None
     while True:
         with reading(backend) as view:

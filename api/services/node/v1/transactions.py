@@ -7,7 +7,6 @@ PROCESSED when tortoise has confirmed the layer.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -29,6 +28,7 @@ from protocol.pb.spacemesh.v1 import types_pb2
 from protocol.types.ids import NO_LAYER, Address, LayerId, TransactionId
 from protocol.types.transactions import transaction_id
 
+from .bounds import Room, unhurried
 from .convert import Convert
 from .following import QUEUE, following
 from .parts import in_parts
@@ -38,7 +38,7 @@ ID_SIZE = 32
 RESULTS_QUEUE = 1024
 """Results that may wait for a client."""
 RESULTS_PART = 250
-IDS_A_TURN = 200
+IDS_AT_ONCE = 200
 """Transactions that are looked up before other clients have their turn."""
 
 _Said = pb.TransactionState
@@ -46,6 +46,9 @@ _Said = pb.TransactionState
 _STATES: Mapping[State, pb.TransactionState.TransactionState] = {
     State.UNKNOWN: _Said.TRANSACTION_STATE_UNSPECIFIED,
     State.WAITING: _Said.TRANSACTION_STATE_MEMPOOL,
+    State.INSUFFICIENT_FUNDS: _Said.TRANSACTION_STATE_INSUFFICIENT_FUNDS,
+    State.CONFLICTING: _Said.TRANSACTION_STATE_CONFLICTING,
+    State.REJECTED: _Said.TRANSACTION_STATE_REJECTED,
     State.INEFFECTUAL: _Said.TRANSACTION_STATE_INEFFECTUAL,
     State.APPLIED: _Said.TRANSACTION_STATE_PROCESSED,
 }
@@ -94,15 +97,14 @@ class TransactionService:
     async def states(self, request: pb.TransactionsStateRequest) -> Message:
         """What became of transactions, one state for each id, in their order. Raises Failed."""
         answer = pb.TransactionsStateResponse()
+        room = Room(self._backend.config.api.grpc_send_msg_size, "the transactions")
         ids = _ids(request)
         with reading(self._backend) as view:
-            for place, asked in enumerate(ids):
-                if place % IDS_A_TURN == IDS_A_TURN - 1:
-                    await asyncio.sleep(0)
+            async for asked in unhurried(ids, IDS_AT_ONCE):
                 known = queries.find(view, TransactionId(asked)) if len(asked) == ID_SIZE else None
-                answer.transactions_state.append(_state(asked, _STATES[queries.state(view, known)]))
+                answer.transactions_state.append(room.take(_state(asked, _STATES[queries.state(view, known)])))
                 if request.include_transactions:
-                    answer.transactions.append(self._shown(known))
+                    answer.transactions.append(room.take(self._shown(known)))
         return answer
 
     # ---- streams ----
@@ -158,9 +160,7 @@ class TransactionService:
         request: pb.TransactionsStateStreamRequest,
     ) -> AsyncIterator[Message]:
         """The states of those that are others than they were told."""
-        for place, asked in enumerate(ids):
-            if place % IDS_A_TURN == IDS_A_TURN - 1:
-                await asyncio.sleep(0)
+        async for asked in unhurried(ids, IDS_AT_ONCE):
             with reading(self._backend) as view:
                 known = queries.find(view, TransactionId(asked)) if len(asked) == ID_SIZE else None
                 state = self._how_far(view, known)

@@ -211,6 +211,15 @@ def test_addresses_that_cannot_be_asked(tmp_path: Path, url: str) -> None:
     run(test, tmp_path, url=url)
 
 
+def test_a_server_that_is_away_is_told_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def test(publisher: Publisher, asker: Asker) -> None:
+        for epoch in (6, 7, 8):
+            await asker.ask(EpochId(epoch))
+
+    run(test, tmp_path, url="http://127.0.0.1:1/")
+    assert caplog.text.count("cannot be had") == 1
+
+
 def test_a_disk_that_takes_nothing_costs_a_sentence(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     place = tmp_path / "bootstrap"
     place.write_text("no directory")

@@ -294,8 +294,10 @@ class Slow:
 def test_own_identities_and_chains_come_first_and_who_waits_may_give_up(tmp_path: Path, valid: dict[str, Any]) -> None:
     own = identity("local.key", bytes(32))
     pool, spaces, answers = Slow(), Spaces(), list[tuple[int, Result]]()
+    config = config_of(valid["cfg"], valid["init"])
+    many = replace(config.smeshing, verifying_opts=replace(config.smeshing.verifying_opts, workers=10))
     proofs = Proofs(
-        config_of(valid["cfg"], valid["init"]),
+        replace(config, smeshing=many),
         NodeKeys([own], tmp_path),
         spaces,
         pool,
@@ -316,6 +318,27 @@ def test_own_identities_and_chains_come_first_and_who_waits_may_give_up(tmp_path
     proofs.verify_post(7, others)
     ((call, result),) = answers
     assert call == 7 and isinstance(result, Failed) and result.reason == "busy"
+
+
+def test_others_are_verified_by_few_while_an_own_proof_is_made(tmp_path: Path, valid: dict[str, Any]) -> None:
+    config, pool, proving = config_of(valid["cfg"], valid["init"]), Slow(), [True]
+    verifying = replace(config.smeshing.verifying_opts, workers=3, min_workers=1)
+    proofs = Proofs(
+        replace(config, smeshing=replace(config.smeshing, verifying_opts=verifying)),
+        NodeKeys([], tmp_path),
+        Spaces(),
+        pool,
+        lambda call, result: None,
+        is_proving=lambda: proving[0],
+    )
+    for call in range(3):
+        proofs.verify_post(call, demand_of(valid, None))
+    assert len(pool.given) == 1
+    proofs.give_up(1)
+    assert pool.given_up == [], "it has not come to the threads"
+    proving[0] = False
+    proofs.verify_post(3, demand_of(valid, None))
+    assert [call for call, _, _ in pool.given] == [0, 2, 3]
 
 
 def test_vrf_proofs_of_own_identities(tmp_path: Path) -> None:

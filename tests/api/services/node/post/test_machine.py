@@ -59,8 +59,10 @@ def connected() -> PostServers:
 
 def test_a_proof_is_asked_for_again_until_it_is_there() -> None:
     servers = connected()
+    assert not servers.is_at_work
     assert servers.prove(5, A, ONE) == [Send(1, wants(ONE))]
     assert servers.receive(1, WORKING) == [Wait(1, 1)]
+    assert servers.is_at_work
     assert servers.poll(1, 1) == [Send(1, wants(ONE))]
     assert servers.poll(1, 1) == [], "one time is one request"
     assert servers.receive(1, WORKING) == [Wait(1, 2)]
@@ -68,7 +70,7 @@ def test_a_proof_is_asked_for_again_until_it_is_there() -> None:
     assert servers.poll(1, 2) == [Send(1, wants(ONE))]
     made = ProvenPost(PostV1(7, b"\x01\x02", 9), PostMetadataV1(ONE, 128), 2, AtxId(bytes(32)), 0)
     assert servers.receive(1, proof()) == [Tell(5, made)]
-    assert not servers.is_proving(A)
+    assert not servers.is_proving(A) and not servers.is_at_work
 
 
 def test_a_nonce_that_is_not_said_is_none() -> None:

@@ -21,7 +21,7 @@ from api.services.node.events import (
 from api.services.node.v2.package import V2ALPHA1, V2BETA1
 from node.activation.tables import StoredAtx, Validity, put_atx
 from node.hare.tables import WEAK_COINS
-from node.ledger.tables import LAST_APPLIED, LAYERS, RESULTS, REWARDS, AppliedLayer
+from node.ledger.tables import ACCOUNTS, LAST_APPLIED, LAYERS, RESULTS, REWARDS, AppliedLayer
 from node.malfeasance.tables import PROOFS, StoredProof
 from node.mempool import transactions
 from node.mempool.tables import PENDING, UNAPPLIED
@@ -39,7 +39,7 @@ from protocol.types.ids import (
     NodeId,
     TransactionId,
 )
-from protocol.types.transactions import RawTx, Reward, Transaction, TransactionResult, TxHeader
+from protocol.types.transactions import Account, RawTx, Reward, Transaction, TransactionResult, TxHeader
 from tests.support.imported_chain import ImportedChain
 
 from .served import Node
@@ -227,7 +227,12 @@ def sent(empty: Node, chain: ImportedChain) -> tuple[Transaction, TransactionRes
     raw = RawTx(TransactionId(bytes.fromhex(row["id"])), bytes.fromhex(row["encoded"]))
     header = TxHeader.codec.decode(bytes.fromhex(row["header_encoded"]))
     transaction = Transaction(raw, header)
-    empty.backend.write(lambda rows: transactions.put(rows, transaction, 5))
+
+    def put(rows: Any) -> None:
+        transactions.put(rows, transaction, 5)
+        rows.put(ACCOUNTS, header.principal, Account(LayerId(0), header.principal, header.nonce, 1 << 40))
+
+    empty.backend.write(put)
     return transaction, TransactionResult.codec.decode(bytes.fromhex(row["result_encoded"]))
 
 
