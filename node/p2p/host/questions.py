@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from node.contract.demands import Failed, PeerRequest, Request, Result
 from node.contract.messages import PeerId
-from node.fetch import frames
+from node.p2p import frames
 from node.p2p.wire import yamux
 from node.p2p.wire.errors import LIMIT, WireError
 from protocol.types.fetch import MAX_DATA_SIZE, MAX_ERROR_SIZE

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from node.contract.demands import Failed
 from node.contract.messages import PeerId
-from node.fetch.frames import (
+from node.fetch.peers import PeerScores
+from node.p2p.frames import (
     MAX_REQUEST_BYTES,
     read_request,
     read_response,
     request_frame,
     response_frame,
 )
-from node.fetch.peers import PeerScores
 from node.p2p.wire import varint
 from node.sim.chance import Chance
 from protocol.numbers.durations import MILLISECOND
