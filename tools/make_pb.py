@@ -1,8 +1,8 @@
 """Generates the protobuf code below protocol/pb from protocol/pb/proto: `python tools/make_pb.py [OUT]`.
 
-Two packages are others under another name, message for message; they are generated from the same source. Every folder
-of the output gets an `__init__.py`, and imports between generated modules are written relative to protocol.pb. Needs
-grpcio-tools (in the dev extras).
+Two packages are others under another name, message for message; they are generated from the same source, one of them
+with routes of HTTP that the first does not have. Every folder of the output gets an `__init__.py`, and imports between
+generated modules are written relative to protocol.pb. Needs grpcio-tools (in the dev extras).
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ PACKAGE = ROOT / "protocol" / "pb"
 SOURCES = PACKAGE / "proto"
 TWINS = {"spacemesh/v2alpha1": "spacemesh/v2beta1", "grpc/reflection/v1": "grpc/reflection/v1alpha"}
 """Folders of which every file exists a second time under another package."""
+ROUTED = "spacemesh/v2beta1"
+"""Its methods that only read have a route: GET, with the path that gRPC has. Protocol 10-api, section 4.9."""
+READING = ("List", "ActivationsCount", "Highest", "Info", "Status")
 GENERATED_IMPORT = re.compile(r"^from (?!google\.|\.)([\w.]+) import (\w+_pb2)", re.MULTILINE)
 
 
@@ -30,9 +33,8 @@ def sources(folder: Path) -> list[Path]:
         for name in [name for name in texts if name.parent.as_posix() == first]:
             text = re.sub(rf"\b{re.escape(first)}/", f"{second}/", texts[name])
             text = re.sub(rf"\b{re.escape(first.replace('/', '.'))}\b", second.replace("/", "."), text)
-            texts[Path(second) / _twin_name(name.name, first, second)] = text.replace(
-                f"{second}/{Path(first).name}.proto", f"{second}/{Path(second).name}.proto"
-            )
+            text = text.replace(f"{second}/{Path(first).name}.proto", f"{second}/{Path(second).name}.proto")
+            texts[Path(second) / _twin_name(name.name, first, second)] = _routed(text) if second == ROUTED else text
     for name, text in texts.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
@@ -42,6 +44,20 @@ def sources(folder: Path) -> list[Path]:
 def _twin_name(name: str, first: str, second: str) -> str:
     """A file that is called as its package has the twin's name there."""
     return f"{Path(second).name}.proto" if name == f"{Path(first).name}.proto" else name
+
+
+def _routed(text: str) -> str:
+    """A source with a route at every method that only reads."""
+    package = ROUTED.replace("/", ".")
+
+    def with_route(found: re.Match[str]) -> str:
+        service = re.findall(r"^service (\w+)", text[: found.start()], re.MULTILINE)[-1]
+        path = f"/{package}.{service}/{found[2]}"
+        return f'{found[1]} {{\n    option (google.api.http) = {{get: "{path}"}};\n  }}'
+
+    routed = re.sub(rf"^(  rpc ({'|'.join(READING)})\(.*\));$", with_route, text, flags=re.MULTILINE)
+    imported = f'package {package};\n\nimport "google/api/annotations.proto";\n'
+    return routed.replace(f"package {package};\n", imported, 1) if routed != text else text
 
 
 def generate(out: Path) -> list[Path]:

@@ -33,6 +33,8 @@ def reference() -> str:
         parts.append(f"## smesher {command.name}\n\n{sub.description}\n\n" + _options(sub))
         if command.name == "poet":
             parts.append(_poet())
+        if command.name == "node":
+            parts.append(_node())
         for word, inner in _words(sub).items():
             parts.append(f"### smesher {command.name} {word}\n\n{inner.description}\n\n" + _options(inner))
         if sub.epilog:
@@ -78,6 +80,15 @@ def _poet() -> str:
         getattr(importlib.import_module(tool.module), tool.arguments)(parser)
         parts.append(f"### smesher poet {name}\n\n{tool.summary[0].upper()}{tool.summary[1:]}.\n\n" + _options(parser))
     return "\n".join(parts)
+
+
+def _node() -> str:
+    """The flags of a node, whose command line is read by the definitions of its settings."""
+    from api.cli.node.run import groups
+
+    return "\n".join(
+        f"**{group}**\n\n" + _table([(name.rstrip("="), text) for name, text in rows]) for group, rows in groups()
+    )
 
 
 def _table(rows: list[tuple[str, str]]) -> str:

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,7 +75,7 @@ def fields(**values: object) -> dict[str, object]:
 class Line:
     """A line that was logged, as it is remembered."""
 
-    time_ns: int
+    at_ns: int
     """Since 1970."""
     level: int
     """As of Python's `logging`."""
@@ -87,12 +87,38 @@ class Line:
     """Of the error that was logged with it, or nothing."""
 
 
+class UnknownLevel(ValueError):
+    """A text that names no level."""
+
+
+class UnknownPart(ValueError):
+    """A text that names no module."""
+
+
 def level_number(text: str) -> int:
-    """The level of a name, in any case; an empty one is info, as in the original. Raises ValueError."""
+    """The level of a name, in any case; an empty one is info, as in the original. Raises UnknownLevel."""
     found = LEVELS.get(text.lower() or "info")
     if found is None:
-        raise ValueError(f"level {shown(text)} is unknown, expected one of {', '.join(LEVELS)}")
+        raise UnknownLevel(f"level {shown(text)} is unknown, expected one of {', '.join(LEVELS)}")
     return found
+
+
+def change_level(module: str, level: str, modules: Collection[str]) -> None:
+    """What is logged of a module, or of all (`*`), from now on, in the whole process.
+
+    Raises UnknownLevel, UnknownPart, with nothing changed.
+    """
+    number = level_number(level)
+    if module not in modules and module != EVERYTHING:
+        raise UnknownPart(f"module {shown(module)} is unknown.{nearest(module, modules)}")
+    for one in modules if module == EVERYTHING else (module,):
+        for name in loggers_of(one):
+            logging.getLogger(name).setLevel(number)
+
+
+def loggers_of(module: str) -> tuple[str, ...]:
+    """Names of the loggers that speak for a module."""
+    return (ROOT if module == APP else f"{ROOT}.{module}", *ALSO.get(module, ()))
 
 
 def level_name(level: int) -> str:
@@ -126,7 +152,10 @@ class NodeLog(logging.Handler):
         root = logging.getLogger()
         self._before[""] = (root.level, root.handlers[:])
         root.handlers = [self]
-        self.set_levels(self._levels)
+        for module, level in self._levels.items():
+            for name in loggers_of(module):
+                self._before.setdefault(name, (logging.getLogger(name).level, []))
+            self.set_level(module, level)
         self._thread.start()
         return self
 
@@ -158,28 +187,25 @@ class NodeLog(logging.Handler):
         """Names of modules that have a level."""
         return tuple(self._levels)
 
-    def set_levels(self, levels: Mapping[str, str]) -> None:
-        """`set_level` for each module. Raises ValueError."""
-        for module, level in levels.items():
-            self.set_level(module, level)
-
     def set_level(self, module: str, level: str) -> None:
-        """What is logged of a module, or of all (`*`), from now on. Raises ValueError for an unknown one."""
-        number = level_number(level)
-        if module not in (*self._levels, EVERYTHING):
-            raise ValueError(f"module {shown(module)} is unknown.{nearest(module, self._levels)}")
-        for one in self._levels if module == EVERYTHING else (module,):
-            self._levels[one] = level
-            for name in (ROOT if one == APP else f"{ROOT}.{one}", *ALSO.get(one, ())):
-                logger = logging.getLogger(name)
-                self._before.setdefault(name, (logger.level, []))
-                logger.setLevel(number)
+        """`change_level` for the modules of this log. Raises UnknownLevel, UnknownPart."""
+        change_level(module, level, self._levels)
 
     # -- lines -----------------------------------------------------------------------------------------------------
 
-    def tail(self, lines: int = TAIL_LINES) -> Sequence[Line]:
-        """The last lines, oldest first. Safe from any thread."""
-        return list(self._tail)[-lines:] if lines > 0 else []
+    def tail(self, limit: int = 0, level: int = 0, contains: str = "") -> Sequence[Line]:
+        """The newest lines, oldest first; limit 0: all that are kept. Safe from any thread.
+
+        level: as of Python's `logging`, the least; contains: in any case.
+        """
+        self.acquire()
+        try:
+            lines = list(self._tail)
+        finally:
+            self.release()
+        wanted = contains.casefold()
+        found = [line for line in lines if line.level >= level and wanted in line.message.casefold()]
+        return found[-limit:]
 
     def on_error(self, hear: Callable[[Line], None]) -> None:
         """Calls `hear` with every line of level error and above, in the thread that logs; it has to return at once."""

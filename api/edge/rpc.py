@@ -33,7 +33,7 @@ class Status(IntEnum):
 
 
 Count = Callable[[str, Status, float], None]
-"""(method, status, seconds) of an answered call."""
+"""(`package.Service/Method`, status, seconds) of an answered call."""
 
 
 class Failed(Exception):

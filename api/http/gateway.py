@@ -1,7 +1,7 @@
 """A JSON gateway made from descriptors: routes from `google.api.http` annotations, messages by `protojson`.
 
 What the network's gateways (grpc-gateway, in front of a PoET or a node) do with a request is done here once; what
-differs between them is a `Style`. A method without an annotation may have the route `POST /<service>/<method>`.
+differs between them is a `Style`.
 Specified in protocol 02-poet, section 9, and 10-api, section 1.6.
 """
 
@@ -10,22 +10,23 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any
 from urllib.parse import parse_qs, unquote_to_bytes
 
 from aiohttp import hdrs
-from google.api import annotations_pb2
-from google.protobuf import message_factory
-from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from aiohttp.web import RequestPayloadError
+from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
 from api.edge.rpc import Count, Failed, Status, too_large
 from api.http import bounded_json, protojson
 from api.http.answers import JSON, Answer, Request
+from api.http.bodies import Crowded, TooLarge
 from api.http.bounded_json import JsonLimits
+from api.http.routes import Route, routes_of
 from api.http.server import HttpServer, refused
 from api.http.status import words
 
@@ -79,66 +80,19 @@ class Style:
     """A form's POST is answered like GET, and its X-HTTP-Method-Override is honoured."""
     honours_timeout: bool = True
     """Whether Grpc-Timeout ends a call."""
+    max_message: int | None = MAX_MESSAGE
+    """Bytes of a request as protobuf."""
     max_answer: int | None = None
     """Bytes of an answer as protobuf."""
+    unannotated: bool = False
+    """Whether methods without an annotation have the route `POST /<service>/<method>`."""
+    no_streams: str = "streaming calls are not yet supported in the in-process transport"
+    """What is said to those who ask for a stream."""
 
 
 POET_STYLE = Style(success_headers=GRPC_CONTENT, forms=True)
+NODE_STYLE = Style(honours_timeout=False, max_message=None, unannotated=True)
 
-
-# ---- routes
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One method of a service, and the requests that mean it."""
-
-    verb: str
-    pattern: re.Pattern[str]
-    """Of the decoded path; its groups are fields of the request."""
-    path: str
-    """The template."""
-    has_body: bool
-    method: str
-    streaming: bool
-    request: type[Message]
-
-
-def routes_of(service: ServiceDescriptor, *, unannotated: bool = False) -> list[Route]:
-    """The routes of a service; `unannotated`: also those of methods without an annotation.
-
-    Raises ValueError for an annotation that is not understood here.
-    """
-    found = []
-    for method in service.methods:
-        rule = method.GetOptions().Extensions[annotations_pb2.http]
-        verb = rule.WhichOneof("pattern")
-        if verb is not None:
-            if verb == "custom" or rule.body not in ("", "*"):
-                raise ValueError(f"the annotation of {method.full_name} is not understood: {rule}")
-            found.append(_route(method, verb.upper(), getattr(rule, verb), rule.body == "*"))
-        elif unannotated:
-            found.append(_route(method, "POST", f"/{service.full_name}/{method.name}", True))
-    return found
-
-
-_VARIABLE = re.compile(r"\{([a-z_0-9.]+)\}")
-
-
-def _route(method: MethodDescriptor, verb: str, template: str, has_body: bool) -> Route:
-    pieces = _VARIABLE.split(template)
-    if any(one in piece for piece in pieces[::2] for one in "{}*:"):
-        raise ValueError(f"the path of {method.full_name} is not understood: {template}")
-    names = [name.replace(".", "__") for name in pieces[1::2]]
-    pattern = "".join(
-        f"(?P<{names[place // 2]}>[^/]*)" if place % 2 else re.escape(piece) for place, piece in enumerate(pieces)
-    )
-    streaming = method.client_streaming or method.server_streaming
-    kind = message_factory.GetMessageClass(method.input_type)
-    return Route(verb, re.compile(pattern, re.DOTALL), template, has_body, method.name, streaming, kind)
-
-
-# ---- requests
 
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2}).{0,2}")
 _TIMEOUT = re.compile(r"(\d{1,18})([HMSmun])", re.ASCII)
@@ -147,7 +101,7 @@ _TIMEOUT_UNITS_S = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n":
 NOT_FOUND = Failed(Status.NOT_FOUND, "Not Found")
 WRONG_METHOD = Failed(Status.UNIMPLEMENTED, "Method Not Allowed")
 TIMED_OUT = Failed(Status.DEADLINE_EXCEEDED, "context deadline exceeded")
-NO_STREAMS = Failed(Status.UNIMPLEMENTED, "streaming calls are not yet supported in the in-process transport")
+FAILED = Failed(Status.INTERNAL, "internal error; the log says more")
 
 
 def timeout_of(request: Request) -> float | None:
@@ -166,23 +120,29 @@ class Gateway:
 
     def __init__(
         self,
-        routes: Iterable[Route],
-        calls: dict[str, Call],
+        services: Iterable[tuple[ServiceDescriptor, Mapping[str, Callable[..., Any]]]],
         style: Style,
         *,
         limits: JsonLimits = bounded_json.DEFAULT_LIMITS,
+        answer_s: float | None = None,
         count: Count = lambda method, status, seconds: None,
     ) -> None:
-        """calls: by the name of the method. Raises KeyError where one is missing."""
-        self._style, self._limits, self._count = style, limits, count
+        """services: each with its calls by the name of the method. answer_s: for a call to be answered.
+
+        Raises KeyError where a call is missing.
+        """
+        self._style, self._limits, self._answer_s, self._count = style, limits, answer_s, count
+        self.routes: list[Route] = []
         self._fixed: dict[str, list[tuple[Route, Call]]] = {}
         self._variable: list[tuple[Route, Call]] = []
-        for route in routes:
-            entry = (route, calls[route.method])
-            if "{" in route.path:
-                self._variable.append(entry)
-            else:
-                self._fixed.setdefault(route.path, []).append(entry)
+        for service, calls in services:
+            for route in routes_of(service, unannotated=style.unannotated):
+                entry = (route, calls[route.method.name])
+                self.routes.append(route)
+                if "{" in route.path:
+                    self._variable.append(entry)
+                else:
+                    self._fixed.setdefault(route.path, []).append(entry)
 
     async def handle(self, request: Request, server: HttpServer) -> Answer:
         """The answer to one request. Raises what reading its body raises."""
@@ -208,21 +168,28 @@ class Gateway:
         counted, status, seen = True, Status.CANCELLED, False
         try:
             if route.streaming:
-                raise NO_STREAMS
+                raise Failed(Status.UNIMPLEMENTED, self._style.no_streams)
             counted = False  # what is refused from here on reaches no method
             message, seconds = await self._message(route, path, query, request, server), timeout_of(request)
             counted = True
-            if (size := message.ByteSize()) > MAX_MESSAGE:
-                raise too_large(size, MAX_MESSAGE)
+            most = self._style.max_message
+            if most is not None and (size := message.ByteSize()) > most:
+                raise too_large(size, most)
             answered = await self._within(seconds, call, message)
             status, seen = Status.OK, True
             return await self._accept(answered)
         except Failed as error:
             status = Status.OK if seen else error.status
             return refuse(error, GRPC_CONTENT if seen and self._style.success_headers else {})
+        except (TooLarge, Crowded, RequestPayloadError, ConnectionError):  # of the body: the server answers
+            raise
+        except Exception:  # a mistake of ours, whatever it is, ends one call
+            server.log.exception("%s failed", route.name)
+            status = FAILED.status
+            return refuse(FAILED)
         finally:
             if counted:
-                self._count(route.method, status, time.perf_counter() - began)
+                self._count(route.name, status, time.perf_counter() - began)
 
     async def _message(self, route: Route, path: str, query: str, request: Request, server: HttpServer) -> Message:
         """The request of a method. Raises Failed."""
@@ -241,14 +208,17 @@ class Gateway:
             raise Failed(Status.INVALID_ARGUMENT, str(error)) from None
 
     async def _within(self, seconds: float | None, call: Call, message: Message) -> Message | Encoded:
-        if seconds is None or not self._style.honours_timeout:
+        least = [one for one in (self._answer_s, seconds if self._style.honours_timeout else None) if one is not None]
+        if not least:
             return await call(message)
-        if seconds == 0:
+        if min(least) == 0:
             raise TIMED_OUT
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(min(least)) as timeout:
                 return await call(message)
         except TimeoutError:
+            if not timeout.expired():
+                raise
             raise TIMED_OUT from None
 
     async def _accept(self, answered: Message | Encoded) -> Answer:

@@ -31,7 +31,12 @@ def _write(message: Message) -> str:
         return special(message)
     parts = []
     for prefix, field, write in _writers(message.DESCRIPTOR):
-        if field.is_repeated:
+        if field.is_repeated and _is_map(field):
+            entries = getattr(message, field.name)
+            parts.append(
+                f"{prefix}{{{','.join([f'{string(str(key))}:{write(entries[key])}' for key in sorted(entries)])}}}"
+            )
+        elif field.is_repeated:
             parts.append(f"{prefix}[{','.join([write(one) for one in getattr(message, field.name)])}]")
         elif field.has_presence and not message.HasField(field.name):
             if field.message_type is not None and field.containing_oneof is None:
@@ -46,9 +51,13 @@ def _writers(descriptor: Descriptor) -> list[tuple[str, FieldDescriptor, Callabl
     return [(f'"{field.json_name}":', field, _writer(field)) for field in descriptor.fields]
 
 
+def _is_map(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
+
+
 def _writer(field: FieldDescriptor) -> Callable[[Any], str]:
-    if field.message_type is not None:
-        return _write
+    if (message := field.message_type) is not None:
+        return _writer(message.fields_by_name["value"]) if _is_map(field) else _write
     if (kinds := field.enum_type) is not None:
         return lambda value: json.dumps(found.name) if (found := kinds.values_by_number.get(value)) else str(value)
     return _TEXTS.get(field.type, str)

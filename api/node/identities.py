@@ -76,7 +76,7 @@ def load(
     file.
     """
     _make_private(folder)
-    paths = sorted(path for path in folder.iterdir() if path.name.endswith(ENDING) and not path.is_dir())
+    paths = key_files(folder)
     if not paths and (known or is_used):
         raise _lost(folder, known)
     warnings = []
@@ -91,6 +91,16 @@ def load(
     warnings += [text for path in paths if (text := _open_to_others(path))]
     warnings += _missing(found, known, folder)
     return Identities(tuple(found), _mode(found, config, mode), tuple(warnings))
+
+
+def key_files(folder: Path) -> list[Path]:
+    """The files that hold identities, by their names."""
+    return sorted(path for path in folder.iterdir() if path.name.endswith(ENDING) and not path.is_dir())
+
+
+def read_all(folder: Path, genesis_id: bytes) -> list[OwnIdentity]:
+    """The identities of a folder, none where it is not there. Raises DataError, EnvironmentFault."""
+    return [_read(path, genesis_id) for path in key_files(folder)] if folder.is_dir() else []
 
 
 def _make_private(folder: Path) -> None:

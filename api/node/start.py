@@ -14,19 +14,17 @@ from pathlib import Path
 
 from api.edge.errors import EnvironmentFault
 from api.edge.lock import DirectoryLock
+from api.edge.node_log import NodeLog
 from node.assembly.parameters import NodeParameters, parameters_of
-from protocol.numbers.durations import SECOND
-from protocol.params.config.derived import Contradiction, started
+from node.p2p.wire.key_file import PeerKey
+from protocol.params.config.derived import started
 from protocol.params.config.node import Config
 from protocol.params.genesis import Genesis
 from prover import durable
 
-from . import data_directory, genesis_file, identities, record
+from . import checks, data_directory, genesis_file, identities, peer_key, record, recovering
 from .data_directory import DataDirectory
 from .identities import Identities, Mode
-
-TICK_NS = SECOND
-"""How often the clock of the original looks: layers are not shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +38,22 @@ class Prepared:
     data: DataDirectory
     genesis: Genesis
     identities: Identities
+    peer: PeerKey
+    """By which other nodes know this one."""
     warnings: tuple[str, ...]
     """Each says what is so, what it means and what to do. They are yet to be told."""
+    log: NodeLog | None = None
+    """The log of the process, for who shows its tail, changes levels, or hears of errors."""
 
 
 @contextmanager
 def prepared(
-    config: Config, *, now_ns: int, mode: Mode | None = None, warnings: Sequence[str] = ()
+    config: Config,
+    *,
+    now_ns: int,
+    mode: Mode | None = None,
+    warnings: Sequence[str] = (),
+    log: NodeLog | None = None,
 ) -> Iterator[Prepared]:
     """The node of a configuration, checked; its locks are held until the context ends.
 
@@ -54,7 +61,7 @@ def prepared(
     Raises UsageError and Contradiction for what is configured, DataError for what the data directory holds or who holds
     it, EnvironmentFault.
     """
-    check(config)
+    checks.require(genesis_file.timed(config, None, now_ns))  # before anything is touched
     with ExitStack() as held:
         data, told = data_directory.use(config.main.data_folder)
         lock_file = data_directory.absolute(config.main.filelock)
@@ -69,9 +76,7 @@ def prepared(
                 "that this data was made with was not compared at this start."
             )
         config = genesis_file.timed(config, found, now_ns)
-        config = started(
-            replace(config, main=replace(config.main, data_folder=str(data.path), filelock=str(lock_file)))
-        )
+        config = started(_absolute(config, data.path, lock_file))
         parameters = parameters_of(config)
         genesis_file.keep(data.genesis, found, config.genesis.identity, data.stores)
         new = record.Record.of(config)
@@ -85,6 +90,13 @@ def prepared(
             config=config,
             mode=mode,
         )
+        peer, is_new = peer_key.load_or_make(data.peer)
+        if is_new and data.state.is_dir():
+            told.append(
+                f"{data.peer / peer_key.FILE_NAME} was missing: this node is {peer.text} to its peers from now on. "
+                "Whoever has its former address in a configuration has to change it."
+            )
+        told += recovering.recover(config, data, [one.node_id for one in own.all], now_ns)
         known = set(data.stores) | set(kept.stores if kept else ())
         record.write(data.record, replace(new, identities=own.names, stores=tuple(sorted(known))))
         yield Prepared(
@@ -93,18 +105,20 @@ def prepared(
             data,
             config.genesis.identity,
             own,
+            peer,
             (*warnings, *told, *own.warnings),
+            log,
         )
 
 
-def check(config: Config) -> None:
-    """What contradicts itself before anything is looked at. Raises Contradiction, which names the settings."""
-    main = config.main
-    if main.layer_duration_ns < TICK_NS:
-        raise Contradiction(
-            f"main.layer-duration is {main.layer_duration_ns} ns, expected at least {TICK_NS} ns: the clock looks "
-            "once a second."
-        )
+def _absolute(config: Config, data: Path, lock_file: Path) -> Config:
+    opts = config.smeshing.opts
+    labels = str(data_directory.absolute(opts.datadir))
+    return replace(
+        config,
+        main=replace(config.main, data_folder=str(data), filelock=str(lock_file)),
+        smeshing=replace(config.smeshing, opts=replace(opts, datadir=labels)),
+    )
 
 
 def _take(held: ExitStack, path: Path, subject: str, setting: str) -> None:

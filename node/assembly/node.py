@@ -212,7 +212,7 @@ def _smeshing(parameters: NodeParameters, given: Surroundings, rooms: Rooms, sta
         parameters.smeshing,
         parameters.activation,
         parameters.time,
-        given.keys,
+        given.keys if given.smeshers is None else given.smeshers,
         rooms.columns,
         given.coinbase,
         lambda: status.is_atx_synced,

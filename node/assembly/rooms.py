@@ -42,6 +42,8 @@ class Surroundings:
     """Who is connected, as of the port `Network`."""
     coinbase: Callable[[], Address] | None = None
     """Where the rewards of activations go that are signed from now on; None: this node makes none."""
+    smeshers: Keys | None = None
+    """The identities whose activations are made, of all in `keys`; None: all of them."""
 
 
 @dataclass(frozen=True, slots=True)

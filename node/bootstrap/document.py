@@ -24,9 +24,9 @@ MAX_EPOCH = (1 << 32) - 1
 class Part(Enum):
     """Which of the files of an epoch, by the end of its name."""
 
-    BEACON = "beacon"
-    ACTIVE_SET = "activeset"
-    BOTH = "bootstrap"
+    BEACON = "bc"
+    ACTIVE_SET = "as"
+    BOTH = "bs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,14 @@ class Document:
     """In the order of the document; empty: it says nothing of it."""
 
 
-def address(url: str, epoch: EpochId, part: Part) -> str:
+def file_name(epoch: EpochId, ending: str) -> str:
+    """The name of a file of an epoch. ending: that of a part."""
+    return f"epoch-{epoch}-update-{ending}"
+
+
+def address(url: str, epoch: EpochId, ending: str) -> str:
     """Where a file of an epoch is. url: that of all files, without a slash at the end."""
-    return f"{url}/epoch-{epoch}-update-{part.value}"
+    return f"{url}/{file_name(epoch, ending)}"
 
 
 def required_epochs(time: NetworkTime, current: EpochId) -> tuple[EpochId, ...]:

@@ -110,7 +110,8 @@ def write(checkpoint: Checkpoint, num_atxs: int) -> bytes:
 
     num_atxs: how many ATXs of each smesher were asked for; it stands in a line that tells people how to get the file.
     """
-    request = f'{{"snapshot_layer":{checkpoint.layer},"num_atxs":{num_atxs}}}'
+    fields = {"snapshot_layer": checkpoint.layer, "num_atxs": num_atxs}
+    request = json.dumps({name: number for name, number in fields.items() if number}, separators=(",", ":"))
     document = {
         "command": f"grpcurl -plaintext -d '{request}' {ADMIN_ADDRESS} spacemesh.v1.AdminService.CheckpointStream",
         "version": VERSION,
@@ -140,7 +141,8 @@ def _atx_entry(atx: CheckpointAtx) -> dict[str, Any]:
         "sequence": atx.sequence,
         "coinbase": _text(atx.coinbase),
         "numUnits": atx.num_units,
-        "units": {_text(identity): units for identity, units in atx.units.items()},
+        # the reference's JSON has the keys of a map sorted
+        "units": dict(sorted((_text(identity), units) for identity, units in atx.units.items())),
     }
 
 

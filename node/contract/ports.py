@@ -121,7 +121,7 @@ class Prover(Protocol):
         """Result: bool."""
 
     def give_up(self, call: int) -> None:
-        """The result is wanted no more."""
+        """The result is wanted no more. Nothing where there is no such call, or it was not the prover's."""
 
 
 class PoetServers(Protocol):
@@ -135,6 +135,9 @@ class PoetServers(Protocol):
 
     def proof(self, call: int, work: PoetProofOf) -> None:
         """Result: RoundProof or Failed."""
+
+    def give_up(self, call: int) -> None:
+        """As of Prover: what is given up is asked of no server any more."""
 
 
 class Bootstrap(Protocol):

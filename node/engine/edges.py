@@ -67,7 +67,8 @@ class Abandon:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """What became of a message of gossip, or of an object that was fetched."""
+    """What became of a message of gossip, of an object that was fetched, or of an own message that the driver handed in
+    for somebody outside: if it was accepted, its rows are stored and it may go out."""
 
     message: Message
     verdict: Verdict

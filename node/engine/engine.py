@@ -109,7 +109,12 @@ class Engine:
     # ---- for the driver ----
 
     def start(self, now: Instant) -> Outputs:
-        """Let every machine rebuild its memory; once, before anything else. Raises EngineStopped."""
+        """Let every machine rebuild its memory, committed; once, before anything else. Raises EngineStopped."""
+        self.recover(now)
+        return self.commit()
+
+    def recover(self, now: Instant) -> None:
+        """The first half of `start`, as `prepare` is of a turn. Raises EngineStopped."""
         self._begin(now)
         with self._stopping_on_errors():
             owed.clear_expired(self._turn, now)
@@ -117,7 +122,6 @@ class Engine:
                 self._unit(machine, lambda view, machine=machine: machine.start(view, now))  # type: ignore[misc]
                 self._settle()
             self._check()
-        return self.commit()
 
     def turn(self, inputs: Sequence[Input], now: Instant) -> Outputs:
         """Everything that was received or is due, committed; what the driver has to carry out. Raises EngineStopped."""
@@ -139,16 +143,21 @@ class Engine:
                 self._handle(event)
                 self._settle()
 
-    def commit(self) -> Outputs:
-        """The second half: own rows, synced, then all others, then the outputs. Raises EngineStopped."""
+    def commit(self, sync: bool = False, show: Callable[[Rows, Outputs], None] = lambda rows, outputs: None) -> Outputs:
+        """The second half: own rows, synced, then all others, then the outputs. Raises EngineStopped.
+
+        sync: all that was written until now is on stable storage on return. show: is given the rows that were written,
+        and the outputs, before they leave; rows are not to be read after it returns. It raises nothing.
+        """
         rows = self._rows
         if rows is None:
             raise ValueError("no turn was prepared")
+        outputs, self._outputs = self._outputs, []
         with self._stopping_on_errors():
-            self._stores.write(rows)
+            self._stores.write(rows, sync)
+            show(rows, outputs)
             rows.root.close()
         self._rows = None
-        outputs, self._outputs = self._outputs, []
         return outputs
 
     def next_due(self) -> Instant | None:
@@ -307,7 +316,7 @@ class Engine:
 
     def _finish(self, message: Message, verdict: Verdict) -> None:
         self.counts[message.channel, verdict.judgement.value, verdict.reason] += 1
-        if message.origin is Origin.OWN:
+        if message in self._publishing:
             self._finish_own(message, verdict)
         elif message in self._delivering:
             machine, deliver = self._delivering.pop(message)

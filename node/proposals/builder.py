@@ -42,7 +42,7 @@ from node.store.view import Rows, View
 from node.tortoise.errors import CannotVote
 from protocol.numbers.layers import NetworkTime
 from protocol.types.ballots import Ballot, Opinion
-from protocol.types.ids import Address, Beacon, EpochId, LayerId, NodeId, ProposalId, VrfSignature
+from protocol.types.ids import Address, AtxId, Beacon, EpochId, LayerId, NodeId, ProposalId, VrfSignature
 from protocol.types.proposals import Proposal
 
 
@@ -84,6 +84,8 @@ class SlotsKnown:
     epoch: EpochId
     beacon: Beacon
     slots: Mapping[LayerId, int]
+    atx: AtxId
+    """By which it is eligible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +250,8 @@ class BuilderMachine(Machine):
         if not session.is_complete:
             return Step(effects=self._ask(session))
         slots = {layer: len(found) for layer, found in sorted(session.by_layer.items())}
-        effects: list[Effect] = [Emit(SlotsKnown(tag.identity, tag.epoch, session.terms.beacon, slots))]
+        terms = session.terms
+        effects: list[Effect] = [Emit(SlotsKnown(tag.identity, tag.epoch, terms.beacon, slots, terms.atx.id))]
         layer = self._open
         if layer is None or self._time.layer_at(now) != layer or self._time.epoch_of(layer) != tag.epoch:
             return Step(effects=effects)

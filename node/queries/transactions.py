@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from heapq import merge
-from itertools import chain, groupby
+from itertools import chain, groupby, islice
 from operator import itemgetter
 
 from node.ledger import state as ledger
 from node.ledger.tables import LAYERS, PAID_BY, RESULTS, TOUCHED
+from node.mempool.account import MAX_PER_NONCE
 from node.mempool.tables import PENDING, TRANSACTIONS, UNAPPLIED, StoredTransaction
+from node.mempool.transaction import PoolTransaction
+from node.mempool.transactions import pooled
 from node.store.errors import WHAT_TO_DO, StoreDamaged
 from node.store.table import Index
 from node.store.view import Span, View
@@ -65,8 +68,14 @@ class State(Enum):
     """It never came here."""
     WAITING = "waiting"
     """No layer has applied it; it may still be applied."""
+    INSUFFICIENT_FUNDS = "insufficient funds"
+    """The same, but its account cannot pay for it as it stands now."""
+    CONFLICTING = "conflicting"
+    """The same, but another one with its nonce is preferred."""
+    REJECTED = "rejected"
+    """It came in a block, and was not valid."""
     INEFFECTUAL = "ineffectual"
-    """No layer has applied it, and none will: it is not valid, or another one had its nonce."""
+    """No layer has applied it, and none will: another one had its nonce."""
     APPLIED = "applied"
     """A layer has executed it; the result says how it went."""
 
@@ -83,10 +92,22 @@ def state(view: View, known: KnownTransaction | None) -> State:
         return State.UNKNOWN
     if known.result is not None:
         return State.APPLIED
-    header = known.header
-    if header is None or header.nonce < ledger.nonce_and_balance(view, header.principal)[0]:
+    if known.header is None:
+        return State.REJECTED
+    one = PoolTransaction.of_header(known.id, known.raw, known.header, known.stored.received)
+    next_nonce, balance = ledger.nonce_and_balance(view, one.principal)
+    if one.nonce < next_nonce:
         return State.INEFFECTUAL
-    return State.WAITING
+    if one.spending > balance:
+        return State.INSUFFICIENT_FUNDS
+    return State.CONFLICTING if _is_outdone(view, one, balance) else State.WAITING
+
+
+def _is_outdone(view: View, one: PoolTransaction, balance: int) -> bool:
+    """Whether another waiting transaction of the same nonce is preferred, and can be paid for."""
+    same_nonce = view.keys(PENDING, Span(within=(one.principal, one.nonce)))
+    others = (pooled(view, id) for *_, id in islice(same_nonce, MAX_PER_NONCE) if id != one.id)
+    return any(other.spending <= balance and other.is_better_than(one) for other in others)
 
 
 def page(

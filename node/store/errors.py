@@ -18,6 +18,10 @@ class StoreFault(Exception):
     """The exit code of a command that ends with this error: here the machine does not play along."""
 
 
+class StoreFull(StoreFault):
+    """There is no room on the disk. What was to be written is not there; with room again, the store is as before."""
+
+
 class StoreDamaged(StoreFault):
     """What is stored is not what was written, or is missing."""
 

@@ -8,6 +8,7 @@ out: so it is closed.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,7 @@ from prover import durable, leveldb
 from prover.leveldb_files import check
 from prover.leveldb_files.findings import Finding
 
-from .errors import StoreDamaged, StoreFault, StoreRefused
+from .errors import StoreDamaged, StoreFault, StoreFull, StoreRefused
 from .marker import Marker, marker_of
 from .own import OwnStore
 from .store import Store
@@ -42,6 +43,7 @@ COPIED_AT_ONCE = 4096
 """Rows of a backup that are in memory."""
 
 _NO_SPACE = ("No space left", "Disk quota")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def open_store(path: Path, schema: Schema) -> Store:
@@ -171,7 +173,8 @@ class LevelBackend:
                 durable.sync_directory(self._path)
                 self._synced_log = logs[-1]
         except OSError as error:
-            raise StoreFault(f"The store {self._path} cannot be written: {durable.reason(error)}.") from None
+            kind = StoreFull if error.errno in _FULL else StoreFault
+            raise kind(f"The store {self._path} cannot be written: {durable.reason(error)}.") from None
 
     def close(self) -> None:
         """As Backend says; a second time does nothing."""
@@ -282,7 +285,7 @@ def _fault(path: Path, error: Exception) -> StoreFault:
     """What an error of LevelDB means. A damaged table shows itself in many ways; so all are read to find out."""
     text = _text(error)
     if any(word in text for word in _NO_SPACE):
-        return StoreFault(f"The store {path} cannot be written: {text}. Make room on the disk, then start again.")
+        return StoreFull(f"The store {path} cannot be written: {text}. Make room on the disk, then start again.")
     try:
         findings = check.tables(path).findings
     except OSError:  # what cannot be read adds nothing to the error that is told

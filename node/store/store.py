@@ -45,6 +45,8 @@ class Store:
         self._failed: StoreFault | None = None
         self.writes = 0
         """Batches written since it was opened."""
+        self._is_synced = True
+        """Whether all of them are on stable storage."""
         self._check_schema()
 
     @classmethod
@@ -76,6 +78,13 @@ class Store:
         if changes:
             self._write(changes, sync or rows.is_durable)
             self.writes += 1
+        elif sync and not self._is_synced:
+            self._write((), sync=True)
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether it could not be written: it neither reads nor writes any more."""
+        return self._failed is not None
 
     def close(self) -> None:
         """Lets go of the files; what was written stays."""
@@ -88,6 +97,7 @@ class Store:
             self._failed = fault
             self._backend.close()
             raise
+        self._is_synced = sync
 
     def _changes(self, rows: Rows) -> list[tuple[bytes, bytes | None]]:
         changes: list[tuple[bytes, bytes | None]] = []

@@ -27,6 +27,11 @@ class Stores:
         self.own.write(rows)
         self.state.write(rows, sync)
 
+    @property
+    def is_failed(self) -> bool:
+        """Whether one of them could not be written, so that both are to be closed and opened again."""
+        return self.state.is_failed or self.own.is_failed
+
     def close(self) -> None:
         """Lets go of both."""
         self.state.close()

@@ -7,7 +7,10 @@ hold for text only: in bytes the ledger takes any 24. Protocol 07-vm-and-transac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Iterable, Sequence
+from functools import lru_cache, reduce
+from operator import xor
 
 from protocol.errors import ProtocolError, shown
 from protocol.types.ids import ADDRESS_SIZE, Address
@@ -21,8 +24,16 @@ NETWORKS = {"mainnet": "sm", "testnet": "stest", "fastnet": "stest", "standalone
 """The prefix of addresses, by network."""
 
 _ALPHABET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+_SYMBOLS = _ALPHABET.encode().ljust(256, b"\0")
+"""The character of each group."""
+_GROUPS = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", bytes(range(32)))
+"""The group of each character of base32, whose alphabet is another."""
 _VALUES = {character: value for value, character in enumerate(_ALPHABET)}
 _GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
+_FEEDBACK = tuple(
+    reduce(xor, (factor for place, factor in enumerate(_GENERATOR) if top >> place & 1), 0) for top in range(32)
+)
+"""What the five bits that leave the remainder of the code come to."""
 _CHECKSUM_SIZE = 6
 _MIN_TEXT = 2 + _CHECKSUM_SIZE
 """One character of prefix, the separator, the checksum."""
@@ -50,9 +61,9 @@ def to_text(address: bytes, hrp: str) -> str:
     if len(address) != SIZE:
         raise AddressError(f"The address has {len(address)} bytes, expected {SIZE}.", "wrong_length")
     groups = _to_groups(address)
-    checksum = _checksum([*_expanded(hrp), *groups, *bytes(_CHECKSUM_SIZE)]) ^ 1
-    groups += [checksum >> 5 * (_CHECKSUM_SIZE - 1 - place) & 31 for place in range(_CHECKSUM_SIZE)]
-    return f"{hrp}1{''.join(_ALPHABET[group] for group in groups)}"
+    checksum = _checksum(groups + bytes(_CHECKSUM_SIZE), _begun(hrp)) ^ 1
+    groups += bytes([checksum >> 5 * (_CHECKSUM_SIZE - 1 - place) & 31 for place in range(_CHECKSUM_SIZE)])
+    return f"{hrp}1{groups.translate(_SYMBOLS).decode()}"
 
 
 def from_text(text: str, hrp: str) -> Address:
@@ -108,33 +119,28 @@ def _decode(text: str) -> tuple[str, list[int]]:
     if wrong := next((symbol for symbol in symbols if symbol not in _VALUES), None):
         raise refuse(f"the character {wrong!r} is never used behind the prefix")
     groups = [_VALUES[symbol] for symbol in symbols]
-    if _checksum([*_expanded(hrp), *groups]) != 1:
+    if _checksum(groups, _begun(hrp)) != 1:
         raise refuse("its checksum does not fit, so at least one character is mistyped, missing or too many")
     return hrp, groups[:-_CHECKSUM_SIZE]
 
 
-def _expanded(hrp: str) -> list[int]:
+@lru_cache(maxsize=16)
+def _begun(hrp: str) -> int:
+    """The remainder of the code behind a prefix."""
     codes = hrp.encode()
-    return [code >> 5 for code in codes] + [0] + [code & 31 for code in codes]
+    return _checksum([code >> 5 for code in codes] + [0] + [code & 31 for code in codes], 1)
 
 
-def _checksum(values: Sequence[int]) -> int:
-    """The remainder of the code: 1 where the values end in their checksum."""
-    remainder = 1
+def _checksum(values: Iterable[int], remainder: int) -> int:
+    """The remainder of the code: 1 behind everything where the values end in their checksum."""
     for value in values:
-        top = remainder >> 25
-        remainder = (remainder & 0x1FFFFFF) << 5 ^ value
-        for place, factor in enumerate(_GENERATOR):
-            if top >> place & 1:
-                remainder ^= factor
+        remainder = (remainder & 0x1FFFFFF) << 5 ^ value ^ _FEEDBACK[remainder >> 25]
     return remainder
 
 
-def _to_groups(data: bytes) -> list[int]:
+def _to_groups(data: bytes) -> bytes:
     """Groups of five bits, the last one filled up with zero bits."""
-    count = -(-len(data) * 8 // 5)
-    number = int.from_bytes(data, "big") << count * 5 - len(data) * 8
-    return [number >> 5 * (count - 1 - place) & 31 for place in range(count)]
+    return base64.b32encode(data).rstrip(b"=").translate(_GROUPS)
 
 
 def _from_groups(groups: Sequence[int]) -> bytes:

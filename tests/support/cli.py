@@ -304,16 +304,17 @@ def public_folder() -> Iterator[Path]:
         shutil.rmtree(path)
 
 
-def as_ordinary_user(*words: object, folder: Path) -> Result:
+def as_ordinary_user(*words: object, folder: Path, load: str = "api.cli.data.init, prover.post.init.run") -> Result:
     """Runs a command line as a user whom permissions bind, and who owns `folder`, which was made for it.
 
-    Root's child loads what it needs before it gives its rights up: the interpreter's files may be closed to others.
+    Root's child loads what it needs, and the modules of the command (`load`), before it gives its rights up: the
+    interpreter's files may be closed to others.
     """
     if os.geteuid() != 0:
         return run_child(*words, cwd="/")
     script = f"""
 import os, sys
-import api.cli.data.init, prover.post.init.run, kernels.devices.find, kernels.labels.cpu, kernels.devices.rig
+import {load}, kernels.devices.find, kernels.labels.cpu, kernels.devices.rig
 import rich.console, rich.markup
 kernels.devices.find.devices()
 kernels.labels.cpu.warm_up()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from node.bootstrap.document import VERSION, Part, address, read, required_epochs
+from node.bootstrap.document import VERSION, address, read, required_epochs
 from node.bootstrap.errors import DocumentRefused
 from protocol.numbers.durations import SECOND
 from protocol.numbers.layers import NetworkTime
@@ -46,6 +46,7 @@ def _required(row: Any) -> None:
 
 
 def _uris(uris: list[str]) -> None:
+    """The form of an address. The endings are those that the recorder gave; a network's are in `Part`."""
     (base, _, rest) = uris[0].partition("/epoch-")
     epoch = EpochId(int(rest.split("-")[0]))
-    _same([address(base, epoch, part) for part in (Part.BEACON, Part.ACTIVE_SET, Part.BOTH)], uris)
+    _same([address(base, epoch, ending) for ending in ("beacon", "activeset", "bootstrap")], uris)

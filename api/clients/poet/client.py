@@ -7,7 +7,15 @@ tried until the caller's time is up; cancel it, or put it below `asyncio.timeout
 
 from __future__ import annotations
 
-from api.clients.poet.errors import BadBody, GivingUp, InvalidRequest, PoetClientError, Unauthorized, UnrecognizedStatus
+from api.clients.poet.errors import (
+    BadBody,
+    Conflict,
+    GivingUp,
+    InvalidRequest,
+    PoetClientError,
+    Unauthorized,
+    UnrecognizedStatus,
+)
 from api.clients.poet.messages import (
     Authorisation,
     Info,
@@ -77,7 +85,7 @@ class PoetClient:
                 raise BadBody(f"{doing}: the answer is empty")
             return answer.body
         text = f"status code: {answer.reason}, body: {escaped(answer.body, 1000)}"
-        errors: dict[int, type[PoetClientError]] = {400: InvalidRequest, 401: Unauthorized}
+        errors: dict[int, type[PoetClientError]] = {400: InvalidRequest, 401: Unauthorized, 409: Conflict}
         kinds = {400: "invalid request: response ", 401: "unauthorized: response "}
         kind = errors.get(answer.status, UnrecognizedStatus)
         raise kind(f"{doing}: {kinds.get(answer.status, 'unrecognized error: ')}{text}")

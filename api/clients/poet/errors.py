@@ -37,6 +37,10 @@ class UnrecognizedStatus(PoetClientError):
         super().__init__(message, "unrecognized_status")
 
 
+class Conflict(UnrecognizedStatus):
+    """Status 409: the server has another challenge of the identity in this round."""
+
+
 class BadBody(PoetClientError):
     """The answer is not what it should be; final."""
 

@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from api.services.node.bus import Bus
 from node.assembly.parameters import NodeParameters
-from node.assembly.rooms import Rooms
 from node.contract.instants import Instant
 from node.contract.verdicts import Verdict
 from node.runtime.facts import Facts
 from node.store.view import View
 from protocol.params.config.node import Config
+
+if TYPE_CHECKING:
+    from node.assembly.rooms import Rooms
 
 T = TypeVar("T")
 

@@ -23,6 +23,11 @@ RECENT = 100
 class TooSlow(Exception):
     """A subscriber did not take its events in time, and gets no more."""
 
+    def __init__(self, kind: type[object]) -> None:
+        """kind: of the event for which there was no room."""
+        super().__init__(f"there was no room for another {kind.__name__}")
+        self.kind = kind
+
 
 class Subscription(Generic[E]):
     """The events of some kinds, in their order, for one reader: an asynchronous iterator. Close it when done."""
@@ -32,7 +37,7 @@ class Subscription(Generic[E]):
         self.kinds = tuple(kinds)
         self._queue: deque[E] = deque()
         self._size = size
-        self._is_full = False
+        self._lost: type[object] | None = None
         self._arrived = asyncio.Event()
 
     def __aiter__(self) -> Subscription[E]:
@@ -41,11 +46,16 @@ class Subscription(Generic[E]):
     async def __anext__(self) -> E:
         """The next event. Raises TooSlow once those are taken that came in time."""
         while not self._queue:
-            if self._is_full:
-                raise TooSlow
+            if self._lost is not None:
+                raise TooSlow(self._lost)
             self._arrived.clear()
             await self._arrived.wait()
         return self._queue.popleft()
+
+    @property
+    def waiting(self) -> int:
+        """Events that have come and were not taken."""
+        return len(self._queue)
 
     def __enter__(self) -> Subscription[E]:
         return self
@@ -60,7 +70,7 @@ class Subscription(Generic[E]):
     def put(self, event: E) -> None:
         """For the bus."""
         if len(self._queue) >= self._size:
-            self._is_full = True
+            self._lost = type(event)
             self.close()
         else:
             self._queue.append(event)
@@ -86,6 +96,10 @@ class Bus:
         """The last user events, and those that follow them, none left out and none twice."""
         return list(self._recent), self.subscribe(UserEvent, size=size)
 
+    def subscribers(self, kind: type[E]) -> int:
+        """How many hear of a kind."""
+        return len(self._subscriptions.get(kind, ()))
+
     def leave(self, subscription: Subscription[E]) -> None:
         """For subscriptions."""
         for kind in subscription.kinds:
@@ -94,6 +108,13 @@ class Bus:
                 there.remove(subscription)
             if not there:
                 self._subscriptions.pop(kind, None)
+
+    def hears(self, kind: type[object]) -> bool:
+        """Whether anybody hears of such events, for whoever need not make them otherwise. From any thread.
+
+        Who asks after rows were written may leave them out: a later subscriber finds the rows.
+        """
+        return kind is UserEvent or kind in self._subscriptions
 
     def publish(self, events: Iterable[Event]) -> None:
         """Tell of what has happened. From any thread; nothing is done for kinds that nobody hears."""

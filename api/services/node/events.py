@@ -113,6 +113,13 @@ class UserEvent:
     event: admin_types_pb2.Event
 
 
+@dataclass(frozen=True, slots=True)
+class IdentityChanged:
+    """Something happened to an own identity; None: to all of them."""
+
+    identity: NodeId | None
+
+
 Event = (
     TransactionAdded
     | AtxAdded
@@ -125,4 +132,5 @@ Event = (
     | ProposalSeen
     | SmesherConvicted
     | UserEvent
+    | IdentityChanged
 )

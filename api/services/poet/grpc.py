@@ -5,10 +5,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from api.edge.rpc import Count
-from api.grpc.server import GrpcServer, methods
+from api.grpc.methods import methods
+from api.grpc.server import GrpcServer
 from api.services.poet.calls import CONFIGURATION_SERVICE, POET_SERVICE, PoetCalls
+
+log = logging.getLogger("poet")
 
 
 class GrpcApi:
@@ -26,7 +30,9 @@ class GrpcApi:
             ("rpc", "rpclisten", rpc, POET_SERVICE, self._calls.poet()),
             ("config", "config-rpclisten", configuration, CONFIGURATION_SERVICE, self._calls.configuration()),
         ):
-            server = GrpcServer({service.full_name: methods(service, calls)}, count=self._count)
+            server = GrpcServer(
+                {service.full_name: methods(service, calls)}, described=[service.file], count=self._count, log=log
+            )
             self.ports[name] = await server.start(*address, option)
             self._servers.append(server)
 

@@ -13,7 +13,7 @@ from aiohttp import hdrs
 
 from api.edge.rpc import Count, too_large
 from api.http.answers import HTML, JSON, Answer, Request
-from api.http.gateway import MAX_MESSAGE, POET_STYLE, Gateway, refuse, routes_of
+from api.http.gateway import MAX_MESSAGE, POET_STYLE, Gateway, refuse
 from api.http.limits import Limits
 from api.http.server import HttpServer
 from api.services.poet import status_page
@@ -35,7 +35,7 @@ class HttpApi:
     ) -> None:
         self._service = service
         style = replace(POET_STYLE, max_answer=service.config.max_grpc_resp_size)
-        self._gateway = Gateway(routes_of(POET_SERVICE), calls.gateway(), style, count=count)
+        self._gateway = Gateway([(POET_SERVICE, calls.gateway())], style, count=count)
         self.server = HttpServer(self.handle, limits, log=log, too_large=_too_large)
 
     async def handle(self, request: Request) -> Answer:

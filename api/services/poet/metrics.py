@@ -75,9 +75,11 @@ class Metrics:
         ProcessCollector(registry=registry)
 
     def count(self, method: str, status: Status, seconds: float) -> None:
-        """A call was answered."""
-        self._counts[method, status] += 1
-        self._observe[method](seconds)
+        """A call was answered; of services that every listener has nothing is told."""
+        name = method.rpartition("/")[2]
+        if name in self._observe:
+            self._counts[name, status] += 1
+            self._observe[name](seconds)
 
     def text(self) -> bytes:
         """The exposition."""

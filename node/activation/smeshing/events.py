@@ -99,6 +99,8 @@ class PostState:
 
     identity: NodeId
     is_proving: bool
+    challenge: bytes
+    """What it proves for; zeros: the initial proof."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from protocol.types.activation import PostMetadataV1, version_of
 from protocol.types.ids import EMPTY_ATX_ID, AtxId, EpochId, NodeId
 
 from .certificates import certificates, keep_certificate
-from .events import ChallengeMade, ProofNotMade, WaitsForRegistration
+from .events import ChallengeMade, PostState, ProofNotMade, WaitsForRegistration
 from .merging import common_previous, marriage_of
 from .positioning import chosen
 from .proving import NOT_CONNECTED, why
@@ -74,6 +74,7 @@ class Planning:
         self._checked_for: EpochId | None = None
         """The epoch for which the stored initial proof was checked."""
         self._told: EpochId | None = None
+        self._is_proving_told = False
         self._certified: set[str] = set()
         """Servers for which a certificate was asked for."""
 
@@ -82,7 +83,10 @@ class Planning:
         previous = last_of(work.rows, self._identity)
         initial = work.rows.get(INITIAL_POSTS, self._identity)
         if previous is None and initial is None:
-            self._errands.ask(work, ProvePost(self._identity, ZERO_CHALLENGE), INITIAL)
+            is_asked = self._errands.ask(work, ProvePost(self._identity, ZERO_CHALLENGE), INITIAL)
+            if is_asked and not self._is_proving_told:
+                self._is_proving_told = True
+                work.emit(PostState(self._identity, True, ZERO_CHALLENGE))
             return
         if previous is None and initial is not None and not initial.is_verified:
             self._check(work, initial)
@@ -166,9 +170,13 @@ class Planning:
             row = InitialPost(result.post, result.num_units, result.commitment_atx, labels, result.vrf_nonce, False)
             if not work.put(INITIAL_POSTS, self._identity, row):
                 self._again(work, "Its prover gave an initial proof that cannot be one; it is asked again.")
+                return
+            self._is_proving_told = False
+            work.emit(PostState(self._identity, False, ZERO_CHALLENGE))
 
     def _again(self, work: Work, sentence: str) -> None:
         self._errands.hold(INITIAL)
+        self._is_proving_told = False
         work.emit(ProofNotMade(self._identity, sentence))
 
     def _checked(self, work: Work, result: Result) -> None:

@@ -66,7 +66,7 @@ class Proving:
             return State.EXPIRED
         if not self._is_told:
             self._is_told = True
-            work.emit(PostState(self._identity, True))
+            work.emit(PostState(self._identity, True, membership.ref))
         if challenge.initial_post is not None and not self._is_initial_checked:
             if not self._errands.is_open(CHECK_INITIAL):
                 self._errands.ask(work, DescribePost(self._identity), DESCRIBE)
@@ -132,7 +132,7 @@ class Proving:
             self._errands.hold(PROVE)
             work.emit(ProofNotMade(self._identity, "The prover gave a proof that cannot be one; it is asked again."))
             return
-        work.emit(PostState(self._identity, False))
+        work.emit(PostState(self._identity, False, membership.ref))
 
     def _not_there(self, work: Work, tag: Tag, result: Result) -> None:
         """The prover did not do what it was asked for."""

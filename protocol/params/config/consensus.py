@@ -137,7 +137,7 @@ class Certificate:
     """Certificates of hare's results. Protocol 03b, section 4.3."""
 
     committee_size: int = setting("committee-size", INT64, 0)
-    """0: that of hare."""
+    """Expected seats in a committee; 0: as in hare."""
     certify_threshold: int = setting("CertifyThreshold", INT64, 0, by_name=True)
     """Computed at start: half the committee and one."""
     layer_buffer: int = setting("LayerBuffer", UINT32, 0, by_name=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from protocol.errors import ProtocolError
+from protocol.numbers import durations
 
 from .node import Config
 
@@ -35,8 +36,9 @@ def check(config: Config) -> None:
         longest = hare.preround_delay_ns + 7 * hare.iterations_limit * hare.round_duration_ns
         if longest > tortoise.zdist * main.layer_duration_ns:
             raise Contradiction(
-                f"hare3 may take {longest} ns for its {hare.iterations_limit} iterations, but the tortoise waits "
-                f"{tortoise.zdist} layers of {main.layer_duration_ns} ns (tortoise-zdist, layer-duration)."
+                f"hare3 may take {durations.text(longest)} for its {hare.iterations_limit} iterations, but "
+                f"the tortoise waits {tortoise.zdist} layers of {durations.text(main.layer_duration_ns)} "
+                "(tortoise-zdist, layer-duration)."
             )
         if hare.disable_layer <= hare.enable_layer:
             raise Contradiction(
@@ -49,8 +51,8 @@ def check(config: Config) -> None:
         longest += (beacon.rounds_number - 1) * following
         if longest > epoch_ns:
             raise Contradiction(
-                f"beacon takes {longest} ns for its {beacon.rounds_number} rounds, but an epoch has {epoch_ns} ns "
-                "(layers-per-epoch, layer-duration), and the next one needs the beacon."
+                f"beacon takes {durations.text(longest)} for its {beacon.rounds_number} rounds, but an epoch has "
+                f"{durations.text(epoch_ns)} (layers-per-epoch, layer-duration), and the next one needs the beacon."
             )
     if not (p2p.enable_tcp_transport or p2p.enable_quic_transport):
         raise Contradiction("p2p has no transport: set enable-tcp-transport or enable-quic-transport to true.")

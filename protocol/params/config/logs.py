@@ -12,7 +12,7 @@ class Logging:
     """How much each module says. Protocol 03b, section 4.8."""
 
     log_encoder: str = setting("log-encoder", TEXT, "console")
-    """console: lines for people; json: an object a line."""
+    """Form of a line: console, for people, or json."""
     app: str = setting("app", TEXT, "info")
     """The node as a whole, and everything that has no module."""
     clock: str = setting("clock", TEXT, "info")
@@ -44,7 +44,7 @@ class Logging:
     hare_oracle: str = setting("hareOracle", TEXT, "info")
     """Who sits in a committee."""
     hare: str = setting("hare", TEXT, "info")
-    """Hare."""
+    """Agreement on proposals."""
     block_cert: str = setting("blockCert", TEXT, "info")
     """Certificates of blocks."""
     block_generator: str = setting("blockGenerator", TEXT, "info")
@@ -70,7 +70,7 @@ class Logging:
     vm: str = setting("vm", TEXT, "info")
     """Executing transactions."""
     grpc: str = setting("grpc", TEXT, "warn")
-    """The API."""
+    """Services for clients."""
     con_state: str = setting("conState", TEXT, "info")
     """The mempool."""
     executor: str = setting("executor", TEXT, "info")

@@ -142,7 +142,7 @@ class P2P:
     bootnode: bool = setting("p2p-bootnode", BOOLEAN, False)
     """Be a node that others ask for peers first."""
     reachability: str = setting("p2p-reachability", TEXT, "")
-    """public or private, where the node is not to find that out; empty: it does."""
+    """Whether others can reach this node: public, private, or nothing, and it finds out."""
     force_dht_server: bool = setting("force-dht-server", BOOLEAN, False)
     """Answer questions of the distributed hash table, however reachable this node is."""
     holepunching: bool = setting("p2p-holepunching", BOOLEAN, True)
@@ -261,6 +261,6 @@ class Cache:
     """Entries kept in memory. Protocol 03b, section 4.6."""
 
     atx_size: int = setting("atx-size", INT64, 1000)
-    """ATXs."""
+    """ATXs kept in memory."""
     malfeasance_size: int = setting("malfeasance-size", INT64, 1000)
-    """Proofs of malfeasance."""
+    """Proofs of malfeasance kept in memory."""

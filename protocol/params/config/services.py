@@ -338,7 +338,7 @@ class SmeshingProvingOpts:
     nonces: int = setting("smeshing-opts-proving-nonces", UINT64, 16)
     """Nonces that are tried in one pass over the data, a multiple of 16."""
     randomx_mode: str = setting("smeshing-opts-proving-randomx-mode", TEXT, "fast")
-    """fast or light."""
+    """Memory for the proof of work: fast (2 GiB) or light (256 MiB)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ import pytest
 from api.cli import main
 from api.cli.data.demo import GOLDEN_ATX
 from api.cli.poet import serve
+from api.config.load import parse_flags
 from api.services.poet.config import load
 from prover.post import identity
 from tests.support.cli import ROOT, smesher
@@ -125,6 +126,9 @@ def test_commands_that_need_something_have_options_that_exist(page: Path, monkey
                 chosen = next(one for one in main.COMMANDS if one.name == words[1])
                 if chosen.name == "poet":
                     check_poet(words[2:])
+                    continue
+                if chosen.name == "node":
+                    assert not parse_flags(words[2:]).positional, command
                     continue
                 main.build_parser(chosen).parse_args(words[1:])
 

@@ -98,7 +98,10 @@ def test_the_tail_is_kept_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         for number in range(10):
             app.info("line %d %s", number, "x" * 100_000, extra=fields(big="y" * 100_000))
         assert [line.message[:6] for line in log.tail()] == ["line 7", "line 8", "line 9"]
-        assert [line.message[:6] for line in log.tail(1)] == ["line 9"] and log.tail(0) == []
+        assert [line.message[:6] for line in log.tail(1)] == ["line 9"] and log.tail(contains="LINE 8 X")[
+            0
+        ] == log.tail()[1]
+        assert log.tail(level=logging.WARNING) == []
         assert all(len(line.message) + len(line.fields) <= 2 * node_log.LONGEST for line in log.tail())
 
 

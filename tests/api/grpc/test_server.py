@@ -15,7 +15,11 @@ from google.protobuf.message import Message
 
 from api.edge.errors import EnvironmentFault
 from api.edge.rpc import Failed, Status
-from api.grpc.server import GrpcLimits, GrpcServer, Places, client_of, methods
+from api.grpc.handlers import client_of
+from api.grpc.limits import GrpcLimits
+from api.grpc.methods import methods
+from api.grpc.places import Places
+from api.grpc.server import GrpcServer
 from protocol.pb.grpc.reflection.v1 import reflection_pb2
 from protocol.pb.rpc.api.v1 import api_pb2
 

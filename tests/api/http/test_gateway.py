@@ -12,7 +12,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.message import Message
 
 from api.edge.rpc import Failed, Status
-from api.http.gateway import POET_STYLE, Encoded, Gateway, Style, routes_of
+from api.http.gateway import POET_STYLE, Encoded, Gateway, Style
+from api.http.routes import routes_of
 from protocol.pb.rpc.api.v1 import api_pb2, internal_api_pb2
 from tests.support.served import Reply, Served
 
@@ -31,8 +32,7 @@ class Api:
         self.counted: list[tuple[str, Status]] = []
         defaults: dict[str, Call] = {name: self.answering(kind) for name, kind in ANSWERS.items()}
         self.gateway = Gateway(
-            routes_of(POET),
-            {**defaults, **calls},
+            [(POET, {**defaults, **calls})],
             style,
             count=lambda name, status, s: self.counted.append((name, status)),
         )
@@ -160,7 +160,7 @@ def test_a_body_is_the_message() -> None:
     assert [name for name, _ in answer.headers] == [
         "Content-Length", "Content-Type", "Grpc-Metadata-Content-Type", "Date", "Connection",
     ]  # fmt: skip
-    assert api.counted == [("Submit", Status.OK)]
+    assert api.counted == [("rpc.api.v1.PoetService/Submit", Status.OK)]
 
 
 @pytest.mark.parametrize("status", [one for one in Status if one is not Status.OK])
@@ -174,7 +174,7 @@ def test_every_status_has_its_answer(status: Status) -> None:
     assert answer.status in (400, 401, 403, 404, 409, 429, 499, 500, 501, 503, 504)
     told = answer.header("www-authenticate")
     assert told == ("why not" if status is Status.UNAUTHENTICATED else None)
-    assert api.counted == [("Info", status)]
+    assert api.counted == [("rpc.api.v1.PoetService/Info", status)]
 
 
 def test_a_call_that_takes_too_long_is_left_off() -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from api.http import protojson
 from api.http.protojson import Malformed, decode, encode
 from protocol.pb.rpc.api.v1 import api_pb2
-from protocol.pb.spacemesh.v2alpha1 import reward_pb2, tx_pb2
+from protocol.pb.spacemesh.v1 import debug_types_pb2
+from protocol.pb.spacemesh.v2alpha1 import malfeasance_pb2, reward_pb2, tx_pb2
 
 SUBMIT = api_pb2.SubmitRequest
 BYTES = st.binary(max_size=40)
@@ -151,3 +152,14 @@ def test_fields_from_a_url() -> None:
 def test_a_type_without_a_form_is_named() -> None:
     with pytest.raises(TypeError, match=r"google.protobuf.Struct.fields is a map"):
         decode(b"{}", struct_pb2.Struct)
+
+
+def test_a_map_is_written_as_an_object_in_the_order_of_its_names() -> None:
+    numbers = debug_types_pb2.NetworkInfoResponse(id="x")
+    numbers.stats["b"].bytes_sent = 7
+    numbers.stats["a"].bytes_received = 1
+    stats = json.loads(encode(numbers))["stats"]
+    assert list(stats) == ["a", "b"] and stats["b"]["bytesSent"] == "7"
+    texts = malfeasance_pb2.MalfeasanceProof(properties={'a"b': "c"})
+    assert json.loads(encode(texts))["properties"] == {'a"b': "c"}
+    assert json.loads(encode(malfeasance_pb2.MalfeasanceProof()))["properties"] == {}

@@ -22,17 +22,20 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from protocol.pb.spacemesh.v1 import debug_types_pb2 as spacemesh_dot_v1_dot_debug__types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18spacemesh/v1/debug.proto\x12\x0cspacemesh.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1espacemesh/v1/debug_types.proto2\x85\x03\n\x0c\x44\x65\x62ugService\x12H\n\x0bNetworkInfo\x12\x16.google.protobuf.Empty\x1a!.spacemesh.v1.NetworkInfoResponse\x12I\n\x08\x41\x63\x63ounts\x12\x1d.spacemesh.v1.AccountsRequest\x1a\x1e.spacemesh.v1.AccountsResponse\x12L\n\tActiveSet\x12\x1e.spacemesh.v1.ActiveSetRequest\x1a\x1f.spacemesh.v1.ActiveSetResponse\x12\x43\n\x0fProposalsStream\x12\x16.google.protobuf.Empty\x1a\x16.spacemesh.v1.Proposal0\x01\x12M\n\x0e\x43hangeLogLevel\x12#.spacemesh.v1.ChangeLogLevelRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18spacemesh/v1/debug.proto\x12\x0cspacemesh.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1espacemesh/v1/debug_types.proto2\xa4\x03\n\x0c\x44\x65\x62ugService\x12H\n\x0bNetworkInfo\x12\x16.google.protobuf.Empty\x1a!.spacemesh.v1.NetworkInfoResponse\x12h\n\x08\x41\x63\x63ounts\x12\x1d.spacemesh.v1.AccountsRequest\x1a\x1e.spacemesh.v1.AccountsResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\"\x12/v1/debug/accounts:\x01*\x12L\n\tActiveSet\x12\x1e.spacemesh.v1.ActiveSetRequest\x1a\x1f.spacemesh.v1.ActiveSetResponse\x12\x43\n\x0fProposalsStream\x12\x16.google.protobuf.Empty\x1a\x16.spacemesh.v1.Proposal0\x01\x12M\n\x0e\x43hangeLogLevel\x12#.spacemesh.v1.ChangeLogLevelRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spacemesh.v1.debug_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DEBUGSERVICE']._serialized_start=104
-  _globals['_DEBUGSERVICE']._serialized_end=493
+  _globals['_DEBUGSERVICE'].methods_by_name['Accounts']._loaded_options = None
+  _globals['_DEBUGSERVICE'].methods_by_name['Accounts']._serialized_options = b'\202\323\344\223\002\027\"\022/v1/debug/accounts:\001*'
+  _globals['_DEBUGSERVICE']._serialized_start=134
+  _globals['_DEBUGSERVICE']._serialized_end=554
 # @@protoc_insertion_point(module_scope)

@@ -22,16 +22,23 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from protocol.pb.spacemesh.v1 import global_state_types_pb2 as spacemesh_dot_v1_dot_global__state__types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fspacemesh/v1/global_state.proto\x12\x0cspacemesh.v1\x1a%spacemesh/v1/global_state_types.proto2\x9f\x06\n\x12GlobalStateService\x12^\n\x0fGlobalStateHash\x12$.spacemesh.v1.GlobalStateHashRequest\x1a%.spacemesh.v1.GlobalStateHashResponse\x12\x46\n\x07\x41\x63\x63ount\x12\x1c.spacemesh.v1.AccountRequest\x1a\x1d.spacemesh.v1.AccountResponse\x12\x61\n\x10\x41\x63\x63ountDataQuery\x12%.spacemesh.v1.AccountDataQueryRequest\x1a&.spacemesh.v1.AccountDataQueryResponse\x12\x66\n\x11\x41\x63\x63ountDataStream\x12&.spacemesh.v1.AccountDataStreamRequest\x1a\'.spacemesh.v1.AccountDataStreamResponse0\x01\x12\x66\n\x11GlobalStateStream\x12&.spacemesh.v1.GlobalStateStreamRequest\x1a\'.spacemesh.v1.GlobalStateStreamResponse0\x01\x12\x61\n\x10SmesherDataQuery\x12%.spacemesh.v1.SmesherDataQueryRequest\x1a&.spacemesh.v1.SmesherDataQueryResponse\x12l\n\x13SmesherRewardStream\x12(.spacemesh.v1.SmesherRewardStreamRequest\x1a).spacemesh.v1.SmesherRewardStreamResponse0\x01\x12]\n\x0e\x41ppEventStream\x12#.spacemesh.v1.AppEventStreamRequest\x1a$.spacemesh.v1.AppEventStreamResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fspacemesh/v1/global_state.proto\x12\x0cspacemesh.v1\x1a\x1cgoogle/api/annotations.proto\x1a%spacemesh/v1/global_state_types.proto2\x9e\x07\n\x12GlobalStateService\x12\x8a\x01\n\x0fGlobalStateHash\x12$.spacemesh.v1.GlobalStateHashRequest\x1a%.spacemesh.v1.GlobalStateHashResponse\"*\x82\xd3\xe4\x93\x02$\"\x1f/v1/globalstate/globalstatehash:\x01*\x12j\n\x07\x41\x63\x63ount\x12\x1c.spacemesh.v1.AccountRequest\x1a\x1d.spacemesh.v1.AccountResponse\"\"\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/globalstate/account:\x01*\x12\x8e\x01\n\x10\x41\x63\x63ountDataQuery\x12%.spacemesh.v1.AccountDataQueryRequest\x1a&.spacemesh.v1.AccountDataQueryResponse\"+\x82\xd3\xe4\x93\x02%\" /v1/globalstate/accountdataquery:\x01*\x12\x66\n\x11\x41\x63\x63ountDataStream\x12&.spacemesh.v1.AccountDataStreamRequest\x1a\'.spacemesh.v1.AccountDataStreamResponse0\x01\x12\x66\n\x11GlobalStateStream\x12&.spacemesh.v1.GlobalStateStreamRequest\x1a\'.spacemesh.v1.GlobalStateStreamResponse0\x01\x12\x61\n\x10SmesherDataQuery\x12%.spacemesh.v1.SmesherDataQueryRequest\x1a&.spacemesh.v1.SmesherDataQueryResponse\x12l\n\x13SmesherRewardStream\x12(.spacemesh.v1.SmesherRewardStreamRequest\x1a).spacemesh.v1.SmesherRewardStreamResponse0\x01\x12]\n\x0e\x41ppEventStream\x12#.spacemesh.v1.AppEventStreamRequest\x1a$.spacemesh.v1.AppEventStreamResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spacemesh.v1.global_state_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GLOBALSTATESERVICE']._serialized_start=89
-  _globals['_GLOBALSTATESERVICE']._serialized_end=888
+  _globals['_GLOBALSTATESERVICE'].methods_by_name['GlobalStateHash']._loaded_options = None
+  _globals['_GLOBALSTATESERVICE'].methods_by_name['GlobalStateHash']._serialized_options = b'\202\323\344\223\002$\"\037/v1/globalstate/globalstatehash:\001*'
+  _globals['_GLOBALSTATESERVICE'].methods_by_name['Account']._loaded_options = None
+  _globals['_GLOBALSTATESERVICE'].methods_by_name['Account']._serialized_options = b'\202\323\344\223\002\034\"\027/v1/globalstate/account:\001*'
+  _globals['_GLOBALSTATESERVICE'].methods_by_name['AccountDataQuery']._loaded_options = None
+  _globals['_GLOBALSTATESERVICE'].methods_by_name['AccountDataQuery']._serialized_options = b'\202\323\344\223\002%\" /v1/globalstate/accountdataquery:\001*'
+  _globals['_GLOBALSTATESERVICE']._serialized_start=119
+  _globals['_GLOBALSTATESERVICE']._serialized_end=1045
 # @@protoc_insertion_point(module_scope)

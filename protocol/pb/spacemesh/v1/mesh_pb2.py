@@ -22,16 +22,35 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from protocol.pb.spacemesh.v1 import mesh_types_pb2 as spacemesh_dot_v1_dot_mesh__types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17spacemesh/v1/mesh.proto\x12\x0cspacemesh.v1\x1a\x1dspacemesh/v1/mesh_types.proto2\xb3\n\n\x0bMeshService\x12R\n\x0bGenesisTime\x12 .spacemesh.v1.GenesisTimeRequest\x1a!.spacemesh.v1.GenesisTimeResponse\x12U\n\x0c\x43urrentLayer\x12!.spacemesh.v1.CurrentLayerRequest\x1a\".spacemesh.v1.CurrentLayerResponse\x12U\n\x0c\x43urrentEpoch\x12!.spacemesh.v1.CurrentEpochRequest\x1a\".spacemesh.v1.CurrentEpochResponse\x12L\n\tGenesisID\x12\x1e.spacemesh.v1.GenesisIDRequest\x1a\x1f.spacemesh.v1.GenesisIDResponse\x12[\n\x0e\x45pochNumLayers\x12#.spacemesh.v1.EpochNumLayersRequest\x1a$.spacemesh.v1.EpochNumLayersResponse\x12X\n\rLayerDuration\x12\".spacemesh.v1.LayerDurationRequest\x1a#.spacemesh.v1.LayerDurationResponse\x12y\n\x18MaxTransactionsPerSecond\x12-.spacemesh.v1.MaxTransactionsPerSecondRequest\x1a..spacemesh.v1.MaxTransactionsPerSecondResponse\x12m\n\x14\x41\x63\x63ountMeshDataQuery\x12).spacemesh.v1.AccountMeshDataQueryRequest\x1a*.spacemesh.v1.AccountMeshDataQueryResponse\x12R\n\x0bLayersQuery\x12 .spacemesh.v1.LayersQueryRequest\x1a!.spacemesh.v1.LayersQueryResponse\x12r\n\x15\x41\x63\x63ountMeshDataStream\x12*.spacemesh.v1.AccountMeshDataStreamRequest\x1a+.spacemesh.v1.AccountMeshDataStreamResponse0\x01\x12T\n\x0bLayerStream\x12 .spacemesh.v1.LayerStreamRequest\x1a!.spacemesh.v1.LayerStreamResponse0\x01\x12T\n\x0b\x45pochStream\x12 .spacemesh.v1.EpochStreamRequest\x1a!.spacemesh.v1.EpochStreamResponse0\x01\x12W\n\x10MalfeasanceQuery\x12 .spacemesh.v1.MalfeasanceRequest\x1a!.spacemesh.v1.MalfeasanceResponse\x12\x66\n\x11MalfeasanceStream\x12&.spacemesh.v1.MalfeasanceStreamRequest\x1a\'.spacemesh.v1.MalfeasanceStreamResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17spacemesh/v1/mesh.proto\x12\x0cspacemesh.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1dspacemesh/v1/mesh_types.proto2\xf9\x0c\n\x0bMeshService\x12s\n\x0bGenesisTime\x12 .spacemesh.v1.GenesisTimeRequest\x1a!.spacemesh.v1.GenesisTimeResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\"\x14/v1/mesh/genesistime:\x01*\x12w\n\x0c\x43urrentLayer\x12!.spacemesh.v1.CurrentLayerRequest\x1a\".spacemesh.v1.CurrentLayerResponse\" \x82\xd3\xe4\x93\x02\x1a\"\x15/v1/mesh/currentlayer:\x01*\x12w\n\x0c\x43urrentEpoch\x12!.spacemesh.v1.CurrentEpochRequest\x1a\".spacemesh.v1.CurrentEpochResponse\" \x82\xd3\xe4\x93\x02\x1a\"\x15/v1/mesh/currentepoch:\x01*\x12k\n\tGenesisID\x12\x1e.spacemesh.v1.GenesisIDRequest\x1a\x1f.spacemesh.v1.GenesisIDResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\"\x12/v1/mesh/genesisid:\x01*\x12\x7f\n\x0e\x45pochNumLayers\x12#.spacemesh.v1.EpochNumLayersRequest\x1a$.spacemesh.v1.EpochNumLayersResponse\"\"\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/mesh/epochnumlayers:\x01*\x12{\n\rLayerDuration\x12\".spacemesh.v1.LayerDurationRequest\x1a#.spacemesh.v1.LayerDurationResponse\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/mesh/layerduration:\x01*\x12\xa7\x01\n\x18MaxTransactionsPerSecond\x12-.spacemesh.v1.MaxTransactionsPerSecondRequest\x1a..spacemesh.v1.MaxTransactionsPerSecondResponse\",\x82\xd3\xe4\x93\x02&\"!/v1/mesh/maxtransactionspersecond:\x01*\x12\x97\x01\n\x14\x41\x63\x63ountMeshDataQuery\x12).spacemesh.v1.AccountMeshDataQueryRequest\x1a*.spacemesh.v1.AccountMeshDataQueryResponse\"(\x82\xd3\xe4\x93\x02\"\"\x1d/v1/mesh/accountmeshdataquery:\x01*\x12s\n\x0bLayersQuery\x12 .spacemesh.v1.LayersQueryRequest\x1a!.spacemesh.v1.LayersQueryResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\"\x14/v1/mesh/layersquery:\x01*\x12r\n\x15\x41\x63\x63ountMeshDataStream\x12*.spacemesh.v1.AccountMeshDataStreamRequest\x1a+.spacemesh.v1.AccountMeshDataStreamResponse0\x01\x12T\n\x0bLayerStream\x12 .spacemesh.v1.LayerStreamRequest\x1a!.spacemesh.v1.LayerStreamResponse0\x01\x12T\n\x0b\x45pochStream\x12 .spacemesh.v1.EpochStreamRequest\x1a!.spacemesh.v1.EpochStreamResponse0\x01\x12W\n\x10MalfeasanceQuery\x12 .spacemesh.v1.MalfeasanceRequest\x1a!.spacemesh.v1.MalfeasanceResponse\x12\x66\n\x11MalfeasanceStream\x12&.spacemesh.v1.MalfeasanceStreamRequest\x1a\'.spacemesh.v1.MalfeasanceStreamResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spacemesh.v1.mesh_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MESHSERVICE']._serialized_start=73
-  _globals['_MESHSERVICE']._serialized_end=1404
+  _globals['_MESHSERVICE'].methods_by_name['GenesisTime']._loaded_options = None
+  _globals['_MESHSERVICE'].methods_by_name['GenesisTime']._serialized_options = b'\202\323\344\223\002\031\"\024/v1/mesh/genesistime:\001*'
+  _globals['_MESHSERVICE'].methods_by_name['CurrentLayer']._loaded_options = None
+  _globals['_MESHSERVICE'].methods_by_name['CurrentLayer']._serialized_options = b'\202\323\344\223\002\032\"\025/v1/mesh/currentlayer:\001*'
+  _globals['_MESHSERVICE'].methods_by_name['CurrentEpoch']._loaded_options = None
+  _globals['_MESHSERVICE'].methods_by_name['CurrentEpoch']._serialized_options = b'\202\323\344\223\002\032\"\025/v1/mesh/currentepoch:\001*'
+  _globals['_MESHSERVICE'].methods_by_name['GenesisID']._loaded_options = None
+  _globals['_MESHSERVICE'].methods_by_name['GenesisID']._serialized_options = b'\202\323\344\223\002\027\"\022/v1/mesh/genesisid:\001*'
+  _globals['_MESHSERVICE'].methods_by_name['EpochNumLayers']._loaded_options = None
+  _globals['_MESHSERVICE'].methods_by_name['EpochNumLayers']._serialized_options = b'\202\323\344\223\002\034\"\027/v1/mesh/epochnumlayers:\001*'
+  _globals['_MESHSERVICE'].methods_by_name['LayerDuration']._loaded_options = None
+  _globals['_MESHSERVICE'].methods_by_name['LayerDuration']._serialized_options = b'\202\323\344\223\002\033\"\026/v1/mesh/layerduration:\001*'
+  _globals['_MESHSERVICE'].methods_by_name['MaxTransactionsPerSecond']._loaded_options = None
+  _globals['_MESHSERVICE'].methods_by_name['MaxTransactionsPerSecond']._serialized_options = b'\202\323\344\223\002&\"!/v1/mesh/maxtransactionspersecond:\001*'
+  _globals['_MESHSERVICE'].methods_by_name['AccountMeshDataQuery']._loaded_options = None
+  _globals['_MESHSERVICE'].methods_by_name['AccountMeshDataQuery']._serialized_options = b'\202\323\344\223\002\"\"\035/v1/mesh/accountmeshdataquery:\001*'
+  _globals['_MESHSERVICE'].methods_by_name['LayersQuery']._loaded_options = None
+  _globals['_MESHSERVICE'].methods_by_name['LayersQuery']._serialized_options = b'\202\323\344\223\002\031\"\024/v1/mesh/layersquery:\001*'
+  _globals['_MESHSERVICE']._serialized_start=103
+  _globals['_MESHSERVICE']._serialized_end=1760
 # @@protoc_insertion_point(module_scope)

@@ -22,17 +22,26 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from protocol.pb.spacemesh.v1 import node_types_pb2 as spacemesh_dot_v1_dot_node__types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17spacemesh/v1/node.proto\x12\x0cspacemesh.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dspacemesh/v1/node_types.proto2\x84\x04\n\x0bNodeService\x12=\n\x04\x45\x63ho\x12\x19.spacemesh.v1.EchoRequest\x1a\x1a.spacemesh.v1.EchoResponse\x12@\n\x07Version\x12\x16.google.protobuf.Empty\x1a\x1d.spacemesh.v1.VersionResponse\x12<\n\x05\x42uild\x12\x16.google.protobuf.Empty\x1a\x1b.spacemesh.v1.BuildResponse\x12\x43\n\x06Status\x12\x1b.spacemesh.v1.StatusRequest\x1a\x1c.spacemesh.v1.StatusResponse\x12\x42\n\x08NodeInfo\x12\x16.google.protobuf.Empty\x1a\x1e.spacemesh.v1.NodeInfoResponse\x12W\n\x0cStatusStream\x12!.spacemesh.v1.StatusStreamRequest\x1a\".spacemesh.v1.StatusStreamResponse0\x01\x12T\n\x0b\x45rrorStream\x12 .spacemesh.v1.ErrorStreamRequest\x1a!.spacemesh.v1.ErrorStreamResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17spacemesh/v1/node.proto\x12\x0cspacemesh.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dspacemesh/v1/node_types.proto2\xec\x04\n\x0bNodeService\x12W\n\x04\x45\x63ho\x12\x19.spacemesh.v1.EchoRequest\x1a\x1a.spacemesh.v1.EchoResponse\"\x18\x82\xd3\xe4\x93\x02\x12\"\r/v1/node/echo:\x01*\x12Z\n\x07Version\x12\x16.google.protobuf.Empty\x1a\x1d.spacemesh.v1.VersionResponse\"\x18\x82\xd3\xe4\x93\x02\x12\"\x10/v1/node/version\x12T\n\x05\x42uild\x12\x16.google.protobuf.Empty\x1a\x1b.spacemesh.v1.BuildResponse\"\x16\x82\xd3\xe4\x93\x02\x10\"\x0e/v1/node/build\x12_\n\x06Status\x12\x1b.spacemesh.v1.StatusRequest\x1a\x1c.spacemesh.v1.StatusResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\"\x0f/v1/node/status:\x01*\x12\x42\n\x08NodeInfo\x12\x16.google.protobuf.Empty\x1a\x1e.spacemesh.v1.NodeInfoResponse\x12W\n\x0cStatusStream\x12!.spacemesh.v1.StatusStreamRequest\x1a\".spacemesh.v1.StatusStreamResponse0\x01\x12T\n\x0b\x45rrorStream\x12 .spacemesh.v1.ErrorStreamRequest\x1a!.spacemesh.v1.ErrorStreamResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spacemesh.v1.node_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_NODESERVICE']._serialized_start=102
-  _globals['_NODESERVICE']._serialized_end=618
+  _globals['_NODESERVICE'].methods_by_name['Echo']._loaded_options = None
+  _globals['_NODESERVICE'].methods_by_name['Echo']._serialized_options = b'\202\323\344\223\002\022\"\r/v1/node/echo:\001*'
+  _globals['_NODESERVICE'].methods_by_name['Version']._loaded_options = None
+  _globals['_NODESERVICE'].methods_by_name['Version']._serialized_options = b'\202\323\344\223\002\022\"\020/v1/node/version'
+  _globals['_NODESERVICE'].methods_by_name['Build']._loaded_options = None
+  _globals['_NODESERVICE'].methods_by_name['Build']._serialized_options = b'\202\323\344\223\002\020\"\016/v1/node/build'
+  _globals['_NODESERVICE'].methods_by_name['Status']._loaded_options = None
+  _globals['_NODESERVICE'].methods_by_name['Status']._serialized_options = b'\202\323\344\223\002\024\"\017/v1/node/status:\001*'
+  _globals['_NODESERVICE']._serialized_start=132
+  _globals['_NODESERVICE']._serialized_end=752
 # @@protoc_insertion_point(module_scope)

@@ -22,17 +22,36 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from protocol.pb.spacemesh.v1 import smesher_types_pb2 as spacemesh_dot_v1_dot_smesher__types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aspacemesh/v1/smesher.proto\x12\x0cspacemesh.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a spacemesh/v1/smesher_types.proto2\x83\t\n\x0eSmesherService\x12\x46\n\nIsSmeshing\x12\x16.google.protobuf.Empty\x1a .spacemesh.v1.IsSmeshingResponse\x12X\n\rStartSmeshing\x12\".spacemesh.v1.StartSmeshingRequest\x1a#.spacemesh.v1.StartSmeshingResponse\x12U\n\x0cStopSmeshing\x12!.spacemesh.v1.StopSmeshingRequest\x1a\".spacemesh.v1.StopSmeshingResponse\x12\x46\n\nSmesherIDs\x12\x16.google.protobuf.Empty\x1a .spacemesh.v1.SmesherIDsResponse\x12\x42\n\x08\x43oinbase\x12\x16.google.protobuf.Empty\x1a\x1e.spacemesh.v1.CoinbaseResponse\x12R\n\x0bSetCoinbase\x12 .spacemesh.v1.SetCoinbaseRequest\x1a!.spacemesh.v1.SetCoinbaseResponse\x12P\n\x0fPostSetupStatus\x12\x16.google.protobuf.Empty\x1a%.spacemesh.v1.PostSetupStatusResponse\x12^\n\x15PostSetupStatusStream\x12\x16.google.protobuf.Empty\x1a+.spacemesh.v1.PostSetupStatusStreamResponse0\x01\x12g\n\x12PostSetupProviders\x12\'.spacemesh.v1.PostSetupProvidersRequest\x1a(.spacemesh.v1.PostSetupProvidersResponse\x12\x46\n\nPostConfig\x12\x16.google.protobuf.Empty\x1a .spacemesh.v1.PostConfigResponse\x12\x44\n\tSmesherID\x12\x16.google.protobuf.Empty\x1a\x1f.spacemesh.v1.SmesherIDResponse\x12>\n\x06MinGas\x12\x16.google.protobuf.Empty\x1a\x1c.spacemesh.v1.MinGasResponse\x12L\n\tSetMinGas\x12\x1e.spacemesh.v1.SetMinGasRequest\x1a\x1f.spacemesh.v1.SetMinGasResponse\x12\x61\n\x10\x45stimatedRewards\x12%.spacemesh.v1.EstimatedRewardsRequest\x1a&.spacemesh.v1.EstimatedRewardsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aspacemesh/v1/smesher.proto\x12\x0cspacemesh.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a spacemesh/v1/smesher_types.proto2\xc4\x0b\n\x0eSmesherService\x12\x66\n\nIsSmeshing\x12\x16.google.protobuf.Empty\x1a .spacemesh.v1.IsSmeshingResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\"\x16/v1/smesher/issmeshing\x12~\n\rStartSmeshing\x12\".spacemesh.v1.StartSmeshingRequest\x1a#.spacemesh.v1.StartSmeshingResponse\"$\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/smesher/startsmeshing:\x01*\x12z\n\x0cStopSmeshing\x12!.spacemesh.v1.StopSmeshingRequest\x1a\".spacemesh.v1.StopSmeshingResponse\"#\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/smesher/stopsmeshing:\x01*\x12\x66\n\nSmesherIDs\x12\x16.google.protobuf.Empty\x1a .spacemesh.v1.SmesherIDsResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\"\x16/v1/smesher/smesherids\x12`\n\x08\x43oinbase\x12\x16.google.protobuf.Empty\x1a\x1e.spacemesh.v1.CoinbaseResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\"\x14/v1/smesher/coinbase\x12v\n\x0bSetCoinbase\x12 .spacemesh.v1.SetCoinbaseRequest\x1a!.spacemesh.v1.SetCoinbaseResponse\"\"\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/smesher/setcoinbase:\x01*\x12u\n\x0fPostSetupStatus\x12\x16.google.protobuf.Empty\x1a%.spacemesh.v1.PostSetupStatusResponse\"#\x82\xd3\xe4\x93\x02\x1d\"\x1b/v1/smesher/postsetupstatus\x12^\n\x15PostSetupStatusStream\x12\x16.google.protobuf.Empty\x1a+.spacemesh.v1.PostSetupStatusStreamResponse0\x01\x12\x92\x01\n\x12PostSetupProviders\x12\'.spacemesh.v1.PostSetupProvidersRequest\x1a(.spacemesh.v1.PostSetupProvidersResponse\")\x82\xd3\xe4\x93\x02#\"\x1e/v1/smesher/postsetupproviders:\x01*\x12i\n\nPostConfig\x12\x16.google.protobuf.Empty\x1a .spacemesh.v1.PostConfigResponse\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/smesher/postconfig:\x01*\x12\x44\n\tSmesherID\x12\x16.google.protobuf.Empty\x1a\x1f.spacemesh.v1.SmesherIDResponse\x12>\n\x06MinGas\x12\x16.google.protobuf.Empty\x1a\x1c.spacemesh.v1.MinGasResponse\x12L\n\tSetMinGas\x12\x1e.spacemesh.v1.SetMinGasRequest\x1a\x1f.spacemesh.v1.SetMinGasResponse\x12\x61\n\x10\x45stimatedRewards\x12%.spacemesh.v1.EstimatedRewardsRequest\x1a&.spacemesh.v1.EstimatedRewardsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spacemesh.v1.smesher_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SMESHERSERVICE']._serialized_start=108
-  _globals['_SMESHERSERVICE']._serialized_end=1263
+  _globals['_SMESHERSERVICE'].methods_by_name['IsSmeshing']._loaded_options = None
+  _globals['_SMESHERSERVICE'].methods_by_name['IsSmeshing']._serialized_options = b'\202\323\344\223\002\030\"\026/v1/smesher/issmeshing'
+  _globals['_SMESHERSERVICE'].methods_by_name['StartSmeshing']._loaded_options = None
+  _globals['_SMESHERSERVICE'].methods_by_name['StartSmeshing']._serialized_options = b'\202\323\344\223\002\036\"\031/v1/smesher/startsmeshing:\001*'
+  _globals['_SMESHERSERVICE'].methods_by_name['StopSmeshing']._loaded_options = None
+  _globals['_SMESHERSERVICE'].methods_by_name['StopSmeshing']._serialized_options = b'\202\323\344\223\002\035\"\030/v1/smesher/stopsmeshing:\001*'
+  _globals['_SMESHERSERVICE'].methods_by_name['SmesherIDs']._loaded_options = None
+  _globals['_SMESHERSERVICE'].methods_by_name['SmesherIDs']._serialized_options = b'\202\323\344\223\002\030\"\026/v1/smesher/smesherids'
+  _globals['_SMESHERSERVICE'].methods_by_name['Coinbase']._loaded_options = None
+  _globals['_SMESHERSERVICE'].methods_by_name['Coinbase']._serialized_options = b'\202\323\344\223\002\026\"\024/v1/smesher/coinbase'
+  _globals['_SMESHERSERVICE'].methods_by_name['SetCoinbase']._loaded_options = None
+  _globals['_SMESHERSERVICE'].methods_by_name['SetCoinbase']._serialized_options = b'\202\323\344\223\002\034\"\027/v1/smesher/setcoinbase:\001*'
+  _globals['_SMESHERSERVICE'].methods_by_name['PostSetupStatus']._loaded_options = None
+  _globals['_SMESHERSERVICE'].methods_by_name['PostSetupStatus']._serialized_options = b'\202\323\344\223\002\035\"\033/v1/smesher/postsetupstatus'
+  _globals['_SMESHERSERVICE'].methods_by_name['PostSetupProviders']._loaded_options = None
+  _globals['_SMESHERSERVICE'].methods_by_name['PostSetupProviders']._serialized_options = b'\202\323\344\223\002#\"\036/v1/smesher/postsetupproviders:\001*'
+  _globals['_SMESHERSERVICE'].methods_by_name['PostConfig']._loaded_options = None
+  _globals['_SMESHERSERVICE'].methods_by_name['PostConfig']._serialized_options = b'\202\323\344\223\002\033\"\026/v1/smesher/postconfig:\001*'
+  _globals['_SMESHERSERVICE']._serialized_start=138
+  _globals['_SMESHERSERVICE']._serialized_end=1614
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import empty_pb2 as _empty_pb2
 from protocol.pb.spacemesh.v1 import smesher_types_pb2 as _smesher_types_pb2
 from google.protobuf import descriptor as _descriptor

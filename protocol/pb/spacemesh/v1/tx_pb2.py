@@ -22,16 +22,23 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from protocol.pb.spacemesh.v1 import tx_types_pb2 as spacemesh_dot_v1_dot_tx__types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15spacemesh/v1/tx.proto\x12\x0cspacemesh.v1\x1a\x1bspacemesh/v1/tx_types.proto2\x9a\x04\n\x12TransactionService\x12\x64\n\x11SubmitTransaction\x12&.spacemesh.v1.SubmitTransactionRequest\x1a\'.spacemesh.v1.SubmitTransactionResponse\x12\x61\n\x10ParseTransaction\x12%.spacemesh.v1.ParseTransactionRequest\x1a&.spacemesh.v1.ParseTransactionResponse\x12\x64\n\x11TransactionsState\x12&.spacemesh.v1.TransactionsStateRequest\x1a\'.spacemesh.v1.TransactionsStateResponse\x12x\n\x17TransactionsStateStream\x12,.spacemesh.v1.TransactionsStateStreamRequest\x1a-.spacemesh.v1.TransactionsStateStreamResponse0\x01\x12[\n\rStreamResults\x12\'.spacemesh.v1.TransactionResultsRequest\x1a\x1f.spacemesh.v1.TransactionResult0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15spacemesh/v1/tx.proto\x12\x0cspacemesh.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bspacemesh/v1/tx_types.proto2\xa6\x05\n\x12TransactionService\x12\x92\x01\n\x11SubmitTransaction\x12&.spacemesh.v1.SubmitTransactionRequest\x1a\'.spacemesh.v1.SubmitTransactionResponse\",\x82\xd3\xe4\x93\x02&\"!/v1/transaction/submittransaction:\x01*\x12\x8e\x01\n\x10ParseTransaction\x12%.spacemesh.v1.ParseTransactionRequest\x1a&.spacemesh.v1.ParseTransactionResponse\"+\x82\xd3\xe4\x93\x02%\" /v1/transaction/parsetransaction:\x01*\x12\x92\x01\n\x11TransactionsState\x12&.spacemesh.v1.TransactionsStateRequest\x1a\'.spacemesh.v1.TransactionsStateResponse\",\x82\xd3\xe4\x93\x02&\"!/v1/transaction/transactionsstate:\x01*\x12x\n\x17TransactionsStateStream\x12,.spacemesh.v1.TransactionsStateStreamRequest\x1a-.spacemesh.v1.TransactionsStateStreamResponse0\x01\x12[\n\rStreamResults\x12\'.spacemesh.v1.TransactionResultsRequest\x1a\x1f.spacemesh.v1.TransactionResult0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spacemesh.v1.tx_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TRANSACTIONSERVICE']._serialized_start=69
-  _globals['_TRANSACTIONSERVICE']._serialized_end=607
+  _globals['_TRANSACTIONSERVICE'].methods_by_name['SubmitTransaction']._loaded_options = None
+  _globals['_TRANSACTIONSERVICE'].methods_by_name['SubmitTransaction']._serialized_options = b'\202\323\344\223\002&\"!/v1/transaction/submittransaction:\001*'
+  _globals['_TRANSACTIONSERVICE'].methods_by_name['ParseTransaction']._loaded_options = None
+  _globals['_TRANSACTIONSERVICE'].methods_by_name['ParseTransaction']._serialized_options = b'\202\323\344\223\002%\" /v1/transaction/parsetransaction:\001*'
+  _globals['_TRANSACTIONSERVICE'].methods_by_name['TransactionsState']._loaded_options = None
+  _globals['_TRANSACTIONSERVICE'].methods_by_name['TransactionsState']._serialized_options = b'\202\323\344\223\002&\"!/v1/transaction/transactionsstate:\001*'
+  _globals['_TRANSACTIONSERVICE']._serialized_start=99
+  _globals['_TRANSACTIONSERVICE']._serialized_end=777
 # @@protoc_insertion_point(module_scope)

@@ -22,23 +22,26 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fspacemesh/v2beta1/account.proto\x12\x11spacemesh.v2beta1\"\x92\x01\n\x07\x41\x63\x63ount\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x30\n\x07\x63urrent\x18\x02 \x01(\x0b\x32\x1f.spacemesh.v2beta1.AccountState\x12\x32\n\tprojected\x18\x03 \x01(\x0b\x32\x1f.spacemesh.v2beta1.AccountState\x12\x10\n\x08template\x18\x04 \x01(\t\"?\n\x0c\x41\x63\x63ountState\x12\x0f\n\x07\x63ounter\x18\x01 \x01(\x04\x12\x0f\n\x07\x62\x61lance\x18\x02 \x01(\x04\x12\r\n\x05layer\x18\x03 \x01(\r\"B\n\x0e\x41\x63\x63ountRequest\x12\x11\n\taddresses\x18\x01 \x03(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\r\n\x05limit\x18\x03 \x01(\x04\";\n\x0b\x41\x63\x63ountList\x12,\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x1a.spacemesh.v2beta1.Account2[\n\x0e\x41\x63\x63ountService\x12I\n\x04List\x12!.spacemesh.v2beta1.AccountRequest\x1a\x1e.spacemesh.v2beta1.AccountListb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fspacemesh/v2beta1/account.proto\x12\x11spacemesh.v2beta1\x1a\x1cgoogle/api/annotations.proto\"\x92\x01\n\x07\x41\x63\x63ount\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x30\n\x07\x63urrent\x18\x02 \x01(\x0b\x32\x1f.spacemesh.v2beta1.AccountState\x12\x32\n\tprojected\x18\x03 \x01(\x0b\x32\x1f.spacemesh.v2beta1.AccountState\x12\x10\n\x08template\x18\x04 \x01(\t\"?\n\x0c\x41\x63\x63ountState\x12\x0f\n\x07\x63ounter\x18\x01 \x01(\x04\x12\x0f\n\x07\x62\x61lance\x18\x02 \x01(\x04\x12\r\n\x05layer\x18\x03 \x01(\r\"B\n\x0e\x41\x63\x63ountRequest\x12\x11\n\taddresses\x18\x01 \x03(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\r\n\x05limit\x18\x03 \x01(\x04\";\n\x0b\x41\x63\x63ountList\x12,\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x1a.spacemesh.v2beta1.Account2\x8b\x01\n\x0e\x41\x63\x63ountService\x12y\n\x04List\x12!.spacemesh.v2beta1.AccountRequest\x1a\x1e.spacemesh.v2beta1.AccountList\".\x82\xd3\xe4\x93\x02(\x12&/spacemesh.v2beta1.AccountService/Listb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spacemesh.v2beta1.account_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ACCOUNT']._serialized_start=55
-  _globals['_ACCOUNT']._serialized_end=201
-  _globals['_ACCOUNTSTATE']._serialized_start=203
-  _globals['_ACCOUNTSTATE']._serialized_end=266
-  _globals['_ACCOUNTREQUEST']._serialized_start=268
-  _globals['_ACCOUNTREQUEST']._serialized_end=334
-  _globals['_ACCOUNTLIST']._serialized_start=336
-  _globals['_ACCOUNTLIST']._serialized_end=395
-  _globals['_ACCOUNTSERVICE']._serialized_start=397
-  _globals['_ACCOUNTSERVICE']._serialized_end=488
+  _globals['_ACCOUNTSERVICE'].methods_by_name['List']._loaded_options = None
+  _globals['_ACCOUNTSERVICE'].methods_by_name['List']._serialized_options = b'\202\323\344\223\002(\022&/spacemesh.v2beta1.AccountService/List'
+  _globals['_ACCOUNT']._serialized_start=85
+  _globals['_ACCOUNT']._serialized_end=231
+  _globals['_ACCOUNTSTATE']._serialized_start=233
+  _globals['_ACCOUNTSTATE']._serialized_end=296
+  _globals['_ACCOUNTREQUEST']._serialized_start=298
+  _globals['_ACCOUNTREQUEST']._serialized_end=364
+  _globals['_ACCOUNTLIST']._serialized_start=366
+  _globals['_ACCOUNTLIST']._serialized_end=425
+  _globals['_ACCOUNTSERVICE']._serialized_start=428
+  _globals['_ACCOUNTSERVICE']._serialized_end=567
 # @@protoc_insertion_point(module_scope)

@@ -22,33 +22,40 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"spacemesh/v2beta1/activation.proto\x12\x11spacemesh.v2beta1\"\x88\x01\n\nActivation\x12\n\n\x02id\x18\x01 \x01(\x0c\x12\x12\n\nsmesher_id\x18\x02 \x01(\x0c\x12\x15\n\rpublish_epoch\x18\x03 \x01(\r\x12\x10\n\x08\x63oinbase\x18\x04 \x01(\t\x12\x0e\n\x06weight\x18\x05 \x01(\x04\x12\x0e\n\x06height\x18\x06 \x01(\x04\x12\x11\n\tnum_units\x18\x07 \x01(\r\"\x82\x01\n\x17\x41\x63tivationStreamRequest\x12\x13\n\x0bstart_epoch\x18\x01 \x01(\r\x12\x11\n\tend_epoch\x18\x02 \x01(\r\x12\n\n\x02id\x18\x03 \x03(\x0c\x12\x12\n\nsmesher_id\x18\x04 \x03(\x0c\x12\x10\n\x08\x63oinbase\x18\x05 \x01(\t\x12\r\n\x05watch\x18\x06 \x01(\x08\"\x8c\x01\n\x11\x41\x63tivationRequest\x12\x13\n\x0bstart_epoch\x18\x01 \x01(\r\x12\x11\n\tend_epoch\x18\x02 \x01(\r\x12\n\n\x02id\x18\x03 \x03(\x0c\x12\x12\n\nsmesher_id\x18\x04 \x03(\x0c\x12\x10\n\x08\x63oinbase\x18\x05 \x01(\t\x12\x0e\n\x06offset\x18\x06 \x01(\x04\x12\r\n\x05limit\x18\x07 \x01(\x04\"D\n\x0e\x41\x63tivationList\x12\x32\n\x0b\x61\x63tivations\x18\x01 \x03(\x0b\x32\x1d.spacemesh.v2beta1.Activation\"7\n\x17\x41\x63tivationsCountRequest\x12\x12\n\x05\x65poch\x18\x01 \x01(\rH\x00\x88\x01\x01\x42\x08\n\x06_epoch\")\n\x18\x41\x63tivationsCountResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\r\"\x10\n\x0eHighestRequest\"D\n\x0fHighestResponse\x12\x31\n\nactivation\x18\x01 \x01(\x0b\x32\x1d.spacemesh.v2beta1.Activation2p\n\x17\x41\x63tivationStreamService\x12U\n\x06Stream\x12*.spacemesh.v2beta1.ActivationStreamRequest\x1a\x1d.spacemesh.v2beta1.Activation0\x01\x32\xa3\x02\n\x11\x41\x63tivationService\x12O\n\x04List\x12$.spacemesh.v2beta1.ActivationRequest\x1a!.spacemesh.v2beta1.ActivationList\x12k\n\x10\x41\x63tivationsCount\x12*.spacemesh.v2beta1.ActivationsCountRequest\x1a+.spacemesh.v2beta1.ActivationsCountResponse\x12P\n\x07Highest\x12!.spacemesh.v2beta1.HighestRequest\x1a\".spacemesh.v2beta1.HighestResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"spacemesh/v2beta1/activation.proto\x12\x11spacemesh.v2beta1\x1a\x1cgoogle/api/annotations.proto\"\x88\x01\n\nActivation\x12\n\n\x02id\x18\x01 \x01(\x0c\x12\x12\n\nsmesher_id\x18\x02 \x01(\x0c\x12\x15\n\rpublish_epoch\x18\x03 \x01(\r\x12\x10\n\x08\x63oinbase\x18\x04 \x01(\t\x12\x0e\n\x06weight\x18\x05 \x01(\x04\x12\x0e\n\x06height\x18\x06 \x01(\x04\x12\x11\n\tnum_units\x18\x07 \x01(\r\"\x82\x01\n\x17\x41\x63tivationStreamRequest\x12\x13\n\x0bstart_epoch\x18\x01 \x01(\r\x12\x11\n\tend_epoch\x18\x02 \x01(\r\x12\n\n\x02id\x18\x03 \x03(\x0c\x12\x12\n\nsmesher_id\x18\x04 \x03(\x0c\x12\x10\n\x08\x63oinbase\x18\x05 \x01(\t\x12\r\n\x05watch\x18\x06 \x01(\x08\"\x8c\x01\n\x11\x41\x63tivationRequest\x12\x13\n\x0bstart_epoch\x18\x01 \x01(\r\x12\x11\n\tend_epoch\x18\x02 \x01(\r\x12\n\n\x02id\x18\x03 \x03(\x0c\x12\x12\n\nsmesher_id\x18\x04 \x03(\x0c\x12\x10\n\x08\x63oinbase\x18\x05 \x01(\t\x12\x0e\n\x06offset\x18\x06 \x01(\x04\x12\r\n\x05limit\x18\x07 \x01(\x04\"D\n\x0e\x41\x63tivationList\x12\x32\n\x0b\x61\x63tivations\x18\x01 \x03(\x0b\x32\x1d.spacemesh.v2beta1.Activation\"7\n\x17\x41\x63tivationsCountRequest\x12\x12\n\x05\x65poch\x18\x01 \x01(\rH\x00\x88\x01\x01\x42\x08\n\x06_epoch\")\n\x18\x41\x63tivationsCountResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\r\"\x10\n\x0eHighestRequest\"D\n\x0fHighestResponse\x12\x31\n\nactivation\x18\x01 \x01(\x0b\x32\x1d.spacemesh.v2beta1.Activation2p\n\x17\x41\x63tivationStreamService\x12U\n\x06Stream\x12*.spacemesh.v2beta1.ActivationStreamRequest\x1a\x1d.spacemesh.v2beta1.Activation0\x01\x32\xce\x03\n\x11\x41\x63tivationService\x12\x82\x01\n\x04List\x12$.spacemesh.v2beta1.ActivationRequest\x1a!.spacemesh.v2beta1.ActivationList\"1\x82\xd3\xe4\x93\x02+\x12)/spacemesh.v2beta1.ActivationService/List\x12\xaa\x01\n\x10\x41\x63tivationsCount\x12*.spacemesh.v2beta1.ActivationsCountRequest\x1a+.spacemesh.v2beta1.ActivationsCountResponse\"=\x82\xd3\xe4\x93\x02\x37\x12\x35/spacemesh.v2beta1.ActivationService/ActivationsCount\x12\x86\x01\n\x07Highest\x12!.spacemesh.v2beta1.HighestRequest\x1a\".spacemesh.v2beta1.HighestResponse\"4\x82\xd3\xe4\x93\x02.\x12,/spacemesh.v2beta1.ActivationService/Highestb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spacemesh.v2beta1.activation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ACTIVATION']._serialized_start=58
-  _globals['_ACTIVATION']._serialized_end=194
-  _globals['_ACTIVATIONSTREAMREQUEST']._serialized_start=197
-  _globals['_ACTIVATIONSTREAMREQUEST']._serialized_end=327
-  _globals['_ACTIVATIONREQUEST']._serialized_start=330
-  _globals['_ACTIVATIONREQUEST']._serialized_end=470
-  _globals['_ACTIVATIONLIST']._serialized_start=472
-  _globals['_ACTIVATIONLIST']._serialized_end=540
-  _globals['_ACTIVATIONSCOUNTREQUEST']._serialized_start=542
-  _globals['_ACTIVATIONSCOUNTREQUEST']._serialized_end=597
-  _globals['_ACTIVATIONSCOUNTRESPONSE']._serialized_start=599
-  _globals['_ACTIVATIONSCOUNTRESPONSE']._serialized_end=640
-  _globals['_HIGHESTREQUEST']._serialized_start=642
-  _globals['_HIGHESTREQUEST']._serialized_end=658
-  _globals['_HIGHESTRESPONSE']._serialized_start=660
-  _globals['_HIGHESTRESPONSE']._serialized_end=728
-  _globals['_ACTIVATIONSTREAMSERVICE']._serialized_start=730
-  _globals['_ACTIVATIONSTREAMSERVICE']._serialized_end=842
-  _globals['_ACTIVATIONSERVICE']._serialized_start=845
-  _globals['_ACTIVATIONSERVICE']._serialized_end=1136
+  _globals['_ACTIVATIONSERVICE'].methods_by_name['List']._loaded_options = None
+  _globals['_ACTIVATIONSERVICE'].methods_by_name['List']._serialized_options = b'\202\323\344\223\002+\022)/spacemesh.v2beta1.ActivationService/List'
+  _globals['_ACTIVATIONSERVICE'].methods_by_name['ActivationsCount']._loaded_options = None
+  _globals['_ACTIVATIONSERVICE'].methods_by_name['ActivationsCount']._serialized_options = b'\202\323\344\223\0027\0225/spacemesh.v2beta1.ActivationService/ActivationsCount'
+  _globals['_ACTIVATIONSERVICE'].methods_by_name['Highest']._loaded_options = None
+  _globals['_ACTIVATIONSERVICE'].methods_by_name['Highest']._serialized_options = b'\202\323\344\223\002.\022,/spacemesh.v2beta1.ActivationService/Highest'
+  _globals['_ACTIVATION']._serialized_start=88
+  _globals['_ACTIVATION']._serialized_end=224
+  _globals['_ACTIVATIONSTREAMREQUEST']._serialized_start=227
+  _globals['_ACTIVATIONSTREAMREQUEST']._serialized_end=357
+  _globals['_ACTIVATIONREQUEST']._serialized_start=360
+  _globals['_ACTIVATIONREQUEST']._serialized_end=500
+  _globals['_ACTIVATIONLIST']._serialized_start=502
+  _globals['_ACTIVATIONLIST']._serialized_end=570
+  _globals['_ACTIVATIONSCOUNTREQUEST']._serialized_start=572
+  _globals['_ACTIVATIONSCOUNTREQUEST']._serialized_end=627
+  _globals['_ACTIVATIONSCOUNTRESPONSE']._serialized_start=629
+  _globals['_ACTIVATIONSCOUNTRESPONSE']._serialized_end=670
+  _globals['_HIGHESTREQUEST']._serialized_start=672
+  _globals['_HIGHESTREQUEST']._serialized_end=688
+  _globals['_HIGHESTRESPONSE']._serialized_start=690
+  _globals['_HIGHESTRESPONSE']._serialized_end=758
+  _globals['_ACTIVATIONSTREAMSERVICE']._serialized_start=760
+  _globals['_ACTIVATIONSTREAMSERVICE']._serialized_end=872
+  _globals['_ACTIVATIONSERVICE']._serialized_start=875
+  _globals['_ACTIVATIONSERVICE']._serialized_end=1337
 # @@protoc_insertion_point(module_scope)

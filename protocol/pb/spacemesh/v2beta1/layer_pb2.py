@@ -22,29 +22,32 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from protocol.pb.spacemesh.v2beta1 import block_pb2 as spacemesh_dot_v2beta1_dot_block__pb2
 from protocol.pb.spacemesh.v2beta1 import v2beta1_pb2 as spacemesh_dot_v2beta1_dot_v2beta1__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dspacemesh/v2beta1/layer.proto\x12\x11spacemesh.v2beta1\x1a\x1dspacemesh/v2beta1/block.proto\x1a\x1fspacemesh/v2beta1/v2beta1.proto\"\xa3\x02\n\x05Layer\x12\x0e\n\x06number\x18\x01 \x01(\r\x12\x34\n\x06status\x18\x02 \x01(\x0e\x32$.spacemesh.v2beta1.Layer.LayerStatus\x12\x16\n\x0e\x63onsensus_hash\x18\x03 \x01(\t\x12\x12\n\nstate_hash\x18\x04 \x01(\x0c\x12\x1d\n\x15\x63umulative_state_hash\x18\x05 \x01(\x0c\x12\'\n\x05\x62lock\x18\x06 \x01(\x0b\x32\x18.spacemesh.v2beta1.Block\"`\n\x0bLayerStatus\x12\x1c\n\x18LAYER_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14LAYER_STATUS_APPLIED\x10\x01\x12\x19\n\x15LAYER_STATUS_VERIFIED\x10\x02\"\x87\x01\n\x0cLayerRequest\x12\x13\n\x0bstart_layer\x18\x01 \x01(\r\x12\x11\n\tend_layer\x18\x02 \x01(\r\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\r\n\x05limit\x18\x04 \x01(\x04\x12\x30\n\nsort_order\x18\x05 \x01(\x0e\x32\x1c.spacemesh.v2beta1.SortOrder\"5\n\tLayerList\x12(\n\x06layers\x18\x01 \x03(\x0b\x32\x18.spacemesh.v2beta1.Layer\"K\n\x12LayerStreamRequest\x12\x13\n\x0bstart_layer\x18\x01 \x01(\r\x12\x11\n\tend_layer\x18\x02 \x01(\r\x12\r\n\x05watch\x18\x03 \x01(\x08\x32U\n\x0cLayerService\x12\x45\n\x04List\x12\x1f.spacemesh.v2beta1.LayerRequest\x1a\x1c.spacemesh.v2beta1.LayerList2a\n\x12LayerStreamService\x12K\n\x06Stream\x12%.spacemesh.v2beta1.LayerStreamRequest\x1a\x18.spacemesh.v2beta1.Layer0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dspacemesh/v2beta1/layer.proto\x12\x11spacemesh.v2beta1\x1a\x1cgoogle/api/annotations.proto\x1a\x1dspacemesh/v2beta1/block.proto\x1a\x1fspacemesh/v2beta1/v2beta1.proto\"\xa3\x02\n\x05Layer\x12\x0e\n\x06number\x18\x01 \x01(\r\x12\x34\n\x06status\x18\x02 \x01(\x0e\x32$.spacemesh.v2beta1.Layer.LayerStatus\x12\x16\n\x0e\x63onsensus_hash\x18\x03 \x01(\t\x12\x12\n\nstate_hash\x18\x04 \x01(\x0c\x12\x1d\n\x15\x63umulative_state_hash\x18\x05 \x01(\x0c\x12\'\n\x05\x62lock\x18\x06 \x01(\x0b\x32\x18.spacemesh.v2beta1.Block\"`\n\x0bLayerStatus\x12\x1c\n\x18LAYER_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14LAYER_STATUS_APPLIED\x10\x01\x12\x19\n\x15LAYER_STATUS_VERIFIED\x10\x02\"\x87\x01\n\x0cLayerRequest\x12\x13\n\x0bstart_layer\x18\x01 \x01(\r\x12\x11\n\tend_layer\x18\x02 \x01(\r\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\r\n\x05limit\x18\x04 \x01(\x04\x12\x30\n\nsort_order\x18\x05 \x01(\x0e\x32\x1c.spacemesh.v2beta1.SortOrder\"5\n\tLayerList\x12(\n\x06layers\x18\x01 \x03(\x0b\x32\x18.spacemesh.v2beta1.Layer\"K\n\x12LayerStreamRequest\x12\x13\n\x0bstart_layer\x18\x01 \x01(\r\x12\x11\n\tend_layer\x18\x02 \x01(\r\x12\r\n\x05watch\x18\x03 \x01(\x08\x32\x83\x01\n\x0cLayerService\x12s\n\x04List\x12\x1f.spacemesh.v2beta1.LayerRequest\x1a\x1c.spacemesh.v2beta1.LayerList\",\x82\xd3\xe4\x93\x02&\x12$/spacemesh.v2beta1.LayerService/List2a\n\x12LayerStreamService\x12K\n\x06Stream\x12%.spacemesh.v2beta1.LayerStreamRequest\x1a\x18.spacemesh.v2beta1.Layer0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spacemesh.v2beta1.layer_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LAYER']._serialized_start=117
-  _globals['_LAYER']._serialized_end=408
-  _globals['_LAYER_LAYERSTATUS']._serialized_start=312
-  _globals['_LAYER_LAYERSTATUS']._serialized_end=408
-  _globals['_LAYERREQUEST']._serialized_start=411
-  _globals['_LAYERREQUEST']._serialized_end=546
-  _globals['_LAYERLIST']._serialized_start=548
-  _globals['_LAYERLIST']._serialized_end=601
-  _globals['_LAYERSTREAMREQUEST']._serialized_start=603
-  _globals['_LAYERSTREAMREQUEST']._serialized_end=678
-  _globals['_LAYERSERVICE']._serialized_start=680
-  _globals['_LAYERSERVICE']._serialized_end=765
-  _globals['_LAYERSTREAMSERVICE']._serialized_start=767
-  _globals['_LAYERSTREAMSERVICE']._serialized_end=864
+  _globals['_LAYERSERVICE'].methods_by_name['List']._loaded_options = None
+  _globals['_LAYERSERVICE'].methods_by_name['List']._serialized_options = b'\202\323\344\223\002&\022$/spacemesh.v2beta1.LayerService/List'
+  _globals['_LAYER']._serialized_start=147
+  _globals['_LAYER']._serialized_end=438
+  _globals['_LAYER_LAYERSTATUS']._serialized_start=342
+  _globals['_LAYER_LAYERSTATUS']._serialized_end=438
+  _globals['_LAYERREQUEST']._serialized_start=441
+  _globals['_LAYERREQUEST']._serialized_end=576
+  _globals['_LAYERLIST']._serialized_start=578
+  _globals['_LAYERLIST']._serialized_end=631
+  _globals['_LAYERSTREAMREQUEST']._serialized_start=633
+  _globals['_LAYERSTREAMREQUEST']._serialized_end=708
+  _globals['_LAYERSERVICE']._serialized_start=711
+  _globals['_LAYERSERVICE']._serialized_end=842
+  _globals['_LAYERSTREAMSERVICE']._serialized_start=844
+  _globals['_LAYERSTREAMSERVICE']._serialized_end=941
 # @@protoc_insertion_point(module_scope)

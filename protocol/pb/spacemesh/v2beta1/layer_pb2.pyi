@@ -1,3 +1,4 @@
+from google.api import annotations_pb2 as _annotations_pb2
 from protocol.pb.spacemesh.v2beta1 import block_pb2 as _block_pb2
 from protocol.pb.spacemesh.v2beta1 import v2beta1_pb2 as _v2beta1_pb2
 from google.protobuf.internal import containers as _containers

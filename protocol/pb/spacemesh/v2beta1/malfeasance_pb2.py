@@ -22,9 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#spacemesh/v2beta1/malfeasance.proto\x12\x11spacemesh.v2beta1\"\xdc\x02\n\x10MalfeasanceProof\x12\x0f\n\x07smesher\x18\x01 \x01(\x0c\x12\x45\n\x06\x64omain\x18\x02 \x01(\x0e\x32\x35.spacemesh.v2beta1.MalfeasanceProof.MalfeasanceDomain\x12\x0c\n\x04type\x18\x03 \x01(\r\x12G\n\nproperties\x18\x04 \x03(\x0b\x32\x33.spacemesh.v2beta1.MalfeasanceProof.PropertiesEntry\x1a\x31\n\x0fPropertiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"f\n\x11MalfeasanceDomain\x12\x16\n\x12\x44OMAIN_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44OMAIN_ACTIVATION\x10\x01\x12\x11\n\rDOMAIN_BALLOT\x10\x02\x12\x0f\n\x0b\x44OMAIN_HARE\x10\x03\"G\n\x12MalfeasanceRequest\x12\x12\n\nsmesher_id\x18\x01 \x03(\x0c\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\r\n\x05limit\x18\x03 \x01(\x04\"F\n\x0fMalfeasanceList\x12\x33\n\x06proofs\x18\x01 \x03(\x0b\x32#.spacemesh.v2beta1.MalfeasanceProof\"=\n\x18MalfeasanceStreamRequest\x12\x12\n\nsmesher_id\x18\x01 \x03(\x0c\x12\r\n\x05watch\x18\x02 \x01(\x08\x32g\n\x12MalfeasanceService\x12Q\n\x04List\x12%.spacemesh.v2beta1.MalfeasanceRequest\x1a\".spacemesh.v2beta1.MalfeasanceList2x\n\x18MalfeasanceStreamService\x12\\\n\x06Stream\x12+.spacemesh.v2beta1.MalfeasanceStreamRequest\x1a#.spacemesh.v2beta1.MalfeasanceProof0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#spacemesh/v2beta1/malfeasance.proto\x12\x11spacemesh.v2beta1\x1a\x1cgoogle/api/annotations.proto\"\xdc\x02\n\x10MalfeasanceProof\x12\x0f\n\x07smesher\x18\x01 \x01(\x0c\x12\x45\n\x06\x64omain\x18\x02 \x01(\x0e\x32\x35.spacemesh.v2beta1.MalfeasanceProof.MalfeasanceDomain\x12\x0c\n\x04type\x18\x03 \x01(\r\x12G\n\nproperties\x18\x04 \x03(\x0b\x32\x33.spacemesh.v2beta1.MalfeasanceProof.PropertiesEntry\x1a\x31\n\x0fPropertiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"f\n\x11MalfeasanceDomain\x12\x16\n\x12\x44OMAIN_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44OMAIN_ACTIVATION\x10\x01\x12\x11\n\rDOMAIN_BALLOT\x10\x02\x12\x0f\n\x0b\x44OMAIN_HARE\x10\x03\"G\n\x12MalfeasanceRequest\x12\x12\n\nsmesher_id\x18\x01 \x03(\x0c\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\r\n\x05limit\x18\x03 \x01(\x04\"F\n\x0fMalfeasanceList\x12\x33\n\x06proofs\x18\x01 \x03(\x0b\x32#.spacemesh.v2beta1.MalfeasanceProof\"=\n\x18MalfeasanceStreamRequest\x12\x12\n\nsmesher_id\x18\x01 \x03(\x0c\x12\r\n\x05watch\x18\x02 \x01(\x08\x32\x9c\x01\n\x12MalfeasanceService\x12\x85\x01\n\x04List\x12%.spacemesh.v2beta1.MalfeasanceRequest\x1a\".spacemesh.v2beta1.MalfeasanceList\"2\x82\xd3\xe4\x93\x02,\x12*/spacemesh.v2beta1.MalfeasanceService/List2x\n\x18MalfeasanceStreamService\x12\\\n\x06Stream\x12+.spacemesh.v2beta1.MalfeasanceStreamRequest\x1a#.spacemesh.v2beta1.MalfeasanceProof0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,20 +34,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MALFEASANCEPROOF_PROPERTIESENTRY']._loaded_options = None
   _globals['_MALFEASANCEPROOF_PROPERTIESENTRY']._serialized_options = b'8\001'
-  _globals['_MALFEASANCEPROOF']._serialized_start=59
-  _globals['_MALFEASANCEPROOF']._serialized_end=407
-  _globals['_MALFEASANCEPROOF_PROPERTIESENTRY']._serialized_start=254
-  _globals['_MALFEASANCEPROOF_PROPERTIESENTRY']._serialized_end=303
-  _globals['_MALFEASANCEPROOF_MALFEASANCEDOMAIN']._serialized_start=305
-  _globals['_MALFEASANCEPROOF_MALFEASANCEDOMAIN']._serialized_end=407
-  _globals['_MALFEASANCEREQUEST']._serialized_start=409
-  _globals['_MALFEASANCEREQUEST']._serialized_end=480
-  _globals['_MALFEASANCELIST']._serialized_start=482
-  _globals['_MALFEASANCELIST']._serialized_end=552
-  _globals['_MALFEASANCESTREAMREQUEST']._serialized_start=554
-  _globals['_MALFEASANCESTREAMREQUEST']._serialized_end=615
-  _globals['_MALFEASANCESERVICE']._serialized_start=617
-  _globals['_MALFEASANCESERVICE']._serialized_end=720
-  _globals['_MALFEASANCESTREAMSERVICE']._serialized_start=722
-  _globals['_MALFEASANCESTREAMSERVICE']._serialized_end=842
+  _globals['_MALFEASANCESERVICE'].methods_by_name['List']._loaded_options = None
+  _globals['_MALFEASANCESERVICE'].methods_by_name['List']._serialized_options = b'\202\323\344\223\002,\022*/spacemesh.v2beta1.MalfeasanceService/List'
+  _globals['_MALFEASANCEPROOF']._serialized_start=89
+  _globals['_MALFEASANCEPROOF']._serialized_end=437
+  _globals['_MALFEASANCEPROOF_PROPERTIESENTRY']._serialized_start=284
+  _globals['_MALFEASANCEPROOF_PROPERTIESENTRY']._serialized_end=333
+  _globals['_MALFEASANCEPROOF_MALFEASANCEDOMAIN']._serialized_start=335
+  _globals['_MALFEASANCEPROOF_MALFEASANCEDOMAIN']._serialized_end=437
+  _globals['_MALFEASANCEREQUEST']._serialized_start=439
+  _globals['_MALFEASANCEREQUEST']._serialized_end=510
+  _globals['_MALFEASANCELIST']._serialized_start=512
+  _globals['_MALFEASANCELIST']._serialized_end=582
+  _globals['_MALFEASANCESTREAMREQUEST']._serialized_start=584
+  _globals['_MALFEASANCESTREAMREQUEST']._serialized_end=645
+  _globals['_MALFEASANCESERVICE']._serialized_start=648
+  _globals['_MALFEASANCESERVICE']._serialized_end=804
+  _globals['_MALFEASANCESTREAMSERVICE']._serialized_start=806
+  _globals['_MALFEASANCESTREAMSERVICE']._serialized_end=926
 # @@protoc_insertion_point(module_scope)

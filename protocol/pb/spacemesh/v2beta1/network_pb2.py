@@ -22,21 +22,24 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fspacemesh/v2beta1/network.proto\x12\x11spacemesh.v2beta1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xef\x01\n\x13NetworkInfoResponse\x12\x30\n\x0cgenesis_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x0elayer_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\ngenesis_id\x18\x04 \x01(\x0c\x12\x0b\n\x03hrp\x18\x05 \x01(\t\x12\x1f\n\x17\x65\x66\x66\x65\x63tive_genesis_layer\x18\x06 \x01(\r\x12\x18\n\x10layers_per_epoch\x18\x07 \x01(\r\x12\x17\n\x0flabels_per_unit\x18\x08 \x01(\x04\"\x14\n\x12NetworkInfoRequest2g\n\x0eNetworkService\x12U\n\x04Info\x12%.spacemesh.v2beta1.NetworkInfoRequest\x1a&.spacemesh.v2beta1.NetworkInfoResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fspacemesh/v2beta1/network.proto\x12\x11spacemesh.v2beta1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xef\x01\n\x13NetworkInfoResponse\x12\x30\n\x0cgenesis_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x0elayer_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\ngenesis_id\x18\x04 \x01(\x0c\x12\x0b\n\x03hrp\x18\x05 \x01(\t\x12\x1f\n\x17\x65\x66\x66\x65\x63tive_genesis_layer\x18\x06 \x01(\r\x12\x18\n\x10layers_per_epoch\x18\x07 \x01(\r\x12\x17\n\x0flabels_per_unit\x18\x08 \x01(\x04\"\x14\n\x12NetworkInfoRequest2\x98\x01\n\x0eNetworkService\x12\x85\x01\n\x04Info\x12%.spacemesh.v2beta1.NetworkInfoRequest\x1a&.spacemesh.v2beta1.NetworkInfoResponse\".\x82\xd3\xe4\x93\x02(\x12&/spacemesh.v2beta1.NetworkService/Infob\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spacemesh.v2beta1.network_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_NETWORKINFORESPONSE']._serialized_start=120
-  _globals['_NETWORKINFORESPONSE']._serialized_end=359
-  _globals['_NETWORKINFOREQUEST']._serialized_start=361
-  _globals['_NETWORKINFOREQUEST']._serialized_end=381
-  _globals['_NETWORKSERVICE']._serialized_start=383
-  _globals['_NETWORKSERVICE']._serialized_end=486
+  _globals['_NETWORKSERVICE'].methods_by_name['Info']._loaded_options = None
+  _globals['_NETWORKSERVICE'].methods_by_name['Info']._serialized_options = b'\202\323\344\223\002(\022&/spacemesh.v2beta1.NetworkService/Info'
+  _globals['_NETWORKINFORESPONSE']._serialized_start=150
+  _globals['_NETWORKINFORESPONSE']._serialized_end=389
+  _globals['_NETWORKINFOREQUEST']._serialized_start=391
+  _globals['_NETWORKINFOREQUEST']._serialized_end=411
+  _globals['_NETWORKSERVICE']._serialized_start=414
+  _globals['_NETWORKSERVICE']._serialized_end=566
 # @@protoc_insertion_point(module_scope)

@@ -22,21 +22,24 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cspacemesh/v2beta1/node.proto\x12\x11spacemesh.v2beta1\"\xc1\x02\n\x12NodeStatusResponse\x12\x17\n\x0f\x63onnected_peers\x18\x01 \x01(\x04\x12@\n\x06status\x18\x02 \x01(\x0e\x32\x30.spacemesh.v2beta1.NodeStatusResponse.SyncStatus\x12\x14\n\x0clatest_layer\x18\x03 \x01(\r\x12\x15\n\rapplied_layer\x18\x04 \x01(\r\x12\x17\n\x0fprocessed_layer\x18\x05 \x01(\r\x12\x15\n\rcurrent_layer\x18\x06 \x01(\r\"s\n\nSyncStatus\x12\x1b\n\x17SYNC_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13SYNC_STATUS_OFFLINE\x10\x01\x12\x17\n\x13SYNC_STATUS_SYNCING\x10\x02\x12\x16\n\x12SYNC_STATUS_SYNCED\x10\x03\"\x13\n\x11NodeStatusRequest2d\n\x0bNodeService\x12U\n\x06Status\x12$.spacemesh.v2beta1.NodeStatusRequest\x1a%.spacemesh.v2beta1.NodeStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cspacemesh/v2beta1/node.proto\x12\x11spacemesh.v2beta1\x1a\x1cgoogle/api/annotations.proto\"\xc1\x02\n\x12NodeStatusResponse\x12\x17\n\x0f\x63onnected_peers\x18\x01 \x01(\x04\x12@\n\x06status\x18\x02 \x01(\x0e\x32\x30.spacemesh.v2beta1.NodeStatusResponse.SyncStatus\x12\x14\n\x0clatest_layer\x18\x03 \x01(\r\x12\x15\n\rapplied_layer\x18\x04 \x01(\r\x12\x17\n\x0fprocessed_layer\x18\x05 \x01(\r\x12\x15\n\rcurrent_layer\x18\x06 \x01(\r\"s\n\nSyncStatus\x12\x1b\n\x17SYNC_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13SYNC_STATUS_OFFLINE\x10\x01\x12\x17\n\x13SYNC_STATUS_SYNCING\x10\x02\x12\x16\n\x12SYNC_STATUS_SYNCED\x10\x03\"\x13\n\x11NodeStatusRequest2\x94\x01\n\x0bNodeService\x12\x84\x01\n\x06Status\x12$.spacemesh.v2beta1.NodeStatusRequest\x1a%.spacemesh.v2beta1.NodeStatusResponse\"-\x82\xd3\xe4\x93\x02\'\x12%/spacemesh.v2beta1.NodeService/Statusb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spacemesh.v2beta1.node_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_NODESTATUSRESPONSE']._serialized_start=52
-  _globals['_NODESTATUSRESPONSE']._serialized_end=373
-  _globals['_NODESTATUSRESPONSE_SYNCSTATUS']._serialized_start=258
-  _globals['_NODESTATUSRESPONSE_SYNCSTATUS']._serialized_end=373
-  _globals['_NODESTATUSREQUEST']._serialized_start=375
-  _globals['_NODESTATUSREQUEST']._serialized_end=394
-  _globals['_NODESERVICE']._serialized_start=396
-  _globals['_NODESERVICE']._serialized_end=496
+  _globals['_NODESERVICE'].methods_by_name['Status']._loaded_options = None
+  _globals['_NODESERVICE'].methods_by_name['Status']._serialized_options = b'\202\323\344\223\002\'\022%/spacemesh.v2beta1.NodeService/Status'
+  _globals['_NODESTATUSRESPONSE']._serialized_start=82
+  _globals['_NODESTATUSRESPONSE']._serialized_end=403
+  _globals['_NODESTATUSRESPONSE_SYNCSTATUS']._serialized_start=288
+  _globals['_NODESTATUSRESPONSE_SYNCSTATUS']._serialized_end=403
+  _globals['_NODESTATUSREQUEST']._serialized_start=405
+  _globals['_NODESTATUSREQUEST']._serialized_end=424
+  _globals['_NODESERVICE']._serialized_start=427
+  _globals['_NODESERVICE']._serialized_end=575
 # @@protoc_insertion_point(module_scope)

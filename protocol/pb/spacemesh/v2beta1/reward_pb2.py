@@ -22,26 +22,29 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from protocol.pb.spacemesh.v2beta1 import v2beta1_pb2 as spacemesh_dot_v2beta1_dot_v2beta1__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1espacemesh/v2beta1/reward.proto\x12\x11spacemesh.v2beta1\x1a\x1fspacemesh/v2beta1/v2beta1.proto\"_\n\x06Reward\x12\r\n\x05layer\x18\x01 \x01(\r\x12\r\n\x05total\x18\x02 \x01(\x04\x12\x14\n\x0clayer_reward\x18\x03 \x01(\x04\x12\x10\n\x08\x63oinbase\x18\x05 \x01(\t\x12\x0f\n\x07smesher\x18\x06 \x01(\x0c\"\xbc\x01\n\rRewardRequest\x12\x13\n\x0bstart_layer\x18\x01 \x01(\r\x12\x11\n\tend_layer\x18\x02 \x01(\r\x12\x12\n\x08\x63oinbase\x18\x03 \x01(\tH\x00\x12\x11\n\x07smesher\x18\x04 \x01(\x0cH\x00\x12\x0e\n\x06offset\x18\x05 \x01(\x04\x12\r\n\x05limit\x18\x06 \x01(\x04\x12\x30\n\nsort_order\x18\x07 \x01(\x0e\x32\x1c.spacemesh.v2beta1.SortOrderB\x0b\n\tfilter_by\"8\n\nRewardList\x12*\n\x07rewards\x18\x01 \x03(\x0b\x32\x19.spacemesh.v2beta1.Reward\"\x80\x01\n\x13RewardStreamRequest\x12\x13\n\x0bstart_layer\x18\x01 \x01(\r\x12\x11\n\tend_layer\x18\x02 \x01(\r\x12\x12\n\x08\x63oinbase\x18\x03 \x01(\tH\x00\x12\x11\n\x07smesher\x18\x04 \x01(\x0cH\x00\x12\r\n\x05watch\x18\x05 \x01(\x08\x42\x0b\n\tfilter_by2X\n\rRewardService\x12G\n\x04List\x12 .spacemesh.v2beta1.RewardRequest\x1a\x1d.spacemesh.v2beta1.RewardList2d\n\x13RewardStreamService\x12M\n\x06Stream\x12&.spacemesh.v2beta1.RewardStreamRequest\x1a\x19.spacemesh.v2beta1.Reward0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1espacemesh/v2beta1/reward.proto\x12\x11spacemesh.v2beta1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fspacemesh/v2beta1/v2beta1.proto\"_\n\x06Reward\x12\r\n\x05layer\x18\x01 \x01(\r\x12\r\n\x05total\x18\x02 \x01(\x04\x12\x14\n\x0clayer_reward\x18\x03 \x01(\x04\x12\x10\n\x08\x63oinbase\x18\x05 \x01(\t\x12\x0f\n\x07smesher\x18\x06 \x01(\x0c\"\xbc\x01\n\rRewardRequest\x12\x13\n\x0bstart_layer\x18\x01 \x01(\r\x12\x11\n\tend_layer\x18\x02 \x01(\r\x12\x12\n\x08\x63oinbase\x18\x03 \x01(\tH\x00\x12\x11\n\x07smesher\x18\x04 \x01(\x0cH\x00\x12\x0e\n\x06offset\x18\x05 \x01(\x04\x12\r\n\x05limit\x18\x06 \x01(\x04\x12\x30\n\nsort_order\x18\x07 \x01(\x0e\x32\x1c.spacemesh.v2beta1.SortOrderB\x0b\n\tfilter_by\"8\n\nRewardList\x12*\n\x07rewards\x18\x01 \x03(\x0b\x32\x19.spacemesh.v2beta1.Reward\"\x80\x01\n\x13RewardStreamRequest\x12\x13\n\x0bstart_layer\x18\x01 \x01(\r\x12\x11\n\tend_layer\x18\x02 \x01(\r\x12\x12\n\x08\x63oinbase\x18\x03 \x01(\tH\x00\x12\x11\n\x07smesher\x18\x04 \x01(\x0cH\x00\x12\r\n\x05watch\x18\x05 \x01(\x08\x42\x0b\n\tfilter_by2\x87\x01\n\rRewardService\x12v\n\x04List\x12 .spacemesh.v2beta1.RewardRequest\x1a\x1d.spacemesh.v2beta1.RewardList\"-\x82\xd3\xe4\x93\x02\'\x12%/spacemesh.v2beta1.RewardService/List2d\n\x13RewardStreamService\x12M\n\x06Stream\x12&.spacemesh.v2beta1.RewardStreamRequest\x1a\x19.spacemesh.v2beta1.Reward0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spacemesh.v2beta1.reward_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REWARD']._serialized_start=86
-  _globals['_REWARD']._serialized_end=181
-  _globals['_REWARDREQUEST']._serialized_start=184
-  _globals['_REWARDREQUEST']._serialized_end=372
-  _globals['_REWARDLIST']._serialized_start=374
-  _globals['_REWARDLIST']._serialized_end=430
-  _globals['_REWARDSTREAMREQUEST']._serialized_start=433
-  _globals['_REWARDSTREAMREQUEST']._serialized_end=561
-  _globals['_REWARDSERVICE']._serialized_start=563
-  _globals['_REWARDSERVICE']._serialized_end=651
-  _globals['_REWARDSTREAMSERVICE']._serialized_start=653
-  _globals['_REWARDSTREAMSERVICE']._serialized_end=753
+  _globals['_REWARDSERVICE'].methods_by_name['List']._loaded_options = None
+  _globals['_REWARDSERVICE'].methods_by_name['List']._serialized_options = b'\202\323\344\223\002\'\022%/spacemesh.v2beta1.RewardService/List'
+  _globals['_REWARD']._serialized_start=116
+  _globals['_REWARD']._serialized_end=211
+  _globals['_REWARDREQUEST']._serialized_start=214
+  _globals['_REWARDREQUEST']._serialized_end=402
+  _globals['_REWARDLIST']._serialized_start=404
+  _globals['_REWARDLIST']._serialized_end=460
+  _globals['_REWARDSTREAMREQUEST']._serialized_start=463
+  _globals['_REWARDSTREAMREQUEST']._serialized_end=591
+  _globals['_REWARDSERVICE']._serialized_start=594
+  _globals['_REWARDSERVICE']._serialized_end=729
+  _globals['_REWARDSTREAMSERVICE']._serialized_start=731
+  _globals['_REWARDSTREAMSERVICE']._serialized_end=831
 # @@protoc_insertion_point(module_scope)

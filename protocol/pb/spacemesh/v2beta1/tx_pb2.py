@@ -22,63 +22,66 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from protocol.pb.spacemesh.v2beta1 import v2beta1_pb2 as spacemesh_dot_v2beta1_dot_v2beta1__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aspacemesh/v2beta1/tx.proto\x12\x11spacemesh.v2beta1\x1a\x17google/rpc/status.proto\x1a\x1fspacemesh/v2beta1/v2beta1.proto\"\xbe\x05\n\x0bTransaction\x12\n\n\x02id\x18\x01 \x01(\x0c\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\x10\n\x08template\x18\x03 \x01(\t\x12\x0e\n\x06method\x18\x04 \x01(\r\x12\'\n\x05nonce\x18\x05 \x01(\x0b\x32\x18.spacemesh.v2beta1.Nonce\x12\x0f\n\x07max_gas\x18\x06 \x01(\x04\x12\x11\n\tgas_price\x18\x07 \x01(\x04\x12\x11\n\tmax_spend\x18\x08 \x01(\x04\x12\x0b\n\x03raw\x18\t \x01(\x0c\x12<\n\x04type\x18\n \x01(\x0e\x32..spacemesh.v2beta1.Transaction.TransactionType\x12\x38\n\x08\x63ontents\x18\x0b \x01(\x0b\x32&.spacemesh.v2beta1.TransactionContents\"\x88\x03\n\x0fTransactionType\x12 \n\x1cTRANSACTION_TYPE_UNSPECIFIED\x10\x00\x12$\n TRANSACTION_TYPE_SINGLE_SIG_SEND\x10\x01\x12%\n!TRANSACTION_TYPE_SINGLE_SIG_SPAWN\x10\x02\x12)\n%TRANSACTION_TYPE_SINGLE_SIG_SELFSPAWN\x10\x03\x12#\n\x1fTRANSACTION_TYPE_MULTI_SIG_SEND\x10\x04\x12$\n TRANSACTION_TYPE_MULTI_SIG_SPAWN\x10\x05\x12(\n$TRANSACTION_TYPE_MULTI_SIG_SELFSPAWN\x10\x06\x12\"\n\x1eTRANSACTION_TYPE_VESTING_SPAWN\x10\x07\x12 \n\x1cTRANSACTION_TYPE_VAULT_SPAWN\x10\x08\x12 \n\x1cTRANSACTION_TYPE_DRAIN_VAULT\x10\t\"3\n\x0c\x43ontentsSend\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x0e\n\x06\x61mount\x18\x02 \x01(\x04\"(\n\x16\x43ontentsSingleSigSpawn\x12\x0e\n\x06pubkey\x18\x01 \x01(\t\"9\n\x15\x43ontentsMultiSigSpawn\x12\x10\n\x08required\x18\x01 \x01(\r\x12\x0e\n\x06pubkey\x18\x02 \x03(\t\"\x84\x01\n\x12\x43ontentsVaultSpawn\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x14\n\x0ctotal_amount\x18\x02 \x01(\x04\x12\x1d\n\x15initial_unlock_amount\x18\x03 \x01(\x04\x12\x15\n\rvesting_start\x18\x04 \x01(\r\x12\x13\n\x0bvesting_end\x18\x05 \x01(\r\"H\n\x12\x43ontentsDrainVault\x12\r\n\x05vault\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x02 \x01(\t\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x04\"\x9d\x03\n\x13TransactionContents\x12/\n\x04send\x18\x01 \x01(\x0b\x32\x1f.spacemesh.v2beta1.ContentsSendH\x00\x12\x45\n\x10single_sig_spawn\x18\x02 \x01(\x0b\x32).spacemesh.v2beta1.ContentsSingleSigSpawnH\x00\x12\x43\n\x0fmulti_sig_spawn\x18\x03 \x01(\x0b\x32(.spacemesh.v2beta1.ContentsMultiSigSpawnH\x00\x12\x41\n\rvesting_spawn\x18\x04 \x01(\x0b\x32(.spacemesh.v2beta1.ContentsMultiSigSpawnH\x00\x12<\n\x0bvault_spawn\x18\x05 \x01(\x0b\x32%.spacemesh.v2beta1.ContentsVaultSpawnH\x00\x12<\n\x0b\x64rain_vault\x18\x06 \x01(\x0b\x32%.spacemesh.v2beta1.ContentsDrainVaultH\x00\x42\n\n\x08\x63ontents\"\x18\n\x05Nonce\x12\x0f\n\x07\x63ounter\x18\x01 \x01(\x04\"\xcc\x02\n\x11TransactionResult\x12;\n\x06status\x18\x01 \x01(\x0e\x32+.spacemesh.v2beta1.TransactionResult.Status\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x14\n\x0cgas_consumed\x18\x03 \x01(\x04\x12\x0b\n\x03\x66\x65\x65\x18\x04 \x01(\x04\x12\r\n\x05\x62lock\x18\x05 \x01(\x0c\x12\r\n\x05layer\x18\x06 \x01(\r\x12\x19\n\x11touched_addresses\x18\x07 \x03(\t\"\x8c\x01\n\x06Status\x12\"\n\x1eTRANSACTION_STATUS_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTRANSACTION_STATUS_SUCCESS\x10\x01\x12\x1e\n\x1aTRANSACTION_STATUS_FAILURE\x10\x02\x12\x1e\n\x1aTRANSACTION_STATUS_INVALID\x10\x03\"\x98\x01\n\x18TransactionStreamRequest\x12\x13\n\x0bstart_layer\x18\x01 \x01(\r\x12\x16\n\tend_layer\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x0c\n\x04txid\x18\x03 \x03(\x0c\x12\x16\n\tprincipal\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\r\n\x05watch\x18\x05 \x01(\x08\x42\x0c\n\n_end_layerB\x0c\n\n_principal\"\x94\x02\n\x12TransactionRequest\x12\x18\n\x0bstart_layer\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x16\n\tend_layer\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x0c\n\x04txid\x18\x03 \x03(\x0c\x12\x14\n\x07\x61\x64\x64ress\x18\x04 \x01(\tH\x02\x88\x01\x01\x12\x0e\n\x06offset\x18\x06 \x01(\x04\x12\r\n\x05limit\x18\x07 \x01(\x04\x12\x15\n\rinclude_state\x18\x08 \x01(\x08\x12\x16\n\x0einclude_result\x18\t \x01(\x08\x12\x30\n\nsort_order\x18\n \x01(\x0e\x32\x1c.spacemesh.v2beta1.SortOrderB\x0e\n\x0c_start_layerB\x0c\n\n_end_layerB\n\n\x08_address\"\xc3\x01\n\x13TransactionResponse\x12*\n\x02tx\x18\x01 \x01(\x0b\x32\x1e.spacemesh.v2beta1.Transaction\x12\x37\n\ttx_result\x18\x02 \x01(\x0b\x32$.spacemesh.v2beta1.TransactionResult\x12:\n\x08tx_state\x18\x03 \x01(\x0e\x32#.spacemesh.v2beta1.TransactionStateH\x00\x88\x01\x01\x42\x0b\n\t_tx_state\"O\n\x0fTransactionList\x12<\n\x0ctransactions\x18\x01 \x03(\x0b\x32&.spacemesh.v2beta1.TransactionResponse\">\n\x17ParseTransactionRequest\x12\x13\n\x0btransaction\x18\x01 \x01(\x0c\x12\x0e\n\x06verify\x18\x02 \x01(\x08\"j\n\x18ParseTransactionResponse\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12*\n\x02tx\x18\x02 \x01(\x0b\x32\x1e.spacemesh.v2beta1.Transaction\"/\n\x18SubmitTransactionRequest\x12\x13\n\x0btransaction\x18\x01 \x01(\x0c\"N\n\x19SubmitTransactionResponse\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12\r\n\x05tx_id\x18\x02 \x01(\x0c\")\n\x12\x45stimateGasRequest\x12\x13\n\x0btransaction\x18\x01 \x01(\x0c\"V\n\x13\x45stimateGasResponse\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12\x1b\n\x13recommended_max_gas\x18\x02 \x01(\x04*\xa1\x02\n\x10TransactionState\x12!\n\x1dTRANSACTION_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTRANSACTION_STATE_REJECTED\x10\x01\x12(\n$TRANSACTION_STATE_INSUFFICIENT_FUNDS\x10\x02\x12!\n\x1dTRANSACTION_STATE_CONFLICTING\x10\x03\x12\x1d\n\x19TRANSACTION_STATE_MEMPOOL\x10\x04\x12\x1a\n\x16TRANSACTION_STATE_MESH\x10\x05\x12\x1f\n\x1bTRANSACTION_STATE_PROCESSED\x10\x06\x12!\n\x1dTRANSACTION_STATE_INEFFECTUAL\x10\x07\x32{\n\x18TransactionStreamService\x12_\n\x06Stream\x12+.spacemesh.v2beta1.TransactionStreamRequest\x1a&.spacemesh.v2beta1.TransactionResponse0\x01\x32\xa2\x03\n\x12TransactionService\x12Q\n\x04List\x12%.spacemesh.v2beta1.TransactionRequest\x1a\".spacemesh.v2beta1.TransactionList\x12k\n\x10ParseTransaction\x12*.spacemesh.v2beta1.ParseTransactionRequest\x1a+.spacemesh.v2beta1.ParseTransactionResponse\x12n\n\x11SubmitTransaction\x12+.spacemesh.v2beta1.SubmitTransactionRequest\x1a,.spacemesh.v2beta1.SubmitTransactionResponse\x12\\\n\x0b\x45stimateGas\x12%.spacemesh.v2beta1.EstimateGasRequest\x1a&.spacemesh.v2beta1.EstimateGasResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aspacemesh/v2beta1/tx.proto\x12\x11spacemesh.v2beta1\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/rpc/status.proto\x1a\x1fspacemesh/v2beta1/v2beta1.proto\"\xbe\x05\n\x0bTransaction\x12\n\n\x02id\x18\x01 \x01(\x0c\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\x10\n\x08template\x18\x03 \x01(\t\x12\x0e\n\x06method\x18\x04 \x01(\r\x12\'\n\x05nonce\x18\x05 \x01(\x0b\x32\x18.spacemesh.v2beta1.Nonce\x12\x0f\n\x07max_gas\x18\x06 \x01(\x04\x12\x11\n\tgas_price\x18\x07 \x01(\x04\x12\x11\n\tmax_spend\x18\x08 \x01(\x04\x12\x0b\n\x03raw\x18\t \x01(\x0c\x12<\n\x04type\x18\n \x01(\x0e\x32..spacemesh.v2beta1.Transaction.TransactionType\x12\x38\n\x08\x63ontents\x18\x0b \x01(\x0b\x32&.spacemesh.v2beta1.TransactionContents\"\x88\x03\n\x0fTransactionType\x12 \n\x1cTRANSACTION_TYPE_UNSPECIFIED\x10\x00\x12$\n TRANSACTION_TYPE_SINGLE_SIG_SEND\x10\x01\x12%\n!TRANSACTION_TYPE_SINGLE_SIG_SPAWN\x10\x02\x12)\n%TRANSACTION_TYPE_SINGLE_SIG_SELFSPAWN\x10\x03\x12#\n\x1fTRANSACTION_TYPE_MULTI_SIG_SEND\x10\x04\x12$\n TRANSACTION_TYPE_MULTI_SIG_SPAWN\x10\x05\x12(\n$TRANSACTION_TYPE_MULTI_SIG_SELFSPAWN\x10\x06\x12\"\n\x1eTRANSACTION_TYPE_VESTING_SPAWN\x10\x07\x12 \n\x1cTRANSACTION_TYPE_VAULT_SPAWN\x10\x08\x12 \n\x1cTRANSACTION_TYPE_DRAIN_VAULT\x10\t\"3\n\x0c\x43ontentsSend\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x0e\n\x06\x61mount\x18\x02 \x01(\x04\"(\n\x16\x43ontentsSingleSigSpawn\x12\x0e\n\x06pubkey\x18\x01 \x01(\t\"9\n\x15\x43ontentsMultiSigSpawn\x12\x10\n\x08required\x18\x01 \x01(\r\x12\x0e\n\x06pubkey\x18\x02 \x03(\t\"\x84\x01\n\x12\x43ontentsVaultSpawn\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x14\n\x0ctotal_amount\x18\x02 \x01(\x04\x12\x1d\n\x15initial_unlock_amount\x18\x03 \x01(\x04\x12\x15\n\rvesting_start\x18\x04 \x01(\r\x12\x13\n\x0bvesting_end\x18\x05 \x01(\r\"H\n\x12\x43ontentsDrainVault\x12\r\n\x05vault\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x02 \x01(\t\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x04\"\x9d\x03\n\x13TransactionContents\x12/\n\x04send\x18\x01 \x01(\x0b\x32\x1f.spacemesh.v2beta1.ContentsSendH\x00\x12\x45\n\x10single_sig_spawn\x18\x02 \x01(\x0b\x32).spacemesh.v2beta1.ContentsSingleSigSpawnH\x00\x12\x43\n\x0fmulti_sig_spawn\x18\x03 \x01(\x0b\x32(.spacemesh.v2beta1.ContentsMultiSigSpawnH\x00\x12\x41\n\rvesting_spawn\x18\x04 \x01(\x0b\x32(.spacemesh.v2beta1.ContentsMultiSigSpawnH\x00\x12<\n\x0bvault_spawn\x18\x05 \x01(\x0b\x32%.spacemesh.v2beta1.ContentsVaultSpawnH\x00\x12<\n\x0b\x64rain_vault\x18\x06 \x01(\x0b\x32%.spacemesh.v2beta1.ContentsDrainVaultH\x00\x42\n\n\x08\x63ontents\"\x18\n\x05Nonce\x12\x0f\n\x07\x63ounter\x18\x01 \x01(\x04\"\xcc\x02\n\x11TransactionResult\x12;\n\x06status\x18\x01 \x01(\x0e\x32+.spacemesh.v2beta1.TransactionResult.Status\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x14\n\x0cgas_consumed\x18\x03 \x01(\x04\x12\x0b\n\x03\x66\x65\x65\x18\x04 \x01(\x04\x12\r\n\x05\x62lock\x18\x05 \x01(\x0c\x12\r\n\x05layer\x18\x06 \x01(\r\x12\x19\n\x11touched_addresses\x18\x07 \x03(\t\"\x8c\x01\n\x06Status\x12\"\n\x1eTRANSACTION_STATUS_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTRANSACTION_STATUS_SUCCESS\x10\x01\x12\x1e\n\x1aTRANSACTION_STATUS_FAILURE\x10\x02\x12\x1e\n\x1aTRANSACTION_STATUS_INVALID\x10\x03\"\x98\x01\n\x18TransactionStreamRequest\x12\x13\n\x0bstart_layer\x18\x01 \x01(\r\x12\x16\n\tend_layer\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x0c\n\x04txid\x18\x03 \x03(\x0c\x12\x16\n\tprincipal\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\r\n\x05watch\x18\x05 \x01(\x08\x42\x0c\n\n_end_layerB\x0c\n\n_principal\"\x94\x02\n\x12TransactionRequest\x12\x18\n\x0bstart_layer\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x16\n\tend_layer\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x0c\n\x04txid\x18\x03 \x03(\x0c\x12\x14\n\x07\x61\x64\x64ress\x18\x04 \x01(\tH\x02\x88\x01\x01\x12\x0e\n\x06offset\x18\x06 \x01(\x04\x12\r\n\x05limit\x18\x07 \x01(\x04\x12\x15\n\rinclude_state\x18\x08 \x01(\x08\x12\x16\n\x0einclude_result\x18\t \x01(\x08\x12\x30\n\nsort_order\x18\n \x01(\x0e\x32\x1c.spacemesh.v2beta1.SortOrderB\x0e\n\x0c_start_layerB\x0c\n\n_end_layerB\n\n\x08_address\"\xc3\x01\n\x13TransactionResponse\x12*\n\x02tx\x18\x01 \x01(\x0b\x32\x1e.spacemesh.v2beta1.Transaction\x12\x37\n\ttx_result\x18\x02 \x01(\x0b\x32$.spacemesh.v2beta1.TransactionResult\x12:\n\x08tx_state\x18\x03 \x01(\x0e\x32#.spacemesh.v2beta1.TransactionStateH\x00\x88\x01\x01\x42\x0b\n\t_tx_state\"O\n\x0fTransactionList\x12<\n\x0ctransactions\x18\x01 \x03(\x0b\x32&.spacemesh.v2beta1.TransactionResponse\">\n\x17ParseTransactionRequest\x12\x13\n\x0btransaction\x18\x01 \x01(\x0c\x12\x0e\n\x06verify\x18\x02 \x01(\x08\"j\n\x18ParseTransactionResponse\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12*\n\x02tx\x18\x02 \x01(\x0b\x32\x1e.spacemesh.v2beta1.Transaction\"/\n\x18SubmitTransactionRequest\x12\x13\n\x0btransaction\x18\x01 \x01(\x0c\"N\n\x19SubmitTransactionResponse\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12\r\n\x05tx_id\x18\x02 \x01(\x0c\")\n\x12\x45stimateGasRequest\x12\x13\n\x0btransaction\x18\x01 \x01(\x0c\"V\n\x13\x45stimateGasResponse\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12\x1b\n\x13recommended_max_gas\x18\x02 \x01(\x04*\xa1\x02\n\x10TransactionState\x12!\n\x1dTRANSACTION_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTRANSACTION_STATE_REJECTED\x10\x01\x12(\n$TRANSACTION_STATE_INSUFFICIENT_FUNDS\x10\x02\x12!\n\x1dTRANSACTION_STATE_CONFLICTING\x10\x03\x12\x1d\n\x19TRANSACTION_STATE_MEMPOOL\x10\x04\x12\x1a\n\x16TRANSACTION_STATE_MESH\x10\x05\x12\x1f\n\x1bTRANSACTION_STATE_PROCESSED\x10\x06\x12!\n\x1dTRANSACTION_STATE_INEFFECTUAL\x10\x07\x32{\n\x18TransactionStreamService\x12_\n\x06Stream\x12+.spacemesh.v2beta1.TransactionStreamRequest\x1a&.spacemesh.v2beta1.TransactionResponse0\x01\x32\xd7\x03\n\x12TransactionService\x12\x85\x01\n\x04List\x12%.spacemesh.v2beta1.TransactionRequest\x1a\".spacemesh.v2beta1.TransactionList\"2\x82\xd3\xe4\x93\x02,\x12*/spacemesh.v2beta1.TransactionService/List\x12k\n\x10ParseTransaction\x12*.spacemesh.v2beta1.ParseTransactionRequest\x1a+.spacemesh.v2beta1.ParseTransactionResponse\x12n\n\x11SubmitTransaction\x12+.spacemesh.v2beta1.SubmitTransactionRequest\x1a,.spacemesh.v2beta1.SubmitTransactionResponse\x12\\\n\x0b\x45stimateGas\x12%.spacemesh.v2beta1.EstimateGasRequest\x1a&.spacemesh.v2beta1.EstimateGasResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spacemesh.v2beta1.tx_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TRANSACTIONSTATE']._serialized_start=3098
-  _globals['_TRANSACTIONSTATE']._serialized_end=3387
-  _globals['_TRANSACTION']._serialized_start=108
-  _globals['_TRANSACTION']._serialized_end=810
-  _globals['_TRANSACTION_TRANSACTIONTYPE']._serialized_start=418
-  _globals['_TRANSACTION_TRANSACTIONTYPE']._serialized_end=810
-  _globals['_CONTENTSSEND']._serialized_start=812
-  _globals['_CONTENTSSEND']._serialized_end=863
-  _globals['_CONTENTSSINGLESIGSPAWN']._serialized_start=865
-  _globals['_CONTENTSSINGLESIGSPAWN']._serialized_end=905
-  _globals['_CONTENTSMULTISIGSPAWN']._serialized_start=907
-  _globals['_CONTENTSMULTISIGSPAWN']._serialized_end=964
-  _globals['_CONTENTSVAULTSPAWN']._serialized_start=967
-  _globals['_CONTENTSVAULTSPAWN']._serialized_end=1099
-  _globals['_CONTENTSDRAINVAULT']._serialized_start=1101
-  _globals['_CONTENTSDRAINVAULT']._serialized_end=1173
-  _globals['_TRANSACTIONCONTENTS']._serialized_start=1176
-  _globals['_TRANSACTIONCONTENTS']._serialized_end=1589
-  _globals['_NONCE']._serialized_start=1591
-  _globals['_NONCE']._serialized_end=1615
-  _globals['_TRANSACTIONRESULT']._serialized_start=1618
-  _globals['_TRANSACTIONRESULT']._serialized_end=1950
-  _globals['_TRANSACTIONRESULT_STATUS']._serialized_start=1810
-  _globals['_TRANSACTIONRESULT_STATUS']._serialized_end=1950
-  _globals['_TRANSACTIONSTREAMREQUEST']._serialized_start=1953
-  _globals['_TRANSACTIONSTREAMREQUEST']._serialized_end=2105
-  _globals['_TRANSACTIONREQUEST']._serialized_start=2108
-  _globals['_TRANSACTIONREQUEST']._serialized_end=2384
-  _globals['_TRANSACTIONRESPONSE']._serialized_start=2387
-  _globals['_TRANSACTIONRESPONSE']._serialized_end=2582
-  _globals['_TRANSACTIONLIST']._serialized_start=2584
-  _globals['_TRANSACTIONLIST']._serialized_end=2663
-  _globals['_PARSETRANSACTIONREQUEST']._serialized_start=2665
-  _globals['_PARSETRANSACTIONREQUEST']._serialized_end=2727
-  _globals['_PARSETRANSACTIONRESPONSE']._serialized_start=2729
-  _globals['_PARSETRANSACTIONRESPONSE']._serialized_end=2835
-  _globals['_SUBMITTRANSACTIONREQUEST']._serialized_start=2837
-  _globals['_SUBMITTRANSACTIONREQUEST']._serialized_end=2884
-  _globals['_SUBMITTRANSACTIONRESPONSE']._serialized_start=2886
-  _globals['_SUBMITTRANSACTIONRESPONSE']._serialized_end=2964
-  _globals['_ESTIMATEGASREQUEST']._serialized_start=2966
-  _globals['_ESTIMATEGASREQUEST']._serialized_end=3007
-  _globals['_ESTIMATEGASRESPONSE']._serialized_start=3009
-  _globals['_ESTIMATEGASRESPONSE']._serialized_end=3095
-  _globals['_TRANSACTIONSTREAMSERVICE']._serialized_start=3389
-  _globals['_TRANSACTIONSTREAMSERVICE']._serialized_end=3512
-  _globals['_TRANSACTIONSERVICE']._serialized_start=3515
-  _globals['_TRANSACTIONSERVICE']._serialized_end=3933
+  _globals['_TRANSACTIONSERVICE'].methods_by_name['List']._loaded_options = None
+  _globals['_TRANSACTIONSERVICE'].methods_by_name['List']._serialized_options = b'\202\323\344\223\002,\022*/spacemesh.v2beta1.TransactionService/List'
+  _globals['_TRANSACTIONSTATE']._serialized_start=3128
+  _globals['_TRANSACTIONSTATE']._serialized_end=3417
+  _globals['_TRANSACTION']._serialized_start=138
+  _globals['_TRANSACTION']._serialized_end=840
+  _globals['_TRANSACTION_TRANSACTIONTYPE']._serialized_start=448
+  _globals['_TRANSACTION_TRANSACTIONTYPE']._serialized_end=840
+  _globals['_CONTENTSSEND']._serialized_start=842
+  _globals['_CONTENTSSEND']._serialized_end=893
+  _globals['_CONTENTSSINGLESIGSPAWN']._serialized_start=895
+  _globals['_CONTENTSSINGLESIGSPAWN']._serialized_end=935
+  _globals['_CONTENTSMULTISIGSPAWN']._serialized_start=937
+  _globals['_CONTENTSMULTISIGSPAWN']._serialized_end=994
+  _globals['_CONTENTSVAULTSPAWN']._serialized_start=997
+  _globals['_CONTENTSVAULTSPAWN']._serialized_end=1129
+  _globals['_CONTENTSDRAINVAULT']._serialized_start=1131
+  _globals['_CONTENTSDRAINVAULT']._serialized_end=1203
+  _globals['_TRANSACTIONCONTENTS']._serialized_start=1206
+  _globals['_TRANSACTIONCONTENTS']._serialized_end=1619
+  _globals['_NONCE']._serialized_start=1621
+  _globals['_NONCE']._serialized_end=1645
+  _globals['_TRANSACTIONRESULT']._serialized_start=1648
+  _globals['_TRANSACTIONRESULT']._serialized_end=1980
+  _globals['_TRANSACTIONRESULT_STATUS']._serialized_start=1840
+  _globals['_TRANSACTIONRESULT_STATUS']._serialized_end=1980
+  _globals['_TRANSACTIONSTREAMREQUEST']._serialized_start=1983
+  _globals['_TRANSACTIONSTREAMREQUEST']._serialized_end=2135
+  _globals['_TRANSACTIONREQUEST']._serialized_start=2138
+  _globals['_TRANSACTIONREQUEST']._serialized_end=2414
+  _globals['_TRANSACTIONRESPONSE']._serialized_start=2417
+  _globals['_TRANSACTIONRESPONSE']._serialized_end=2612
+  _globals['_TRANSACTIONLIST']._serialized_start=2614
+  _globals['_TRANSACTIONLIST']._serialized_end=2693
+  _globals['_PARSETRANSACTIONREQUEST']._serialized_start=2695
+  _globals['_PARSETRANSACTIONREQUEST']._serialized_end=2757
+  _globals['_PARSETRANSACTIONRESPONSE']._serialized_start=2759
+  _globals['_PARSETRANSACTIONRESPONSE']._serialized_end=2865
+  _globals['_SUBMITTRANSACTIONREQUEST']._serialized_start=2867
+  _globals['_SUBMITTRANSACTIONREQUEST']._serialized_end=2914
+  _globals['_SUBMITTRANSACTIONRESPONSE']._serialized_start=2916
+  _globals['_SUBMITTRANSACTIONRESPONSE']._serialized_end=2994
+  _globals['_ESTIMATEGASREQUEST']._serialized_start=2996
+  _globals['_ESTIMATEGASREQUEST']._serialized_end=3037
+  _globals['_ESTIMATEGASRESPONSE']._serialized_start=3039
+  _globals['_ESTIMATEGASRESPONSE']._serialized_end=3125
+  _globals['_TRANSACTIONSTREAMSERVICE']._serialized_start=3419
+  _globals['_TRANSACTIONSTREAMSERVICE']._serialized_end=3542
+  _globals['_TRANSACTIONSERVICE']._serialized_start=3545
+  _globals['_TRANSACTIONSERVICE']._serialized_end=4016
 # @@protoc_insertion_point(module_scope)

@@ -57,7 +57,11 @@ def test_from_an_initial_proof_to_two_activations_of_version_1() -> None:
         assert poet.asked == ["2", "3"]
         assert poet.registered[0].deadline == round_start(3)
         assert poet.registered[0].proof_deadline == TIMELINE.proof_deadline(EpochId(3))
-    assert [event.is_proving for event in rig.of(PostState)] == [True, False] * 2
+    proving = rig.of(PostState)
+    assert [event.is_proving for event in proving] == [True, False] * 3
+    assert [event.challenge for event in proving[::2]] == [event.challenge for event in proving[1::2]]
+    assert not any(proving[0].challenge), "the initial proof"
+    assert all(any(event.challenge) for event in proving[2:])
     assert [event.atx for event in rig.of(Published)] == [first.id(), second.id()]
     view = rig.stores.view()
     assert list(view.keys(OWED)) == []

@@ -1,0 +1,40 @@
+"""AccountService: accounts as they are, and as they will be behind what waits. Protocol 10-api, section 4."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from api.edge.rpc import Method
+from api.services.node.addresses import Addresses
+from api.services.node.backend import Backend
+from api.services.node.reading import reading
+from node.queries import accounts
+from node.store.view import View
+from protocol.types.transactions import Account
+
+from .package import Package
+from .pages import page_of
+
+
+def calls(backend: Backend, package: Package) -> dict[str, Method]:
+    """The methods of the service."""
+    addresses = Addresses(backend.config.main.network_hrp)
+
+    async def list_(request: Any) -> Any:
+        wanted = [addresses.parse(text) for text in request.addresses]
+        page = page_of(request)
+        with reading(backend) as view:
+            found = [_shown(package, addresses, view, one) for one in accounts.page(view, wanted, page)]
+        return package.AccountList(accounts=found)
+
+    return {"List": list_}
+
+
+def _shown(package: Package, addresses: Addresses, view: View, account: Account) -> Any:
+    projected = accounts.projected(view, account.address)
+    return package.Account(
+        address=addresses.text(account.address),
+        current=package.AccountState(counter=account.next_nonce, balance=account.balance, layer=account.layer),
+        projected=package.AccountState(counter=projected.next_nonce, balance=projected.balance),
+        template="" if account.template is None else addresses.text(account.template),
+    )

@@ -1,0 +1,103 @@
+"""Transactions and their results as they go to clients: bytes, made once.
+
+A page shows a hundred of them, with three or four messages in each, and the same ones are asked for again and again. On
+the wire both packages are the same, so a list is put together from bytes that are kept. Protocol 10-api, section 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from api.services.node.addresses import Addresses
+from node.queries.transactions import KnownTransaction
+from protocol.pb.spacemesh.v2alpha1.tx_pb2 import Nonce, Transaction, TransactionResult
+from protocol.types import transactions as types
+from protocol.types.ids import TransactionId
+from protocol.types.transactions import TransactionStatus, TxHeader
+
+from .contents import contents_of
+
+KEPT = 1 << 12
+"""Transactions, and as many results: about half a kilobyte each."""
+
+_LIST_ITEM, _TX, _TX_RESULT, _TX_STATE = b"\x0a", b"\x0a", b"\x12", b"\x18"
+"""Tags of `TransactionList.transactions` and of the fields of TransactionResponse."""
+_STATUS: dict[int, TransactionResult.Status] = {
+    TransactionStatus.SUCCESS: TransactionResult.TRANSACTION_STATUS_SUCCESS,
+    TransactionStatus.FAILURE: TransactionResult.TRANSACTION_STATUS_FAILURE,
+}
+
+
+class Wire:
+    """Transactions of a network."""
+
+    def __init__(self, addresses: Addresses) -> None:
+        self._addresses = addresses
+        self._transaction = lru_cache(KEPT)(self._make_transaction)
+        self._result = lru_cache(KEPT)(self._make_result)
+
+    def response(self, known: KnownTransaction, *, with_result: bool = False, state: int | None = None) -> bytes:
+        """The bytes of a TransactionResponse. with_result: where there is one."""
+        # the id says all of the bytes; a header may come later, but stays then as it is
+        found = _TX + self._transaction(known.id, known.raw, known.header)
+        if with_result and known.result is not None:
+            found += _TX_RESULT + self._result(known.result)
+        return found if state is None else found + _TX_STATE + bytes((state,))
+
+    def message(self, raw: bytes, header: TxHeader | None, id: bytes = b"") -> Transaction:
+        """A transaction: id (where it is to be shown), bytes, header if it is known, and what the bytes say."""
+        shown = Transaction(id=id, raw=raw)
+        if header is not None:
+            shown = Transaction(
+                id=id,
+                principal=self._addresses.text(header.principal),
+                template=self._addresses.text(header.template),
+                method=header.method,
+                nonce=Nonce(counter=header.nonce),
+                max_gas=header.max_gas,
+                gas_price=header.gas_price,
+                max_spend=header.max_spend,
+                raw=raw,
+            )
+        contents = contents_of(raw, self._addresses)
+        if contents is not None:
+            shown.type = contents.type
+            shown.contents.CopyFrom(contents.contents)
+        return shown
+
+    def _make_transaction(self, id: TransactionId, raw: bytes, header: TxHeader | None) -> bytes:
+        return _with_length(self.message(raw, header, id).SerializeToString())
+
+    def _make_result(self, result: types.TransactionResult) -> bytes:
+        message = TransactionResult(
+            status=_STATUS.get(result.status, TransactionResult.TRANSACTION_STATUS_UNSPECIFIED),
+            message=result.message,
+            gas_consumed=result.gas,
+            fee=result.fee,
+            block=result.block,
+            layer=result.layer,
+            touched_addresses=[self._addresses.text(address) for address in result.addresses],
+        )
+        return _with_length(message.SerializeToString())
+
+
+@lru_cache(maxsize=8)
+def wire_of(hrp: str) -> Wire:
+    """One for a network, whichever package asks: what is kept depends on nothing else."""
+    return Wire(Addresses(hrp))
+
+
+def list_of(responses: Iterable[bytes]) -> bytes:
+    """The bytes of a TransactionList."""
+    return b"".join([_LIST_ITEM + _with_length(response) for response in responses])
+
+
+def _with_length(data: bytes) -> bytes:
+    """Bytes with their number before them, as protobuf writes it."""
+    size, head = len(data), bytearray()
+    while size > 0x7F:
+        head.append(size & 0x7F | 0x80)
+        size >>= 7
+    head.append(size)
+    return bytes(head) + data
