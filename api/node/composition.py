@@ -93,8 +93,8 @@ class Serving(Protocol):
 class Parts:
     """What another node than that of the command line has of its own."""
 
-    host: Callable[[Clock], Host]
-    """Its place in a network."""
+    host: Callable[[Clock, NodeParameters], Host]
+    """Its place in a network. Raises UsageError, EnvironmentFault."""
     serving: Callable[[Handles], Serving]
     clock: Clock = field(default_factory=WallClock)
     first_beacon: Beacon | None = None
@@ -134,6 +134,7 @@ class Composition:
         self._thread: EngineThread | None = None
         self._is_own_pool = parts.pool is None
         self._serving: Serving | None = None
+        self._host: Host | None = None
         self._commitments = Commitments()
 
     async def start(self) -> None:
@@ -153,7 +154,7 @@ class Composition:
         self.keys = NodeKeys(prepared.identities.all, prepared.data.identities, load=self._identities)
         self.coinbase = Coinbase(config.smeshing.coinbase, config.main.network_hrp)
         self.pool = parts.pool or Workers(f"{parts.name}-proofs", max(1, processors() - 1), WAITING_PROOFS)
-        self.host = parts.host(parts.clock)
+        self.host = self._host = parts.host(parts.clock, self.parameters)
         self.calls = Calls(loop, self.returned)
         post = PostServices(loop, self.returned, lambda: self.smeshing.identities(), lambda: self.coinbase.is_set)
         spaces = post if parts.spaces is None else parts.spaces(self.returned)
@@ -210,6 +211,9 @@ class Composition:
             thread.stop()
         if serving is not None:
             await asyncio.gather(serving.stop(), self.smeshing.close(STOP_S))
+        host, self._host = self._host, None
+        if thread is None and host is not None:
+            host.close()  # else the driver does
         if thread is not None:
             is_over = await asyncio.to_thread(thread.join, STOP_S)
             await self.calls.close()
