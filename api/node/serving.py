@@ -11,7 +11,9 @@ from api.services.node.listeners import Listeners
 from api.services.node.operation import services as operation
 from api.services.node.operation.history import History
 from api.services.node.operation.operation import Operation, OwnIdentity
+from api.services.node.telling import Telling
 from api.services.node.v1 import smesher
+from node.proposals.store import ProposalStore
 from node.runtime.facts import Facts, Onlooker
 from node.store.view import Rows
 
@@ -40,7 +42,8 @@ class Services:
         calls = operation.calls(backend, self._operation)
         own = [Offer(descriptor, calls[name]) for name, descriptor in operation.SERVICES.items()]
         self._listeners = Listeners(backend, given, own)
-        self.onlookers: Sequence[Onlooker] = (history, _Started(self._listeners))
+        telling = Telling(backend.bus, backend.parameters, backend.now, lambda: _proposals(handles))
+        self.onlookers: Sequence[Onlooker] = (telling, history, _Started(self._listeners))
         self.addresses: dict[str, str] = {}
 
     async def start(self) -> None:
@@ -63,6 +66,11 @@ def own_identities(handles: Handles) -> list[OwnIdentity]:
     ]
     stopped = sorted(handles.keys.stopped().items(), key=lambda pair: pair[1].name)
     return [*found, *(OwnIdentity(identity, of.name, of.sentence, False) for identity, of in stopped)]
+
+
+def _proposals(handles: Handles) -> ProposalStore | None:
+    node = handles.driver.node
+    return None if node is None else node.rooms.proposals
 
 
 class _Started:
