@@ -91,7 +91,11 @@ FINISHED = (
     "api/grpc_static_chain_a.json",
     "api/http_live.json",
     "api/http_static_chain_a.json",
+<<<<<<< HEAD
     "api/metrics.json",
+=======
+    "api/node_operation.json",
+>>>>>>> config
     "api/storage_schema.json",
     "api/streams_observer.json",
     "api/streams_smesher.json",
@@ -124,6 +128,7 @@ FINISHED = (
     "consensus/hare4_handler.json",
     "consensus/hare4_select.json",
     "consensus/malfeasance.json",
+    "p2p/identity.json",
     "p2p/fetch_messages.json",
     "p2p/fetch_server.json",
     "p2p/gossip.json",
