@@ -91,11 +91,8 @@ FINISHED = (
     "api/grpc_static_chain_a.json",
     "api/http_live.json",
     "api/http_static_chain_a.json",
-<<<<<<< HEAD
     "api/metrics.json",
-=======
     "api/node_operation.json",
->>>>>>> config
     "api/storage_schema.json",
     "api/streams_observer.json",
     "api/streams_smesher.json",
