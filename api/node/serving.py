@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from api.services.node.catalogue import Calls, Offer
 from api.services.node.listeners import Listeners
@@ -18,6 +19,9 @@ from node.runtime.facts import Facts, Onlooker
 from node.store.view import Rows
 
 from .composition import Handles
+
+if TYPE_CHECKING:
+    from kernels.devices.types import Device
 
 GRACE_S = 0.3
 """For calls in work when the node stops."""
@@ -33,6 +37,7 @@ class Services:
             identities=lambda: own_identities(handles),
             history=history,
             databases={one.name: one for one in (handles.prepared.data.state, handles.prepared.data.own)},
+            devices=devices,
         )
         given: dict[str, Calls] = {
             "smesher": smesher.calls(backend, handles.smeshing),
@@ -55,6 +60,13 @@ class Services:
         """As Serving says."""
         logging.getLogger().removeHandler(self._operation.log)
         await self._listeners.stop(GRACE_S)
+
+
+def devices() -> Sequence[Device]:
+    """What computes labels here. Loaded when somebody asks: most nodes that run make none."""
+    from kernels.devices import find
+
+    return find.devices()
 
 
 def own_identities(handles: Handles) -> list[OwnIdentity]:
