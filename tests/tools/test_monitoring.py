@@ -1,4 +1,4 @@
-"""What is delivered for Prometheus and Grafana asks for figures that exist; units and containers have flags that exist."""
+"""Prometheus and Grafana are told to ask for figures that exist; units and containers have flags that exist."""
 
 from __future__ import annotations
 
