@@ -14,6 +14,7 @@ from api.services.node.operation.history import History
 from api.services.node.operation.operation import Operation, OwnIdentity
 from api.services.node.telling import Telling
 from api.services.node.v1 import smesher
+from node.p2p.port import Host
 from node.proposals.store import ProposalStore
 from node.runtime.facts import Facts, Onlooker
 from node.store.view import Rows
@@ -38,6 +39,7 @@ class Services:
             history=history,
             databases={one.name: one for one in (handles.prepared.data.state, handles.prepared.data.own)},
             devices=devices,
+            clock_offset_ns=lambda: _ahead(handles.host),
         )
         given: dict[str, Calls] = {
             "smesher": smesher.calls(backend, handles.smeshing),
@@ -60,6 +62,12 @@ class Services:
         """As Serving says."""
         logging.getLogger().removeHandler(self._operation.log)
         await self._listeners.stop(GRACE_S)
+
+
+def _ahead(host: Host) -> int | None:
+    """By how much this clock is ahead of those of peers."""
+    offset = host.clock_offset
+    return None if offset is None else -offset
 
 
 def devices() -> Sequence[Device]:

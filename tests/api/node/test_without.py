@@ -22,7 +22,7 @@ def test_all_of_them_are_in_one_warning_by_what_they_are_for() -> None:
     for words in (
         "profiles of a Go program (main.pprof-server)",
         "an SQL database (main.db-connections)",
-        "connections to nodes on other machines (p2p.enable-quic-transport)",
+        "QUIC, relays, and ways through a router that opens no port (p2p.enable-quic-transport)",
         "the trace of tortoise (tortoise.tortoise-enable-tracer)",
     ):
         assert words in warning
