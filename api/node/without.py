@@ -22,10 +22,11 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "p2p.disable-natport",
         "p2p.auto-nat-server.",
     ),
-    "looking for peers by a topic": (
+    "a choice of how peers are looked for": (
         "p2p.enable-routing-discovery",
         "p2p.routing-discovery-advertise",
         "p2p.discovery-timings.",
+        "p2p.force-dht-server",
     ),
     "bounds of libp2p's library": (
         "p2p.DataDir",
@@ -34,6 +35,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "p2p.disable-reuseport",
         "p2p.disable-connection-manager",
         "p2p.disable-resource-manager",
+        "p2p.disable-pubsub",
         "p2p.autoscale-peers",
         "p2p.p2p-accept-queue",
         "p2p.p2p-metrics",
@@ -76,6 +78,9 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 """What is lacking, and the settings that are for it, by the beginning of their paths."""
 
 
+ALONE = "peers, which a standalone network has none of"
+
+
 def part_of(path: str) -> str | None:
     """What a setting is for that this node lacks; None where it has an effect."""
     return next((part for part, starts in PARTS.items() if path.startswith(starts)), None)
@@ -86,6 +91,8 @@ def warning(loaded: Loaded) -> str | None:
     by_part: dict[str, list[str]] = {}
     for path in _changed(loaded):
         part = part_of(path)
+        if path.startswith("p2p.") and loaded.config.main.standalone:
+            part = ALONE
         if part is not None:
             by_part.setdefault(part, []).append(path)
     if not by_part:
