@@ -53,13 +53,6 @@ async def serve(prepared: Prepared) -> int:
     return 0
 
 
-async def _stopped(poet: PoetApp | None) -> None:
-    from . import embedded_poet
-
-    if poet is not None:
-        await embedded_poet.stop(poet)
-
-
 def _host(prepared: Prepared, clock: Clock, parameters: NodeParameters) -> Host:
     """A standalone network has nobody else in it. Raises UsageError, EnvironmentFault."""
     if prepared.config.main.standalone:
@@ -67,6 +60,13 @@ def _host(prepared: Prepared, clock: Clock, parameters: NodeParameters) -> Host:
     from . import peers  # sockets, of which a standalone network has no need
 
     return peers.host_of("node", prepared.config.p2p, parameters, prepared.peer, prepared.data.peer)
+
+
+async def _stopped(poet: PoetApp | None) -> None:
+    from . import embedded_poet
+
+    if poet is not None:
+        await embedded_poet.stop(poet)
 
 
 async def _poet_of(prepared: Prepared) -> PoetApp:
