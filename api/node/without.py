@@ -31,6 +31,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "p2p.enable-routing-discovery",
         "p2p.routing-discovery-advertise",
         "p2p.discovery-timings.",
+        "p2p.force-dht-server",
     ),
     "bounds of libp2p's library": (
         "p2p.DataDir",
@@ -39,6 +40,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "p2p.disable-reuseport",
         "p2p.disable-connection-manager",
         "p2p.disable-resource-manager",
+        "p2p.disable-pubsub",
         "p2p.autoscale-peers",
         "p2p.p2p-accept-queue",
         "p2p.p2p-metrics",
@@ -81,6 +83,9 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 """What is lacking, and the settings that are for it, by the beginning of their paths."""
 
 
+ALONE = "peers, which a standalone network has none of"
+
+
 def part_of(path: str) -> str | None:
     """What a setting is for that this node lacks; None where it has an effect."""
     return next((part for part, starts in PARTS.items() if path.startswith(starts)), None)
@@ -91,6 +96,8 @@ def warning(loaded: Loaded) -> str | None:
     by_part: dict[str, list[str]] = {}
     for path in _changed(loaded):
         part = part_of(path)
+        if path.startswith("p2p.") and loaded.config.main.standalone:
+            part = ALONE
         if part is not None:
             by_part.setdefault(part, []).append(path)
     if not by_part:

@@ -33,6 +33,13 @@ def test_what_is_set_to_the_default_is_not_told() -> None:
     assert without.warning(read('{"main": {"pprof-listener": "localhost:6060"}, "cache": {"atx-size": 1000}}')) is None
 
 
+def test_a_network_of_one_has_no_use_for_settings_of_peers() -> None:
+    text = '{"preset": "%s", "p2p": {"listen": "/ip4/127.0.0.1/tcp/1"}}'
+    assert without.warning(read(text % "fastnet")) is None
+    warning = without.warning(read(text % "standalone"))
+    assert warning is not None and f"{without.ALONE} (p2p.listen)" in warning
+
+
 def test_every_entry_names_a_setting() -> None:
     paths = [setting.path for setting, _ in settings_of(Config)]
     for starts in without.PARTS.values():
