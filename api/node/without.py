@@ -31,7 +31,6 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "p2p.enable-routing-discovery",
         "p2p.routing-discovery-advertise",
         "p2p.discovery-timings.",
-        "p2p.force-dht-server",
     ),
     "bounds of libp2p's library": (
         "p2p.DataDir",
@@ -40,7 +39,6 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "p2p.disable-reuseport",
         "p2p.disable-connection-manager",
         "p2p.disable-resource-manager",
-        "p2p.disable-pubsub",
         "p2p.autoscale-peers",
         "p2p.p2p-accept-queue",
         "p2p.p2p-metrics",
