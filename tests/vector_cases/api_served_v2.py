@@ -16,13 +16,13 @@ the clock stands at the layer at which the recording began.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf import json_format, message_factory
 
@@ -65,7 +65,7 @@ TEXTS = (
 """What clients show, or what is said of a request's form."""
 OURS = {("ActivationService", "Highest"), ("TransactionStreamService", "Stream")}
 """Methods that only we have."""
-CLOCK = {"currentLayer"}
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +91,19 @@ class Node:
             for service, calls in SERVICES.items()
         }
 
-    def close(self) -> None:
-        """When all is done."""
-        self._loop.close()
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """A coroutine to its end."""
+        return self._loop.run_until_complete(work)
+
+    def method(self, package: Package, service: str, method: str) -> Any:
+        """One of the methods."""
+        return self._calls[package.name, service][method]
 
     def call(self, package: Package, service: str, method: str, request: bytes, most: int | None) -> Served:
         """The answer to a request. most: messages of a stream after which its client leaves."""
         descriptor = package.services[service].methods_by_name[method]
         message = message_factory.GetMessageClass(descriptor.input_type).FromString(request)
-        call = self._calls[package.name, service][method]
+        call = self.method(package, service, method)
         answers: list[dict[str, Any]] = []
         try:
             if not descriptor.server_streaming:
@@ -137,7 +141,7 @@ def _shown(message: Any) -> dict[str, Any]:
 # ---- the nodes that were recorded ----
 
 
-def _chain(root: Path) -> tuple[Any, Config]:
+def chain_of(root: Path) -> tuple[Any, Config]:
     """The recorded chain and its settings. Where only what the ledger needs is there, its beginning has them."""
     document = load(_file(root, WHOLE))
     if "config" not in document:
@@ -151,7 +155,7 @@ def _file(root: Path, name: str) -> Path:
     return next(path for path in (root / name, root / f"{name}.gz", root / name.removesuffix(".gz")) if path.is_file())
 
 
-def _static(document: Any, config: Config, meta: dict[str, Any]) -> Node:
+def static(document: Any, config: Config, meta: dict[str, Any]) -> Node:
     def make(loop: asyncio.AbstractEventLoop) -> StoresBackend:
         backend = StoresBackend(config, loop=loop)
         given = (one._replace(atx=one.atx or None) if isinstance(one, Atx) else one for one in chain_records(document))
@@ -208,9 +212,9 @@ def served(document: Any, context: Context) -> Iterator[Case | Later]:
 
     @cache
     def node() -> Node:
-        chain, config = _chain(context.root)
+        chain, config = chain_of(context.root)
         if meta.get("phase") == "static":
-            return _static(chain, config, meta)
+            return static(chain, config, meta)
         return _before_genesis(config, meta) if meta.get("phase") == "pregenesis" else _convicted(config, meta)
 
     for position, call in enumerate(document["transcripts"]):

@@ -26,7 +26,7 @@ from node.store.own import SIGNED, Kind, Slot
 from node.store.view import Rows, View
 from protocol.numbers.durations import SECOND
 from protocol.pb.smesher.v1 import smeshing_pb2 as pb
-from protocol.types.ids import Beacon, EpochId, LayerId
+from protocol.types.ids import EMPTY_ATX_ID, Beacon, EpochId, LayerId
 from protocol.types.proposals import Proposal
 from tests.node.activation.smeshing.rig import START, Rig, end_of, round_end, round_start
 from tests.node.activation.smeshing.stand_ins import PARAMETERS, POET_A, POET_B, TIME, TIMELINE, A, B
@@ -160,15 +160,13 @@ def test_slots_and_what_was_proposed(node: Operated) -> None:
     node.until(Instant(end_of(3) + 2))
     slots = {LayerId(48): 2, LayerId(50): 1}
     made = proposal_of(ALICE, ballot_of(ALICE, FIRST, first_opinion()))
-    for layer in (
-        47,
-        48,
-        49,
-    ):  # the first one is of the epoch before, the last one of a slot that is not known any more
+    # the first one is of the epoch before, the last one of a slot that is not known any more
+    for layer in (47, 48, 49):
         slot = Slot(A.identity, Kind.PROPOSAL, layer)
         node.more.append(lambda rows, slot=slot: rows.put(SIGNED, slot, Proposal.codec.encode(made)))
     node.tell(
-        SlotsKnown(A.identity, EpochId(4), Beacon(b"beac"), slots), ProposalMade(A.identity, LayerId(48), made.id())
+        SlotsKnown(A.identity, EpochId(4), Beacon(b"beac"), slots, EMPTY_ATX_ID),
+        ProposalMade(A.identity, LayerId(48), made.id()),
     )
     (now, soon) = node.one().participation
     assert now.slots_known and now.reason == "" and now.is_eligible
@@ -181,7 +179,7 @@ def test_slots_and_what_was_proposed(node: Operated) -> None:
     assert not soon.slots_known
     assert {"ELIGIBLE", "PROPOSAL_PUBLISHED"} <= set(kinds(node.one()))
     for epoch in range(5, 9):
-        node.tell(SlotsKnown(A.identity, EpochId(epoch), Beacon(b"beac"), {}))
+        node.tell(SlotsKnown(A.identity, EpochId(epoch), Beacon(b"beac"), {}, EMPTY_ATX_ID))
     assert node.history.slots(A.identity, EpochId(4)) is None, "epochs that are over are forgotten"
 
 
