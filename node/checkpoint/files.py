@@ -141,7 +141,8 @@ def _atx_entry(atx: CheckpointAtx) -> dict[str, Any]:
         "sequence": atx.sequence,
         "coinbase": _text(atx.coinbase),
         "numUnits": atx.num_units,
-        "units": {_text(identity): units for identity, units in atx.units.items()},
+        # the reference's JSON has the keys of a map sorted
+        "units": dict(sorted((_text(identity), units) for identity, units in atx.units.items())),
     }
 
 

@@ -5,7 +5,7 @@
 | Malfeasance | a mark: who is malicious, without a proof that could be handed on |
 | TransactionAddress | nothing: it follows from the result |
 | Layer | what was applied in it: accounts and transactions in the order of execution, from block, results and rewards |
-| the last layer that is processed | the last processed layer, whatever was left out before it, and the last synced one |
+| the last layer that is processed | the last processed layer, whatever lies before it, and the last synced one |
 
 Of what only we keep, hare's outputs stay unknown (they serve the few layers that can still be certified), and so does
 what was asked of peers. Specified in protocol 09b-node-storage-libp2p, section 5, and 07-vm-and-transactions, section

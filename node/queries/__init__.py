@@ -13,6 +13,8 @@ which clients ask for again and again.
 | `layers` | how far a layer is, its hashes, block and transactions; pages |
 | `activations` | one by its id, pages by epoch, smesher, coinbase; counts; the highest; ids of an epoch |
 | `malfeasance` | proofs with what they say; pages |
+| `principal` | the transactions that an account pays, by their nonces |
+| `checkpoint` | what a checkpoint of a layer holds |
 | `smeshing` | how far own identities are with their next activations, what they have proposed |
 
 Specified in protocol 10-api, sections 3 and 4.

@@ -325,6 +325,13 @@ class Rows(View):
         for raw, data in () if pending is None else pending.between(b"", None, False):
             yield decoded_key(table, raw), None if data is None else decoded(table, raw, data)
 
+    def put_rows(self, table: Table[K, R]) -> Iterator[tuple[K, R]]:
+        """The rows of one table that are new or changed, keys ascending, as they were put: no row is decoded."""
+        pending = self._spaces.get(table)
+        for raw, data in () if pending is None else pending.between(b"", None, False):
+            if data is not None:
+                yield decoded_key(table, raw), cast(R, pending.rows[raw])  # type: ignore[union-attr]
+
     def raw_changes(self) -> Iterator[tuple[Space, dict[bytes, bytes | None]]]:
         """All changes as they are to be stored, keys without prefix; None: deleted."""
         for space, pending in self._spaces.items():

@@ -109,6 +109,13 @@ class Bus:
             if not there:
                 self._subscriptions.pop(kind, None)
 
+    def hears(self, kind: type[object]) -> bool:
+        """Whether anybody hears of such events, for whoever need not make them otherwise. From any thread.
+
+        Who asks after rows were written may leave them out: a later subscriber finds the rows.
+        """
+        return kind is UserEvent or kind in self._subscriptions
+
     def publish(self, events: Iterable[Event]) -> None:
         """Tell of what has happened. From any thread; nothing is done for kinds that nobody hears."""
         heard = [event for event in events if isinstance(event, UserEvent) or type(event) in self._subscriptions]

@@ -17,6 +17,7 @@ from protocol.types.ids import TransactionId
 from protocol.types.transactions import transaction_id
 
 from .reading import reading
+from .refusals import refusals_of
 
 if TYPE_CHECKING:
     from node.ledger.parse import Parsed
@@ -73,6 +74,7 @@ class Transactions:
         if is_known:
             raise _refused(ALREADY_EXISTS)
         verdict = await self._backend.submit(raw)
+        refusals_of(self._backend).note(id, verdict)
         if not verdict.is_accepted:
             raise _refused(_reason(verdict, id))
         return id

@@ -2,7 +2,7 @@
 sections 3.4 and 9.
 
 Better than the reference: a stream of states begins with those that are known, tells each change once, and says
-PROCESSED when tortoise has confirmed the layer.
+PROCESSED when tortoise has confirmed the layer; a transaction that was refused here is not unknown.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from api.edge.rpc import Headers, Method
 from api.services.node.backend import Backend
 from api.services.node.events import LayerStatus, LayerUpdated, TransactionAdded, TransactionDone
 from api.services.node.reading import reading
+from api.services.node.refusals import Refusal, refusals_of
 from api.services.node.transactions import Transactions
 from node.ledger import state as ledger
 from node.mempool.tables import HELD, IN_BLOCK, TRANSACTIONS
@@ -52,6 +53,11 @@ _STATES: Mapping[State, pb.TransactionState.TransactionState] = {
     State.INEFFECTUAL: _Said.TRANSACTION_STATE_INEFFECTUAL,
     State.APPLIED: _Said.TRANSACTION_STATE_PROCESSED,
 }
+_REFUSED: Mapping[Refusal, pb.TransactionState.TransactionState] = {
+    Refusal.REJECTED: _Said.TRANSACTION_STATE_REJECTED,
+    Refusal.INSUFFICIENT_FUNDS: _Said.TRANSACTION_STATE_INSUFFICIENT_FUNDS,
+    Refusal.CONFLICTING: _Said.TRANSACTION_STATE_CONFLICTING,
+}
 
 
 def calls(backend: Backend) -> dict[str, Method]:
@@ -74,6 +80,7 @@ class TransactionService:
         self._hrp = backend.config.main.network_hrp
         self._convert = Convert(self._hrp)
         self._transactions = Transactions(backend)
+        self._refusals = refusals_of(backend)
 
     # ---- one answer ----
 
@@ -102,7 +109,7 @@ class TransactionService:
         with reading(self._backend) as view:
             async for asked in unhurried(ids, IDS_AT_ONCE):
                 known = queries.find(view, TransactionId(asked)) if len(asked) == ID_SIZE else None
-                answer.transactions_state.append(room.take(_state(asked, _STATES[queries.state(view, known)])))
+                answer.transactions_state.append(room.take(_state(asked, self._became(view, asked, known))))
                 if request.include_transactions:
                     answer.transactions.append(room.take(self._shown(known)))
         return answer
@@ -117,12 +124,15 @@ class TransactionService:
             yield Headers.NOW
             async for one in self._changed(told, list(told), request):
                 yield one
+            confirmed = NO_LAYER
             async for event in following(subscription):
                 if isinstance(event, LayerUpdated):
                     changed = [] if event.status is LayerStatus.OPENED else list(told)
+                    if event.status is LayerStatus.CONFIRMED:
+                        confirmed = event.layer  # the facts may say so a moment later
                 else:
                     changed = [event.id] if event.id in told else []
-                async for one in self._changed(told, changed, request):
+                async for one in self._changed(told, changed, request, confirmed):
                     yield one
 
     async def results(self, request: pb.TransactionResultsRequest) -> AsyncIterator[Message | Headers]:
@@ -158,12 +168,13 @@ class TransactionService:
         told: dict[bytes, pb.TransactionState.TransactionState],
         ids: Iterable[bytes],
         request: pb.TransactionsStateStreamRequest,
+        confirmed: LayerId = NO_LAYER,
     ) -> AsyncIterator[Message]:
         """The states of those that are others than they were told."""
         async for asked in unhurried(ids, IDS_AT_ONCE):
             with reading(self._backend) as view:
                 known = queries.find(view, TransactionId(asked)) if len(asked) == ID_SIZE else None
-                state = self._how_far(view, known)
+                state = self._how_far(view, asked, known, confirmed)
             if state != told[asked]:
                 told[asked] = state
                 yield pb.TransactionsStateStreamResponse(
@@ -171,18 +182,27 @@ class TransactionService:
                     transaction=self._shown(known) if request.include_transactions else None,
                 )
 
-    def _how_far(self, view: View, known: KnownTransaction | None) -> pb.TransactionState.TransactionState:
+    def _became(self, view: View, asked: bytes, known: KnownTransaction | None) -> pb.TransactionState.TransactionState:
+        """What became of a transaction; of one that is not here, why it was refused."""
+        if known is None:
+            refusal = self._refusals.of(TransactionId(asked))
+            return _STATES[State.UNKNOWN] if refusal is None else _REFUSED[refusal]
+        return _STATES[queries.state(view, known)]
+
+    def _how_far(
+        self, view: View, asked: bytes, known: KnownTransaction | None, confirmed: LayerId
+    ) -> pb.TransactionState.TransactionState:
         """Finer than the one answer: in the mesh is what a block holds that is still to be applied, and what has been
         applied in a layer that tortoise has not confirmed."""
-        state, facts = queries.state(view, known), self._backend.facts
+        state, facts = self._became(view, asked, known), self._backend.facts
         if known is None:
-            return _STATES[state]
-        if state is State.WAITING:
+            return state
+        if state == _Said.TRANSACTION_STATE_MEMPOOL:
             blocks = Span(within=(known.id, IN_BLOCK), start=(known.id, IN_BLOCK, facts.applied + 1))
             is_in_mesh = next(view.keys(HELD, blocks), None) is not None
         else:
-            is_in_mesh = known.layer is not None and known.layer > facts.verified
-        return _Said.TRANSACTION_STATE_MESH if is_in_mesh else _STATES[state]
+            is_in_mesh = known.layer is not None and known.layer > max(facts.verified, confirmed)
+        return _Said.TRANSACTION_STATE_MESH if is_in_mesh else state
 
     def _shown(self, known: KnownTransaction | None) -> types_pb2.Transaction:
         return types_pb2.Transaction() if known is None else self._convert.stored(known.id, known.stored)
