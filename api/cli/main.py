@@ -67,7 +67,8 @@ COMMANDS = (
     Command("config", "api.cli.node.config", "explain the settings of a node, or check a file of them"),
     Command("merge-nodes", "api.cli.node.merge_nodes", "join the identities of two nodes in one data directory"),
     Command("gen-p2p-identity", "api.cli.node.peer_identity", "make the key by which peers know a node, tell its id"),
-    Command("db", "api.cli.node.db", "check that the stores of a node are whole, copy what must not be lost"),
+    Command("migrate", "api.cli.node.migrate", "move the data of an original node to this one, or back"),
+    Command("db", "api.cli.node.db", "look after the stores of a node: whole or not, a copy, their room, a state.sql"),
     Command("simulate", "api.cli.node.simulate", "run a network of nodes from a seed, with faults and liars"),
     Command("bench", "api.cli.data.bench", "measure the label engine against hashlib.scrypt on this machine"),
 )

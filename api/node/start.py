@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from api.config.own import LOOPBACK
 from api.edge.errors import EnvironmentFault
 from api.edge.lock import DirectoryLock
 from api.edge.node_log import NodeLog
@@ -21,7 +22,7 @@ from protocol.params.config.node import Config
 from protocol.params.genesis import Genesis
 from prover import durable
 
-from . import checks, data_directory, genesis_file, identities, peer_key, record
+from . import checks, data_directory, genesis_file, identities, peer_key, record, recovering
 from .data_directory import DataDirectory
 from .identities import Identities, Mode
 from .peer_key import PeerKey
@@ -44,6 +45,8 @@ class Prepared:
     """Each says what is so, what it means and what to do. They are yet to be told."""
     log: NodeLog | None = None
     """The log of the process, for who shows its tail, changes levels, or hears of errors."""
+    metrics_host: str = LOOPBACK
+    """On which address the metrics are told, where they are."""
 
 
 @contextmanager
@@ -96,6 +99,7 @@ def prepared(
                 f"{data.peer / peer_key.FILE_NAME} was missing: this node is {peer.id} to its peers from now on. "
                 "Whoever has its former address in a configuration has to change it."
             )
+        told += recovering.recover(config, data, [one.node_id for one in own.all], now_ns)
         known = set(data.stores) | set(kept.stores if kept else ())
         record.write(data.record, replace(new, identities=own.names, stores=tuple(sorted(known))))
         yield Prepared(

@@ -34,8 +34,6 @@ from protocol.types.ids import Address, AtxId, NodeId
 from prover.errors import ProofError
 from prover.post import findings, metadata, record
 from prover.post.directory import Storage
-from prover.post.init.plan import Request, check, decide
-from prover.post.init.run import look
 from prover.post.layout import file_number
 from prover.post.proof.prove import STATE_NAME
 
@@ -219,11 +217,17 @@ class Supervised:
             if commitment is None:
                 commitment = await self._around.choose(data.node_id)
             self._state = SetupState.IN_PROGRESS
-            self._tell(pb.Event(init_start=pb.EventInitStart(smesher=data.node_id, commitment=commitment)))
+            self._tell(
+                "The labels that are missing are made. Leave the node running, or go on later: what is made stays.",
+                init_start=pb.EventInitStart(smesher=data.node_id, commitment=commitment),
+            )
             log.info("PoST data is made in %s, bound to %s.", data.path, commitment.hex())
             failure = await self._make(data, commitment)
             if failure is None:
-                self._tell(pb.Event(init_complete=pb.EventInitComplete(smesher=data.node_id)))
+                self._tell(
+                    "All labels are made. The PoST service starts now, and the first proof is made over them.",
+                    init_complete=pb.EventInitComplete(smesher=data.node_id),
+                )
                 log.info("The PoST data in %s is complete.", data.path)
                 break
             self._state = SetupState.ERROR
@@ -271,13 +275,19 @@ class Supervised:
             except OSError as error:
                 why = sentence(error)
             else:
-                self._tell(pb.Event(post_service_started=pb.EventPostServiceStarted()))
+                self._tell(
+                    "The PoST service was started; it connects to this node and makes its proofs.",
+                    post_service_started=pb.EventPostServiceStarted(),
+                )
                 log.info("The PoST service was started, as process %d.", child.pid)
                 try:
                     why = f"it ended by itself with code {await child.wait()}"
                 finally:
                     await child.stop()
-                    self._tell(pb.Event(post_service_stopped=pb.EventPostServiceStopped()))
+                    self._tell(
+                        "The PoST service does not run. Unless smeshing was stopped, the node starts it again.",
+                        post_service_stopped=pb.EventPostServiceStopped(),
+                    )
             pause = pauses.next(loop.time() - began)
             log.error("The PoST service does not run: %s. It is started again in %.0f s.", why.rstrip("."), pause)
             await asyncio.sleep(pause)
@@ -313,13 +323,14 @@ class Supervised:
 
     # ---- what is told ----
 
-    def _tell(self, event: pb.Event) -> None:
+    def _tell(self, text: str, *, failure: bool = False, **details: Any) -> None:
+        event = pb.Event(failure=failure, help=text, **details)
         event.timestamp.FromNanoseconds(self._clock_ns())
         self._around.tell(UserEvent(event))
 
     def _fail(self, commitment: bytes, text: str) -> None:
         failed = pb.EventInitFailed(smesher=self._around.identity.node_id, commitment=commitment, error=text)
-        self._tell(pb.Event(failure=True, help=text, init_failed=failed))
+        self._tell(f"No labels are made: {text.rstrip('.')}.", failure=True, init_failed=failed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,6 +380,9 @@ class Data:
 
     def survey(self) -> Survey:
         """What is there; reads small files alone. Raises ProofError where it is other data than is wanted."""
+        from prover.post.init.plan import Request, check, decide  # which brings what makes labels
+        from prover.post.init.run import look
+
         storage, config = Storage(self.path), self._config
         found = look(storage)
         before = None

@@ -39,7 +39,13 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "syncer.atx-sync.progress-",
     ),
     "metrics that are pushed": ("public-metrics.",),
-    "a PoST service of another program": ("POSTService.",),
+    "another way to the PoST service than loopback": (
+        "POSTService.NodeAddress",
+        "POSTService.CACert",
+        "POSTService.Cert",
+        "POSTService.Key",
+    ),
+    "batches of labels by hand": ("smeshing.smeshing-opts.smeshing-opts-compute-batch-size",),
     "a choice of instructions by hand": ("smeshing.smeshing-verifying-opts.smeshing-opts-verifying-powflags",),
     "test builds that keep off the main network": ("main.no-main-override",),
 }

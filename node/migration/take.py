@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Protocol
 
 from node.activation.marriages import next_order
 from node.activation.tables import (
@@ -49,7 +49,6 @@ from node.store.keys import ONLY
 from node.store.stores import Stores
 from node.store.view import Rows, Span, View
 from node.sync.tables import LAST_LAYER
-from protocol.errors import ProtocolError
 from protocol.types.activation import ActivationTxV1, EpochActiveSet
 from protocol.types.activation_v2 import ActivationTxV2
 from protocol.types.ballots import Ballot
@@ -77,10 +76,9 @@ from protocol.types.transactions import Account, RawTx, Reward, Transaction, Tra
 
 from . import records
 from .errors import MigrationError
+from .reading import read, require_id
 
-T = TypeVar("T")
-
-AT_ONCE = 2000
+AT_ONCE = 500
 """Records of one unit."""
 
 _ID_OF: dict[int, Callable[[bytes], AtxId]] = {
@@ -90,7 +88,19 @@ _ID_OF: dict[int, Callable[[bytes], AtxId]] = {
 """By the version of an activation."""
 
 
-def take_all(stores: Stores, taker: Taker, given: Iterable[records.AnyRecord], at_once: int = AT_ONCE) -> Iterator[int]:
+class AnyTaker(Protocol):
+    """Puts the records of one database."""
+
+    def take(self, rows: Rows, given: Iterable[Any]) -> None:
+        """Put records. Raises MigrationError, StoreFault."""
+
+    def finish(self, rows: Rows) -> None:
+        """Put what follows from all records together."""
+
+
+def take_all(
+    stores: Stores, taker: AnyTaker, given: Iterable[records.AnyRecord], at_once: int = AT_ONCE
+) -> Iterator[int]:
     """Writes records in units of so many, and what follows from all of them last; how many were taken, after each unit.
 
     Raises MigrationError, StoreFault; the units before stay.
@@ -182,8 +192,8 @@ class Taker:
 
     def _poet(self, rows: Rows, record: records.Poet) -> None:
         ref = PoetProofRef(record.ref)
-        message = _read("poets", "poet", ref, PoetProofMessage.codec.decode, record.poet)
-        _require("poets", "ref", ref, message.ref())
+        message = read("poets", "poet", ref, PoetProofMessage.codec.decode, record.poet)
+        require_id("poets", "ref", ref, message.ref())
         rows.put(POETS, ref, PoetFacts(message.proof.leaf_count, message.statement))
         rows.put(POET_BLOBS, ref, record.poet)
 
@@ -211,7 +221,7 @@ class Taker:
                 f"atx_blobs: column version of row {id.hex()} is {stored.version}, expected 1 or 2.", "unreadable"
             )
         if record.atx is not None:
-            _require("atxs", "id", id, _read("atx_blobs", "atx", id, _ID_OF[stored.version], record.atx))
+            require_id("atxs", "id", id, read("atx_blobs", "atx", id, _ID_OF[stored.version], record.atx))
         put_atx(rows, id, stored, record.atx)
 
     def _nonce(self, view: View, record: records.Atx) -> int:
@@ -243,20 +253,20 @@ class Taker:
     # ---- consensus ----
 
     def _active_set(self, rows: Rows, record: records.ActiveSet) -> None:
-        active = _read("activesets", "active_set", record.id, EpochActiveSet.codec.decode, record.active_set)
+        active = read("activesets", "active_set", record.id, EpochActiveSet.codec.decode, record.active_set)
         put_active_set(rows, Hash32(record.id), active)
 
     def _beacon(self, rows: Rows, record: records.Beacon) -> None:
         rows.put(BEACONS, EpochId(record.epoch), Beacon(record.beacon))
 
     def _ballot(self, rows: Rows, record: records.Ballot) -> None:
-        ballot = _read("ballots", "ballot", record.id, Ballot.codec.decode, record.ballot)
-        _require("ballots", "id", record.id, ballot.id())
+        ballot = read("ballots", "ballot", record.id, Ballot.codec.decode, record.ballot)
+        require_id("ballots", "id", record.id, ballot.id())
         rows.put(BALLOTS, BallotId(record.id), ballot)
 
     def _block(self, rows: Rows, record: records.Block) -> None:
-        block = _read("blocks", "block", record.id, InnerBlock.codec.decode, record.block)
-        _require("blocks", "id", record.id, block.id())
+        block = read("blocks", "block", record.id, InnerBlock.codec.decode, record.block)
+        require_id("blocks", "id", record.id, block.id())
         rows.put(BLOCKS, BlockId(record.id), block)
         if record.validity is not None:
             rows.put(VALIDITY, BlockId(record.id), record.validity > 0)
@@ -265,7 +275,7 @@ class Taker:
         certificate = (
             None
             if record.cert is None
-            else _read("certificates", "cert", record.block, Certificate.codec.decode, record.cert)
+            else read("certificates", "cert", record.block, Certificate.codec.decode, record.cert)
         )
         key = LayerId(record.layer), BlockId(record.block)
         rows.put(CERTIFICATES, key, StoredCertificate(certificate, bool(record.valid)))
@@ -275,12 +285,12 @@ class Taker:
     def _transaction(self, rows: Rows, record: records.Transaction) -> None:
         id = TransactionId(record.id)
         raw = RawTx.of(record.tx)
-        _require("transactions", "id", id, raw.id)
+        require_id("transactions", "id", id, raw.id)
         header = None
         if record.header is not None:
-            header = _read("transactions", "header", id, TxHeader.codec.decode, record.header)
+            header = read("transactions", "header", id, TxHeader.codec.decode, record.header)
         if record.result is not None:
-            rows.put(RESULTS, id, _read("transactions", "result", id, TransactionResult.codec.decode, record.result))
+            rows.put(RESULTS, id, read("transactions", "result", id, TransactionResult.codec.decode, record.result))
         transactions.put(rows, Transaction(raw, header), record.timestamp)
 
     def _block_transaction(self, rows: Rows, record: records.BlockTransaction) -> None:
@@ -352,20 +362,3 @@ def _applied(view: View, layer: LayerId, block: BlockId) -> AppliedLayer:
     changed = [account for account in changed if account.layer == layer]
     addresses = tuple(account.address for account in changed)
     return AppliedLayer(state_hash(layer, changed), block, addresses, tuple(executed))
-
-
-def _read(table: str, column: str, key: bytes, decode: Callable[[bytes], T], data: bytes) -> T:
-    try:
-        return decode(data)
-    except (ProtocolError, ValueError) as error:
-        raise MigrationError(
-            f"{table}: column {column} of row {key.hex()} cannot be read: {error}", "unreadable"
-        ) from None
-
-
-def _require(table: str, column: str, key: bytes, expected: bytes) -> None:
-    if key != expected:
-        raise MigrationError(
-            f"{table}: column {column} is {key.hex()}, but the bytes beside it have the id {expected.hex()}.",
-            "inconsistent",
-        )

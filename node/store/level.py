@@ -149,6 +149,18 @@ class LevelBackend:
         if sync:
             self._sync_other_logs()
 
+    def size_of(self, start: bytes, stop: bytes) -> int:
+        """About how many bytes of files the keys from one on below another take; what was written last is not counted
+        yet. Raises StoreFault."""
+        with _explained(self._path):
+            size: int = self._database.approximate_size(start, stop)
+            return size
+
+    def compact(self) -> None:
+        """Writes all files anew, without what was deleted or written over. Raises StoreFault."""
+        with _explained(self._path):
+            self._database.compact_range()
+
     def _sync_other_logs(self) -> None:
         """LevelDB has synced the log that it writes, but neither its name, if it is a new one, nor the log before, of
         which a power cut could then lose the end although rows behind it last."""

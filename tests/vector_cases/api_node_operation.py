@@ -1,5 +1,5 @@
 """Vectors of how a node starts (api/node_operation.json): the reference's exit code, or a refusal by name where it runs
-on, panics or hangs. What a node does once it runs (signals, ports, checkpoints) belongs to the tests of running nodes.
+on, panics or hangs. What a node does once it runs (signals) belongs to the tests of running nodes.
 
 Exit code 1 of the reference stays 1; its panics (2) and what never ends (-9) are refused with 1.
 """
@@ -7,6 +7,7 @@ Exit code 1 of the reference stays 1; its panics (2) and what never ends (-9) ar
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import sys
 import tempfile
@@ -20,7 +21,7 @@ from unittest import mock
 from api.node.start import prepared
 from protocol.crypto.signing import Signer
 from tests.support.cli import Result
-from tests.support.node_data import NOW_NS, NodeFolder
+from tests.support.node_data import NOW_NS, NodeFolder, serving_file
 from tests.vector_cases.harness import Case, Context, Later, vectors
 
 Sections = Mapping[str, Mapping[str, Any]]
@@ -28,7 +29,6 @@ Sections = Mapping[str, Mapping[str, Any]]
 ELSEWHERE = (
     "port in use: p2p",
     "signal ",
-    "checkpoint: ",
     "state.sql not writable",
 )
 """Beginnings of the names of cases in which a node has started already, except those in `START`."""
@@ -160,6 +160,48 @@ def listener(name: str) -> Start:
     return port_taken(lambda port: {"api": {name: f"127.0.0.1:{port}"}}, name)
 
 
+def recovered(
+    *words: str,
+    change: Callable[[Any], Any] = lambda document: document,
+    options: Mapping[str, Any] | None = None,
+    status: int = 200,
+    is_used: bool = True,
+    then: Sequence[str] = (),
+    rule: str = "",
+) -> Start:
+    """A start with a checkpoint, which a server of this machine has. status 0: it is not there any more."""
+
+    def do(at: NodeFolder) -> Result:
+        if is_used:
+            at.used()
+        document = json.loads((Path(__file__).parents[1] / "vectors" / "api" / CHECKPOINT).read_text())
+        changed = change(document)
+        body = changed if isinstance(changed, str) else json.dumps(changed)
+        with serving_file(body.encode(), status or 200) as url:
+            recovery = {"recovery-uri": f"{url}/{CHECKPOINT}", "recovery-layer": 176, **(options or {})}
+            at.write({"recovery": recovery})
+            if status:
+                result = at.run()
+        if not status:
+            result = at.run()
+        for word in then:  # the server is gone, and is not asked any more
+            at.write({"recovery": recovery} if word == "again" else {})
+            result = at.run()
+        return result
+
+    return Start(do, words, rule)
+
+
+def of_data(document: Any, **changes: Any) -> Any:
+    """The checkpoint with other parts; None: without one."""
+    data = {**document["data"], **changes}
+    return {**document, "data": {name: value for name, value in data.items() if value is not None}}
+
+
+def lacking(document: Any, name: str) -> Any:
+    return {key: value for key, value in document.items() if key != name}
+
+
 def without(*names: str) -> Callable[[NodeFolder], None]:
     """Deletes something of the data directory."""
 
@@ -188,6 +230,8 @@ FOREIGN_ADDRESS = "sm1qqqqqq9fwfymdr7qv0tfc3ppa4q8ara6qm7kwugw9gdme"
 ACCOUNTS = dict(NodeFolder(Path()).document()["genesis"]["accounts"])
 FIRST = next(iter(ACCOUNTS))
 
+CHECKPOINT = "checkpoint_devnet_a_100.json"
+STRICT = "a checkpoint is judged by its content, not by its shape alone"
 LOSES = "a number that the reference wraps or cuts is refused"
 ORIGINAL = "a data directory of the original is moved over first: begun anew, its identities could sign twice"
 LOST = "what was there before and is missing is refused, where the reference begins anew without a word"
@@ -355,13 +399,33 @@ START: Mapping[str, Start] = {
     "lock file directory missing": Start(
         lambda at: (at.write({"main": {"filelock": str(at.path / "a" / "b" / "LOCK")}}), at.run())[-1]
     ),
-    "checkpoint: restore layer 0": configured(
-        {"recovery": {"recovery-uri": "http://127.0.0.1:1/snapshot-100", "recovery-layer": 0}},
-        "recovery.recovery-layer",
+    "checkpoint: accepted, restore layer 176": recovered(),
+    "checkpoint: second start with the same recovery options": recovered(then=("again",)),
+    "checkpoint: third start without recovery options": recovered(then=("again", "without")),
+    "checkpoint: fresh data dir": recovered(is_used=False),
+    "checkpoint: do not preserve own atx": recovered(options={"preserve-own-atx": False}),
+    "checkpoint: restore layer 0": recovered("recovery.recovery-layer", options={"recovery-layer": 0}),
+    "checkpoint: 404": recovered(status=404),
+    "checkpoint: server down": recovered(status=0),
+    "checkpoint: file scheme": recovered("recovery-uri", "http://", options={"recovery-uri": "file:///snapshot-100"}),
+    "checkpoint: not JSON": recovered("is no JSON", change=lambda document: "no"),
+    "checkpoint: wrong version": recovered("checkpoint.version", change=lambda document: {**document, "version": "9"}),
+    "checkpoint: no accounts": recovered("accounts", change=lambda document: of_data(document, accounts=None)),
+    "checkpoint: no atxs": recovered("atxs", change=lambda document: of_data(document, atxs=None)),
+    "checkpoint: atx lacks a field": recovered(
+        "vrfNonce", change=lambda document: of_data(document, atxs=[lacking(document["data"]["atxs"][0], "vrfNonce")])
     ),
-    "checkpoint: file scheme": configured(
-        {"recovery": {"recovery-uri": "file:///snapshot-100", "recovery-layer": 176}}, "recovery-uri", "http://"
+    "checkpoint: extra top-level key": recovered(change=lambda document: {**document, "more": 1}),
+    "checkpoint: empty atxs": recovered(change=lambda document: of_data(document, atxs=[])),
+    "checkpoint: duplicate atx": recovered(
+        "atxs", change=lambda document: of_data(document, atxs=[document["data"]["atxs"][0]] * 2)
     ),
+    "checkpoint: bad account address": recovered(
+        "address",
+        change=lambda document: of_data(document, accounts=[{**document["data"]["accounts"][0], "address": "AAAA"}]),
+        rule=STRICT,
+    ),
+    "checkpoint: no command": recovered("command", change=lambda document: lacking(document, "command")),
 }
 
 

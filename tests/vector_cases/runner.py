@@ -91,6 +91,8 @@ FINISHED = (
     "api/grpc_static_chain_a.json",
     "api/http_live.json",
     "api/http_static_chain_a.json",
+    "api/metrics.json",
+    "api/storage_schema.json",
     "api/streams_observer.json",
     "api/streams_smesher.json",
     "api/transaction_submits.json",

@@ -1,4 +1,4 @@
-"""`smesher db`: whether the stores of a node are whole, and a copy of the one that must not be lost.
+"""`smesher db`: whether the stores of a node are whole, a copy of what must not be lost, their room, a state.sql.
 
 `check` reads every byte of the files by itself, then opens a store that is whole, as the node would, and reads every
 row and index. A database of another program, such as a PoET server's, has its files checked.
@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 from api.cli import common
+from api.cli.node import db_space
 from api.cli.output import Output
 from api.cli.words import Word, add_words
 from node.schema import OWN, SCHEMAS
@@ -159,7 +160,38 @@ def _backup(arguments: argparse.Namespace, output: Output) -> int:
     return 0
 
 
+def _export_arguments(parser: argparse.ArgumentParser) -> None:
+    db_space.dir_argument(parser)
+    parser.add_argument("file", type=common.path, metavar="FILE", help="the database; it must not be there")
+    parser.add_argument(
+        "-c",
+        "--config",
+        type=common.path,
+        metavar="FILE",
+        help="the node's configuration file; needed for a network that is not public",
+    )
+
+
+def _export(arguments: argparse.Namespace, output: Output) -> int:
+    """Exit code 0: the file is there; 1: the stores are damaged or in use, or it exists; 2: usage; 3: environment."""
+    from api.cli.node.migrate import Steps  # all of this loads much; help needs none of it
+    from api.node.data_directory import DataDirectory, absolute
+    from api.node.original import directory
+    from api.node.original.hand_back import export
+
+    data = DataDirectory(absolute(str(arguments.dir)))
+    file = absolute(str(arguments.file))
+    configured = None if arguments.config is None else directory.configured(arguments.config)
+    rows = export(data, directory.with_genesis(configured, data.path), file, Steps(output))
+    output.event("done", path=str(file), rows=rows)
+    output.say(f"[bold green]done[/]  {rows:,} rows are in {file}")
+    return 0
+
+
 WORDS = {
     "check": Word(_check_arguments, _check, "read everything in the stores of a node and name what is damaged"),
     "backup": Word(_backup_arguments, _backup, "copy what a node has signed and must not lose"),
+    "size": Word(db_space.dir_argument, db_space.size, "tell how much room the stores of a node take, by tables"),
+    "compact": Word(db_space.dir_argument, db_space.compact, "write the stores anew, without what is not needed"),
+    "export": Word(_export_arguments, _export, "make a state.sql, for programs that read an original node's"),
 }

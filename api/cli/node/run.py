@@ -156,7 +156,7 @@ def _start(loaded: Loaded) -> int:
             log.warning(text)
         from api.node.run import run as run_node  # and all services with it, which a refusal need not wait for
 
-        return run_node(found)
+        return run_node(replace(found, metrics_host=own.metrics_host))
 
 
 def told(loaded: Loaded) -> dict[str, object]:

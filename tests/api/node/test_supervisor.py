@@ -84,7 +84,7 @@ class World:
         return GOLDEN
 
     def tell(self, event: UserEvent) -> None:
-        assert event.event.timestamp.ToNanoseconds() == 5
+        assert event.event.timestamp.ToNanoseconds() == 5 and event.event.help.endswith(".")
         self.events.append(event.event.WhichOneof("details") or "")
 
     async def launch(self, words: Sequence[str], hear: Hear, hear_output: Hear | None) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -17,7 +18,7 @@ from node.mempool import selection
 from node.mempool import transactions as stored
 from node.mempool.account import MAX_NONCES, UNTAGGED, AccountCache
 from node.mempool.errors import MempoolError
-from node.mempool.pool import Mempool
+from node.mempool.pool import Mempool, projection_of
 from node.mempool.shuffle import MersenneTwister, shuffle
 from node.mempool.transaction import PoolTransaction
 from node.store.keys import ONLY
@@ -241,6 +242,8 @@ def test_a_restart_finds_candidates_for_every_nonce_that_fits(
         for transaction in drawn:
             waiting.add(transaction)
         before = {address: ids(one) for address, one in waiting.waiting().items()}
+        for address in ADDRESSES:
+            assert waiting.kept.read(partial(projection_of, principal=address)) == waiting.projection(address)
         waiting.restart()
         assert {address: ids(one) for address, one in waiting.waiting().items()} == before
 
@@ -273,6 +276,15 @@ def test_a_restart_after_any_layers_finds_what_memory_had(
                     before = {address: waiting.pool.account(address) for address in ADDRESSES}
                     waiting.restart()
                     assert {address: waiting.pool.account(address) for address in ADDRESSES} == before
+            for address in ADDRESSES:
+                assert waiting.kept.read(partial(projection_of, principal=address)) == _projected(waiting, address)
+
+
+def _projected(waiting: Pool, address: Address) -> tuple[int, int]:
+    """What a pool has that begins on these rows."""
+    begun = Mempool()
+    waiting.kept.read(begun.start)
+    return waiting.kept.read(lambda view: begun.projection(view, address))
 
 
 @given(st.lists(transactions, max_size=30, unique_by=lambda one: one.id), st.integers(0, 300), st.integers(0, 10))

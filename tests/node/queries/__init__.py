@@ -1,0 +1,1 @@
+"""Questions of clients, answered from rows."""

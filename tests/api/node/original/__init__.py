@@ -1,0 +1,1 @@
+"""Databases of the original node, read and written."""

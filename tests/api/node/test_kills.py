@@ -1,0 +1,158 @@
+"""A node killed at random moments under load: what it acknowledged is there, what it signed stands, its state goes on.
+
+`make kills` kills it 200 times.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import select
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.node.data_directory import DataDirectory
+from api.node.site import open_stores
+from node.ledger import state
+from node.ledger.tables import LAYERS
+from node.mempool.tables import TRANSACTIONS
+from node.store.own import SIGNED
+from node.store.view import ALL
+from protocol.types.ids import EMPTY_BLOCK_ID
+
+KILLS = int(os.environ.get("NODE_KILLS", "2"))
+SEED = int(os.environ.get("NODE_KILLS_SEED", "11"))
+REPOSITORY = Path(__file__).resolve().parents[3]
+LONGEST_LIFE_S = 4.0
+"""From its first commit to the kill."""
+START_S = 60.0
+ENDS_AFTER_S = 6.0
+"""Of the last life, which is told to stop: so that layers are applied after the last kill."""
+
+
+@dataclass
+class Held:
+    """What can be held against it."""
+
+    acked: set[str] = field(default_factory=set)
+    sent: dict[str, str] = field(default_factory=dict)
+    """Digest of a message to its topic."""
+    roots: dict[int, tuple[str, str]] = field(default_factory=dict)
+    """State root and block of each layer, as it was said last."""
+    contradictions: list[str] = field(default_factory=list)
+    starts: int = 0
+
+    def take(self, line: bytes) -> None:
+        """A line; one that the kill cut off says nothing."""
+        try:
+            found: dict[str, Any] = json.loads(line)
+        except ValueError:
+            return
+        if "acked" in found:
+            self.acked.add(found["acked"])
+        elif "sent" in found:
+            self.sent[found["digest"]] = found["sent"]
+        elif "layer" in found:
+            self.applied(found["layer"], (found["root"], found["block"]))
+        elif "started" in found:
+            self.starts += 1
+
+    def applied(self, layer: int, root: tuple[str, str]) -> None:
+        """A layer again is the same one."""
+        before = self.roots.setdefault(layer, root)
+        if before != root:
+            self.contradictions.append(f"layer {layer} was {before}, then {root}")
+
+
+class Life:
+    """One process of the node."""
+
+    def __init__(self, folder: Path, genesis_ns: int, held: Held) -> None:
+        self._held = held
+        words = [sys.executable, "-m", "tests.support.killed_node", str(folder), str(genesis_ns), str(SEED)]
+        self._errors = (folder / "errors.txt").open("ab")
+        self._process = subprocess.Popen(
+            words, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=self._errors, start_new_session=True
+        )
+        assert self._process.stdout is not None
+        self._output = self._process.stdout
+        self._rest = b""
+
+    def listen(self, until: float, *, to_start: bool = False) -> None:
+        """Take what it says until then, or until it has started."""
+        starts = self._held.starts
+        while (left := until - time.monotonic()) > 0:
+            if to_start and self._held.starts > starts:
+                return
+            if not select.select([self._output], [], [], left)[0]:
+                return
+            data = os.read(self._output.fileno(), 1 << 16)
+            assert data, f"it ended by itself with code {self._process.wait()}"
+            self._take(data)
+        assert not to_start, "it does not start"
+
+    def end(self, number: int) -> int:
+        """Send it a signal, and take all that it had said by then; its exit code."""
+        self._process.send_signal(number)
+        while data := self._output.read():
+            self._take(data)
+        self._output.close()
+        self._errors.close()
+        return self._process.wait()
+
+    def _take(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._held.take(line)
+
+
+def lives_with_kills(folder: Path, kills: int, dice: random.Random) -> Held:
+    """So many lives that end with a kill, and a last one that is told to stop."""
+    held = Held()
+    genesis_ns = (time.time_ns() // 10**9 + 4) * 10**9
+    for _ in range(kills):
+        life = Life(folder, genesis_ns, held)
+        life.listen(time.monotonic() + START_S, to_start=dice.random() < 0.9)  # else it may be killed in its start
+        life.listen(time.monotonic() + dice.random() * LONGEST_LIFE_S)
+        assert life.end(signal.SIGKILL) == -signal.SIGKILL
+    life = Life(folder, genesis_ns, held)
+    life.listen(time.monotonic() + START_S, to_start=True)
+    life.listen(time.monotonic() + ENDS_AFTER_S)
+    assert life.end(signal.SIGTERM) == 0, (folder / "errors.txt").read_text()
+    return held
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120 + 90 * KILLS)
+def test_kills_at_random_moments_lose_nothing_and_sign_nothing_twice(tmp_path: Path) -> None:
+    held = lives_with_kills(tmp_path, KILLS, random.Random(SEED))
+    stores = open_stores(DataDirectory(tmp_path))
+    with closing(stores.view()) as view:
+        stored = {id.hex() for id in view.keys(TRANSACTIONS, ALL)}
+        signed = {hashlib.sha256(message).hexdigest() for _, message in view.scan(SIGNED, ALL)}
+        layers = dict(view.scan(LAYERS, ALL))
+        last = state.last_applied(view)
+    stores.close()
+    assert held.acked, "no client was ever answered"
+    assert held.acked <= stored, "an acknowledged transaction was lost"
+    unknown = {topic for digest, topic in held.sent.items() if digest not in signed}
+    assert not unknown, f"messages were sent on {unknown} that are not those which their slots hold"
+    assert not held.contradictions
+    for layer, row in layers.items():
+        held.applied(layer, (row.state_hash.hex(), row.block.hex()))
+    assert not held.contradictions
+    blocks = sum(row.block != EMPTY_BLOCK_ID for row in layers.values())
+    print(
+        f"{KILLS} kills: {len(held.acked)} transactions acknowledged, {len(held.sent)} messages sent, layers up to "
+        f"{last}, {blocks} with blocks"
+    )

@@ -1,0 +1,45 @@
+"""Devices as another process finds them: what it says is taken as it is, and what goes wrong there is a sentence."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+
+import pytest
+
+from api.node.providers import providers
+from api.services.node.smeshing import Provider, SmeshingRefused
+
+CPU = {"event": "provider", "id": 4294967295, "name": "CPU of a test", "class": "CPU", "platform": "", "x": 1}
+CARD = {"event": "provider", "id": 0, "name": "Card", "class": "GPU", "platform": "OpenCL", "labels_per_second": 1234.9}
+UNLISTED = {"event": "provider", "id": None, "name": "PoCL", "class": "CPU", "platform": "PoCL"}
+
+
+def found(lines: Sequence[str], *, benchmark: bool = False, tail: str = "") -> Sequence[Provider]:
+    text = "\n".join(f"print({line!r})" for line in lines)
+    words = [sys.executable, "-c", f"import sys\n{text}\nprint(sys.argv[1:], file=sys.stderr)\n{tail}"]
+    return asyncio.run(providers(benchmark=benchmark, words=words))
+
+
+def test_devices_by_the_names_of_the_reference() -> None:
+    lines = [json.dumps(one) for one in (CARD, UNLISTED, CPU)] + ["no JSON", "[]", '{"event": "note"}']
+    assert found(lines) == [Provider(0, "[GPU] OpenCL/Card", 1234), Provider(4294967295, "[CPU] scrypt-jane", 0)]
+
+
+def test_a_driver_that_ends_its_program_is_told_of() -> None:
+    with pytest.raises(SmeshingRefused, match="no device was found: the driver has crashed"):
+        found([], tail="print('the driver has crashed', file=sys.stderr); sys.exit(3)")
+    with pytest.raises(SmeshingRefused, match="No such file"):
+        asyncio.run(providers(benchmark=False, words=["/nowhere/smesher"]))
+
+
+def test_what_was_found_before_it_crashed_counts() -> None:
+    assert found([json.dumps(CPU)], tail="import os; os.abort()") == [Provider(4294967295, "[CPU] scrypt-jane", 0)]
+
+
+@pytest.mark.slow
+def test_the_devices_of_this_machine_are_measured() -> None:
+    cpu = asyncio.run(providers(benchmark=True))[-1]
+    assert (cpu.id, cpu.name) == (4294967295, "[CPU] scrypt-jane") and cpu.labels_per_second > 0

@@ -1,0 +1,1 @@
+"""Rows of the reference, to ours and back."""
