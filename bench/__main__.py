@@ -29,6 +29,7 @@ BENCHES = (
     "eligibility",
     "vm",
     "store",
+    "queries",
     "blocks",
     "tortoise",
     "epoch",

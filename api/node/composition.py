@@ -43,7 +43,7 @@ from .ports.bootstrap import Documents
 from .ports.calls import Answered, Calls
 from .ports.keys import NodeKeys
 from .ports.poets import Poets
-from .ports.proofs import LightTools, Proofs, Spaces, Tools
+from .ports.proofs import IDLE_S, LightTools, Proofs, Spaces, Tools
 from .room import Room
 from .running import Running
 from .site import Coinbase, Site, open_stores, parameters_on
@@ -55,6 +55,8 @@ log = getLogger("node")
 
 WAITING_PROOFS = 10_000
 """Proofs that wait for a thread, of each of the two kinds: urgent, and others."""
+ALONE_IDLE_S = 3.0
+"""How long the memory for verification is kept where only own proofs are to be verified, one an epoch."""
 STOP_S = 0.7
 """What threads have to end; those that have not by then end with the process."""
 
@@ -91,8 +93,8 @@ class Serving(Protocol):
 class Parts:
     """What another node than that of the command line has of its own."""
 
-    host: Callable[[Clock], Host]
-    """Its place in a network."""
+    host: Callable[[Clock, NodeParameters], Host]
+    """Its place in a network. Raises UsageError, EnvironmentFault."""
     serving: Callable[[Handles], Serving]
     clock: Clock = field(default_factory=WallClock)
     first_beacon: Beacon | None = None
@@ -132,6 +134,7 @@ class Composition:
         self._thread: EngineThread | None = None
         self._is_own_pool = parts.pool is None
         self._serving: Serving | None = None
+        self._host: Host | None = None
         self._commitments = Commitments()
 
     async def start(self) -> None:
@@ -151,7 +154,7 @@ class Composition:
         self.keys = NodeKeys(prepared.identities.all, prepared.data.identities, load=self._identities)
         self.coinbase = Coinbase(config.smeshing.coinbase, config.main.network_hrp)
         self.pool = parts.pool or Workers(f"{parts.name}-proofs", max(1, processors() - 1), WAITING_PROOFS)
-        self.host = parts.host(parts.clock)
+        self.host = self._host = parts.host(parts.clock, self.parameters)
         self.calls = Calls(loop, self.returned)
         post = PostServices(loop, self.returned, lambda: self.smeshing.identities(), lambda: self.coinbase.is_set)
         spaces = post if parts.spaces is None else parts.spaces(self.returned)
@@ -163,6 +166,7 @@ class Composition:
             self.returned,
             is_proving=lambda: post.is_proving,
             make_tools=parts.make_tools,
+            idle_s=ALONE_IDLE_S if config.main.standalone else IDLE_S,
         )
         ports = Ports(
             self.host,
@@ -195,9 +199,9 @@ class Composition:
         )
         self.driver.onlookers += (KeyWatch(self.keys), *self._serving.onlookers)
         await self._serving.start()
+        await self.smeshing.begin()  # before the first turn: an identity that has its data is there from then on
         self._thread = EngineThread(f"{parts.name}-engine", self.driver, parts.clock, self._engine_ended)
         self._thread.start()
-        await self.smeshing.begin()
 
     async def stop(self) -> None:
         """Clients, then turns, then work, then stores. A second time does nothing."""
@@ -207,6 +211,9 @@ class Composition:
             thread.stop()
         if serving is not None:
             await asyncio.gather(serving.stop(), self.smeshing.close(STOP_S))
+        host, self._host = self._host, None
+        if thread is None and host is not None:
+            host.close()  # else the driver does
         if thread is not None:
             is_over = await asyncio.to_thread(thread.join, STOP_S)
             await self.calls.close()

@@ -13,34 +13,28 @@ only where labels are missing. Specified in protocol 04-activation-beacon-eligib
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from api.edge.errors import EXIT_USAGE, sentence
 from api.services.node.events import UserEvent
 from api.services.node.smeshing import Provider, Setup, SetupOptions, SetupState, SmeshingRefused
-from kernels.devices.types import CPU_ID
 from protocol.params.config.node import Config
-from protocol.params.config.services import PostService
 from protocol.pb.spacemesh.v1 import admin_types_pb2 as pb
 from protocol.post.rules import LABEL_SIZE
 from protocol.types.ids import Address, AtxId, NodeId
 from prover.errors import ProofError
-from prover.post import findings, metadata, record
 from prover.post.directory import Storage
-from prover.post.layout import file_number
-from prover.post.proof.prove import STATE_NAME
 
-from .child import Child, Hear, own, said
+from .child import Child, Hear, said
 from .data_directory import absolute
 from .identities import OwnIdentity
 from .ports.keys import Smeshers
+from .post_data import Data, delete, error_in
+from .post_program import JSON, command, program, relay, relay_event
 from .providers import providers
 
 log = logging.getLogger("postService")
@@ -49,15 +43,8 @@ BACK_OFF_S, LONGEST_BACK_OFF_S = 1.0, 300.0
 """Until a program that ended by itself is started again: doubled each time."""
 STEADY_S = 120.0
 """One that ran for so long is started again as if for the first time."""
-JSON = "--json"
-"""With it our own service says what it logs as events, with their levels."""
-LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 CLOSE_S = 10.0
 """More than a program takes to be ended."""
-THROTTLED = "50"
-"""Percent of the time in which labels are made, where they are to leave room for other work."""
-SMALL_FILES = (metadata.FILE_NAME, record.FILE_NAME, findings.FILE_NAME, STATE_NAME, "smesher-proof-made.json")
-"""What stands beside the labels and means nothing without them."""
 
 
 class Coinbase(Protocol):
@@ -74,6 +61,13 @@ class Coinbase(Protocol):
 
 Launch = Callable[[Sequence[str], Hear, Hear | None], Awaitable[Child]]
 """(command, who hears its errors, who hears its output) -> it, running. Raises OSError."""
+
+
+class Devices(Protocol):
+    """Who finds the devices of this machine: `providers.providers`."""
+
+    async def __call__(self, *, benchmark: bool) -> Sequence[Provider]:
+        """Raises SmeshingRefused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +95,11 @@ class Supervised:
         around: Surroundings,
         *,
         launch: Launch = Child.start,
+        devices: Devices = providers,
         back_off_s: float = BACK_OFF_S,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._around, self._launch = around, launch
+        self._around, self._launch, self._devices = around, launch, devices
         self._back_off_s, self._clock_ns = back_off_s, clock_ns
         self.is_smeshing = around.coinbase.is_set
         self._options: SetupOptions | None = None
@@ -142,7 +137,7 @@ class Supervised:
 
     async def providers(self, *, benchmark: bool) -> Sequence[Provider]:
         """As Smeshing says."""
-        return await providers(benchmark=benchmark)
+        return await self._devices(benchmark=benchmark)
 
     async def start(self, coinbase: Address, options: SetupOptions) -> None:
         """As Smeshing says."""
@@ -153,12 +148,14 @@ class Supervised:
             raise SmeshingRefused("no listener for PoST services is open: set api.grpc-post-listener")
         data = Data(self._around.config, self._around.identity.node_id, options)
         try:
-            await asyncio.to_thread(data.survey)
+            found = await asyncio.to_thread(data.survey)
         except ProofError as error:
             raise SmeshingRefused(str(error).rstrip(".")) from None
         self._around.coinbase.set(coinbase)
         self.is_smeshing = True
         self._options, self._state = options, SetupState.PREPARED
+        if found.is_complete:
+            self._completed(data)
         self._task = asyncio.ensure_future(self._run(data))
         self._task.add_done_callback(_told_if_failed)
 
@@ -203,12 +200,10 @@ class Supervised:
 
     async def _run(self, data: Data) -> None:
         """Until it is cancelled, or the data can never be made as it is asked for."""
-        await self._fill(data)
         if self._state is not SetupState.COMPLETE:
-            return
-        self._is_known = True
-        self._around.smeshers.only([data.node_id])
-        await self._serve(data)
+            await self._fill(data)
+        if self._state is SetupState.COMPLETE:
+            await self._serve(data)
 
     async def _fill(self, data: Data) -> None:
         pauses = _Pauses(self._back_off_s)
@@ -238,14 +233,19 @@ class Supervised:
             pause = pauses.next(0.0)
             log.error("PoST data was not made: %s It is tried again in %.0f s.", failure.text, pause)
             await asyncio.sleep(pause)
-        self._state = SetupState.COMPLETE
+        self._completed(data)
+
+    def _completed(self, data: Data) -> None:
+        """The identity has its data: its activations are made from now on."""
+        self._state, self._is_known = SetupState.COMPLETE, True
+        self._around.smeshers.only([data.node_id])
 
     async def _make(self, data: Data, commitment: AtxId) -> _Failure | None:
         """One run of `smesher init`; why it came to no end."""
         last = [""]
 
         def hear_event(line: str) -> None:
-            text = _error_in(line)
+            text = error_in(line)
             if text:
                 last[0] = text
 
@@ -269,9 +269,8 @@ class Supervised:
         while True:
             began = loop.time()
             try:
-                words = self._service(data)
-                hear_output = _relay_event if JSON in words else None
-                child = await self._launch(words, _relay, hear_output)
+                words = command(self._around.config, data.path, self._around.address())
+                child = await self._launch(words, relay, relay_event if JSON in words else None)
             except OSError as error:
                 why = sentence(error)
             else:
@@ -291,35 +290,6 @@ class Supervised:
             pause = pauses.next(loop.time() - began)
             log.error("The PoST service does not run: %s. It is started again in %.0f s.", why.rstrip("."), pause)
             await asyncio.sleep(pause)
-
-    def _service(self, data: Data) -> list[str]:
-        """The command of the PoST service."""
-        config = self._around.config
-        post, proving, scrypt, service = (
-            config.post,
-            config.smeshing.proving_opts,
-            config.smeshing.opts.scrypt,
-            config.post_service,
-        )
-        words = [
-            *program(service),
-            *("--address", f"http://{self._around.address()}"),
-            *("--min-num-units", post.min_numunits),
-            *("--max-num-units", post.max_numunits),
-            *("--k1", post.k1),
-            *("--k2", post.k2),
-            *("--pow-difficulty", post.pow_difficulty.hex()),
-            *("--dir", data.path),
-            *("-n", scrypt.n),
-            *("-r", scrypt.r),
-            *("-p", scrypt.p),
-            *("--threads", proving.threads),
-            *("--nonces", proving.nonces),
-            *("--randomx-mode", proving.randomx_mode),
-            *("--watch-pid", os.getpid()),
-            *("--max-retries", service.max_retries),
-        ]
-        return [str(word) for word in words]
 
     # ---- what is told ----
 
@@ -356,134 +326,6 @@ class _Pauses:
         pause = self._next_s
         self._next_s = min(2 * pause, LONGEST_BACK_OFF_S)
         return pause
-
-
-# -- the data ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """What is there of the data."""
-
-    is_complete: bool
-    commitment: AtxId | None
-    """To which it is bound; None: there is none yet."""
-
-
-class Data:
-    """The data of one identity, as it is wanted."""
-
-    def __init__(self, config: Config, node_id: NodeId, options: SetupOptions) -> None:
-        self._config, self.node_id, self._options = config, node_id, options
-        self.path: Path = absolute(options.data_dir)
-        self.found = Survey(False, None)
-
-    def survey(self) -> Survey:
-        """What is there; reads small files alone. Raises ProofError where it is other data than is wanted."""
-        from prover.post.init.plan import Request, check, decide  # which brings what makes labels
-        from prover.post.init.run import look
-
-        storage, config = Storage(self.path), self._config
-        found = look(storage)
-        before = None
-        if found.metadata is not None:
-            before = metadata.decode(found.metadata, str(self.path / metadata.FILE_NAME))
-        request = Request(
-            node_id=self.node_id,
-            commitment_atx_id=bytes(32) if before is None else before.commitment_atx_id,
-            labels_per_unit=config.post.labels_per_unit,
-            num_units=self._options.num_units,
-            max_file_size=self._options.max_file_size if before is None else before.max_file_size,
-            scrypt_n=config.smeshing.opts.scrypt.n,
-            min_num_units=config.post.min_numunits,
-            max_num_units=config.post.max_numunits,
-            k1=config.post.k1,
-        )
-        check(request)
-        plan = decide(request, found, str(self.path))
-        is_complete = before is not None and before.nonce is not None and not plan.lacks_labels
-        self.found = Survey(is_complete, None if before is None else AtxId(before.commitment_atx_id))
-        return self.found
-
-    def command(self, commitment: AtxId) -> list[str]:
-        """What makes what is missing."""
-        config, options = self._config, self._options
-        words = [
-            *("init", "--json", "--data-dir", self.path),
-            *("--node-id", self.node_id.hex()),
-            *("--commitment-atx-id", commitment.hex()),
-            *("--num-units", options.num_units),
-            *("--labels-per-unit", config.post.labels_per_unit),
-            *("--scrypt-n", config.smeshing.opts.scrypt.n),
-            *("--min-num-units", config.post.min_numunits),
-            *("--max-num-units", config.post.max_numunits),
-        ]
-        if self.found.commitment is None:
-            words += ["--max-file-size", options.max_file_size]
-        if options.provider == CPU_ID:
-            words.append("--cpu")
-        elif options.provider is not None:
-            words += ["--provider", options.provider]
-        if options.throttle:
-            words += ["--throttle", THROTTLED]
-        return own(*(str(word) for word in words))
-
-
-def delete(path: Path) -> None:
-    """Removes labels and what stands beside them; nothing else. Raises ProofError."""
-    storage = Storage(path)
-    if not storage.exists():
-        return
-    with storage.lock():
-        for name in storage.names():
-            if file_number(name) is not None or name in SMALL_FILES:
-                storage.remove(name)
-
-
-def program(configured: PostService) -> list[str]:
-    """The PoST service: the program that is configured, else ours. Raises SmeshingRefused."""
-    default = next(one.default for one in fields(PostService) if one.name == "post_service_cmd")
-    command = configured.post_service_cmd
-    if not command or command == default:
-        return own("post-service", JSON)
-    if not os.access(command, os.X_OK):
-        raise SmeshingRefused(f"POSTService.PostServiceCmd is {command}, which is no program that can be started")
-    return [command]
-
-
-def _error_in(line: str) -> str:
-    """The text of an error among events; empty for all others."""
-    try:
-        event: Any = json.loads(line)
-    except ValueError:
-        return ""
-    if not isinstance(event, dict) or event.get("event") != "error":
-        return ""
-    return said(str(event.get("message", "")))
-
-
-def _relay(line: str) -> None:
-    """A line of the PoST service, for our log, at its own level."""
-    text = said(line)
-    words = text.upper().split(maxsplit=4)[:4]
-    if "ERROR" in words:
-        log.error("%s", text)
-    elif "WARN" in words or "WARNING" in words:
-        log.warning("%s", text)
-    else:
-        log.info("%s", text)
-
-
-def _relay_event(line: str) -> None:
-    """An event of our own PoST service: what it logs, at its own level."""
-    try:
-        event: Any = json.loads(line)
-    except ValueError:
-        _relay(line)
-        return
-    if isinstance(event, dict) and "message" in event:
-        level = LEVELS.get(str(event.get("level")), logging.ERROR if event.get("event") == "error" else logging.INFO)
-        log.log(level, "%s", said(str(event["message"])))
 
 
 def _told_if_failed(task: asyncio.Task[None]) -> None:

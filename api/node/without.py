@@ -13,12 +13,35 @@ from api.config.node import inner, settings_of
 from protocol.params.config.node import Config
 
 PARTS: Mapping[str, tuple[str, ...]] = {
-    "connections to nodes on other machines": (
-        "p2p.",
-        "time.peersync.",
-        "fetch.decaying-tag.",
-        "fetch.servers-metrics",
+    "QUIC, relays, and ways through a router that opens no port": (
+        "p2p.enable-quic-transport",
+        "p2p.relay",
+        "p2p.static-relays",
+        "p2p.p2p-holepunching",
+        "p2p.p2p-reachability",
+        "p2p.disable-natport",
+        "p2p.auto-nat-server.",
     ),
+    "looking for peers by a topic": (
+        "p2p.enable-routing-discovery",
+        "p2p.routing-discovery-advertise",
+        "p2p.discovery-timings.",
+    ),
+    "bounds of libp2p's library": (
+        "p2p.DataDir",
+        "p2p.LogLevel",
+        "p2p.gracepeersshutdown",
+        "p2p.disable-reuseport",
+        "p2p.disable-connection-manager",
+        "p2p.disable-resource-manager",
+        "p2p.autoscale-peers",
+        "p2p.p2p-accept-queue",
+        "p2p.p2p-metrics",
+        "p2p.gossip-",
+        "p2p.ping-",
+    ),
+    "comparing the clock with those of peers": ("time.peersync.",),
+    "values of connections that fade otherwise": ("fetch.decaying-tag.", "fetch.servers-metrics"),
     "profiles of a Go program": ("main.pprof-", "main.profiler-"),
     "an SQL database": (
         "main.db-connections",
@@ -30,6 +53,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "main.db-allow-schema-drift",
         "api.db-connections",
     ),
+    "active sets that are kept for longer": ("main.prune-activesets-from",),
     "caches of a fixed size": ("cache.", "poet.poet-proofs-cache"),
     "the trace of tortoise": ("tortoise.tortoise-enable-tracer", "tortoise.tortoise-collect-details"),
     "statistics in the log": (

@@ -1,22 +1,16 @@
-"""The recorded dialogues, and the program `smesher post-service` on a real socket."""
+"""PoST services on a real socket: our own makes a proof for our node, and who may not connect is told so."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from google.protobuf.json_format import MessageToDict, ParseDict
 
-from api.edge.rpc import Failed, Status
-from api.grpc.methods import methods
-from api.grpc.server import GrpcServer
-from api.services.node.post.service import PostServices
+from api.edge.rpc import Status
 from node.contract.demands import Failed as NotMet
-from node.contract.demands import HeldSpace, ProvenPost, Result
-from protocol.pb.spacemesh.v1 import post_pb2
+from node.contract.demands import HeldSpace, ProvenPost
 from protocol.pb.spacemesh.v1 import post_types_pb2 as pb
 from protocol.post.proof import Proof, ProofMetadata
 from protocol.types.ids import AtxId, NodeId
@@ -24,35 +18,12 @@ from prover.post.metadata import FILE_NAME, decode
 from prover.post.proof.verify import Claim, Mode, VerifyParams, check
 from tests.support import archives
 from tests.support.post_served import Service, settings_for
-from tests.vector_cases.harness import load
+from tests.support.smeshing_world import PostNode, serve
 from tests.vector_cases.post_support import engine
 from tests.vector_cases.post_verify import pow_hash
 
 ARCHIVE = Path(__file__).resolve().parents[4] / "vectors" / "post" / "pos" / "big_n2.tar.gz"
-RECORDED = "api/grpc_smeshing_control.json"
-ZEROS = bytes(32)
 WAIT_S = 60.0
-
-
-class Node:
-    """The services of a node, and what its port has been told."""
-
-    def __init__(self, *, is_allowed: bool = True, poll_s: float = 0.0) -> None:
-        self.results: asyncio.Queue[tuple[int, Result]] = asyncio.Queue()
-        loop = asyncio.get_running_loop()
-
-        def answered(call: int, result: Result) -> None:
-            loop.call_soon_threadsafe(self.results.put_nowait, (call, result))
-
-        self.names: list[tuple[NodeId, str]] = []
-        self.post = PostServices(loop, answered, lambda: self.names, lambda: is_allowed, poll_s=poll_s)
-
-    async def result(self) -> tuple[int, Result]:
-        return await self.results.get()
-
-    async def connected(self, count: int = 1) -> None:
-        while len(self.post.connected()) < count:
-            await asyncio.sleep(0)
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
@@ -63,130 +34,6 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(main())
 
 
-class Recorded:
-    """A service that says what was recorded, and hears what the node says to it."""
-
-    def __init__(self, node: Node, entry: dict[str, Any]) -> None:
-        said = [one["message"] for one in entry["log"] if one["dir"] == "service->node"]
-        self.unsaid = [ParseDict(message, pb.ServiceResponse()) for message in said]
-        self.heard: list[dict[str, Any]] = []
-        self.ends = entry["ended_by"] == "node"
-        self.dialogue: Any = node.post.register(self._answers())
-
-    async def _answers(self) -> AsyncIterator[pb.ServiceResponse]:
-        while self.unsaid:
-            yield self.unsaid.pop(0)
-        if not self.ends:
-            await asyncio.get_running_loop().create_future()
-
-    async def run(self) -> None:
-        async for request in self.dialogue:
-            self.heard.append(MessageToDict(request))
-
-
-def entries(vectors_root: Path) -> dict[str, dict[str, Any]]:
-    return {one["name"]: one for one in load(vectors_root / RECORDED)["register"]}
-
-
-NAMES = [
-    "no coinbase configured",
-    "closes before answering",
-    "answers the metadata request with a proof response",
-    "metadata without meta",
-    "short node id",
-    "identity the node does not have",
-    "metadata sent before being asked",
-    "first stream of a (then a second one for the same id is opened)",
-    "proof in progress for ever (poll period)",
-    "proof request: status error",
-    "proof request: status unspecified",
-    "proof request: proof without metadata",
-    "proof request: proof for another challenge",
-    "proof request: wrong kind of answer",
-    "proof request: invalid proof, complete answer",
-    "proof request: stream closed on a proof request",
-]
-APART = {"second stream of the same id"}
-"""Needs a first stream; the test after this one."""
-
-
-def test_no_recorded_dialogue_is_left_out(vectors_root: Path) -> None:
-    assert set(NAMES) | APART == set(entries(vectors_root))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_recorded_dialogue(name: str, vectors_root: Path) -> None:
-    entry = entries(vectors_root)[name]
-    expected = [one["message"] for one in entry["log"] if one["dir"] == "node->service"]
-
-    async def test() -> None:
-        node = Node(is_allowed=name != "no coinbase configured")
-        service = Recorded(node, entry)
-        task = asyncio.ensure_future(service.run())
-        if any("genProof" in message for message in expected):
-            await node.connected()
-            (identity,) = node.post.connected()
-            node.post.prove(1, identity, ZEROS)
-        if "code" in entry:
-            with pytest.raises(Failed) as caught:
-                await task
-            assert (caught.value.status, caught.value.message) == (entry["code"], entry["message"])
-        else:
-            await node.connected()
-            while len(service.heard) < len(expected) or service.unsaid:
-                await asyncio.sleep(0)
-            task.cancel()
-            await asyncio.wait([task])
-            await service.dialogue.aclose()
-        assert service.heard[: len(expected)] == expected
-        assert set(map(str, service.heard[len(expected) :])) <= {str(expected[-1]) if expected else ""}, "polls alone"
-        assert node.post.connected() == frozenset(), "the end of a stream drops its registration"
-        if "proof request" in name:
-            _, result = await node.result()
-            assert isinstance(result, ProvenPost) if "invalid proof" in name else isinstance(result, NotMet)
-
-    run(test)
-
-
-def test_the_recorded_second_stream(vectors_root: Path) -> None:
-    found = entries(vectors_root)
-    first = found["first stream of a (then a second one for the same id is opened)"]
-    second = found["second stream of the same id"]
-
-    async def test() -> None:
-        node = Node()
-        one = Recorded(node, first)
-        task = asyncio.ensure_future(one.run())
-        await node.connected()
-        other = Recorded(node, second)
-        with pytest.raises(Failed) as caught:
-            await other.run()
-        assert (caught.value.status, caught.value.message) == (second["code"], second["message"])
-        (identity,) = node.post.connected()
-        node.post.prove(1, identity, ZEROS)
-        while len(one.heard) < 2:
-            await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.wait([task])
-        await one.dialogue.aclose()
-
-    run(test)
-
-
-async def serve(node: Node) -> tuple[GrpcServer, int]:
-    services = post_pb2.DESCRIPTOR.services_by_name
-    server = GrpcServer(
-        {
-            services[name].full_name: methods(services[name], calls)
-            for name, calls in (
-                ("PostService", node.post.register_calls()),
-                ("PostInfoService", node.post.info_calls()),
-            )
-        }
-    )
-    return server, await server.start("127.0.0.1", 0, "grpc-post-listener")
-
-
 def test_our_post_service_makes_a_proof_for_our_node(tmp_path: Path) -> None:
     archives.unpack(ARCHIVE, tmp_path)
     path = tmp_path / "big_n2"
@@ -194,7 +41,7 @@ def test_our_post_service_makes_a_proof_for_our_node(tmp_path: Path) -> None:
     identity, challenge = NodeId(metadata.node_id), b"\x07" * 32
 
     async def test() -> None:
-        node = Node(poll_s=0.02)
+        node = PostNode(poll_s=0.02)
         server, port = await serve(node)
         node.names = [(identity, "local.key")]
         settings = settings_for(f"http://127.0.0.1:{port}", operator_address=None)
@@ -240,7 +87,7 @@ def test_a_service_without_a_coinbase_is_refused_over_the_socket(tmp_path: Path)
     import grpc.aio
 
     async def test() -> None:
-        node = Node(is_allowed=False)
+        node = PostNode(is_allowed=False)
         server, port = await serve(node)
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             call = channel.stream_stream("/spacemesh.v1.PostService/Register")()
