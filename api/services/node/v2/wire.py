@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
-from api.services.node.addresses import Addresses
+from api.services.node.addresses import Addresses, addresses_of
 from node.queries.transactions import KnownTransaction
 from protocol.pb.spacemesh.v2alpha1.tx_pb2 import Nonce, Transaction, TransactionResult
 from protocol.types import transactions as types
@@ -98,7 +98,7 @@ class Wire:
 @lru_cache(maxsize=8)
 def wire_of(hrp: str) -> Wire:
     """One for a network, whichever package asks: what is kept depends on nothing else."""
-    return Wire(Addresses(hrp))
+    return Wire(addresses_of(hrp))
 
 
 def list_of(responses: Iterable[bytes]) -> bytes:
