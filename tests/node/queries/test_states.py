@@ -50,7 +50,7 @@ def test_what_became_of_a_transaction(rows: Rows) -> None:
     rows.put(TRANSACTIONS, TransactionId(b"\1" * 32), StoredTransaction(b"x", None, 1))
     found = transactions.find(rows, TransactionId(b"\1" * 32))
     assert found is not None and (found.layer, found.block, found.raw) == (None, None, b"x")
-    assert transactions.state(rows, found) is transactions.State.INEFFECTUAL
+    assert transactions.state(rows, found) is transactions.State.REJECTED
 
 
 def test_accounts_are_told_as_they_were(rows: Rows) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import random
 import shutil
 import sqlite3
 from collections import Counter, namedtuple
@@ -20,6 +21,7 @@ from api.node.data_directory import DataDirectory, check_stores
 from api.node.original import directory, hand_back, schema, shape, take_over
 from api.node.original.hand_back import HandedBack
 from api.node.original.take_over import TakenOver
+from node.ledger import state
 from node.migration import records
 from node.schema import OWN, STATE
 from node.store.level import open_own_store, open_store
@@ -309,3 +311,25 @@ def test_data_without_identities(chain: ImportedChain, ours: Path, tmp_path: Pat
     shutil.rmtree(original.path / "p2p")
     found = taken(original, ours)
     assert (found.identities, found.signed, found.carried) == ({}, 0, ("genesis.json",))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_damaged_bytes_are_refused_or_change_nothing_that_is_checked(
+    seed: int, original: OriginalNode, ours: Path
+) -> None:
+    """Whatever they are, a person is told a sentence; what is taken has the state hashes of the chain."""
+    dice, path = random.Random(seed), original.path / "state.sql"
+    data = bytearray(path.read_bytes())
+    for _ in range(dice.choice((1, 3, 30))):
+        at = dice.randrange(len(data) if dice.random() < 0.7 else 100)
+        data[at : at + 8] = dice.randbytes(8)
+    path.write_bytes(data)
+    try:
+        taken(original, ours)
+    except DataError as error:
+        assert str(path) in str(error) and not ours.exists()
+        return
+    with closing(open_store(ours / STATE.name, STATE)) as store, closing(store.view()) as view:
+        for row in original.chain.document["layers"]:
+            expected = None if row["state_hash"] is None else bytes.fromhex(row["state_hash"])
+            assert state.state_hash(view, row["layer"]) == expected
