@@ -2,13 +2,15 @@
 asked.
 
 Counters and histograms are `prometheus_client`'s; what stands in the program's own state already is told by a function
-that yields families at each reading (`scraped`).
+that yields families at each reading (`scraped`). That library puts `_total` behind the name of every counter; families
+whose counters have other names are a `Family` each, and are `written`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from prometheus_client import CollectorRegistry, disable_created_metrics, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -58,6 +60,33 @@ def counter(name: str, help: str, samples: Samples) -> Metric:
 def gauge(name: str, help: str, samples: Samples) -> Metric:
     """A family of gauges."""
     return _filled(GaugeMetricFamily, name, help, samples)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A family whose name is written as it is."""
+
+    name: str
+    kind: Literal["counter", "gauge"]
+    help: str
+    samples: Sequence[tuple[Mapping[str, str], float]]
+    """Labels and value; labels of all samples are the same."""
+
+
+def written(families: Iterable[Family]) -> bytes:
+    """Families in the text format."""
+    lines = []
+    for family in families:
+        lines += [f"# HELP {family.name} {_escaped(family.help)}", f"# TYPE {family.name} {family.kind}"]
+        for labels, value in family.samples:
+            named = ",".join(f'{label}="{_escaped(text, quote=True)}"' for label, text in labels.items())
+            lines.append(f"{family.name}{{{named}}} {value!r}" if named else f"{family.name} {value!r}")
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _escaped(text: str, *, quote: bool = False) -> str:
+    text = text.replace("\\", "\\\\").replace("\n", "\\n")
+    return text.replace('"', '\\"') if quote else text
 
 
 def one(value: float) -> Samples:

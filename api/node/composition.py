@@ -196,9 +196,9 @@ class Composition:
         )
         self.driver.onlookers += (KeyWatch(self.keys), *self._serving.onlookers)
         await self._serving.start()
+        await self.smeshing.begin()  # before the first turn: an identity that has its data is there from then on
         self._thread = EngineThread(f"{parts.name}-engine", self.driver, parts.clock, self._engine_ended)
         self._thread.start()
-        await self.smeshing.begin()
 
     async def stop(self) -> None:
         """Clients, then turns, then work, then stores. A second time does nothing."""

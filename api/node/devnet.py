@@ -175,10 +175,10 @@ class Devnet:
 
     async def stop(self) -> None:
         """Nodes, PoET, locks."""
-        await asyncio.gather(*(node.stop() for node in self.nodes))
-        if self._poet is not None:
-            await self._poet.stop()
-            self._poet = None
+        poet, self._poet = self._poet, None
+        await asyncio.gather(
+            *(node.stop() for node in self.nodes), *([] if poet is None else [embedded_poet.stop(poet)])
+        )
         self._pool.close()
         self._memory.close()
         self._held.close()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from logging import getLogger
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from api.edge.errors import UsageError
+from api.services.poet.app import App
 from api.services.poet.config import Config as PoetConfig
 from protocol.numbers.durations import MILLISECOND
 from protocol.params.config.node import Config
@@ -14,6 +17,18 @@ from prover.poet.server.rounds import Schedule
 LEAVES_PER_SECOND = 78_000
 """With how many a round is planned; it makes as many as it can."""
 MOST_MEMBERS = 100_000
+STOP_S = 0.7
+"""What the round in work has to come to a safe point."""
+
+log = getLogger("poet")
+
+
+async def stop(poet: App) -> None:
+    """Ends it, in a bounded time: what it has hashed since its last checkpoint is hashed again at the next start."""
+    try:
+        await asyncio.wait_for(poet.stop(), STOP_S)
+    except TimeoutError:
+        log.info("the PoET did not come to a safe point in time; it goes on from its last checkpoint")
 
 
 def config_of(config: Config, folder: Path) -> PoetConfig:

@@ -46,7 +46,7 @@ async def serve(prepared: Prepared) -> int:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping")
     finally:
-        await asyncio.gather(node.stop(), *(() if poet is None else (poet.stop(),)))
+        await asyncio.gather(node.stop(), _stopped(poet))
     error = node.ended.result() if node.ended.done() else None
     if error is not None:
         raise error
@@ -60,6 +60,13 @@ def _host(prepared: Prepared, clock: Clock, parameters: NodeParameters) -> Host:
     from . import peers  # sockets, of which a standalone network has no need
 
     return peers.host_of("node", prepared.config.p2p, parameters, prepared.peer, prepared.data.peer)
+
+
+async def _stopped(poet: PoetApp | None) -> None:
+    from . import embedded_poet
+
+    if poet is not None:
+        await embedded_poet.stop(poet)
 
 
 async def _poet_of(prepared: Prepared) -> PoetApp:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from api.services.node.catalogue import Calls, Offer
 from api.services.node.listeners import Listeners
 from api.services.node.operation import services as operation
 from api.services.node.operation.history import History
 from api.services.node.operation.operation import Operation, OwnIdentity
+from api.services.node.telling import Telling
 from api.services.node.v1 import smesher
+from node.proposals.store import ProposalStore
 from node.runtime.facts import Facts, Onlooker
 from node.store.view import Rows
 
 from .composition import Handles
+
+if TYPE_CHECKING:
+    from kernels.devices.types import Device
 
 GRACE_S = 0.3
 """For calls in work when the node stops."""
@@ -31,6 +37,7 @@ class Services:
             identities=lambda: own_identities(handles),
             history=history,
             databases={one.name: one for one in (handles.prepared.data.state, handles.prepared.data.own)},
+            devices=devices,
         )
         given: dict[str, Calls] = {
             "smesher": smesher.calls(backend, handles.smeshing),
@@ -40,7 +47,8 @@ class Services:
         calls = operation.calls(backend, self._operation)
         own = [Offer(descriptor, calls[name]) for name, descriptor in operation.SERVICES.items()]
         self._listeners = Listeners(backend, given, own)
-        self.onlookers: Sequence[Onlooker] = (history, _Started(self._listeners))
+        telling = Telling(backend.bus, backend.parameters, backend.now, lambda: _proposals(handles))
+        self.onlookers: Sequence[Onlooker] = (telling, history, _Started(self._listeners))
         self.addresses: dict[str, str] = {}
 
     async def start(self) -> None:
@@ -54,6 +62,13 @@ class Services:
         await self._listeners.stop(GRACE_S)
 
 
+def devices() -> Sequence[Device]:
+    """What computes labels here. Loaded when somebody asks: most nodes that run make none."""
+    from kernels.devices import find
+
+    return find.devices()
+
+
 def own_identities(handles: Handles) -> list[OwnIdentity]:
     """Those of a node as its operator knows them: by the names of their files, the stopped ones last."""
     smeshing = {identity for identity, _ in handles.smeshing.identities()}
@@ -63,6 +78,11 @@ def own_identities(handles: Handles) -> list[OwnIdentity]:
     ]
     stopped = sorted(handles.keys.stopped().items(), key=lambda pair: pair[1].name)
     return [*found, *(OwnIdentity(identity, of.name, of.sentence, False) for identity, of in stopped)]
+
+
+def _proposals(handles: Handles) -> ProposalStore | None:
+    node = handles.driver.node
+    return None if node is None else node.rooms.proposals
 
 
 class _Started:

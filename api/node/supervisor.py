@@ -63,6 +63,13 @@ Launch = Callable[[Sequence[str], Hear, Hear | None], Awaitable[Child]]
 """(command, who hears its errors, who hears its output) -> it, running. Raises OSError."""
 
 
+class Devices(Protocol):
+    """Who finds the devices of this machine: `providers.providers`."""
+
+    async def __call__(self, *, benchmark: bool) -> Sequence[Provider]:
+        """Raises SmeshingRefused."""
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a node gives to its supervisor."""
@@ -88,10 +95,11 @@ class Supervised:
         around: Surroundings,
         *,
         launch: Launch = Child.start,
+        devices: Devices = providers,
         back_off_s: float = BACK_OFF_S,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._around, self._launch = around, launch
+        self._around, self._launch, self._devices = around, launch, devices
         self._back_off_s, self._clock_ns = back_off_s, clock_ns
         self.is_smeshing = around.coinbase.is_set
         self._options: SetupOptions | None = None
@@ -129,7 +137,7 @@ class Supervised:
 
     async def providers(self, *, benchmark: bool) -> Sequence[Provider]:
         """As Smeshing says."""
-        return await providers(benchmark=benchmark)
+        return await self._devices(benchmark=benchmark)
 
     async def start(self, coinbase: Address, options: SetupOptions) -> None:
         """As Smeshing says."""
@@ -140,12 +148,14 @@ class Supervised:
             raise SmeshingRefused("no listener for PoST services is open: set api.grpc-post-listener")
         data = Data(self._around.config, self._around.identity.node_id, options)
         try:
-            await asyncio.to_thread(data.survey)
+            found = await asyncio.to_thread(data.survey)
         except ProofError as error:
             raise SmeshingRefused(str(error).rstrip(".")) from None
         self._around.coinbase.set(coinbase)
         self.is_smeshing = True
         self._options, self._state = options, SetupState.PREPARED
+        if found.is_complete:
+            self._completed(data)
         self._task = asyncio.ensure_future(self._run(data))
         self._task.add_done_callback(_told_if_failed)
 
@@ -190,12 +200,10 @@ class Supervised:
 
     async def _run(self, data: Data) -> None:
         """Until it is cancelled, or the data can never be made as it is asked for."""
-        await self._fill(data)
         if self._state is not SetupState.COMPLETE:
-            return
-        self._is_known = True
-        self._around.smeshers.only([data.node_id])
-        await self._serve(data)
+            await self._fill(data)
+        if self._state is SetupState.COMPLETE:
+            await self._serve(data)
 
     async def _fill(self, data: Data) -> None:
         pauses = _Pauses(self._back_off_s)
@@ -225,7 +233,12 @@ class Supervised:
             pause = pauses.next(0.0)
             log.error("PoST data was not made: %s It is tried again in %.0f s.", failure.text, pause)
             await asyncio.sleep(pause)
-        self._state = SetupState.COMPLETE
+        self._completed(data)
+
+    def _completed(self, data: Data) -> None:
+        """The identity has its data: its activations are made from now on."""
+        self._state, self._is_known = SetupState.COMPLETE, True
+        self._around.smeshers.only([data.node_id])
 
     async def _make(self, data: Data, commitment: AtxId) -> _Failure | None:
         """One run of `smesher init`; why it came to no end."""

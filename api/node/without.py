@@ -53,6 +53,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "main.db-allow-schema-drift",
         "api.db-connections",
     ),
+    "active sets that are kept for longer": ("main.prune-activesets-from",),
     "caches of a fixed size": ("cache.", "poet.poet-proofs-cache"),
     "the trace of tortoise": ("tortoise.tortoise-enable-tracer", "tortoise.tortoise-collect-details"),
     "statistics in the log": (

@@ -29,7 +29,7 @@ from node.migration.take import Taker, take_all
 from tests.support.imported_chain import chain_records
 from tests.support.node_backend import StoresBackend
 from tests.support.served_api import ServedApi, everywhere
-from tests.vector_cases.api_served_v1 import CAUSES, chains, config_of, document_of
+from tests.vector_cases.api_served_support import CAUSES, chains, config_of, document_of
 from tests.vector_cases.chain_replay import SECTIONS
 from tests.vector_cases.harness import Case, Context, Later, NotUnderstood, vectors
 

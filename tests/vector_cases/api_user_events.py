@@ -25,7 +25,7 @@ from node.store.memory import MemoryBackend
 from protocol.pb.spacemesh.v1 import admin_types_pb2 as pb
 from protocol.types.ids import AtxId, Beacon, EpochId, LayerId, NodeId, ProposalId
 from tests.support.node_stores import stores_over
-from tests.vector_cases.api_served_v1 import chains, config_of
+from tests.vector_cases.api_served_support import chains, config_of
 from tests.vector_cases.harness import Case, Context, vectors
 
 SUPERVISED = {"init_start", "init_complete", "init_failed", "post_service_started", "post_service_stopped"}

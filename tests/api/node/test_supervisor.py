@@ -6,142 +6,25 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from api.node.child import Child, Hear
-from api.node.identities import OwnIdentity
+from api.node.child import Child
 from api.node.ports.keys import NodeKeys
 from api.node.post_data import SMALL_FILES, delete
 from api.node.post_program import program
 from api.node.smeshing import Remote
-from api.node.supervisor import Supervised, Surroundings
-from api.services.node.events import UserEvent
+from api.node.supervisor import Supervised
 from api.services.node.smeshing import SetupOptions, SetupState, SmeshingRefused
 from node.contract.demands import ProvenPost
-from protocol.crypto import signing
-from protocol.params.config import networks
-from protocol.params.config.node import Config
-from protocol.types.ids import Address, AtxId, NodeId
-from prover.post.init.plan import Request
 from prover.post.proof import prove
-from tests.vector_cases.post_support import initialise
+from tests.support.smeshing_world import GOLDEN, ME, Coinbase, PostNode, World, own, serve, small
 
 WAIT_S = 120.0
-GOLDEN = AtxId(b"\x0b" * 32)
-ME = Address(b"\x0c" * 24)
-
-
-def own(number: int = 1, name: str = "local.key") -> OwnIdentity:
-    signer = signing.Signer(bytes([number]) * 32)
-    return OwnIdentity(name, NodeId(signer.public_key), signer)
-
-
-class Coinbase:
-    """Where rewards go."""
-
-    def __init__(self, address: Address | None = None) -> None:
-        self.address, self.is_set = address or Address(bytes(24)), address is not None
-
-    def __call__(self) -> Address:
-        return self.address
-
-    def set(self, new: Address) -> None:
-        self.address, self.is_set = new, True
-
-
-def small() -> Config:
-    config = networks.BY_NAME["fastnet"]
-    post = replace(config.post, min_numunits=1, max_numunits=8, labels_per_unit=64, k1=12, k2=4)
-    smeshing = config.smeshing
-    opts = replace(smeshing.opts, scrypt=replace(smeshing.opts.scrypt, n=2), numunits=2, maxfilesize=1024)
-    proving = replace(smeshing.proving_opts, threads=1, nonces=64, randomx_mode="light")
-    return replace(config, post=post, smeshing=replace(smeshing, opts=opts, proving_opts=proving))
-
-
-class World:
-    """A supervisor whose programs are scripts: each says what it was told to, and ends when it is told to."""
-
-    def __init__(self, tmp_path: Path, config: Config | None = None, coinbase: Address | None = ME) -> None:
-        self.directory = tmp_path / "post"
-        self.events: list[str] = []
-        self.commands: list[list[str]] = []
-        self.running: list[Script] = []
-        self.started = asyncio.Semaphore(0)
-        self.chosen: list[NodeId] = []
-        self.coinbase = Coinbase(coinbase)
-        self.keys = NodeKeys([own()], tmp_path / "identities")
-        self.address = "127.0.0.1:1"
-        self.failing: list[Exception] = []
-        self.around = Surroundings(
-            config or small(), own(), self.keys.smeshing, self.coinbase, self.choose, lambda: self.address, self.tell
-        )
-        self.supervised = Supervised(self.around, launch=self.launch, back_off_s=0.0, clock_ns=lambda: 5)
-
-    async def choose(self, identity: NodeId) -> AtxId:
-        self.chosen.append(identity)
-        return GOLDEN
-
-    def tell(self, event: UserEvent) -> None:
-        assert event.event.timestamp.ToNanoseconds() == 5 and event.event.help.endswith(".")
-        self.events.append(event.event.WhichOneof("details") or "")
-
-    async def launch(self, words: Sequence[str], hear: Hear, hear_output: Hear | None) -> Any:
-        self.commands.append(list(words))
-        if self.failing:
-            raise self.failing.pop(0)
-        script = Script(self, hear, hear_output)
-        self.running.append(script)
-        self.started.release()
-        return script
-
-    async def next(self) -> Script:
-        """The program that is started next."""
-        await self.started.acquire()
-        return self.running[-1]
-
-    def options(self, **named: Any) -> SetupOptions:
-        return replace(SetupOptions(str(self.directory), 2, 1024), **named)
-
-    def make(self, identity: OwnIdentity | None = None) -> None:
-        """Does what `smesher init` would do."""
-        config = self.around.config
-        initialise(
-            self.directory,
-            Request(
-                (identity or own()).node_id,
-                GOLDEN,
-                labels_per_unit=config.post.labels_per_unit,
-                num_units=2,
-                max_file_size=1024,
-                scrypt_n=2,
-                k1=config.post.k1,
-            ),
-        )
-
-
-class Script:
-    """A program that runs until it is told to end."""
-
-    pid = 77
-
-    def __init__(self, world: World, hear: Hear, hear_output: Hear | None) -> None:
-        self.hear, self.hear_output = hear, hear_output
-        self.code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self.stopped = False
-
-    async def wait(self) -> int:
-        return await asyncio.shield(self.code)
-
-    async def stop(self) -> None:
-        self.stopped = True
-
-    def end(self, code: int) -> None:
-        self.code.set_result(code)
 
 
 def run(tmp_path: Path, test: Callable[[World], Awaitable[None]], **named: Any) -> None:
@@ -196,6 +79,7 @@ def test_complete_data_starts_no_init_and_looks_at_no_device(tmp_path: Path) -> 
     async def test(world: World) -> None:
         world.make()
         await world.supervised.start(ME, world.options())
+        assert world.keys.smeshing.named() == world.supervised.identities() == [(own().node_id, "local.key")]
         await world.next()
         assert "post-service" in world.commands[0] and world.chosen == []
         assert world.events == ["post_service_started"]
@@ -434,10 +318,8 @@ def test_a_program_that_is_not_there() -> None:
 
 @pytest.mark.slow
 def test_from_nothing_to_a_proof_with_our_own_programs(tmp_path: Path) -> None:
-    from tests.api.services.node.post.test_service import Node, serve
-
     async def main() -> None:
-        node = Node(poll_s=0.05)
+        node = PostNode(poll_s=0.05)
         server, port = await serve(node)
         world = World(tmp_path)
         world.address = f"127.0.0.1:{port}"

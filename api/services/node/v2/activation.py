@@ -20,6 +20,7 @@ from node.queries.pages import ALL, Page
 from node.store.view import View
 from protocol.types.ids import Address, AtxId, EpochId, NodeId
 
+from .far import read
 from .package import Package
 from .pages import ids_of, page_of
 from .streams import stream_of
@@ -35,8 +36,8 @@ def calls(backend: Backend, package: Package) -> dict[str, Method]:
         page = page_of(request)
         if wanted is None:
             return package.ActivationList()
-        with reading(backend) as view:
-            return package.ActivationList(activations=[shown(one) for one in wanted.rows(view, page)])
+        found = await read(backend, page, lambda view, page: [shown(one) for one in wanted.rows(view, page)])
+        return package.ActivationList(activations=found)
 
     async def count(request: Any) -> Any:
         epoch = EpochId(request.epoch) if request.HasField("epoch") else None

@@ -17,12 +17,13 @@ from api.services.node.events import TransactionAdded, TransactionDone
 from api.services.node.reading import reading
 from api.services.node.transactions import Transactions
 from node.queries import transactions
-from node.queries.pages import Layers
+from node.queries.pages import Layers, Page
 from node.queries.transactions import KnownTransaction, State
 from node.store.view import View
 from protocol.pb.spacemesh.v2alpha1 import tx_pb2
 from protocol.types.ids import Address, LayerId, TransactionId
 
+from .far import read
 from .package import Package
 from .pages import DESC, ids_of, page_of
 from .streams import stream_of
@@ -51,19 +52,20 @@ def calls(backend: Backend, package: Package) -> dict[str, Method]:
         if ids is None:
             return package.TransactionList()
         layers = Layers(_bound(request, "start_layer"), _bound(request, "end_layer"))
-        with reading(backend) as view:
-            found = transactions.page(
-                view, address=address, ids=ids, layers=layers, is_descending=request.sort_order == DESC, page=page
+        is_descending, with_result = request.sort_order == DESC, request.include_result
+
+        def found(view: View, page: Page) -> bytes:
+            rows = transactions.page(
+                view, address=address, ids=ids, layers=layers, is_descending=is_descending, page=page
             )
-            responses = [
-                wire.response(
-                    one,
-                    with_result=request.include_result,
-                    state=_STATES[transactions.state(view, one)] if request.include_state else None,
-                )
-                for one in found
-            ]
-        return package.TransactionList.FromString(list_of(responses))
+            if not request.include_state:
+                return list_of(wire.response(one, with_result=with_result) for one in rows)
+            return list_of(
+                wire.response(one, with_result=with_result, state=_STATES[transactions.state(view, one)])
+                for one in rows
+            )
+
+        return package.TransactionList.FromString(await read(backend, page, found))
 
     async def parse(request: Any) -> Any:
         parsed = clients.parse(_required(request), verify=request.verify)

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from google.protobuf.json_format import MessageToDict, ParseDict
 
 from api.edge.rpc import Failed, Status
-from api.grpc.methods import methods
-from api.grpc.server import GrpcServer
-from api.services.node.post.service import PostServices
 from node.contract.demands import Failed as NotMet
-from node.contract.demands import HeldSpace, ProvenPost, Result
-from protocol.pb.spacemesh.v1 import post_pb2
+from node.contract.demands import HeldSpace, ProvenPost
 from protocol.pb.spacemesh.v1 import post_types_pb2 as pb
 from protocol.post.proof import Proof, ProofMetadata
 from protocol.types.ids import AtxId, NodeId
@@ -24,6 +19,7 @@ from prover.post.metadata import FILE_NAME, decode
 from prover.post.proof.verify import Claim, Mode, VerifyParams, check
 from tests.support import archives
 from tests.support.post_served import Service, settings_for
+from tests.support.smeshing_world import PostNode, Recorded, serve
 from tests.vector_cases.harness import load
 from tests.vector_cases.post_support import engine
 from tests.vector_cases.post_verify import pow_hash
@@ -34,54 +30,12 @@ ZEROS = bytes(32)
 WAIT_S = 60.0
 
 
-class Node:
-    """The services of a node, and what its port has been told."""
-
-    def __init__(self, *, is_allowed: bool = True, poll_s: float = 0.0) -> None:
-        self.results: asyncio.Queue[tuple[int, Result]] = asyncio.Queue()
-        loop = asyncio.get_running_loop()
-
-        def answered(call: int, result: Result) -> None:
-            loop.call_soon_threadsafe(self.results.put_nowait, (call, result))
-
-        self.names: list[tuple[NodeId, str]] = []
-        self.post = PostServices(loop, answered, lambda: self.names, lambda: is_allowed, poll_s=poll_s)
-
-    async def result(self) -> tuple[int, Result]:
-        return await self.results.get()
-
-    async def connected(self, count: int = 1) -> None:
-        while len(self.post.connected()) < count:
-            await asyncio.sleep(0)
-
-
 def run(test: Callable[[], Awaitable[None]]) -> None:
     async def main() -> None:
         async with asyncio.timeout(WAIT_S):
             await test()
 
     asyncio.run(main())
-
-
-class Recorded:
-    """A service that says what was recorded, and hears what the node says to it."""
-
-    def __init__(self, node: Node, entry: dict[str, Any]) -> None:
-        said = [one["message"] for one in entry["log"] if one["dir"] == "service->node"]
-        self.unsaid = [ParseDict(message, pb.ServiceResponse()) for message in said]
-        self.heard: list[dict[str, Any]] = []
-        self.ends = entry["ended_by"] == "node"
-        self.dialogue: Any = node.post.register(self._answers())
-
-    async def _answers(self) -> AsyncIterator[pb.ServiceResponse]:
-        while self.unsaid:
-            yield self.unsaid.pop(0)
-        if not self.ends:
-            await asyncio.get_running_loop().create_future()
-
-    async def run(self) -> None:
-        async for request in self.dialogue:
-            self.heard.append(MessageToDict(request))
 
 
 def entries(vectors_root: Path) -> dict[str, dict[str, Any]]:
@@ -120,7 +74,7 @@ def test_a_recorded_dialogue(name: str, vectors_root: Path) -> None:
     expected = [one["message"] for one in entry["log"] if one["dir"] == "node->service"]
 
     async def test() -> None:
-        node = Node(is_allowed=name != "no coinbase configured")
+        node = PostNode(is_allowed=name != "no coinbase configured")
         service = Recorded(node, entry)
         task = asyncio.ensure_future(service.run())
         if any("genProof" in message for message in expected):
@@ -154,7 +108,7 @@ def test_the_recorded_second_stream(vectors_root: Path) -> None:
     second = found["second stream of the same id"]
 
     async def test() -> None:
-        node = Node()
+        node = PostNode()
         one = Recorded(node, first)
         task = asyncio.ensure_future(one.run())
         await node.connected()
@@ -173,20 +127,6 @@ def test_the_recorded_second_stream(vectors_root: Path) -> None:
     run(test)
 
 
-async def serve(node: Node) -> tuple[GrpcServer, int]:
-    services = post_pb2.DESCRIPTOR.services_by_name
-    server = GrpcServer(
-        {
-            services[name].full_name: methods(services[name], calls)
-            for name, calls in (
-                ("PostService", node.post.register_calls()),
-                ("PostInfoService", node.post.info_calls()),
-            )
-        }
-    )
-    return server, await server.start("127.0.0.1", 0, "grpc-post-listener")
-
-
 def test_our_post_service_makes_a_proof_for_our_node(tmp_path: Path) -> None:
     archives.unpack(ARCHIVE, tmp_path)
     path = tmp_path / "big_n2"
@@ -194,7 +134,7 @@ def test_our_post_service_makes_a_proof_for_our_node(tmp_path: Path) -> None:
     identity, challenge = NodeId(metadata.node_id), b"\x07" * 32
 
     async def test() -> None:
-        node = Node(poll_s=0.02)
+        node = PostNode(poll_s=0.02)
         server, port = await serve(node)
         node.names = [(identity, "local.key")]
         settings = settings_for(f"http://127.0.0.1:{port}", operator_address=None)
@@ -240,7 +180,7 @@ def test_a_service_without_a_coinbase_is_refused_over_the_socket(tmp_path: Path)
     import grpc.aio
 
     async def test() -> None:
-        node = Node(is_allowed=False)
+        node = PostNode(is_allowed=False)
         server, port = await serve(node)
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             call = channel.stream_stream("/spacemesh.v1.PostService/Register")()
