@@ -5,8 +5,11 @@ from __future__ import annotations
 import fcntl
 import json
 import random
+import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections import Counter, namedtuple
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -159,6 +162,21 @@ def test_who_holds_a_lock_is_named(original: OriginalNode, ours: Path, tmp_path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(DataError, match="Stop the node that runs there first"):
             handed(original, ours, tmp_path / "back")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="who has a file open is asked on Linux alone")
+@pytest.mark.parametrize("name", ["state.sql", "local.sql"])
+def test_a_database_that_is_open_elsewhere_is_not_moved(name: str, original: OriginalNode, ours: Path) -> None:
+    """A node that was told of another lock file."""
+    opens = f"import sqlite3, sys; c = sqlite3.connect({str(original.path / name)!r}); "
+    opens += "c.execute('SELECT count(*) FROM sqlite_master').fetchone(); print('open', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", opens], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None and child.stdout.readline() == b"open\n"
+        with pytest.raises(DataError, match=rf"{re.escape(name)} is open in process {child.pid}\. Stop the node"):
+            taken(original, ours)
+        child.communicate(b"")
+    assert not ours.exists()
+    taken(original, ours)
 
 
 def test_a_run_that_ends_early_leaves_nothing(original: OriginalNode, ours: Path, tmp_path: Path) -> None:
