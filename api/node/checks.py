@@ -58,7 +58,7 @@ def later_problems(config: Config) -> list[str]:
         twice = sorted({name for name in names if names.count(name) > 1})
         found += [f"api: {shown(name)} is named twice for one listener; each service is there once." for name in twice]
     if not config.main.standalone:
-        found += _refusal(partial(host_parameters, config.p2p, parameters_of(config)))
+        found += _refusal(partial(host_parameters, config, parameters_of(config)))
     return found
 
 

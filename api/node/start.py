@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from api.config.own import LOOPBACK
 from api.edge.errors import DataError
 from api.edge.lock import DirectoryLock
 from api.edge.node_log import NodeLog
@@ -44,6 +45,8 @@ class Prepared:
     """Each says what is so, what it means and what to do. They are yet to be told."""
     log: NodeLog | None = None
     """The log of the process, for who shows its tail, changes levels, or hears of errors."""
+    metrics_host: str = LOOPBACK
+    """On which address the metrics are told, where they are."""
 
 
 @contextmanager

@@ -22,11 +22,15 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "p2p.disable-natport",
         "p2p.auto-nat-server.",
     ),
-    "a choice of how peers are looked for": (
+    "a node without gossip, without TCP, or without its part of the table of peers": (
+        "p2p.disable-pubsub",
+        "p2p.enable-tcp-transport",
+        "p2p.force-dht-server",
+    ),
+    "looking for peers by a topic": (
         "p2p.enable-routing-discovery",
         "p2p.routing-discovery-advertise",
         "p2p.discovery-timings.",
-        "p2p.force-dht-server",
     ),
     "bounds of libp2p's library": (
         "p2p.DataDir",
@@ -35,14 +39,13 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "p2p.disable-reuseport",
         "p2p.disable-connection-manager",
         "p2p.disable-resource-manager",
-        "p2p.disable-pubsub",
         "p2p.autoscale-peers",
         "p2p.p2p-accept-queue",
         "p2p.p2p-metrics",
         "p2p.gossip-",
         "p2p.ping-",
     ),
-    "comparing the clock with those of peers": ("time.peersync.",),
+    "ending for a wrong clock, of which the log warns": ("time.peersync.max-offset-errors",),
     "values of connections that fade otherwise": ("fetch.decaying-tag.", "fetch.servers-metrics"),
     "profiles of a Go program": ("main.pprof-", "main.profiler-"),
     "an SQL database": (

@@ -139,7 +139,7 @@ def _start(loaded: Loaded) -> int:
                     log.warning(text)
                 from api.node.run import run as run_node  # and all services with it: a refusal need not wait for them
 
-                return run_node(found)
+                return run_node(replace(found, metrics_host=own.metrics_host))
         except KeyboardInterrupt:
             log.info("stopped before it ran")
             return EXIT_DONE
