@@ -72,6 +72,8 @@ def prepared(
         if os.path.realpath(lock_file) != os.path.realpath(data.lock):
             _take(held, data.lock, str(data.path), "main.data-folder")
         kept, found = record.read(data.record), genesis_file.read(data.genesis)
+        if kept is not None:
+            kept.check_ours(data.record)
         told += data_directory.check_stores(data, kept.stores if kept else ())
         if kept is None and data.stores:
             told.append(
