@@ -1,6 +1,6 @@
 """What is checked before a node runs, in the order of the reference, and what it comes to: `Prepared`.
 
-Nothing of a store is read here, no port opened: what is refused here is refused within a second, by name. Protocol
+No store is opened here, but to begin from a checkpoint, and no port: what is refused is refused soon, by name. Protocol
 09b-node-storage-libp2p, section 6.3.
 """
 
