@@ -29,10 +29,12 @@ BENCHES = (
     "eligibility",
     "vm",
     "store",
+    "queries",
     "blocks",
     "tortoise",
     "epoch",
     "hare",
+    "node_load",
     "gpu_static",
     "gpu_pocl",
 )

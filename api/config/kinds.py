@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from api.edge.text import MAX_DIGITS, from_hex, is_whole, shown, typed
+from node.p2p.wire import multiaddr
 from protocol.errors import ProtocolError
 from protocol.numbers import durations
 from protocol.numbers.time import Time
 from protocol.params.genesis import read_time
 
 from .errors import BadValue
-from .multiaddr import is_multiaddr
 
 MAX_TEXT = 1 << 16
 """Characters of a value that is converted; lists of addresses are the longest that there are."""
@@ -90,7 +90,7 @@ TEXTS = Kind("a list of texts, or one text with commas", _texts, _texts_in_file,
 
 def _addresses(texts: tuple[str, ...]) -> tuple[str, ...]:
     for text in texts:
-        if not is_multiaddr(text):
+        if not multiaddr.is_text(text):
             raise BadValue(f"{shown(text)} is no such address")
     return texts
 

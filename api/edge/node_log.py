@@ -52,7 +52,17 @@ _NAMES = ((logging.CRITICAL, "FATAL"), (logging.ERROR, "ERROR"), (logging.WARNIN
 
 APP = "app"
 """The module of everything that has none of its own: what the node says as a whole, and other libraries."""
-ALSO: Mapping[str, tuple[str, ...]] = MappingProxyType({APP: ("",), "grpc": ("grpc", "aiohttp"), "poetDb": ("poet",)})
+ALSO: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        APP: ("",),
+        "bootstrap": ("bootstrap",),
+        "grpc": ("grpc", "aiohttp"),
+        "nipostBuilder": ("poets",),
+        "poetDb": ("poet",),
+        "post": ("post",),
+        "postService": ("postService", "post-service"),
+    }
+)
 """Loggers of others that follow a module."""
 
 TAIL_LINES = 1000
@@ -278,13 +288,13 @@ class JsonLines(logging.Formatter):
         document: dict[str, Any] = {
             "L": level_name(record.levelno),
             "T": _time(record),
-            "N": record.name,
+            "N": _name(record),
             "M": record.getMessage(),
             **_fields(record),
         }
         if trace := _trace(record):
             document["S"] = trace
-        return json.dumps(document, default=str, ensure_ascii=False)
+        return _valid(json.dumps(document, default=str, ensure_ascii=False))
 
 
 class ConsoleLines(logging.Formatter):
@@ -292,11 +302,11 @@ class ConsoleLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """logging: the text of a record."""
-        parts = [_time(record), level_name(record.levelno), record.name, _one_line(record.getMessage())]
+        parts = [_time(record), level_name(record.levelno), _name(record), _one_line(record.getMessage())]
         if found := _fields(record):
             parts.append(json.dumps(found, default=str, ensure_ascii=False))
         trace = _trace(record)
-        return "\t".join(parts) + (f"\n{trace}" if trace else "")
+        return _valid("\t".join(parts) + (f"\n{trace}" if trace else ""))
 
 
 def clock_sentence(now: datetime | None = None) -> str:
@@ -314,16 +324,35 @@ def _own(message: str) -> logging.LogRecord:
 
 def _line(record: logging.LogRecord) -> Line:
     """What is remembered of a record; the message is made now, while its arguments are what they were."""
-    record.msg, record.args = record.getMessage(), None
+    record.msg, record.args = _message(record), None
     found = _fields(record)
     return Line(
         int(record.created * 1_000_000) * 1000,
         record.levelno,
-        record.name,
+        _name(record),
         str(record.msg)[:LONGEST],
         json.dumps(found, default=str)[:LONGEST] if found else "",
-        _trace(record)[: 4 * LONGEST],
+        _valid(_trace(record))[: 4 * LONGEST],
     )
+
+
+def _message(record: logging.LogRecord) -> str:
+    """The words of a record; where its arguments do not fit them, both: that must not end who wrote it."""
+    try:
+        return _valid(record.getMessage())
+    except (TypeError, ValueError, KeyError):
+        return _valid(f"{record.msg} {record.args}")
+
+
+def _valid(text: str) -> str:
+    """Without halves of characters, which no output and no client takes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _name(record: logging.LogRecord) -> str:
+    """Everything is said by the node, whatever part or library of it speaks."""
+    is_ours = record.name == ROOT or record.name.startswith(f"{ROOT}.")
+    return record.name if is_ours else f"{ROOT}.{record.name}"
 
 
 def _fields(record: logging.LogRecord) -> Mapping[str, object]:

@@ -55,7 +55,7 @@ log = getLogger("node")
 
 WAITING_PROOFS = 10_000
 """Proofs that wait for a thread, of each of the two kinds: urgent, and others."""
-ALONE_IDLE_S = 3.0
+ALONE_IDLE_S = 0.5
 """How long the memory for verification is kept where only own proofs are to be verified, one an epoch."""
 STOP_S = 0.7
 """What threads have to end; those that have not by then end with the process."""
@@ -93,8 +93,8 @@ class Serving(Protocol):
 class Parts:
     """What another node than that of the command line has of its own."""
 
-    host: Callable[[Clock], Host]
-    """Its place in a network."""
+    host: Callable[[Clock, NodeParameters], Host]
+    """Its place in a network. Raises UsageError, EnvironmentFault."""
     serving: Callable[[Handles], Serving]
     clock: Clock = field(default_factory=WallClock)
     first_beacon: Beacon | None = None
@@ -122,6 +122,7 @@ class Handles:
     driver: Driver
     pool: Workers
     post: PostServices
+    host: Host
 
 
 class Composition:
@@ -134,6 +135,7 @@ class Composition:
         self._thread: EngineThread | None = None
         self._is_own_pool = parts.pool is None
         self._serving: Serving | None = None
+        self._host: Host | None = None
         self._commitments = Commitments()
 
     async def start(self) -> None:
@@ -153,7 +155,7 @@ class Composition:
         self.keys = NodeKeys(prepared.identities.all, prepared.data.identities, load=self._identities)
         self.coinbase = Coinbase(config.smeshing.coinbase, config.main.network_hrp)
         self.pool = parts.pool or Workers(f"{parts.name}-proofs", max(1, processors() - 1), WAITING_PROOFS)
-        self.host = parts.host(parts.clock)
+        self.host = self._host = parts.host(parts.clock, self.parameters)
         self.calls = Calls(loop, self.returned)
         post = PostServices(loop, self.returned, lambda: self.smeshing.identities(), lambda: self.coinbase.is_set)
         spaces = post if parts.spaces is None else parts.spaces(self.returned)
@@ -194,7 +196,7 @@ class Composition:
         )
         self.smeshing = self._make_smeshing()
         self._serving = parts.serving(
-            Handles(prepared, self.backend, self.keys, self.smeshing, self.driver, self.pool, post)
+            Handles(prepared, self.backend, self.keys, self.smeshing, self.driver, self.pool, post, self.host)
         )
         self.driver.onlookers += (KeyWatch(self.keys), *self._serving.onlookers)
         await self._serving.start()
@@ -210,6 +212,9 @@ class Composition:
             thread.stop()
         if serving is not None:
             await asyncio.gather(serving.stop(), self.smeshing.close(STOP_S))
+        host, self._host = self._host, None
+        if thread is None and host is not None:
+            host.close()  # else the driver does
         if thread is not None:
             is_over = await asyncio.to_thread(thread.join, STOP_S)
             await self.calls.close()

@@ -19,6 +19,7 @@ from types import MappingProxyType
 from api.edge.listen import Address, bind, port_of
 from api.edge.threads import processors
 from api.services.poet.app import App as PoetApp
+from node.assembly.parameters import NodeParameters
 from node.contract.ports import Clock
 from node.p2p.memory import MemoryHost, MemoryNetwork
 from node.runtime.clock import WallClock
@@ -187,8 +188,8 @@ class Devnet:
         done, _ = await asyncio.wait([node.ended for node in self.nodes], return_when=asyncio.FIRST_COMPLETED)
         return next(iter(done)).result()
 
-    def _host(self, one: Prepared, clock: Clock) -> MemoryHost:
-        return self.network.host(one.peer.id)
+    def _host(self, one: Prepared, clock: Clock, parameters: NodeParameters) -> MemoryHost:
+        return self.network.host(one.peer.text)
 
     def _warm_up(self) -> None:
         """What takes seconds, once for a machine or for this process, before the genesis is fixed."""

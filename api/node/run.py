@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 from api.edge.errors import EnvironmentFault
 from api.edge.listen import stop_signal
 from api.edge.loop import run_loop
+from node.assembly.parameters import NodeParameters
+from node.contract.ports import Clock
 from node.p2p.memory import MemoryNetwork
+from node.p2p.port import Host
 from prover.errors import EnvironmentFault as ProofFault
 
 from .composition import Composition, Parts
@@ -33,14 +36,12 @@ def run(prepared: Prepared) -> int:
 async def serve(prepared: Prepared) -> int:
     """As `run`, in a loop that there is."""
     stopping = stop_signal()
-    node = Composition(prepared, Parts(lambda clock: MemoryNetwork(clock).host(prepared.peer.id), Services))
+    node = Composition(prepared, Parts(lambda clock, parameters: _host(prepared, clock, parameters), Services))
     await node.start()
     poet: PoetApp | None = None
     try:
         if prepared.config.main.standalone:
             poet = await _poet_of(prepared)
-        else:
-            log.warning("this release reaches no peers yet: the node knows what its data directory holds, and no more")
         ends: list[asyncio.Future[Any]] = [stopping, node.ended]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping")
@@ -50,6 +51,15 @@ async def serve(prepared: Prepared) -> int:
     if error is not None:
         raise error
     return 0
+
+
+def _host(prepared: Prepared, clock: Clock, parameters: NodeParameters) -> Host:
+    """A standalone network has nobody else in it. Raises UsageError, EnvironmentFault."""
+    if prepared.config.main.standalone:
+        return MemoryNetwork(clock).host(prepared.peer.text)
+    from . import peers  # sockets, of which a standalone network has no need
+
+    return peers.host_of("node", prepared.config, parameters, prepared.peer, prepared.data.peer)
 
 
 async def _stopped(poet: PoetApp | None) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from api.edge.listen import Address
 from api.http.server import HttpServer
@@ -19,11 +20,15 @@ from api.services.node.operation.history import History
 from api.services.node.operation.operation import Operation, OwnIdentity
 from api.services.node.telling import Telling
 from api.services.node.v1 import smesher
+from node.p2p.port import Host
 from node.proposals.store import ProposalStore
 from node.runtime.facts import Facts, Onlooker
 from node.store.view import Rows
 
 from .composition import Handles
+
+if TYPE_CHECKING:
+    from kernels.devices.types import Device
 
 GRACE_S = 0.3
 """For calls in work when the node stops."""
@@ -39,6 +44,8 @@ class Services:
             identities=lambda: own_identities(handles),
             history=history,
             databases={one.name: one for one in (handles.prepared.data.state, handles.prepared.data.own)},
+            devices=devices,
+            clock_offset_ns=lambda: _ahead(handles.host),
         )
         given: dict[str, Calls] = {
             "smesher": smesher.calls(backend, handles.smeshing),
@@ -75,6 +82,19 @@ class Services:
         if self._page is not None:
             await self._page.stop(0)
         await self._listeners.stop(GRACE_S)
+
+
+def _ahead(host: Host) -> int | None:
+    """By how much this clock is ahead of those of peers."""
+    offset = host.clock_offset
+    return None if offset is None else -offset
+
+
+def devices() -> Sequence[Device]:
+    """What computes labels here. Loaded when somebody asks: most nodes that run make none."""
+    from kernels.devices import find
+
+    return find.devices()
 
 
 def own_identities(handles: Handles) -> list[OwnIdentity]:

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from api.config.own import LOOPBACK
-from api.edge.errors import EnvironmentFault
 from api.edge.lock import DirectoryLock
 from api.edge.node_log import NodeLog
 from node.assembly.parameters import NodeParameters, parameters_of
+from node.p2p.wire.key_file import PeerKey
 from protocol.params.config.derived import started
 from protocol.params.config.node import Config
 from protocol.params.genesis import Genesis
@@ -25,7 +25,6 @@ from prover import durable
 from . import checks, data_directory, genesis_file, identities, peer_key, record, recovering
 from .data_directory import DataDirectory
 from .identities import Identities, Mode
-from .peer_key import PeerKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,7 @@ def prepared(
         peer, is_new = peer_key.load_or_make(data.peer)
         if is_new and data.state.is_dir():
             told.append(
-                f"{data.peer / peer_key.FILE_NAME} was missing: this node is {peer.id} to its peers from now on. "
+                f"{data.peer / peer_key.FILE_NAME} was missing: this node is {peer.text} to its peers from now on. "
                 "Whoever has its former address in a configuration has to change it."
             )
         told += recovering.recover(config, data, [one.node_id for one in own.all], now_ns)
@@ -125,10 +124,8 @@ def _absolute(config: Config, data: Path, lock_file: Path) -> Config:
 
 
 def _take(held: ExitStack, path: Path, subject: str, setting: str) -> None:
-    try:
+    with durable.explained(path.parent, "make"):
         durable.make_directory(path.parent)
-    except OSError as error:
-        raise EnvironmentFault(f"{path.parent} cannot be made: {durable.reason(error)}.") from None
     lock = DirectoryLock.take(
         path,
         "smesher node",

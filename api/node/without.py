@@ -13,12 +13,40 @@ from api.config.node import inner, settings_of
 from protocol.params.config.node import Config
 
 PARTS: Mapping[str, tuple[str, ...]] = {
-    "connections to nodes on other machines": (
-        "p2p.",
-        "time.peersync.",
-        "fetch.decaying-tag.",
-        "fetch.servers-metrics",
+    "QUIC, relays, and ways through a router that opens no port": (
+        "p2p.enable-quic-transport",
+        "p2p.relay",
+        "p2p.static-relays",
+        "p2p.p2p-holepunching",
+        "p2p.p2p-reachability",
+        "p2p.disable-natport",
+        "p2p.auto-nat-server.",
     ),
+    "a node without gossip, without TCP, or without its part of the table of peers": (
+        "p2p.disable-pubsub",
+        "p2p.enable-tcp-transport",
+        "p2p.force-dht-server",
+    ),
+    "looking for peers by a topic": (
+        "p2p.enable-routing-discovery",
+        "p2p.routing-discovery-advertise",
+        "p2p.discovery-timings.",
+    ),
+    "bounds of libp2p's library": (
+        "p2p.DataDir",
+        "p2p.LogLevel",
+        "p2p.gracepeersshutdown",
+        "p2p.disable-reuseport",
+        "p2p.disable-connection-manager",
+        "p2p.disable-resource-manager",
+        "p2p.autoscale-peers",
+        "p2p.p2p-accept-queue",
+        "p2p.p2p-metrics",
+        "p2p.gossip-",
+        "p2p.ping-",
+    ),
+    "ending for a wrong clock, of which the log warns": ("time.peersync.max-offset-errors",),
+    "values of connections that fade otherwise": ("fetch.decaying-tag.", "fetch.servers-metrics"),
     "profiles of a Go program": ("main.pprof-", "main.profiler-"),
     "an SQL database": (
         "main.db-connections",
@@ -30,6 +58,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "main.db-allow-schema-drift",
         "api.db-connections",
     ),
+    "active sets that are kept for longer": ("main.prune-activesets-from",),
     "caches of a fixed size": ("cache.", "poet.poet-proofs-cache"),
     "the trace of tortoise": ("tortoise.tortoise-enable-tracer", "tortoise.tortoise-collect-details"),
     "statistics in the log": (
@@ -52,6 +81,9 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 """What is lacking, and the settings that are for it, by the beginning of their paths."""
 
 
+ALONE = "peers, which a standalone network has none of"
+
+
 def part_of(path: str) -> str | None:
     """What a setting is for that this node lacks; None where it has an effect."""
     return next((part for part, starts in PARTS.items() if path.startswith(starts)), None)
@@ -62,6 +94,8 @@ def warning(loaded: Loaded) -> str | None:
     by_part: dict[str, list[str]] = {}
     for path in _changed(loaded):
         part = part_of(path)
+        if path.startswith("p2p.") and loaded.config.main.standalone:
+            part = ALONE
         if part is not None:
             by_part.setdefault(part, []).append(path)
     if not by_part:

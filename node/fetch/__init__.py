@@ -2,6 +2,6 @@
 
 From outside: `client.Fetching` serves the demand `Fetch`; `server.FetchServer` answers peers; `peers.PeerScores` says
 which peers answer well, for everybody who asks them; `protocols` are the names, requests and answers of the protocols;
-`frames` their bytes on a stream; `blobs.Blobs` is where an object of a kind is kept. No socket: what is asked leaves as
-the demand `Request`. Protocol 09a-p2p-fetch-sync, sections 3 and 4.
+`blobs.Blobs` is where an object of a kind is kept. No socket: what is asked leaves as the demand `Request`, and
+`node.p2p.frames` says how it stands on a stream. Protocol 09a-p2p-fetch-sync, sections 3 and 4.
 """

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from node.fetch.frames import MAX_REQUEST_BYTES
 from node.fetch.protocols import (
     ACTIVE_SETS,
     EPOCH_ATXS,
@@ -16,6 +15,7 @@ from node.fetch.protocols import (
     OBJECTS,
     OPINIONS,
 )
+from node.p2p.frames import MAX_REQUEST_BYTES
 from protocol.numbers.durations import MILLISECOND, MINUTE, SECOND
 
 

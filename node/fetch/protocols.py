@@ -1,6 +1,6 @@
 """The protocols by name, what is asked in them and how the answers are read. Protocol 09a, section 4.1.
 
-Requests and answers here are what the protocols mean; lengths and errors around them are those of `frames`.
+Requests and answers here are what the protocols mean; lengths and errors around them are those of `node.p2p.frames`.
 """
 
 from __future__ import annotations

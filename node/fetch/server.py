@@ -25,11 +25,11 @@ from node.contract.messages import PeerId
 from node.contract.steps import Step
 from node.fetch.answers import UNREADABLE_ANSWERED, Answers, NotAllowed, RequestRefused
 from node.fetch.blobs import Sources
-from node.fetch.frames import BUSY, NO_ANSWER, REFUSED, TOO_LARGE
 from node.fetch.limits import Gate, Waiting
 from node.fetch.lists import IdLists, ListKey
 from node.fetch.parameters import ServerParameters
 from node.fetch.protocols import EPOCH_ATXS, MALICIOUS_IDS, PROTOCOLS
+from node.p2p.frames import BUSY, NO_ANSWER, REFUSED, TOO_LARGE
 from node.store.view import View
 from protocol.codec.declare import CodecError, c32
 from protocol.types.ids import EpochId

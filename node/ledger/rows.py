@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from struct import Struct
 from struct import error as StructError
+from typing import cast
 
-from protocol.types.ids import ADDRESS_SIZE, Address, BlockId, LayerId
+from protocol.types.ids import ADDRESS_SIZE, Address
 from protocol.types.transactions import Account, TransactionResult
 
 _ACCOUNT = Struct("<I24sQQ?")
@@ -64,5 +65,6 @@ class ResultRow:
         end = _RESULT.size + ADDRESS_SIZE * count
         if len(data) < end:
             raise ValueError(f"the row has {len(data)} bytes, expected {end} or more")
-        addresses = tuple(Address(data[at : at + ADDRESS_SIZE]) for at in range(_RESULT.size, end, ADDRESS_SIZE))
-        return TransactionResult(status, data[end:].decode(), gas, fee, BlockId(block), LayerId(layer), addresses)
+        addresses = tuple([data[at : at + ADDRESS_SIZE] for at in range(_RESULT.size, end, ADDRESS_SIZE)])
+        message = data[end:].decode() if len(data) > end else ""
+        return TransactionResult(status, message, gas, fee, block, layer, cast("tuple[Address, ...]", addresses))

@@ -55,7 +55,7 @@ class Phase(Enum):
 
 
 class MomentKind(Enum):
-    """The moments of an activation, in their order."""
+    """The moments of an activation."""
 
     CHALLENGE = "challenge"
     POSITIONING_END = "positioning end"
@@ -123,8 +123,9 @@ def _pursued(
 
 
 def moments(timeline: Timeline, publish: EpochId) -> Sequence[Moment]:
-    """The moments of an activation in their order, by its publish epoch."""
-    return tuple(
+    """The moments of an activation as they follow each other, by its publish epoch. A round may end after the epoch of
+    publication has begun."""
+    found = (
         Moment(kind, when(publish))
         for kind, when in (
             (MomentKind.CHALLENGE, timeline.building),
@@ -136,6 +137,7 @@ def moments(timeline: Timeline, publish: EpochId) -> Sequence[Moment]:
             (MomentKind.PUBLICATION_END, timeline.publication_end),
         )
     )
+    return sorted(found, key=lambda moment: moment.at)
 
 
 def activations_of(view: View, identity: NodeId, epoch: EpochId) -> Iterator[KnownAtx]:

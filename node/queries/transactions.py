@@ -11,6 +11,7 @@ from enum import Enum
 from functools import partial
 from heapq import merge
 from itertools import chain, groupby, islice
+from operator import itemgetter
 
 from node.ledger import state as ledger
 from node.ledger.tables import LAYERS, PAID_BY, RESULTS, TOUCHED
@@ -21,10 +22,13 @@ from node.mempool.transactions import pooled
 from node.store.errors import WHAT_TO_DO, StoreDamaged
 from node.store.table import Index
 from node.store.view import Span, View
-from protocol.types.ids import Address, BlockId, LayerId, TransactionId
+from protocol.types.ids import ADDRESS_SIZE, Address, BlockId, LayerId, TransactionId
 from protocol.types.transactions import TransactionResult, TxHeader
 
-from .pages import ALL, ANY, Layers, Page, count
+from .pages import ALL, ANY, Layers, Page
+
+_LAYER_END = ADDRESS_SIZE + 4
+"""Of an entry that begins with an address and a layer; the rest is the id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +151,6 @@ def results(
         yield _listed(view, one)
 
 
-def count_of_principal(view: View, principal: Address, layers: Layers = ANY) -> int:
-    """How many `of_principal` gives without a limit. Raises StoreFault."""
-    return count(view, PENDING, Span(within=(principal,))) + count(view, PAID_BY, layers.span(principal))
-
-
 def of_principal(view: View, principal: Address, layers: Layers = ANY, page: Page = ALL) -> Iterator[KnownTransaction]:
     """The transactions that an account pays: those that no layer has applied by their nonces, whatever the bounds, then
     those that layers within the bounds have applied. Raises StoreFault."""
@@ -159,12 +158,6 @@ def of_principal(view: View, principal: Address, layers: Layers = ANY, page: Pag
     applied = (id for _, id in view.find(PAID_BY, layers.span(principal)))
     for id in page.of(chain(pending, applied)):
         yield _listed(view, id)
-
-
-def of_layer(view: View, layer: LayerId) -> list[KnownTransaction]:
-    """Those that a layer has executed, in the order of execution. Raises StoreFault."""
-    applied = view.get(LAYERS, layer)
-    return [] if applied is None else [_listed(view, id) for id in applied.transactions]
 
 
 def _applied(view: View, address: Address | None, layers: Layers, is_descending: bool) -> Iterator[TransactionId]:
@@ -186,14 +179,17 @@ def _of_account(
     index: Index[tuple[Address, LayerId], TransactionId, TransactionResult],
 ) -> Iterator[tuple[int, TransactionId]]:
     """The entries of one account, each with a number by which they ascend."""
-    entries = view.find(index, layers.span(address, is_descending=is_descending))
+    start, stop = layers.span(address).bounds(index.key)
+    entries = view.pairs(index, start, stop, is_descending)
+    # taken apart by hand: an offset passes over many
+    found = ((raw[ADDRESS_SIZE:_LAYER_END], TransactionId(raw[_LAYER_END:])) for raw, _ in entries)
     if not is_descending:
-        for (_, layer), id in entries:
-            yield layer, id
+        for layer, id in found:
+            yield int.from_bytes(layer, "big"), id
         return
-    for layer, same in groupby(entries, key=lambda entry: entry[0][1]):
+    for layer, same in groupby(found, key=itemgetter(0)):
         for _, id in reversed(list(same)):
-            yield -layer, id
+            yield -int.from_bytes(layer, "big"), id
 
 
 def _meets(known: KnownTransaction | None, address: Address | None, layers: Layers) -> bool:

@@ -12,7 +12,7 @@ from typing import Protocol
 from .errors import WHAT_TO_DO, StoreDamaged, StoreFault, StoreRefused
 from .memory import MemoryBackend
 from .table import RESERVED, Schema, Space
-from .view import Rows, Snapshot, StoreView, is_own
+from .view import Rows, Snapshot, StoreView
 
 _SCHEMA_NAME = RESERVED + b"n"
 _SCHEMA_VERSION = RESERVED + b"v"
@@ -111,7 +111,7 @@ class Store:
 
     def _require_elsewhere(self, space: Space) -> None:
         """Only tables of the other store may be missing here."""
-        if is_own(space) is self._is_own:
+        if space.is_own is self._is_own:
             raise ValueError(f"{space.name} is not in the schema of {self.schema.name}")
 
     @property

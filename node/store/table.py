@@ -71,6 +71,8 @@ class Space:
     prefix: bytes
     name: str
     """For people; unique in a schema."""
+    is_own: bool = field(default=False, kw_only=True)
+    """Kept in the own store: never lost, synced at every write, before anything else."""
 
     def __post_init__(self) -> None:
         if len(self.prefix) != PREFIX_BYTES or self.prefix.startswith(RESERVED):
@@ -83,8 +85,6 @@ class Table(Space, Generic[K, R]):
 
     key: KeyCodec[K]
     row: RowCodec[R]
-    is_own: bool = False
-    """Kept in the own store: never lost, synced at every write, before anything else."""
     is_durable: bool = False
     """On stable storage before the effects of the unit that writes it; other rows may be lost with the power, never
     with the process."""
@@ -94,11 +94,11 @@ class Table(Space, Generic[K, R]):
 
     def index(self, prefix: bytes, name: str, key: KeyCodec[J], of: Callable[[K, R], Iterable[J]]) -> Index[J, K, R]:
         """Declares an index: `of` gives the entries of a row, none or several."""
-        return self._add(Index(prefix, name, self, key, of))
+        return self._add(Index(prefix, name, self, key, of, is_own=self.is_own))
 
     def key_index(self, prefix: bytes, name: str, key: KeyCodec[J], of: Callable[[K], Iterable[J]]) -> Index[J, K, R]:
         """Declares an index whose entries follow from the key alone."""
-        return self._add(Index(prefix, name, self, key, None, of))
+        return self._add(Index(prefix, name, self, key, None, of, is_own=self.is_own))
 
     def _add(self, index: Index[J, K, R]) -> Index[J, K, R]:
         self.indexes.append(index)

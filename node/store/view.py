@@ -152,6 +152,12 @@ class StoreView(View):
         """As View says."""
         return self
 
+    def get(self, table: Table[K, R], key: K) -> R | None:
+        """As View says; in one step, since nearly every question ends here."""
+        raw = table.key.encode(key)
+        data = (self._own if table.is_own else self._state).get(table.prefix + raw)
+        return None if data is None else decoded(table, raw, data)
+
     def read(self, space: Space, raw: bytes) -> bytes | None:
         """As View says."""
         return self._of(space).get(space.prefix + raw)
@@ -170,7 +176,7 @@ class StoreView(View):
         self._own.close()
 
     def _of(self, space: Space) -> Snapshot:
-        return self._own if is_own(space) else self._state
+        return self._own if space.is_own else self._state
 
 
 class _Pending:
@@ -388,12 +394,6 @@ class Rows(View):
         if pending is None:
             pending = self._spaces[space] = _Pending()
         return pending
-
-
-def is_own(space: Space) -> bool:
-    """Whether a table or index is kept in the own store."""
-    table = space.table if isinstance(space, Index) else space
-    return isinstance(table, Table) and table.is_own
 
 
 def decoded(table: Table[Any, R], raw: bytes, data: bytes) -> R:

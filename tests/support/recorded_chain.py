@@ -44,7 +44,7 @@ from node.engine.edges import Call, Input, Judge, Output, Returned, Send
 from node.engine.errors import MachineFailed
 from node.fetch.protocols import ACTIVE_SETS, OBJECTS
 from node.hare.tables import WEAK_COINS
-from node.mempool.tables import PENDING, TRANSACTIONS, StoredTransaction
+from node.mempool.tables import PENDING, TRANSACTIONS
 from node.sim.chance import Chance
 from node.store.memory import MemoryBackend
 from node.store.store import Backend
@@ -232,7 +232,7 @@ class Replay:
         snapshot.close()
         view = self.view()
         for id, row in view.scan(TRANSACTIONS):
-            found[TRANSACTIONS.prefix + id] = StoredTransaction.codec.encode(replace(row, received=0))
+            found[TRANSACTIONS.prefix + id] = TRANSACTIONS.row.encode(replace(row, received=0))
         for principal, nonce, _, id in view.keys(PENDING):
             found[PENDING.prefix + principal + nonce.to_bytes(8, "big") + id] = b""
         return found

@@ -1,5 +1,5 @@
 """Vectors of how a node starts (api/node_operation.json): the reference's exit code, or a refusal by name where it runs
-on, panics or hangs. What a node does once it runs (signals) belongs to the tests of running nodes.
+on, panics or hangs. What a node without peers cannot show belongs to later work.
 
 Exit code 1 of the reference stays 1; its panics (2) and what never ends (-9) are refused with 1.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import socket
 import sys
 import tempfile
@@ -20,17 +21,13 @@ from unittest import mock
 
 from api.node.start import prepared
 from protocol.crypto.signing import Signer
-from tests.support.cli import Result
+from tests.support.cli import Result, finish, start, wait_for
 from tests.support.node_data import NOW_NS, NodeFolder, serving_file
 from tests.vector_cases.harness import Case, Context, Later, vectors
 
 Sections = Mapping[str, Mapping[str, Any]]
 
-ELSEWHERE = (
-    "port in use: p2p",
-    "signal ",
-    "state.sql not writable",
-)
+ELSEWHERE = ("state.sql not writable",)
 """Beginnings of the names of cases in which a node has started already, except those in `START`."""
 
 
@@ -202,6 +199,26 @@ def lacking(document: Any, name: str) -> Any:
     return {key: value for key, value in document.items() if key != name}
 
 
+def signalled(number: signal.Signals, *, ends: bool = True, rule: str = "") -> Start:
+    """A node in a process of its own, which gets a signal once clients are let in. ends: else it is ignored."""
+
+    def do(at: NodeFolder) -> Result:
+        api = {f"grpc-{name}-listener": "127.0.0.1:0" for name in ("public", "private", "post")}
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            poet = f"http://127.0.0.1:{free.getsockname()[1]}"
+        at.write({"api": api, "main": {"poet-servers": [{"address": poet}]}})
+        log = at.path / "node.log"
+        child = start("node", "-c", at.file, "--log-file", log)
+        wait_for(lambda: log.exists() and "post API on port" in log.read_text(), child)
+        child.send_signal(number)
+        if not ends:
+            child.send_signal(signal.SIGTERM)
+        return finish(child)
+
+    return Start(do, rule=rule, runs=True)
+
+
 def without(*names: str) -> Callable[[NodeFolder], None]:
     """Deletes something of the data directory."""
 
@@ -232,6 +249,8 @@ FIRST = next(iter(ACCOUNTS))
 
 CHECKPOINT = "checkpoint_devnet_a_100.json"
 STRICT = "a checkpoint is judged by its content, not by its shape alone"
+IGNORED = "it was stopped in the end, where the reference's was killed"
+NO_DUMP = "a Go program prints what its threads do and ends with 2; here the signal ends it"
 LOSES = "a number that the reference wraps or cuts is refused"
 ORIGINAL = "a data directory of the original is moved over first: begun anew, its identities could sign twice"
 LOST = "what was there before and is missing is refused, where the reference begins anew without a word"
@@ -327,6 +346,10 @@ START: Mapping[str, Start] = {
     "port in use: private gRPC": listener("grpc-private-listener"),
     "port in use: post gRPC": listener("grpc-post-listener"),
     "port in use: JSON": listener("grpc-json-listener"),
+    # a standalone network of ours has no peers, and listens for none
+    "port in use: p2p": port_taken(
+        lambda port: {"main": {"standalone": False}, "p2p": {"listen": f"/ip4/127.0.0.1/tcp/{port}"}}, "p2p"
+    ),
     "port in use: standalone poet": port_taken(
         lambda port: {"main": {"poet-servers": [{"address": f"http://127.0.0.1:{port}"}]}}, "main.poet-servers"
     ),
@@ -346,6 +369,10 @@ START: Mapping[str, Start] = {
     "second instance: same lock file": second(other_lock=False),
     "second instance: other lock file, same data dir, other ports": second(other_lock=True),
     "first instance while a second is tried": used(lambda at: None),
+    "signal SIGINT": signalled(signal.SIGINT),
+    "signal SIGHUP": signalled(signal.SIGHUP),
+    "signal SIGUSR1": signalled(signal.SIGUSR1, ends=False, rule=IGNORED),
+    "signal SIGQUIT": signalled(signal.SIGQUIT, rule=NO_DUMP),
     "genesis changed: time": reconfigured(
         {"genesis": {"genesis-time": "2027-01-01T00:00:01Z"}},
         "2027-01-01T00:00:00Z there, 2027-01-01T00:00:01Z configured",
@@ -438,25 +465,35 @@ def stopped_before_it_runs() -> Iterator[None]:
         yield
 
 
-def expected(case: Mapping[str, Any], start: Start) -> int:
+KILLED = -signal.SIGKILL
+"""The exit code of a case that did not end by itself."""
+
+
+def expected(case: Mapping[str, Any], one: Start) -> int:
     """Our exit code: the reference's, 1 in place of its panics, and what a rule says."""
-    if start.rule:
-        return 1 if start.words else 0
+    if one.rule == NO_DUMP:
+        return -signal.SIGQUIT
+    if one.rule:
+        return 1 if one.words else 0
+    if case["exit_code"] < 0 and case["exit_code"] != KILLED:
+        return int(case["exit_code"])  # the signal that ended it
     return 0 if case["exit_code"] == 0 else 1
 
 
 def _check(case: Mapping[str, Any]) -> None:
-    start = START[case["name"]]
-    before = contextlib.nullcontext() if start.runs else stopped_before_it_runs()
+    one = START[case["name"]]
+    before = contextlib.nullcontext() if one.runs else stopped_before_it_runs()
     with tempfile.TemporaryDirectory() as folder, before:
-        result = start.do(NodeFolder(Path(folder)))
-    code = expected(case, start)
+        result = one.do(NodeFolder(Path(folder)))
+    code = expected(case, one)
     if code:
-        result.refused(code, *start.words)
+        result.refused(code, *one.words)
     else:
         result.ok()
     # a rule that is not needed any more is to go
-    assert not start.rule or start.rule == ORIGINAL or (case["exit_code"] == 0) != (code == 0), "this is no difference"
+    assert not one.rule or one.rule in (ORIGINAL, NO_DUMP) or (case["exit_code"] == 0) != (code == 0), (
+        "this is no difference"
+    )
 
 
 @vectors("api/node_operation.json", variants=False)

@@ -19,13 +19,13 @@ from node.contract.inputs import Asked, Timer
 from node.contract.instants import Instant
 from node.contract.messages import PeerId
 from node.fetch.blobs import Blobs, stored
-from node.fetch.frames import read_request, response_frame
 from node.fetch.parameters import ServerParameters
 from node.fetch.protocols import read_epoch, read_layer, read_malicious
 from node.fetch.server import FetchServer
 from node.malfeasance.tables import PROOFS, StoredProof
 from node.mempool.tables import TRANSACTIONS, StoredTransaction
 from node.mesh.tables import BALLOTS, BLOCKS, MESH_HASHES
+from node.p2p.frames import read_request, response_frame
 from node.store.keys import fixed
 from node.store.memory import MemoryBackend
 from node.store.store import Store

@@ -20,6 +20,6 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     key, is_new = peer_key.load_or_make(arguments.dir)
     if is_new:
         output.note(f"A new key was made: {arguments.dir / peer_key.FILE_NAME}")
-    output.event("done", id=key.id, made=is_new)
-    output.say(key.id)
+    output.event("done", id=key.text, made=is_new)
+    output.say(key.text)
     return 0

@@ -49,6 +49,16 @@ def test_a_line_for_machines_has_the_originals_keys() -> None:
     assert (document["L"], document["N"], document["M"], document["code"]) == ("FATAL", "node", "ends", "b'x'")
 
 
+def test_whoever_speaks_it_is_the_node() -> None:
+    def say() -> None:
+        logging.getLogger("poet.worker").info("one")
+        logging.getLogger("nodes").info("two")
+        app.info("three")
+
+    names = [json.loads(line)["N"] for line in logged("json", say).splitlines()]
+    assert names == ["node.poet.worker", "node.nodes", "node"]
+
+
 def test_the_trace_of_an_error_is_with_its_line() -> None:
     def fail() -> None:
         try:
@@ -58,6 +68,18 @@ def test_the_trace_of_an_error_is_with_its_line() -> None:
 
     assert "KeyError: 'gone'" in json.loads(logged("json", fail))["S"]
     assert logged("console", fail).splitlines()[-1] == "KeyError: 'gone'"
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_whatever_is_logged_becomes_a_line(encoder: str) -> None:
+    def say() -> None:
+        app.info("%d of %d", 1)
+        app.info("half \ud800", extra=fields(half="\ud800", inner={1: object()}))
+        app.info("%(missing)s", {"there": 1})
+
+    lines = logged(encoder, say).splitlines()
+    assert len(lines) == 3 and "%d of %d (1,)" in lines[0] and "ud800" in lines[1] and "missing" in lines[2]
+    assert all(line.encode() for line in lines)
 
 
 def test_levels_are_those_of_the_modules_and_change_while_it_runs() -> None:

@@ -76,4 +76,4 @@ def composed(prepared: Prepared, clock: SetClock, made: list[NoListeners] | None
             made.append(found)
         return found
 
-    return Composition(prepared, Parts(lambda clock: MemoryNetwork(clock).host(), serving, clock))
+    return Composition(prepared, Parts(lambda clock, parameters: MemoryNetwork(clock).host(), serving, clock))

@@ -1,5 +1,5 @@
-"""A node begins from a checkpoint: whole or not at all, wherever it is cut off. The reference's cases of good and bad files
-are in `tests.vector_cases.api_node_operation`."""
+"""A node begins from a checkpoint: whole or not at all, wherever it is cut off. The reference's cases of good and bad
+files are in `tests.vector_cases.api_node_operation`."""
 
 from __future__ import annotations
 

@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 
 from node.contract.demands import Failed
 from node.contract.messages import PeerId
-from node.fetch.frames import (
+from node.fetch.peers import PeerScores
+from node.p2p.frames import (
     MAX_REQUEST_BYTES,
-    length_prefix,
     read_request,
     read_response,
     request_frame,
     response_frame,
 )
-from node.fetch.peers import PeerScores
+from node.p2p.wire import varint
 from node.sim.chance import Chance
 from protocol.numbers.durations import MILLISECOND
 from protocol.types.fetch import MAX_ERROR_SIZE
@@ -87,7 +87,7 @@ def test_odd_lengths_are_not_answered() -> None:
     for frame in (b"\x80" * 9 + b"\1", b"\xff" * 20):
         found = read_request(frame)
         assert isinstance(found, Failed) and found.reason == "no_answer"
-    found = read_request(length_prefix(MAX_REQUEST_BYTES + 1))
+    found = read_request(varint.encode(MAX_REQUEST_BYTES + 1))
     assert isinstance(found, Failed) and found.reason == "too_large"
     with pytest.raises(ValueError, match="10241"):
         request_frame(bytes(MAX_REQUEST_BYTES + 1))

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import groupby
 
+import pytest
+
 from node.activation.rules import ZERO_CHALLENGE
+from node.activation.smeshing.parameters import SmeshingParameters
 from node.activation.smeshing.times import Timeline
 from node.contract.demands import VerifyPost
 from node.contract.instants import Instant
@@ -124,9 +127,19 @@ def test_restarts_change_nothing_of_what_is_told() -> None:
     assert [phase for phase in WAY if phase in rig.phases()] == rig.phases()[: len(WAY)]
 
 
-def test_moments_are_in_order_and_as_the_machine_has_them() -> None:
+@pytest.mark.parametrize("parameters", (PARAMETERS, EARLY))
+def test_moments_follow_each_other(parameters: SmeshingParameters) -> None:
+    """Whether a round ends before the epoch of publication, or in it."""
+    found = smeshing.moments(Timeline(TIME, parameters), EpochId(5))
+    assert {one.kind for one in found} == set(MomentKind)
+    assert [one.at for one in found] == sorted(one.at for one in found)
+    kinds = [one.kind for one in found]
+    is_early = kinds.index(MomentKind.ROUND_END) < kinds.index(MomentKind.PUBLICATION)
+    assert is_early == (parameters is EARLY)
+
+
+def test_moments_are_as_the_machine_has_them() -> None:
     found = smeshing.moments(TIMELINE, EpochId(5))
-    assert [one.kind for one in found] == list(MomentKind)
     by_kind = {one.kind: one.at for one in found}
     assert by_kind[MomentKind.ROUND_START] == round_start(5) < by_kind[MomentKind.ROUND_END] == round_end(5)
     assert by_kind[MomentKind.PUBLICATION_END] == end_of(5) + 1

@@ -9,12 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kernels.devices.types import Device
 from protocol.types.ids import NodeId
 
 from .history import History
 from .log_tail import LogTail
+
+if TYPE_CHECKING:
+    from kernels.devices.types import Device
 
 
 @dataclass(frozen=True, slots=True)

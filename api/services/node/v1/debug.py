@@ -118,10 +118,10 @@ class DebugService:
         """Lets a part of the node say more or less. Raises Failed."""
         try:
             change_level(request.module, request.level, MODULES)
-        except UnknownLevel as error:
-            raise Failed(Status.UNKNOWN, f"parse level: {error}") from None
-        except UnknownPart as error:
-            raise Failed(Status.UNKNOWN, str(error)) from None
+        except UnknownLevel:
+            raise Failed(Status.UNKNOWN, f'parse level: unrecognized level: "{request.level}"') from None
+        except UnknownPart:
+            raise Failed(Status.UNKNOWN, f"cannot find logger {request.module}") from None
         return Empty()
 
     def _proposal(self, event: ProposalSeen) -> pb.Proposal:

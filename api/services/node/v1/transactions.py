@@ -124,12 +124,15 @@ class TransactionService:
             yield Headers.NOW
             async for one in self._changed(told, list(told), request):
                 yield one
+            confirmed = NO_LAYER
             async for event in following(subscription):
                 if isinstance(event, LayerUpdated):
                     changed = [] if event.status is LayerStatus.OPENED else list(told)
+                    if event.status is LayerStatus.CONFIRMED:
+                        confirmed = event.layer  # the facts may say so a moment later
                 else:
                     changed = [event.id] if event.id in told else []
-                async for one in self._changed(told, changed, request):
+                async for one in self._changed(told, changed, request, confirmed):
                     yield one
 
     async def results(self, request: pb.TransactionResultsRequest) -> AsyncIterator[Message | Headers]:
@@ -165,12 +168,13 @@ class TransactionService:
         told: dict[bytes, pb.TransactionState.TransactionState],
         ids: Iterable[bytes],
         request: pb.TransactionsStateStreamRequest,
+        confirmed: LayerId = NO_LAYER,
     ) -> AsyncIterator[Message]:
         """The states of those that are others than they were told."""
         async for asked in unhurried(ids, IDS_AT_ONCE):
             with reading(self._backend) as view:
                 known = queries.find(view, TransactionId(asked)) if len(asked) == ID_SIZE else None
-                state = self._how_far(view, asked, known)
+                state = self._how_far(view, asked, known, confirmed)
             if state != told[asked]:
                 told[asked] = state
                 yield pb.TransactionsStateStreamResponse(
@@ -186,7 +190,7 @@ class TransactionService:
         return _STATES[queries.state(view, known)]
 
     def _how_far(
-        self, view: View, asked: bytes, known: KnownTransaction | None
+        self, view: View, asked: bytes, known: KnownTransaction | None, confirmed: LayerId
     ) -> pb.TransactionState.TransactionState:
         """Finer than the one answer: in the mesh is what a block holds that is still to be applied, and what has been
         applied in a layer that tortoise has not confirmed."""
@@ -197,7 +201,7 @@ class TransactionService:
             blocks = Span(within=(known.id, IN_BLOCK), start=(known.id, IN_BLOCK, facts.applied + 1))
             is_in_mesh = next(view.keys(HELD, blocks), None) is not None
         else:
-            is_in_mesh = known.layer is not None and known.layer > facts.verified
+            is_in_mesh = known.layer is not None and known.layer > max(facts.verified, confirmed)
         return _Said.TRANSACTION_STATE_MESH if is_in_mesh else state
 
     def _shown(self, known: KnownTransaction | None) -> types_pb2.Transaction:

@@ -5,27 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 from api.edge.rpc import Method
-from api.services.node.addresses import Addresses
+from api.services.node.addresses import Addresses, addresses_of
 from api.services.node.backend import Backend
-from api.services.node.reading import reading
 from node.queries import accounts
+from node.queries.pages import Page
 from node.store.view import View
 from protocol.types.transactions import Account
 
+from .far import read
 from .package import Package
 from .pages import page_of
 
 
 def calls(backend: Backend, package: Package) -> dict[str, Method]:
     """The methods of the service."""
-    addresses = Addresses(backend.config.main.network_hrp)
+    addresses = addresses_of(backend.config.main.network_hrp)
 
     async def list_(request: Any) -> Any:
         wanted = [addresses.parse(text) for text in request.addresses]
-        page = page_of(request)
-        with reading(backend) as view:
-            found = [_shown(package, addresses, view, one) for one in accounts.page(view, wanted, page)]
-        return package.AccountList(accounts=found)
+
+        def found(view: View, page: Page) -> list[Any]:
+            return [_shown(package, addresses, view, one) for one in accounts.page(view, wanted, page)]
+
+        return package.AccountList(accounts=await read(backend, page_of(request), found))
 
     return {"List": list_}
 

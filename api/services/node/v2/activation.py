@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from api.edge.rpc import Headers, Method
-from api.services.node.addresses import Addresses
+from api.services.node.addresses import Addresses, addresses_of
 from api.services.node.backend import Backend
 from api.services.node.events import AtxAdded
 from api.services.node.reading import reading
@@ -20,6 +20,7 @@ from node.queries.pages import ALL, Page
 from node.store.view import View
 from protocol.types.ids import Address, AtxId, EpochId, NodeId
 
+from .far import read
 from .package import Package
 from .pages import ids_of, page_of
 from .streams import stream_of
@@ -27,7 +28,7 @@ from .streams import stream_of
 
 def calls(backend: Backend, package: Package) -> dict[str, Method]:
     """The methods of ActivationService."""
-    addresses = Addresses(backend.config.main.network_hrp)
+    addresses = addresses_of(backend.config.main.network_hrp)
     shown = _shower(package, addresses)
 
     async def list_(request: Any) -> Any:
@@ -35,8 +36,8 @@ def calls(backend: Backend, package: Package) -> dict[str, Method]:
         page = page_of(request)
         if wanted is None:
             return package.ActivationList()
-        with reading(backend) as view:
-            return package.ActivationList(activations=[shown(one) for one in wanted.rows(view, page)])
+        found = await read(backend, page, lambda view, page: [shown(one) for one in wanted.rows(view, page)])
+        return package.ActivationList(activations=found)
 
     async def count(request: Any) -> Any:
         epoch = EpochId(request.epoch) if request.HasField("epoch") else None
@@ -56,7 +57,7 @@ def calls(backend: Backend, package: Package) -> dict[str, Method]:
 
 def stream_calls(backend: Backend, package: Package) -> dict[str, Method]:
     """The methods of ActivationStreamService."""
-    addresses = Addresses(backend.config.main.network_hrp)
+    addresses = addresses_of(backend.config.main.network_hrp)
     shown = _shower(package, addresses)
 
     def stream(request: Any) -> AsyncIterator[Message | Headers]:

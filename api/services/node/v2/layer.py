@@ -13,11 +13,13 @@ from api.services.node.events import LayerStatus, LayerUpdated
 from api.services.node.reading import reading
 from node.queries import layers
 from node.queries.layers import LayerFacts
+from node.queries.pages import Page
 from node.store.view import View
 from protocol.crypto.hashing import HASH32_SIZE
 from protocol.pb.spacemesh.v2alpha1.layer_pb2 import Layer
 from protocol.types.ids import EMPTY_BLOCK_ID
 
+from .far import read
 from .package import Package
 from .pages import DESC, layers_of, page_of
 from .streams import stream_of
@@ -37,11 +39,13 @@ def calls(backend: Backend, package: Package) -> dict[str, Method]:
     genesis = backend.parameters.time.effective_genesis
 
     async def list_(request: Any) -> Any:
-        page = page_of(request)
         bounds = layers_of(request.start_layer, request.end_layer)
-        with reading(backend) as view:
-            found = layers.page(view, genesis, bounds, request.sort_order == DESC, page)
-            return package.LayerList(layers=[_shown(package, view, one, _status(one)) for one in found])
+
+        def found(view: View, page: Page) -> list[Any]:
+            rows = layers.page(view, genesis, bounds, request.sort_order == DESC, page)
+            return [_shown(package, view, one, _status(one)) for one in rows]
+
+        return package.LayerList(layers=await read(backend, page_of(request), found))
 
     return {"List": list_}
 

@@ -18,6 +18,7 @@ from node.queries.pages import ALL, Page
 from node.store.view import View
 from protocol.types.ids import NodeId
 
+from .far import read
 from .package import Package
 from .pages import ids_of, page_of
 from .streams import stream_of
@@ -27,9 +28,9 @@ def calls(backend: Backend, package: Package) -> dict[str, Method]:
     """The methods of MalfeasanceService."""
 
     async def list_(request: Any) -> Any:
-        page = page_of(request)
-        with reading(backend) as view:
-            return package.MalfeasanceList(proofs=list(_rows(package, view, ids_of(request.smesher_id), page)))
+        smeshers = ids_of(request.smesher_id)
+        found = await read(backend, page_of(request), lambda view, page: list(_rows(package, view, smeshers, page)))
+        return package.MalfeasanceList(proofs=found)
 
     return {"List": list_}
 

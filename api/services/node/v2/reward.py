@@ -9,10 +9,9 @@ from typing import Any
 from google.protobuf.message import Message
 
 from api.edge.rpc import Headers, Method
-from api.services.node.addresses import Addresses
+from api.services.node.addresses import Addresses, addresses_of
 from api.services.node.backend import Backend
 from api.services.node.events import RewardPaid
-from api.services.node.reading import reading
 from node.ledger.tables import REWARDS
 from node.queries import rewards
 from node.queries.pages import ALL, Layers, Page
@@ -20,6 +19,7 @@ from node.store.view import View
 from protocol.types.ids import ID_SIZE, Address, NodeId
 from protocol.types.transactions import Reward
 
+from .far import read
 from .package import Package
 from .pages import DESC, layers_of, page_of
 from .streams import stream_of
@@ -27,22 +27,24 @@ from .streams import stream_of
 
 def calls(backend: Backend, package: Package) -> dict[str, Method]:
     """The methods of RewardService."""
-    addresses = Addresses(backend.config.main.network_hrp)
+    addresses = addresses_of(backend.config.main.network_hrp)
     shown = _shower(package, addresses)
 
     async def list_(request: Any) -> Any:
         wanted = _wanted(request, addresses)
-        page = page_of(request)
-        with reading(backend) as view:
-            found = wanted.rows(view, page, is_descending=request.sort_order == DESC)
-            return package.RewardList(rewards=[shown(reward) for reward in found])
+        is_descending = request.sort_order == DESC
+
+        def found(view: View, page: Page) -> list[Any]:
+            return [shown(reward) for reward in wanted.rows(view, page, is_descending=is_descending)]
+
+        return package.RewardList(rewards=await read(backend, page_of(request), found))
 
     return {"List": list_}
 
 
 def stream_calls(backend: Backend, package: Package) -> dict[str, Method]:
     """The methods of RewardStreamService."""
-    addresses = Addresses(backend.config.main.network_hrp)
+    addresses = addresses_of(backend.config.main.network_hrp)
     shown = _shower(package, addresses)
 
     def stream(request: Any) -> AsyncIterator[Message | Headers]:

@@ -11,18 +11,19 @@ from typing import Any
 from google.protobuf.message import Message
 
 from api.edge.rpc import Failed, Headers, Method, Status
-from api.services.node.addresses import Addresses
+from api.services.node.addresses import addresses_of
 from api.services.node.backend import Backend
 from api.services.node.events import TransactionAdded, TransactionDone
 from api.services.node.reading import reading
 from api.services.node.transactions import Transactions
 from node.queries import transactions
-from node.queries.pages import Layers
+from node.queries.pages import Layers, Page
 from node.queries.transactions import KnownTransaction, State
 from node.store.view import View
 from protocol.pb.spacemesh.v2alpha1 import tx_pb2
 from protocol.types.ids import Address, LayerId, TransactionId
 
+from .far import read
 from .package import Package
 from .pages import DESC, ids_of, page_of
 from .streams import stream_of
@@ -43,7 +44,7 @@ _STATES = {
 def calls(backend: Backend, package: Package) -> dict[str, Method]:
     """The methods of TransactionService."""
     hrp = backend.config.main.network_hrp
-    addresses, wire, clients = Addresses(hrp), wire_of(hrp), Transactions(backend)
+    addresses, wire, clients = addresses_of(hrp), wire_of(hrp), Transactions(backend)
 
     async def list_(request: Any) -> Any:
         address = addresses.parse(request.address) if request.HasField("address") else None
@@ -51,19 +52,20 @@ def calls(backend: Backend, package: Package) -> dict[str, Method]:
         if ids is None:
             return package.TransactionList()
         layers = Layers(_bound(request, "start_layer"), _bound(request, "end_layer"))
-        with reading(backend) as view:
-            found = transactions.page(
-                view, address=address, ids=ids, layers=layers, is_descending=request.sort_order == DESC, page=page
+        is_descending, with_result = request.sort_order == DESC, request.include_result
+
+        def found(view: View, page: Page) -> bytes:
+            rows = transactions.page(
+                view, address=address, ids=ids, layers=layers, is_descending=is_descending, page=page
             )
-            responses = [
-                wire.response(
-                    one,
-                    with_result=request.include_result,
-                    state=_STATES[transactions.state(view, one)] if request.include_state else None,
-                )
-                for one in found
-            ]
-        return package.TransactionList.FromString(list_of(responses))
+            if not request.include_state:
+                return list_of(wire.response(one, with_result=with_result) for one in rows)
+            return list_of(
+                wire.response(one, with_result=with_result, state=_STATES[transactions.state(view, one)])
+                for one in rows
+            )
+
+        return package.TransactionList.FromString(await read(backend, page, found))
 
     async def parse(request: Any) -> Any:
         parsed = clients.parse(_required(request), verify=request.verify)
@@ -85,7 +87,7 @@ def calls(backend: Backend, package: Package) -> dict[str, Method]:
 def stream_calls(backend: Backend, package: Package) -> dict[str, Method]:
     """The methods of TransactionStreamService."""
     hrp = backend.config.main.network_hrp
-    addresses, wire = Addresses(hrp), wire_of(hrp)
+    addresses, wire = addresses_of(hrp), wire_of(hrp)
 
     def shown(view: View, known: KnownTransaction) -> Message:
         state = _STATES[transactions.state(view, known)]

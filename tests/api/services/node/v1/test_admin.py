@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from google.protobuf.empty_pb2 import Empty
 
+from api.edge.node_log import loggers_of
 from api.edge.rpc import Failed, Status
 from api.services.node.v1 import admin
 from api.services.node.v1.debug import MODULES
@@ -111,13 +112,18 @@ def test_recover_ends_the_process_a_second_later(node: ServedNode) -> None:
 # ---- levels ----
 
 
+def loggers() -> list[logging.Logger]:
+    """Those of all parts of a node."""
+    return [logging.getLogger(name) for module in MODULES for name in loggers_of(module)]
+
+
 @pytest.fixture
 def levels() -> Iterator[None]:
     """Puts the levels of all parts back."""
-    before = {name: logging.getLogger(name).level for name in MODULES}
+    before = {logger: logger.level for logger in loggers()}
     yield
-    for name, level in before.items():
-        logging.getLogger(name).setLevel(level)
+    for logger, level in before.items():
+        logger.setLevel(level)
 
 
 def change(node: ServedNode, module: str, level: str) -> tuple[Status, str]:
@@ -127,20 +133,21 @@ def change(node: ServedNode, module: str, level: str) -> tuple[Status, str]:
 
 
 @pytest.mark.usefixtures("levels")
-def test_a_part_of_the_node_says_as_much_as_it_is_told_to(empty: ServedNode) -> None:
-    assert change(empty, "hare", "DEBUG") == (Status.OK, "")
-    assert logging.getLogger("hare").level == logging.DEBUG
-    assert change(empty, "hare", "warn") == (Status.OK, "")
-    assert logging.getLogger("hare").level == logging.WARNING
-    assert change(empty, "hare", "") == (Status.OK, "") and logging.getLogger("hare").level == logging.INFO
+@pytest.mark.parametrize(
+    ("text", "level"), [("DEBUG", logging.DEBUG), ("warn", logging.WARNING), ("info", logging.INFO)]
+)
+def test_a_part_of_the_node_says_as_much_as_it_is_told_to(empty: ServedNode, text: str, level: int) -> None:
+    (hare,) = (logging.getLogger(name) for name in loggers_of("hare"))
+    others = {logger: logger.level for logger in loggers() if logger is not hare}
+    assert change(empty, "hare", text) == (Status.OK, "")
+    assert hare.level == level
+    assert others == {logger: logger.level for logger in others}
 
 
 @pytest.mark.usefixtures("levels")
 def test_all_parts_at_once(empty: ServedNode) -> None:
-    root = logging.getLogger().level
     assert change(empty, "*", "error") == (Status.OK, "")
-    assert {logging.getLogger(name).level for name in MODULES} == {logging.ERROR}
-    assert logging.getLogger().level == root, "what is not ours keeps its level"
+    assert {logger.level for logger in loggers()} == {logging.ERROR}
 
 
 @pytest.mark.usefixtures("levels")
@@ -148,12 +155,13 @@ def test_all_parts_at_once(empty: ServedNode) -> None:
     ("module", "level", "words"),
     [
         ("hare", "loud", 'parse level: unrecognized level: "loud"'),
-        ("hare", "Info", 'parse level: unrecognized level: "Info"'),
         ("nomod", "info", "cannot find logger nomod"),
+        ("nomod", "loud", 'parse level: unrecognized level: "loud"'),
         ("log-encoder", "info", "cannot find logger log-encoder"),
+        ("", "info", "cannot find logger "),
     ],
 )
 def test_levels_and_parts_that_are_not_there_are_named(empty: ServedNode, module: str, level: str, words: str) -> None:
-    before = {name: logging.getLogger(name).level for name in MODULES}
+    before = {logger: logger.level for logger in loggers()}
     assert change(empty, module, level) == (Status.UNKNOWN, words)
-    assert before == {name: logging.getLogger(name).level for name in MODULES}
+    assert before == {logger: logger.level for logger in loggers()}

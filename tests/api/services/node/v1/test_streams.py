@@ -381,7 +381,9 @@ class Followed:
         self.node.backend.bus.publish([LayerUpdated(LayerId(self.facts.applied + 1), status)])
 
 
-def test_a_transaction_is_followed_until_its_layer_is_confirmed(node: ServedNode) -> None:
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_transaction_is_followed_until_its_layer_is_confirmed(node: ServedNode, is_known: bool) -> None:
+    """is_known: whether the node says of itself already that the layer is confirmed when that is told."""
     followed = Followed(node)
     node.backend.write(followed.take_back)
     asked = [types_pb2.TransactionId(id=followed.id), types_pb2.TransactionId(id=b"short")]
@@ -405,8 +407,9 @@ def test_a_transaction_is_followed_until_its_layer_is_confirmed(node: ServedNode
     node.backend.write(followed.applied)
     followed.tell(LayerStatus.APPLIED)
     assert said() == [], "applied, but not confirmed: still in the mesh"
-    facts: Facts = followed.facts
-    node.backend.told = replace(facts, applied=LayerId(facts.applied + 1), verified=LayerId(facts.applied + 1))
+    if is_known:
+        facts: Facts = followed.facts
+        node.backend.told = replace(facts, applied=LayerId(facts.applied + 1), verified=LayerId(facts.applied + 1))
     followed.tell(LayerStatus.CONFIRMED)
     assert said() == [State.TRANSACTION_STATE_PROCESSED]
     followed.tell(LayerStatus.APPLIED)

@@ -10,6 +10,7 @@ give what is inside, or `Failed`.
 from __future__ import annotations
 
 from node.contract.demands import Failed, Result
+from node.p2p.wire import varint
 from protocol.codec.declare import CodecError
 from protocol.types.fetch import MAX_ERROR_SIZE, ServerResponse
 
@@ -34,17 +35,7 @@ def request_frame(data: bytes) -> bytes:
     """A request as it is sent. Raises ValueError above the limit."""
     if len(data) > MAX_REQUEST_BYTES:
         raise ValueError(f"the request has {len(data)} bytes, expected at most {MAX_REQUEST_BYTES}")
-    return length_prefix(len(data)) + data
-
-
-def length_prefix(length: int) -> bytes:
-    """A number as LEB128."""
-    pieces = bytearray()
-    while length >= 0x80:
-        pieces.append(length & 0x7F | 0x80)
-        length >>= 7
-    pieces.append(length)
-    return bytes(pieces)
+    return varint.delimited(data)
 
 
 def read_request(stream: bytes) -> bytes | Failed | None:
