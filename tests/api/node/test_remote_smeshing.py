@@ -78,7 +78,9 @@ def test_initial_proofs_of_both_identities_are_made_fetched_and_verified(tmp_pat
         clock = SetClock(GENESIS.unix_ns - 3600 * SECOND)
         with prepared(config, now_ns=clock.now()) as found:
             assert found.identities.mode is Mode.REMOTE
-            node = Composition(found, Parts(lambda of: MemoryNetwork(of).host(), Services, clock, make_tools=Shared))
+            node = Composition(
+                found, Parts(lambda of, parameters: MemoryNetwork(of).host(), Services, clock, make_tools=Shared)
+            )
             await node.start()
             try:
                 assert isinstance(node.smeshing, Remote) and not node.smeshing.is_supervised
