@@ -45,8 +45,8 @@ HRP = "stest"
 LAYER_NS, EPOCH_LAYERS = 2 * SECOND, 8
 START_DELAY_S = 4
 """From the moment when everything is compiled to the genesis."""
-PHASE_SHIFT_NS, CYCLE_GAP_NS = 12 * SECOND, 12 * SECOND
-"""Of an epoch of 16: a round takes the last four seconds of each."""
+PHASE_SHIFT_NS, CYCLE_GAP_NS = 14 * SECOND, 14 * SECOND
+"""Of an epoch of 16: a round takes the last two seconds of each. A longer one would only take more processor time."""
 UNITS = (2, 3, 2, 4)
 """Space units of each node, in turns."""
 
@@ -88,8 +88,8 @@ def config_of(genesis: Time, poet: str, plan: Plan, number: int) -> Config:
             committee=50,
             leaders=5,
             iterations_limit=2,
-            preround_delay_ns=500 * MILLISECOND,
-            round_duration_ns=150 * MILLISECOND,
+            preround_delay_ns=400 * MILLISECOND,
+            round_duration_ns=200 * MILLISECOND,
         ),
         beacon=consensus.Beacon(
             rounds_number=3,
