@@ -136,6 +136,7 @@ class Devnet:
         self.nodes: list[Composition] = []
         self._poet: PoetApp | None = None
         self._memory = light_randomx()
+        self._made: list[LocalSpaces] = []
         self._pool = Workers("proofs", max(1, processors() - 1), 10_000)
 
     async def start(self) -> None:
@@ -176,9 +177,9 @@ class Devnet:
     async def stop(self) -> None:
         """Nodes, PoET, locks."""
         poet, self._poet = self._poet, None
-        await asyncio.gather(
-            *(node.stop() for node in self.nodes), *([] if poet is None else [embedded_poet.stop(poet)])
-        )
+        ending = [] if poet is None else [embedded_poet.stop(poet)]
+        await asyncio.gather(*(node.stop() for node in self.nodes), *ending)
+        await asyncio.gather(*(asyncio.to_thread(one.close) for one in self._made))
         self._pool.close()
         self._memory.close()
         self._held.close()
@@ -212,6 +213,7 @@ class Devnet:
 
     def _spaces(self, one: Prepared, units: int, answered: Answered) -> LocalSpaces:
         found = LocalSpaces(one.config, self._memory, answered)
+        self._made.append(found)
         for identity, space in _spaces_of(one, units).items():
             found.add(identity, space)
         return found
