@@ -34,7 +34,11 @@ BENCHES = (
     "tortoise",
     "epoch",
     "hare",
+<<<<<<< HEAD
+    "peers",
+=======
     "node_load",
+>>>>>>> ports
     "gpu_static",
     "gpu_pocl",
 )
