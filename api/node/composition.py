@@ -55,7 +55,7 @@ log = getLogger("node")
 
 WAITING_PROOFS = 10_000
 """Proofs that wait for a thread, of each of the two kinds: urgent, and others."""
-ALONE_IDLE_S = 3.0
+ALONE_IDLE_S = 0.5
 """How long the memory for verification is kept where only own proofs are to be verified, one an epoch."""
 STOP_S = 0.7
 """What threads have to end; those that have not by then end with the process."""
@@ -122,6 +122,7 @@ class Handles:
     driver: Driver
     pool: Workers
     post: PostServices
+    host: Host
 
 
 class Composition:
@@ -195,7 +196,7 @@ class Composition:
         )
         self.smeshing = self._make_smeshing()
         self._serving = parts.serving(
-            Handles(prepared, self.backend, self.keys, self.smeshing, self.driver, self.pool, post)
+            Handles(prepared, self.backend, self.keys, self.smeshing, self.driver, self.pool, post, self.host)
         )
         self.driver.onlookers += (KeyWatch(self.keys), *self._serving.onlookers)
         await self._serving.start()

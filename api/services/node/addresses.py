@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import lru_cache
 
 from api.edge.rpc import Failed, Status
 from protocol.types.address import AddressError, from_text, to_text
@@ -21,7 +21,7 @@ class Addresses:
 
     def __init__(self, hrp: str) -> None:
         self._hrp = hrp
-        self.text = _texts(hrp)
+        self.text = lru_cache(KEPT)(lambda address: to_text(address, hrp))
 
     def parse(self, text: str, status: Status = Status.INVALID_ARGUMENT) -> Address:
         """The address in a text; status: of the call where it is none. Raises Failed."""
@@ -31,7 +31,7 @@ class Addresses:
             raise Failed(status, str(error)) from None
 
 
-@cache
-def _texts(hrp: str) -> Callable[[bytes], str]:
-    """The texts of a network, kept once for all of its services."""
-    return lru_cache(KEPT)(lambda address: to_text(address, hrp))
+@lru_cache(maxsize=8)
+def addresses_of(hrp: str) -> Addresses:
+    """Those of a network, one for all services: what is kept is kept once."""
+    return Addresses(hrp)

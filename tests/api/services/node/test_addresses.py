@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from api.edge.rpc import Failed, Status
-from api.services.node.addresses import KEPT, Addresses
+from api.services.node.addresses import KEPT, Addresses, addresses_of
 from protocol.types.address import to_text
 from protocol.types.ids import Address
 
@@ -13,10 +13,10 @@ ADDRESS = Address(bytes(4) + bytes(range(20)))
 
 
 def test_services_of_one_network_share_what_is_kept() -> None:
-    first, second, other = Addresses("stest"), Addresses("stest"), Addresses("sm")
-    assert first.text is second.text and first.text is not other.text
-    assert first.text(ADDRESS) == to_text(ADDRESS, "stest") and other.text(ADDRESS) == to_text(ADDRESS, "sm")
-    assert first.text.cache_info().maxsize == KEPT  # type: ignore[attr-defined]
+    addresses, other = addresses_of("stest"), addresses_of("sm")
+    assert addresses_of("stest") is addresses and addresses is not other
+    assert addresses.text(ADDRESS) == to_text(ADDRESS, "stest") and other.text(ADDRESS) == to_text(ADDRESS, "sm")
+    assert addresses.text.cache_info().maxsize == KEPT  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("status", [Status.INVALID_ARGUMENT, Status.UNKNOWN])
