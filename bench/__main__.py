@@ -35,6 +35,7 @@ BENCHES = (
     "epoch",
     "hare",
     "node_load",
+    "peers",
     "gpu_static",
     "gpu_pocl",
 )
