@@ -55,12 +55,20 @@ class Services:
         self._main, self._metrics_host = backend.config.main, handles.prepared.metrics_host
         self._metrics = NodeMetrics(
             backend,
-            Machinery(handles.driver, handles.pool, lambda: self._listeners.open_streams, lambda: _sizes(handles)),
+            Machinery(
+                handles.driver,
+                handles.pool,
+                lambda: self._listeners.open_streams,
+                lambda: _sizes(handles),
+                lambda: handles.host.clock_offset,
+            ),
             counted,
         )
         self._page: HttpServer | None = None
         self._listeners = Listeners(backend, given, own, count=self._metrics.count)
-        telling = Telling(backend.bus, backend.parameters, backend.now, lambda: _proposals(handles))
+        telling = Telling(
+            backend.bus, backend.parameters, backend.now, lambda: _proposals(handles), lambda: _peers(handles)
+        )
         self.onlookers: Sequence[Onlooker] = (telling, history, counted, _Started(self._listeners))
         self.addresses: dict[str, str] = {}
 
@@ -102,6 +110,10 @@ def _sizes(handles: Handles) -> dict[str, int]:
     """Bytes of the databases on the disk."""
     folders = (handles.prepared.data.state, handles.prepared.data.own)
     return {folder.name: sum(file.stat().st_size for file in folder.iterdir() if file.is_file()) for folder in folders}
+
+
+def _peers(handles: Handles) -> frozenset[str]:
+    return frozenset(one.id for one in handles.backend.peering.peers())
 
 
 def _proposals(handles: Handles) -> ProposalStore | None:
