@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import kinds
+from .node import variable_of
 from .settings import Setting
 
 SECTION = "smesher"
@@ -18,8 +19,8 @@ LOOPBACK = "127.0.0.1"
 
 
 def _one(name: str, kind: kinds.Kind, default: object, help: str, default_text: str = "") -> Setting:
-    variable = f"SMESHER_{name.upper().replace('-', '_')}"
-    return Setting(f"{SECTION}.{name}", kind, default, help, name, "", (variable,), SECTION, default_text=default_text)
+    variables = (variable_of(name),)
+    return Setting(f"{SECTION}.{name}", kind, default, help, name, "", variables, SECTION, default_text=default_text)
 
 
 SETTINGS = (

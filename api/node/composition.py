@@ -122,6 +122,7 @@ class Handles:
     driver: Driver
     pool: Workers
     post: PostServices
+    host: Host
 
 
 class Composition:
@@ -195,7 +196,7 @@ class Composition:
         )
         self.smeshing = self._make_smeshing()
         self._serving = parts.serving(
-            Handles(prepared, self.backend, self.keys, self.smeshing, self.driver, self.pool, post)
+            Handles(prepared, self.backend, self.keys, self.smeshing, self.driver, self.pool, post, self.host)
         )
         self.driver.onlookers += (KeyWatch(self.keys), *self._serving.onlookers)
         await self._serving.start()

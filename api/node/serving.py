@@ -20,6 +20,7 @@ from api.services.node.operation.history import History
 from api.services.node.operation.operation import Operation, OwnIdentity
 from api.services.node.telling import Telling
 from api.services.node.v1 import smesher
+from node.p2p.port import Host
 from node.proposals.store import ProposalStore
 from node.runtime.facts import Facts, Onlooker
 from node.store.view import Rows
@@ -44,6 +45,7 @@ class Services:
             history=history,
             databases={one.name: one for one in (handles.prepared.data.state, handles.prepared.data.own)},
             devices=devices,
+            clock_offset_ns=lambda: _ahead(handles.host),
         )
         given: dict[str, Calls] = {
             "smesher": smesher.calls(backend, handles.smeshing),
@@ -80,6 +82,12 @@ class Services:
         if self._page is not None:
             await self._page.stop(0)
         await self._listeners.stop(GRACE_S)
+
+
+def _ahead(host: Host) -> int | None:
+    """By how much this clock is ahead of those of peers."""
+    offset = host.clock_offset
+    return None if offset is None else -offset
 
 
 def devices() -> Sequence[Device]:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from api.config.own import LOOPBACK
-from api.edge.errors import EnvironmentFault
 from api.edge.lock import DirectoryLock
 from api.edge.node_log import NodeLog
 from node.assembly.parameters import NodeParameters, parameters_of
@@ -125,10 +124,8 @@ def _absolute(config: Config, data: Path, lock_file: Path) -> Config:
 
 
 def _take(held: ExitStack, path: Path, subject: str, setting: str) -> None:
-    try:
+    with durable.explained(path.parent, "make"):
         durable.make_directory(path.parent)
-    except OSError as error:
-        raise EnvironmentFault(f"{path.parent} cannot be made: {durable.reason(error)}.") from None
     lock = DirectoryLock.take(
         path,
         "smesher node",

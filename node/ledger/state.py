@@ -88,7 +88,7 @@ def put_layer(rows: Rows, changes: LayerChanges) -> None:
         {before.address: before for before in changes.before if before is not None},
     )
     rows.put_many(RESULTS, executed, {})
-    rows.put_many(REWARDS, (((layer, reward.smesher_id), reward) for reward in changes.rewards))
+    rows.put_many(REWARDS, (((layer, reward.smesher_id), reward) for reward in changes.rewards), {})
     rows.put(
         LAYERS,
         layer,

@@ -32,7 +32,7 @@ from protocol.types.poet import MembershipProof
 
 from . import records
 from .errors import MigrationError
-from .reading import read
+from .reading import put_each, read
 
 FOR_BALLOTS = 0
 """The kind of a prepared active set."""
@@ -58,8 +58,7 @@ class LocalTaker:
 
     def take(self, rows: Rows, given: Iterable[Any]) -> None:
         """Put records. Raises MigrationError, StoreFault."""
-        for record in given:
-            self._putters[type(record)](rows, record)
+        put_each(self._putters, rows, given)
 
     def finish(self, rows: Rows) -> None:
         """Nothing is left to be put."""

@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
+from node.store.view import Rows
 from protocol.errors import ProtocolError
 
 from .errors import MigrationError
+from .names import TABLE_OF
+from .records import AnyRecord
 
 T = TypeVar("T")
+
+MOST_SHOWN = 64
+"""Characters of a column's value."""
+
+
+def put_each(putters: Mapping[type[Any], Callable[[Rows, Any], None]], rows: Rows, given: Iterable[AnyRecord]) -> None:
+    """Puts records by what their kind asks for. Raises MigrationError (unreadable) for one that no row can hold, such
+    as an id of another length; StoreFault."""
+    for record in given:
+        try:
+            putters[type(record)](rows, record)
+        except (ProtocolError, ValueError) as error:
+            said = ", ".join(f"{name} {_shown(value)}" for name, value in zip(record._fields, record))
+            raise MigrationError(
+                f"{TABLE_OF[type(record)]}: a row cannot be taken, {error}. It has {said}.", "unreadable"
+            ) from None
+
+
+def _shown(value: object) -> str:
+    text = value.hex() if isinstance(value, bytes) else str(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
 
 
 def read(table: str, column: str, key: bytes, decode: Callable[[bytes], T], data: bytes) -> T:

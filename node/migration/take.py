@@ -55,6 +55,7 @@ from protocol.types.ballots import Ballot
 from protocol.types.blocks import InnerBlock
 from protocol.types.certificates import Certificate
 from protocol.types.ids import (
+    ADDRESS_SIZE,
     EMPTY_ATX_ID,
     EMPTY_BLOCK_ID,
     Address,
@@ -76,7 +77,7 @@ from protocol.types.transactions import Account, RawTx, Reward, Transaction, Tra
 
 from . import records
 from .errors import MigrationError
-from .reading import read, require_id
+from .reading import put_each, read, require_id
 
 AT_ONCE = 500
 """Records of one unit."""
@@ -155,9 +156,7 @@ class Taker:
 
     def take(self, rows: Rows, given: Iterable[Any]) -> None:
         """Put records. Raises MigrationError, StoreFault."""
-        putters = self._putters
-        for record in given:
-            putters[type(record)](rows, record)
+        put_each(self._putters, rows, given)
 
     def finish(self, rows: Rows) -> None:
         """Put what follows from all records together."""
@@ -303,6 +302,8 @@ class Taker:
 
     def _account(self, rows: Rows, record: records.Account) -> None:
         template = None if record.template is None else Address(record.template)
+        if template is not None and len(template) != ADDRESS_SIZE:  # the row would not say
+            raise ValueError(f"template has {len(template)} bytes, expected {ADDRESS_SIZE}")
         layer, address = LayerId(record.layer_updated), Address(record.address)
         account = Account(layer, address, record.next_nonce, record.balance, template, record.state or b"")
         newest = rows.get(ACCOUNTS, address)

@@ -23,16 +23,6 @@ class Projection(NamedTuple):
     """Smidge."""
 
 
-def newest(view: View, address: Address) -> Account | None:
-    """An account as it is; None where there is none. Raises StoreFault."""
-    return state.account(view, address)
-
-
-def at(view: View, address: Address, layer: LayerId) -> Account | None:
-    """An account as it was after a layer; None where there was none. Raises StoreFault."""
-    return state.account(view, address, layer)
-
-
 def projected(view: View, address: Address) -> Projection:
     """What is left of an account behind its transactions that wait, by the rows alone. Raises StoreFault.
 
@@ -48,7 +38,9 @@ def page(view: View, addresses: Sequence[Address] = (), page: Page = ALL) -> Ite
     addresses: none of them is no filter; what is unknown is left out.
     """
     if addresses:
-        found = [one for one in (newest(view, address) for address in dict.fromkeys(addresses)) if one is not None]
+        found = [
+            one for one in (state.account(view, address) for address in dict.fromkeys(addresses)) if one is not None
+        ]
         yield from page.of(sorted(found, key=lambda account: (-account.layer, account.address)))
         return
     for _, address in page.of(view.find(BY_CHANGE)):

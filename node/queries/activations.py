@@ -7,19 +7,16 @@ from dataclasses import dataclass
 
 from node.activation.tables import (
     ATXS,
-    BLOBS,
     BY_COINBASE,
     BY_HEIGHT,
     BY_SMESHER,
     COLUMNS,
     COUNTS,
-    POSTS,
     StoredAtx,
 )
-from node.malfeasance.tables import malicious
 from node.store.errors import WHAT_TO_DO, StoreDamaged
 from node.store.view import BACKWARDS, Span, View
-from protocol.types.ids import EMPTY_ATX_ID, Address, AtxId, EpochId, NodeId
+from protocol.types.ids import Address, AtxId, EpochId, NodeId
 
 from .pages import ALL, Page
 
@@ -38,19 +35,6 @@ def find(view: View, id: AtxId) -> KnownAtx | None:
     """An activation by its id; None where it is not here. Raises StoreFault."""
     stored = view.get(ATXS, id)
     return None if stored is None else KnownAtx(id, stored)
-
-
-def blob(view: View, id: AtxId) -> bytes | None:
-    """The bytes of an activation; None where a checkpoint restored it, or it is not here. Raises StoreFault."""
-    return view.get(BLOBS, id)
-
-
-def previous(view: View, id: AtxId) -> list[AtxId]:
-    """The activations that an activation follows, in the order of their places in it, none twice; zeros where it is
-    the first one of all its identities. Raises StoreFault."""
-    posts = sorted((post.previous_index, post.previous) for _, post in view.scan(POSTS, Span(within=(id,))))
-    found = list(dict.fromkeys(previous for _, previous in posts if previous != EMPTY_ATX_ID))
-    return found or [EMPTY_ATX_ID]
 
 
 def page(
@@ -118,17 +102,6 @@ def highest(view: View) -> KnownAtx | None:
     ]
     _, id = max((top for top in tops if top is not None), key=lambda top: top[0][1])
     return _listed(view, id)
-
-
-def ids_of_epoch(view: View, epoch: EpochId) -> Iterator[AtxId]:
-    """The ids of the activations that were published in an epoch, ascending, without those of malicious smeshers.
-
-    Raises StoreFault.
-    """
-    left_out = set(malicious(view))
-    for (_, id), row in view.scan(COLUMNS, Span(within=(epoch + 1,))):
-        if row.node not in left_out:
-            yield id
 
 
 def _meets(stored: StoredAtx, smeshers: Sequence[NodeId], coinbase: Address | None, low: int, high: int) -> bool:

@@ -10,10 +10,9 @@ from operator import itemgetter
 from node.hare.tables import WEAK_COINS
 from node.ledger import state
 from node.ledger.tables import LAYERS
-from node.mesh.tables import BLOCKS, BLOCKS_BY_LAYER, MESH_HASHES, PROCESSED
+from node.mesh.tables import BLOCKS_BY_LAYER, MESH_HASHES, PROCESSED
 from node.store.keys import ONLY
 from node.store.view import BACKWARDS, Span, View
-from protocol.types.blocks import InnerBlock
 from protocol.types.ids import EMPTY_BLOCK_ID, BlockId, Hash32, LayerId
 
 from .pages import ALL, ANY, Layers, Page
@@ -73,11 +72,6 @@ def newest(view: View, genesis: LayerId) -> LayerId:
 def blocks(view: View, layer: LayerId) -> list[BlockId]:
     """The blocks of a layer that are stored, ascending. Raises StoreFault."""
     return [id for _, id in view.find(BLOCKS_BY_LAYER, Span(within=layer))]
-
-
-def block(view: View, id: BlockId) -> InnerBlock | None:
-    """A block by its id; None where it is not here. Raises StoreFault."""
-    return view.get(BLOCKS, id)
 
 
 def page(

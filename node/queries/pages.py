@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
-from node.store.table import Index, Table
-from node.store.view import Span, View
+from node.store.view import Span
 from protocol.types.ids import LayerId
 
 T = TypeVar("T")
@@ -55,8 +54,3 @@ class Layers:
 
 MAX_LAYER = LayerId((1 << 32) - 1)
 ANY = Layers()
-
-
-def count(view: View, space: Table[Any, Any] | Index[Any, Any, Any], span: Span) -> int:
-    """How many keys a range has. Raises StoreFault."""
-    return sum(1 for _ in view.pairs(space, *span.bounds(space.key), False))

@@ -10,7 +10,7 @@ from node.store.view import View
 from protocol.types.ids import Address, LayerId, NodeId
 from protocol.types.transactions import Reward
 
-from .pages import ALL, ANY, Layers, Page, count
+from .pages import ALL, ANY, Layers, Page
 
 
 def page(
@@ -31,18 +31,6 @@ def page(
         if reward is None:
             raise StoreDamaged(f"A reward of layer {key[0]} is listed, but it is not stored. {WHAT_TO_DO}")
         yield reward
-
-
-def count_of(
-    view: View, *, smesher: NodeId | None = None, coinbase: Address | None = None, layers: Layers = ANY
-) -> int:
-    """How many `page` gives without a limit. Raises as it does."""
-    _require_one(smesher, coinbase)
-    if smesher is not None:
-        return count(view, REWARDS_BY_SMESHER, layers.span(smesher))
-    if coinbase is not None:
-        return count(view, REWARDS_BY_COINBASE, layers.span(coinbase))
-    return count(view, REWARDS, layers.span())
 
 
 def _keys(

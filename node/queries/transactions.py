@@ -25,7 +25,7 @@ from node.store.view import Span, View
 from protocol.types.ids import ADDRESS_SIZE, Address, BlockId, LayerId, TransactionId
 from protocol.types.transactions import TransactionResult, TxHeader
 
-from .pages import ALL, ANY, Layers, Page, count
+from .pages import ALL, ANY, Layers, Page
 
 _LAYER_END = ADDRESS_SIZE + 4
 """Of an entry that begins with an address and a layer; the rest is the id."""
@@ -151,11 +151,6 @@ def results(
         yield _listed(view, one)
 
 
-def count_of_principal(view: View, principal: Address, layers: Layers = ANY) -> int:
-    """How many `of_principal` gives without a limit. Raises StoreFault."""
-    return count(view, PENDING, Span(within=(principal,))) + count(view, PAID_BY, layers.span(principal))
-
-
 def of_principal(view: View, principal: Address, layers: Layers = ANY, page: Page = ALL) -> Iterator[KnownTransaction]:
     """The transactions that an account pays: those that no layer has applied by their nonces, whatever the bounds, then
     those that layers within the bounds have applied. Raises StoreFault."""
@@ -163,12 +158,6 @@ def of_principal(view: View, principal: Address, layers: Layers = ANY, page: Pag
     applied = (id for _, id in view.find(PAID_BY, layers.span(principal)))
     for id in page.of(chain(pending, applied)):
         yield _listed(view, id)
-
-
-def of_layer(view: View, layer: LayerId) -> list[KnownTransaction]:
-    """Those that a layer has executed, in the order of execution. Raises StoreFault."""
-    applied = view.get(LAYERS, layer)
-    return [] if applied is None else [_listed(view, id) for id in applied.transactions]
 
 
 def _applied(view: View, address: Address | None, layers: Layers, is_descending: bool) -> Iterator[TransactionId]:

@@ -26,6 +26,7 @@ from protocol.params.genesis import FILE_NAME
 from protocol.types.ids import NodeId
 from prover import durable
 
+from .in_use import holder_of
 from .schema import LOCAL, STATE
 
 IDENTITIES, PEER = "identities", "p2p"
@@ -80,7 +81,7 @@ class Original:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """While no original runs. Raises DataError that says who holds the lock, EnvironmentFault."""
+        """While no original runs. Raises DataError that says who holds the lock or the databases, EnvironmentFault."""
         try:
             durable.make_directory(self.lock_file.parent)
         except OSError as error:
@@ -92,9 +93,20 @@ class Original:
             advice="Stop that node first. If it is one of another directory, name this one's lock with --filelock.",
         )
         try:
+            self._require_unused()
             yield
         finally:
             lock.release()
+
+    def _require_unused(self) -> None:
+        """Raises DataError where a node runs that holds another lock file."""
+        for path in (self.state, self.local):
+            try:
+                process = holder_of(path)
+            except OSError as error:
+                raise EnvironmentFault(f"{path} cannot be looked at: {durable.reason(error)}.") from None
+            if process is not None:
+                raise DataError(f"{path} is open in process {process}. Stop the node, or whatever it is, first.")
 
 
 def find(source: Path, config_file: Path | None = None, filelock: str | None = None) -> Original:

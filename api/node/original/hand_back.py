@@ -207,6 +207,8 @@ def _put_in_place(original: Original, now_ns: int) -> Path | None:
     backup = None
     if any(path.exists() for path in databases):
         backup = original.path / f"backup.{now_ns // SECOND}"
+        while backup.exists():  # of a run that was killed
+            backup = backup.with_name(f"{backup.name}+")
         durable.make_directory(backup)
     for path in databases:
         if backup is not None and path.exists():

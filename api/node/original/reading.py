@@ -17,11 +17,11 @@ from urllib.parse import quote
 
 from api.edge.errors import DataError, EnvironmentFault
 from node.migration import records
+from node.migration.names import TABLE_OF
 from node.migration.records import AnyRecord
 from protocol.numbers.u64 import MASK
 from prover import durable
 
-from .schema import TABLE_OF
 from .shape import Schema, statements_of
 
 LOG = "-wal"

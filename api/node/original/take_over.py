@@ -24,6 +24,7 @@ from node.assembly.parameters import parameters_of
 from node.migration import records
 from node.migration.errors import MigrationError
 from node.migration.local import LocalTaker
+from node.migration.names import TABLE_OF
 from node.migration.signed import put_signed
 from node.migration.take import AnyTaker, Taker, take_all
 from node.schema import OWN, STATE
@@ -134,7 +135,7 @@ def _take(
 ) -> None:
     kinds = [kind for kind in kinds if kind is not records.TransactionAddress]
     counts = {kind: database.count(kind) for kind in kinds}
-    rows.update({schema.TABLE_OF[kind]: count for kind, count in counts.items()})
+    rows.update({TABLE_OF[kind]: count for kind, count in counts.items()})
     with watch.step(f"rows of {database.path.name}", sum(counts.values())) as told:
         before = 0
         try:

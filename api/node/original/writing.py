@@ -15,11 +15,11 @@ from typing import Any
 
 from api.edge.errors import DataError, EnvironmentFault
 from node.migration import records
+from node.migration.names import TABLE_OF
 from node.migration.records import AnyRecord
 from prover import durable
 
 from .reading import PADDED, PADDED_BYTES
-from .schema import TABLE_OF
 from .shape import Schema
 
 WRITTEN_AT_ONCE = 1000

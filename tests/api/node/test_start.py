@@ -60,7 +60,7 @@ def test_everything_that_a_node_is_made_of(at: NodeFolder) -> None:
     assert own.name == "local.key" and found.identities.mode is Mode.SUPERVISED
     signature = own.signer.sign(Domain.ATX, b"m")
     assert verify(Domain.ATX, own.node_id, b"m", signature, found.genesis.genesis_id)
-    assert found.peer.id.startswith("12D3Koo")
+    assert found.peer.text.startswith("12D3Koo")
 
 
 def test_files_have_the_modes_of_the_original_and_keys_are_closed(at: NodeFolder) -> None:
@@ -77,7 +77,7 @@ def test_files_have_the_modes_of_the_original_and_keys_are_closed(at: NodeFolder
 
 def test_a_second_start_finds_the_same(at: NodeFolder) -> None:
     first, second = start(at.config()), start(at.config())
-    assert (first.genesis, first.peer) == (second.genesis, second.peer)
+    assert (first.genesis, first.peer.id) == (second.genesis, second.peer.id)
     assert [one.node_id for one in first.identities.all] == [one.node_id for one in second.identities.all]
     assert len(first.warnings) == 1 and "A new identity was made" in first.warnings[0]
     assert second.warnings == ()

@@ -161,6 +161,16 @@ DAMAGE: dict[str, tuple[list[records.StateRecord], str]] = {
     "poet ref": (changed(of(records.Poet), ref=bytes(32)), "poets: column ref is 0000"),
     "atx": (changed(of(records.Atx), atx=b"x"), "atx_blobs: column atx of row .* cannot be read"),
     "atx id": (changed(of(records.Atx), id=bytes(32)), "atxs: column id is 0000"),
+    "beacon": (
+        changed(of(records.Beacon), beacon=b"x"),
+        "beacons: a row cannot be taken, .* It has epoch .*, beacon 78",
+    ),
+    "address": (changed(of(records.Account), address=b"x"), "accounts: a row cannot be taken, .* address 78,"),
+    "layer": (changed(of(records.Reward), layer=1 << 40), "rewards: a row cannot be taken, .* layer 1099511627776,"),
+    "signature": (
+        [records.Marriage(bytes(32), 1, bytes(32), 0, bytes(32), b"x")],
+        "marriages: a row cannot be taken, .* marriage_sig 78",
+    ),
     "atx version": (changed(of(records.Atx), version=3), "atx_blobs: column version of row .* is 3, expected 1 or 2"),
 }
 

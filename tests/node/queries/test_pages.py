@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, composite
 
 from node.activation.tables import ATXS
-from node.ledger.tables import ACCOUNTS, LAYERS, RESULTS, REWARDS
+from node.ledger.tables import ACCOUNTS, RESULTS, REWARDS
 from node.mempool.tables import TRANSACTIONS
 from node.queries import accounts, activations, layers, rewards, transactions
 from node.queries.pages import ALL, Layers, Page
@@ -83,13 +83,7 @@ def test_transactions_of_a_principal(view: View, data: st.DataObject, limits: La
     found = list(transactions.of_principal(view, principal, limits))
     assert sorted(one.id for one in found) == sorted(expected)
     assert [one.layer for one in found] == sorted((one.layer for one in found), key=lambda at: -1 if at is None else at)
-    assert transactions.count_of_principal(view, principal, limits) == len(expected)
     assert list(transactions.of_principal(view, principal, limits, page)) == cut(found, page)
-
-
-def test_transactions_of_a_layer_are_those_of_its_row(view: View) -> None:
-    for layer, applied in view.scan(LAYERS):
-        assert [one.id for one in transactions.of_layer(view, layer)] == list(applied.transactions)
 
 
 @given(data=st.data(), limits=bounds, page=parts, is_descending=st.booleans())
@@ -111,7 +105,6 @@ def test_rewards(view: View, data: st.DataObject, limits: Layers, page: Page, is
     assert sorted(found, key=_place) == sorted(expected, key=_place)
     of_layers = [reward.layer for reward in found]
     assert of_layers == sorted(of_layers, reverse=is_descending)
-    assert rewards.count_of(view, **whose, layers=limits) == len(expected)
     part = rewards.page(view, **whose, layers=limits, is_descending=is_descending, page=page)
     assert list(part) == cut(found, page)
 
@@ -163,12 +156,6 @@ def test_the_highest_activation_is_of_the_two_newest_epochs(view: View) -> None:
     highest = activations.highest(view)
     assert highest is not None
     assert highest.stored.height == max(row.height for row in recent)
-
-
-def test_ids_of_an_epoch_ascend(view: View) -> None:
-    for epoch in range(10):
-        expected = sorted(id for id, row in view.scan(ATXS) if row.publish_epoch == epoch)
-        assert list(activations.ids_of_epoch(view, epoch)) == expected
 
 
 @given(limits=bounds, page=parts, is_descending=st.booleans())

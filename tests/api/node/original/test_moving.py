@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import json
+import random
+import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections import Counter, namedtuple
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -20,6 +24,7 @@ from api.node.data_directory import DataDirectory, check_stores
 from api.node.original import directory, hand_back, schema, shape, take_over
 from api.node.original.hand_back import HandedBack
 from api.node.original.take_over import TakenOver
+from node.ledger import state
 from node.migration import records
 from node.schema import OWN, STATE
 from node.store.level import open_own_store, open_store
@@ -157,6 +162,21 @@ def test_who_holds_a_lock_is_named(original: OriginalNode, ours: Path, tmp_path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(DataError, match="Stop the node that runs there first"):
             handed(original, ours, tmp_path / "back")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="who has a file open is asked on Linux alone")
+@pytest.mark.parametrize("name", ["state.sql", "local.sql"])
+def test_a_database_that_is_open_elsewhere_is_not_moved(name: str, original: OriginalNode, ours: Path) -> None:
+    """A node that was told of another lock file."""
+    opens = f"import sqlite3, sys; c = sqlite3.connect({str(original.path / name)!r}); "
+    opens += "c.execute('SELECT count(*) FROM sqlite_master').fetchone(); print('open', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", opens], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None and child.stdout.readline() == b"open\n"
+        with pytest.raises(DataError, match=rf"{re.escape(name)} is open in process {child.pid}\. Stop the node"):
+            taken(original, ours)
+        child.communicate(b"")
+    assert not ours.exists()
+    taken(original, ours)
 
 
 def test_a_run_that_ends_early_leaves_nothing(original: OriginalNode, ours: Path, tmp_path: Path) -> None:
@@ -309,3 +329,25 @@ def test_data_without_identities(chain: ImportedChain, ours: Path, tmp_path: Pat
     shutil.rmtree(original.path / "p2p")
     found = taken(original, ours)
     assert (found.identities, found.signed, found.carried) == ({}, 0, ("genesis.json",))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_damaged_bytes_are_refused_or_change_nothing_that_is_checked(
+    seed: int, original: OriginalNode, ours: Path
+) -> None:
+    """Whatever they are, a person is told a sentence; what is taken has the state hashes of the chain."""
+    dice, path = random.Random(seed), original.path / "state.sql"
+    data = bytearray(path.read_bytes())
+    for _ in range(dice.choice((1, 3, 30))):
+        at = dice.randrange(len(data) if dice.random() < 0.7 else 100)
+        data[at : at + 8] = dice.randbytes(8)
+    path.write_bytes(data)
+    try:
+        taken(original, ours)
+    except DataError as error:
+        assert str(path) in str(error) and not ours.exists()
+        return
+    with closing(open_store(ours / STATE.name, STATE)) as store, closing(store.view()) as view:
+        for row in original.chain.document["layers"]:
+            expected = None if row["state_hash"] is None else bytes.fromhex(row["state_hash"])
+            assert state.state_hash(view, row["layer"]) == expected
