@@ -138,9 +138,14 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     async def _read(self, context: Any) -> bytes:
         """The message of a call. Raises Failed."""
+        client = client_of(context.peer())
         try:
-            async with asyncio.timeout(self._limits.read_s), self._places.place(client_of(context.peer())):
-                data = await context.read()
+            async with asyncio.timeout(self._limits.read_s):
+                await self._places.take(client)
+                try:
+                    data = await context.read()
+                finally:
+                    self._places.give_back(client)
         except TimeoutError:
             raise Failed(Status.DEADLINE_EXCEEDED, "the request did not arrive in time") from None
         if data is grpc.aio.EOF:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable
 from logging import getLogger
@@ -16,6 +17,10 @@ from node.runtime.loop import Alarm, run
 from node.store.errors import StoreFault
 
 log = getLogger("runtime")
+
+SWITCH_S = 0.001
+"""After so long a thread that serves clients lets the engine's have the interpreter; Python's own value is five times
+that, which a turn would wait for again and again."""
 
 
 class NodeStopped(Failure):
@@ -34,6 +39,7 @@ class EngineThread:
 
     def start(self) -> None:
         """Begin."""
+        sys.setswitchinterval(SWITCH_S)
         self._thread.start()
 
     def stop(self) -> None:
