@@ -1,8 +1,8 @@
 """What clients can do to consensus: when hare comes to its output, without and with clients that load a node's API.
 
-A devnet of two nodes, one of them loaded; real stores and proofs, layers of two seconds. Clients are processes of their own, each with
-several connections that send transactions and ask for accounts as fast as they are answered. Printed: the delay of
-hare's output after the layer's start, latency of acknowledged transactions, and how many were refused.
+A devnet of two nodes, one of them loaded; real stores and proofs, layers of two seconds. Clients are processes of their
+own, each with several connections that send transactions and ask for accounts as fast as they are answered. Printed:
+the delay of hare's output after the layer's start, latency of acknowledged transactions, and how many were refused.
 """
 
 from __future__ import annotations

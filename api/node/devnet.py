@@ -45,8 +45,8 @@ HRP = "stest"
 LAYER_NS, EPOCH_LAYERS = 2 * SECOND, 8
 START_DELAY_S = 4
 """From the moment when everything is compiled to the genesis."""
-PHASE_SHIFT_NS, CYCLE_GAP_NS = 12 * SECOND, 12 * SECOND
-"""Of an epoch of 16: a round takes the last four seconds of each."""
+PHASE_SHIFT_NS, CYCLE_GAP_NS = 14 * SECOND, 14 * SECOND
+"""Of an epoch of 16: a round takes the last two seconds of each. A longer one would only take more processor time."""
 UNITS = (2, 3, 2, 4)
 """Space units of each node, in turns."""
 
@@ -88,8 +88,8 @@ def config_of(genesis: Time, poet: str, plan: Plan, number: int) -> Config:
             committee=50,
             leaders=5,
             iterations_limit=2,
-            preround_delay_ns=500 * MILLISECOND,
-            round_duration_ns=150 * MILLISECOND,
+            preround_delay_ns=400 * MILLISECOND,
+            round_duration_ns=200 * MILLISECOND,
         ),
         beacon=consensus.Beacon(
             rounds_number=3,
@@ -136,6 +136,7 @@ class Devnet:
         self.nodes: list[Composition] = []
         self._poet: PoetApp | None = None
         self._memory = light_randomx()
+        self._made: list[LocalSpaces] = []
         self._pool = Workers("proofs", max(1, processors() - 1), 10_000)
 
     async def start(self) -> None:
@@ -176,9 +177,9 @@ class Devnet:
     async def stop(self) -> None:
         """Nodes, PoET, locks."""
         poet, self._poet = self._poet, None
-        await asyncio.gather(
-            *(node.stop() for node in self.nodes), *([] if poet is None else [embedded_poet.stop(poet)])
-        )
+        ending = [] if poet is None else [embedded_poet.stop(poet)]
+        await asyncio.gather(*(node.stop() for node in self.nodes), *ending)
+        await asyncio.gather(*(asyncio.to_thread(one.close) for one in self._made))
         self._pool.close()
         self._memory.close()
         self._held.close()
@@ -212,6 +213,7 @@ class Devnet:
 
     def _spaces(self, one: Prepared, units: int, answered: Answered) -> LocalSpaces:
         found = LocalSpaces(one.config, self._memory, answered)
+        self._made.append(found)
         for identity, space in _spaces_of(one, units).items():
             found.add(identity, space)
         return found

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 log = getLogger("post")
 
 MAX_FILE_SIZE = 1 << 20
+STOP_S = 0.7
+"""What a proof has to be broken off."""
 NO_SPACE = Failed("not_connected", "The identity has no space here.")
 
 
@@ -122,6 +124,9 @@ class LocalSpaces:
         self._config, self._memory, self._answered = config, memory, answered
         self._spaces: dict[NodeId, Space] = {}
         self._workers = Workers("post", 1, 100)
+        self._is_open = True
+        self._job: ProofJob | None = None
+        """The one that is being made."""
 
     def add(self, identity: NodeId, space: Space) -> None:
         """A space that has been made."""
@@ -139,9 +144,13 @@ class LocalSpaces:
         """As Spaces says. One that is being made is finished."""
         self._workers.give_up(call)
 
-    def close(self) -> None:
-        """Begin no more."""
-        self._workers.close()
+    def close(self) -> bool:
+        """Begin no more, and break off what is being made. Whether nothing of it runs any more."""
+        self._is_open = False
+        job = self._job
+        if job is not None:
+            job.stop()
+        return self._workers.close(STOP_S)
 
     def _put(self, call: int, identity: NodeId, kind: str, work: Callable[[Space, PostMetadata], Result]) -> None:
         space = self._spaces.get(identity)
@@ -168,7 +177,13 @@ class LocalSpaces:
             full_randomx=False,
             engine=lambda: cpu.LabelEngine(cpu.devices()[0], scrypt_n),
         )
-        proof = job.make()
+        self._job = job
+        if not self._is_open:  # it was closed before there was anything to break off
+            return Failed("cancelled", "The node is stopping.")
+        try:
+            proof = job.make()
+        finally:
+            self._job = None
         job.forget()
         return ProvenPost(
             PostV1(proof.nonce, proof.indices, proof.pow),

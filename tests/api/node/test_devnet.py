@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from node.contract.demands import Failed, HeldSpace, ProvenPost, Result
 from protocol.numbers.time import Time
 from protocol.post.proof import Proof, ProofMetadata
 from protocol.types.ids import AtxId, NodeId
+from prover.errors import Interrupted
+from prover.post.proof.job import ProofJob
 from prover.post.proof.verify import Claim, Mode, VerifyParams, check
 from tests.support.cli import run_child, smesher
 
@@ -102,6 +105,34 @@ def test_space_is_made_once_proven_and_verified(tmp_path: Path) -> None:
     finally:
         spaces.close()
         memory.close()
+
+
+def test_a_proof_that_is_being_made_is_broken_off_when_the_network_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(GENESIS, POET, Plan(tmp_path), 0)
+    space = Space(tmp_path / "post", 2)
+    local_space.make(config, IDENTITY, GOLDEN, space)
+    told: queue.Queue[tuple[int, Result]] = queue.Queue()
+    memory = local_space.light_randomx()
+    spaces = LocalSpaces(config, memory, lambda call, result: told.put((call, result)))
+    spaces.add(IDENTITY, space)
+    begun, stopped = threading.Event(), threading.Event()
+
+    def make(job: ProofJob) -> Proof:
+        begun.set()
+        assert stopped.wait(WAIT_S)
+        raise Interrupted("Stopped.")
+
+    monkeypatch.setattr(ProofJob, "make", make)
+    monkeypatch.setattr(ProofJob, "stop", lambda job: stopped.set())
+    spaces.prove(1, IDENTITY, b"\7" * 32)
+    assert begun.wait(WAIT_S)
+    assert spaces.close()
+    call, found = told.get_nowait()
+    assert call == 1
+    assert isinstance(found, Failed)
+    memory.close()
 
 
 def test_a_space_that_is_damaged_is_told_to_who_asks(tmp_path: Path) -> None:
