@@ -22,8 +22,8 @@ from node.schema import STATE
 from node.store.level import open_store
 from node.store.store import Store
 from node.store.view import Rows, View
-from protocol.types.ids import Address, BlockId, Hash32, LayerId, NodeId, TransactionId
-from protocol.types.templates import METHOD_SPEND, WALLET
+from protocol.types.ids import ED_SIGNATURE_SIZE, Address, BlockId, Hash32, LayerId, NodeId, TransactionId
+from protocol.types.templates import METHOD_SPEND, VERSION, WALLET, Payload, SpendArguments
 from protocol.types.transactions import Account, LayerLimits, Reward, TransactionResult, TxHeader
 
 LAYER_COUNT, SPENDS = 103, 500
@@ -34,6 +34,7 @@ FAR = 40_000
 PAGE = 100
 BUSY = Address(bytes(4) + b"\7" * 20)
 """An account that is touched by every transaction."""
+SPEND = SpendArguments(BUSY, 1_000)
 SMESHER = NodeId(bytes(32))
 
 
@@ -75,20 +76,23 @@ def _filled(directory: Path) -> Iterator[Store]:
         for number in range(1, LAYER_COUNT + 1):
             view = store.view()
             rows = Rows(view)
-            _layer(rows, LayerId(number), dice)
+            put_layer(rows, LayerId(number), dice)
             store.write(rows)
             view.close()
         yield store
         store.close()
 
 
-def _layer(rows: Rows, layer: LayerId, dice: random.Random) -> None:
+def put_layer(rows: Rows, layer: LayerId, dice: random.Random) -> None:
+    """A layer of spends to one account, with the rewards of its smeshers."""
     block = BlockId(dice.randbytes(20))
     ids = [TransactionId(dice.randbytes(32)) for _ in range(SPENDS)]
     payers = [Address(bytes(4) + dice.randbytes(20)) for _ in range(SPENDS)]
     for id, payer in zip(ids, payers):
         header = TxHeader(payer, WALLET, METHOD_SPEND, layer, LayerLimits(), 36_218, 1, 1_000)
-        rows.put(TRANSACTIONS, id, StoredTransaction(dice.randbytes(117), header, layer))
+        call = Payload.codec.encode(Payload(layer, 1)) + SpendArguments.codec.encode(SPEND)
+        raw = bytes((VERSION,)) + payer + bytes((METHOD_SPEND << 2,)) + call + dice.randbytes(ED_SIGNATURE_SIZE)
+        rows.put(TRANSACTIONS, id, StoredTransaction(raw, header, layer))
     results = [TransactionResult(0, "", 36_218, 36_218, block, layer, (payer, BUSY)) for payer in payers]
     rows.put_many(RESULTS, zip(ids, results), {})
     rows.put_many(ACCOUNTS, [(payer, Account(layer, payer, layer, 10**12, WALLET, bytes(32))) for payer in payers], {})

@@ -6,7 +6,7 @@ One table of words serves help, dispatch and the page of commands.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .output import Output
@@ -19,6 +19,24 @@ class Word:
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace, Output], int]
     summary: str
+
+
+def take_words(parser: argparse.ArgumentParser) -> None:
+    """Makes a parser hand over every word as it is, as `words`: for programs whose command line is another program's.
+
+    `json` is whether --json is among them.
+    """
+    parser.set_defaults(words=())
+
+    def parse_known_args(
+        words: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        found = namespace or argparse.Namespace()
+        found.words = list(words or ())
+        found.json = "--json" in found.words
+        return found, []
+
+    parser.parse_known_args = parse_known_args  # type: ignore[method-assign, assignment]
 
 
 def add_words(parser: argparse.ArgumentParser, words: Mapping[str, Word]) -> None:

@@ -22,7 +22,12 @@ from .kinds import UINT32, UINT64, Kind
 from .settings import Setting, from_document, given_values
 
 ENVIRONMENT_PREFIX = "SMESHER_"
-"""An environment variable is this, then the flag's name in capitals with underscores: SMESHER_DATA_FOLDER."""
+
+
+def variable_of(flag: str) -> str:
+    """The environment variable of a flag: SMESHER_DATA_FOLDER."""
+    return ENVIRONMENT_PREFIX + flag.upper().replace("-", "_")
+
 
 Attributes = tuple[str, ...]
 """Names of attributes from the configuration down to a setting."""
@@ -224,7 +229,7 @@ def _settings(value: Any, path: str, attributes: Attributes) -> Iterator[tuple[S
             yield from _settings(inner, here, (*attributes, item.name))
             continue
         flag = flags.get(key, "")
-        variables = (ENVIRONMENT_PREFIX + flag.upper().replace("-", "_"),) if flag else ()
+        variables = (variable_of(flag),) if flag else ()
         made = Setting(here, _kind(item.metadata["kind"]), inner, "", flag, _SHORT.get(flag, ""), variables, path)
         yield made, (*attributes, item.name)
 

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from . import kinds
+from .node import variable_of
 from .settings import Setting
 
 SECTION = "smesher"
 MODES = ("supervised", "remote")
+LOOPBACK = "127.0.0.1"
 
 
 def _one(name: str, kind: kinds.Kind, default: object, help: str, default_text: str = "") -> Setting:
-    variable = f"SMESHER_{name.upper().replace('-', '_')}"
-    return Setting(f"{SECTION}.{name}", kind, default, help, name, "", (variable,), SECTION, default_text=default_text)
+    variables = (variable_of(name),)
+    return Setting(f"{SECTION}.{name}", kind, default, help, name, "", variables, SECTION, default_text=default_text)
 
 
 SETTINGS = (
@@ -28,6 +30,9 @@ SETTINGS = (
         None,
         "Who makes the proofs: supervised, the node itself for its one identity; remote, PoST services that connect.",
         "supervised with smeshing-start or where the one key is called local.key, else remote",
+    ),
+    _one(
+        "metrics-host", kinds.TEXT, LOOPBACK, "Address on which metrics are told; another than the default opens them."
     ),
     _one("log-file", kinds.PATH, None, "File for the log.", "standard output"),
     _one("log-file-size", kinds.integer(1, 1 << 20), 100, "MiB after which a new log file is begun."),
@@ -46,6 +51,7 @@ class OwnSettings:
     log_file_size: int = 100
     """MiB."""
     log_files: int = 5
+    metrics_host: str = LOOPBACK
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> OwnSettings:

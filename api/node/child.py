@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
@@ -14,6 +15,8 @@ MOST_LINE = 8 << 10
 PIECE = 16 << 10
 STOP_S = 3.0
 """From the request to end, until it is ended."""
+NICENESS = 10
+"""What a node starts beside itself may use the whole machine, but never in the way of consensus."""
 
 Hear = Callable[[str], None]
 
@@ -45,6 +48,9 @@ class Child:
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,  # a signal of the terminal is for the node, which ends its children in its order
         )
+        with suppress(OSError):  # it has ended already, or the system has other ways
+            own_niceness = os.getpriority(os.PRIO_PROCESS, 0)
+            os.setpriority(os.PRIO_PROCESS, process.pid, min(own_niceness + NICENESS, 19))
         return cls(process, hear, hear_output)
 
     @property

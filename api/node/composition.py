@@ -43,7 +43,7 @@ from .ports.bootstrap import Documents
 from .ports.calls import Answered, Calls
 from .ports.keys import NodeKeys
 from .ports.poets import Poets
-from .ports.proofs import LightTools, Proofs, Spaces, Tools
+from .ports.proofs import IDLE_S, LightTools, Proofs, Spaces, Tools
 from .room import Room
 from .running import Running
 from .site import Coinbase, Site, open_stores, parameters_on
@@ -55,6 +55,8 @@ log = getLogger("node")
 
 WAITING_PROOFS = 10_000
 """Proofs that wait for a thread, of each of the two kinds: urgent, and others."""
+ALONE_IDLE_S = 0.5
+"""How long the memory for verification is kept where only own proofs are to be verified, one an epoch."""
 STOP_S = 0.7
 """What threads have to end; those that have not by then end with the process."""
 
@@ -120,6 +122,7 @@ class Handles:
     driver: Driver
     pool: Workers
     post: PostServices
+    host: Host
 
 
 class Composition:
@@ -164,6 +167,7 @@ class Composition:
             self.returned,
             is_proving=lambda: post.is_proving,
             make_tools=parts.make_tools,
+            idle_s=ALONE_IDLE_S if config.main.standalone else IDLE_S,
         )
         ports = Ports(
             self.host,
@@ -192,7 +196,7 @@ class Composition:
         )
         self.smeshing = self._make_smeshing()
         self._serving = parts.serving(
-            Handles(prepared, self.backend, self.keys, self.smeshing, self.driver, self.pool, post)
+            Handles(prepared, self.backend, self.keys, self.smeshing, self.driver, self.pool, post, self.host)
         )
         self.driver.onlookers += (KeyWatch(self.keys), *self._serving.onlookers)
         await self._serving.start()

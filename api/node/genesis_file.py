@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from api.edge.errors import DataError, EnvironmentFault, UsageError
+from api.edge.errors import DataError, UsageError
 from api.edge.text import read_text, shown
 from protocol.numbers.durations import SECOND
 from protocol.numbers.time import Time
@@ -83,10 +83,8 @@ def keep(path: Path, found: Genesis | None, configured: Genesis, stores: tuple[s
         configured.check()
     except GenesisError as error:
         raise UsageError(f"genesis.{error}") from None
-    try:
+    with durable.explained(path, "write"):
         durable.replace(path, configured.file_content().encode(), FILE_MODE)
-    except OSError as error:
-        raise EnvironmentFault(f"{path} cannot be written: {durable.reason(error)}.") from None
 
 
 def _differences(found: Genesis, configured: Genesis) -> Iterator[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from api.edge.errors import DataError, EnvironmentFault, UsageError
+from api.edge.errors import DataError, UsageError
 from api.edge.text import read_file
 from protocol.crypto.signing import IDENTITY_FILE_MODE, InvalidIdentity, Signer, read_identity
 from protocol.params.config.node import Config
@@ -75,7 +75,8 @@ def load(
     it is configured, None: as the reference tells it. Raises DataError, UsageError, EnvironmentFault, which name the
     file.
     """
-    _make_private(folder)
+    with durable.explained(folder, "make"):
+        durable.make_directory(folder)
     paths = key_files(folder)
     if not paths and (known or is_used):
         raise _lost(folder, known)
@@ -103,18 +104,9 @@ def read_all(folder: Path, genesis_id: bytes) -> list[OwnIdentity]:
     return [_read(path, genesis_id) for path in key_files(folder)] if folder.is_dir() else []
 
 
-def _make_private(folder: Path) -> None:
-    try:
-        durable.make_directory(folder)
-    except OSError as error:
-        raise EnvironmentFault(f"{folder} cannot be made: {durable.reason(error)}.") from None
-
-
 def _make(path: Path) -> Path:
-    try:
+    with durable.explained(path, "write"):
         durable.create(path, identity.generate().encode(), IDENTITY_FILE_MODE)
-    except OSError as error:
-        raise EnvironmentFault(f"{path} cannot be written: {durable.reason(error)}.") from None
     return path
 
 

@@ -45,10 +45,8 @@ def merge(source: Path, target: Path) -> Merged:
         _check_ours(data)
     if not theirs.own.is_dir():
         raise UsageError(f"{theirs.path} holds no store {theirs.own.name}, expected the data directory of a node.")
-    try:
+    with durable.explained(ours.identities, "make"):
         durable.make_directory(ours.identities)
-    except OSError as error:
-        raise EnvironmentFault(f"{ours.identities} cannot be made: {durable.reason(error)}.") from None
     with _held(theirs), _held(ours):
         genesis_id = _same_network(theirs, ours)
         added, there = read_all(theirs.identities, genesis_id), read_all(ours.identities, genesis_id)

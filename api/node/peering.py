@@ -16,7 +16,7 @@ class HostPeering:
 
     def network(self) -> NetworkFacts:
         """As Peering says."""
-        return NetworkFacts(self._host.id)
+        return NetworkFacts(self._host.id, self._host.addresses, self._host.addresses)
 
     def peers(self) -> Sequence[PeerFacts]:
         """As Peering says."""

@@ -24,6 +24,7 @@ from node.p2p.gossip.parameters import BOOTNODE, GossipParameters
 from node.p2p.host.host import Host, HostError
 from node.p2p.host.parameters import Framing, HostParameters
 from node.p2p.host.thread import HostThread
+from node.p2p.peers.clocks import ClockParameters
 from node.p2p.peers.gater import GaterParameters, Network, networks
 from node.p2p.peers.trimming import TrimmingParameters
 from node.p2p.wire import backup, cookie, multiaddr
@@ -33,7 +34,8 @@ from node.p2p.wire.key_file import PeerKey
 from node.p2p.wire.multiaddr import Multiaddr
 from node.proposals.machine import TOPIC as PROPOSALS
 from node.runtime.chance import DrawnRandom
-from protocol.params.config.network import P2P
+from protocol.params.config.network import P2P, Peersync
+from protocol.params.config.node import Config
 from prover import durable
 
 log = getLogger("p2p")
@@ -44,9 +46,9 @@ LARGEST_BACKUP = 4 << 20
 LONGEST_ANSWER_S = 300.0
 
 
-def host_of(name: str, settings: P2P, parameters: NodeParameters, key: PeerKey, folder: Path) -> HostThread:
+def host_of(name: str, config: Config, parameters: NodeParameters, key: PeerKey, folder: Path) -> HostThread:
     """A host that listens. folder: `p2p` of the data directory. Raises UsageError, EnvironmentFault."""
-    found = host_parameters(settings, parameters)
+    found = host_parameters(config, parameters)
     random = DrawnRandom(secrets.token_bytes(32))
     path = folder / BACKUP
     try:
@@ -57,8 +59,9 @@ def host_of(name: str, settings: P2P, parameters: NodeParameters, key: PeerKey, 
         raise EnvironmentFault(str(error)) from None
 
 
-def host_parameters(settings: P2P, parameters: NodeParameters) -> HostParameters:
+def host_parameters(config: Config, parameters: NodeParameters) -> HostParameters:
     """What the settings come to. Raises UsageError, which names the one that is wrong."""
+    settings = config.p2p
     bootnodes, direct = _peers("bootnodes", settings.bootnodes), _peers("direct", settings.direct)
     if settings.high_peers < settings.low_peers:
         raise UsageError(
@@ -88,8 +91,19 @@ def host_parameters(settings: P2P, parameters: NodeParameters) -> HostParameters
         ),
         trimming=TrimmingParameters(settings.low_peers, settings.high_peers),
         gossip=_gossip(settings),
+        clocks=None if config.time.peersync.disable else _clocks(config.time.peersync),
         finds=not settings.disable_dht,
         hard_s=LONGEST_ANSWER_S,
+    )
+
+
+def _clocks(settings: Peersync) -> ClockParameters:
+    return ClockParameters(
+        interval=settings.round_interval_ns,
+        retry=settings.round_retry_interval_ns,
+        timeout=settings.round_timeout_ns,
+        largest_offset=settings.max_clock_offset_ns,
+        answers=settings.required_responses,
     )
 
 

@@ -6,14 +6,18 @@ Specified in protocol 04-activation-beacon-eligibility, section 8.3; 01-post, se
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from api.edge.text import shown
 from api.services.node.smeshing import SetupOptions
 from kernels.devices.types import CPU_ID
 from protocol.params.config.node import Config
 from protocol.types.ids import AtxId, NodeId
+from prover import durable
+from prover.errors import UsageError
 from prover.post import findings, metadata, record
 from prover.post.directory import Storage
 from prover.post.layout import file_number
@@ -55,6 +59,7 @@ class Data:
         from prover.post.init.plan import Request, check, decide  # which brings what makes labels
         from prover.post.init.run import look
 
+        _check_name(self.path)
         storage, config = Storage(self.path), self._config
         found = look(storage)
         before = None
@@ -99,6 +104,17 @@ class Data:
         if options.throttle:
             words += ["--throttle", THROTTLED]
         return own(*(str(word) for word in words))
+
+
+def _check_name(path: Path) -> None:
+    """Raises UsageError for what no system takes as the name of a folder."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return  # it is made, or it is told what stands there
+    except (OSError, ValueError) as error:
+        why = durable.reason(error) if isinstance(error, OSError) else str(error)
+        raise UsageError(f"The data directory {shown(str(path))} cannot be looked at: {why}.") from None
 
 
 def delete(path: Path) -> None:

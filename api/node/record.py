@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from api.config.files import parse_json
-from api.edge.errors import DataError, EnvironmentFault
+from api.edge.errors import DataError
 from api.edge.text import read_text
 from protocol.numbers import durations
 from protocol.params.config.node import Config
@@ -96,8 +96,6 @@ def write(path: Path, record: Record) -> None:
     document = {one.name: getattr(record, one.name) for one in fields(record)}
     document["identities"] = dict(record.identities)
     data = (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
-    try:
+    with durable.explained(path, "write"):
         if not path.exists() or path.read_bytes() != data:
             durable.replace(path, data)
-    except OSError as error:
-        raise EnvironmentFault(f"{path} cannot be written: {durable.reason(error)}.") from None

@@ -9,12 +9,12 @@ section 3.2.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from api.edge.errors import DataError, EnvironmentFault
+from api.edge.errors import DataError
 from api.http.client import ClientLimits, Unreachable, fetch
 from node.assembly.restoring import keep_own, restore
 from node.checkpoint.files import Checkpoint, CheckpointError, parse
@@ -67,14 +67,14 @@ def recover(config: Config, data: DataDirectory, identities: Sequence[NodeId], n
             "it has. If it was to begin from the checkpoint, stop it now and start it again when the file can be had."
         ]
     file = folder / f"{Path(urlsplit(of.uri).path).name or 'checkpoint'}-restore-{layer}"
-    with _explained(file):
+    with durable.explained(file, "write"):
         durable.replace(file, answer.body)
     checkpoint = _judged(answer.body, file)
     del answer
     backup = data.path / f"backup.{now_ns // 10**9}"
     without = _make(config, data, checkpoint, layer, new, identities)
     _put_in_place(data, new, backup)
-    with _explained(folder):
+    with durable.explained(folder, "write"):
         durable.rename(folder, _aside(data.recovery, now_ns))
     return [_done(layer, backup), *map(_lost, without)]
 
@@ -120,7 +120,7 @@ def _restored(path: Path) -> LayerId | None:
 def _put_in_place(data: DataDirectory, new: Path, backup: Path) -> None:
     """The old state into the backup, the new one into its place. The marker of the old one goes first: without it, a
     state that is missing is one that was taken away on purpose."""
-    with _explained(backup):
+    with durable.explained(backup, "write"):
         durable.make_directory(backup)
         for path in (marker_of(data.state), data.state):
             if path.exists():
@@ -130,14 +130,14 @@ def _put_in_place(data: DataDirectory, new: Path, backup: Path) -> None:
 
 
 def _remove(store: Path) -> None:
-    with _explained(store):
+    with durable.explained(store, "write"):
         if store.is_dir():
             shutil.rmtree(store)
         marker_of(store).unlink(missing_ok=True)
 
 
 def _empty_folder(path: Path, now_ns: int) -> Path:
-    with _explained(path):
+    with durable.explained(path, "write"):
         if path.exists():
             durable.rename(path, _aside(path, now_ns))
         durable.make_directory(path)
@@ -149,14 +149,6 @@ def _aside(path: Path, now_ns: int) -> Path:
     while (aside := path.with_name(f"{path.name}.{number}")).exists():
         number += 1
     return aside
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise EnvironmentFault(f"{error.filename or path} cannot be written: {durable.reason(error)}.") from None
 
 
 def _done(layer: LayerId, backup: Path | None) -> str:

@@ -59,7 +59,7 @@ def _host(prepared: Prepared, clock: Clock, parameters: NodeParameters) -> Host:
         return MemoryNetwork(clock).host(prepared.peer.text)
     from . import peers  # sockets, of which a standalone network has no need
 
-    return peers.host_of("node", prepared.config.p2p, parameters, prepared.peer, prepared.data.peer)
+    return peers.host_of("node", prepared.config, parameters, prepared.peer, prepared.data.peer)
 
 
 async def _stopped(poet: PoetApp | None) -> None:

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from api.edge.errors import EnvironmentFault
+from api.config.own import LOOPBACK
 from api.edge.lock import DirectoryLock
 from api.edge.node_log import NodeLog
 from node.assembly.parameters import NodeParameters, parameters_of
@@ -44,6 +44,8 @@ class Prepared:
     """Each says what is so, what it means and what to do. They are yet to be told."""
     log: NodeLog | None = None
     """The log of the process, for who shows its tail, changes levels, or hears of errors."""
+    metrics_host: str = LOOPBACK
+    """On which address the metrics are told, where they are."""
 
 
 @contextmanager
@@ -122,10 +124,8 @@ def _absolute(config: Config, data: Path, lock_file: Path) -> Config:
 
 
 def _take(held: ExitStack, path: Path, subject: str, setting: str) -> None:
-    try:
+    with durable.explained(path.parent, "make"):
         durable.make_directory(path.parent)
-    except OSError as error:
-        raise EnvironmentFault(f"{path.parent} cannot be made: {durable.reason(error)}.") from None
     lock = DirectoryLock.take(
         path,
         "smesher node",

@@ -105,6 +105,8 @@ class Supervised:
         self._options: SetupOptions | None = None
         self._state = SetupState.NOT_STARTED
         self._task: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
+        """Starts and stops, one after another: none of them deletes what another one has begun."""
         self._is_known = False
         """Whether the identity has its data, so that activations are made for it."""
         around.smeshers.only([])
@@ -141,6 +143,10 @@ class Supervised:
 
     async def start(self, coinbase: Address, options: SetupOptions) -> None:
         """As Smeshing says."""
+        async with self._turn:
+            await self._start(coinbase, options)
+
+    async def _start(self, coinbase: Address, options: SetupOptions) -> None:
         if self._task is not None and not self._task.done():
             raise SmeshingRefused("post service already started")
         program(self._around.config.post_service)
@@ -161,6 +167,10 @@ class Supervised:
 
     async def stop(self, *, delete_files: bool) -> None:
         """As Smeshing says. What was made stays, unless it is to be deleted."""
+        async with self._turn:
+            await self._stop(delete_files)
+
+    async def _stop(self, delete_files: bool) -> None:
         if not self.is_smeshing:
             raise SmeshingRefused("not started")
         await self.close()
@@ -206,27 +216,11 @@ class Supervised:
             await self._serve(data)
 
     async def _fill(self, data: Data) -> None:
+        """Until all labels are there, or never can be."""
         pauses = _Pauses(self._back_off_s)
-        while not (await asyncio.to_thread(data.survey)).is_complete:
-            commitment = data.found.commitment
-            if commitment is None:
-                commitment = await self._around.choose(data.node_id)
-            self._state = SetupState.IN_PROGRESS
-            self._tell(
-                "The labels that are missing are made. Leave the node running, or go on later: what is made stays.",
-                init_start=pb.EventInitStart(smesher=data.node_id, commitment=commitment),
-            )
-            log.info("PoST data is made in %s, bound to %s.", data.path, commitment.hex())
-            failure = await self._make(data, commitment)
-            if failure is None:
-                self._tell(
-                    "All labels are made. The PoST service starts now, and the first proof is made over them.",
-                    init_complete=pb.EventInitComplete(smesher=data.node_id),
-                )
-                log.info("The PoST data in %s is complete.", data.path)
-                break
+        while (failure := await self._try_to_fill(data)) is not None:
             self._state = SetupState.ERROR
-            self._fail(commitment, failure.text)
+            self._fail(data.found.commitment or bytes(0), failure.text)
             if not failure.may_pass:
                 log.error("PoST data cannot be made: %s Mend that, then call StartSmeshing.", failure.text)
                 return
@@ -234,6 +228,30 @@ class Supervised:
             log.error("PoST data was not made: %s It is tried again in %.0f s.", failure.text, pause)
             await asyncio.sleep(pause)
         self._completed(data)
+
+    async def _try_to_fill(self, data: Data) -> _Failure | None:
+        """Make what is missing; why it came to no end."""
+        try:
+            found = await asyncio.to_thread(data.survey)
+        except ProofError as error:
+            return _Failure(str(error), True)
+        if found.is_complete:
+            return None
+        commitment = found.commitment or await self._around.choose(data.node_id)
+        self._state = SetupState.IN_PROGRESS
+        self._tell(
+            "The labels that are missing are made. Leave the node running, or go on later: what is made stays.",
+            init_start=pb.EventInitStart(smesher=data.node_id, commitment=commitment),
+        )
+        log.info("PoST data is made in %s, bound to %s.", data.path, commitment.hex())
+        failure = await self._make(data, commitment)
+        if failure is None:
+            self._tell(
+                "All labels are made. The PoST service starts now, and the first proof is made over them.",
+                init_complete=pb.EventInitComplete(smesher=data.node_id),
+            )
+            log.info("The PoST data in %s is complete.", data.path)
+        return failure
 
     def _completed(self, data: Data) -> None:
         """The identity has its data: its activations are made from now on."""

@@ -22,6 +22,11 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "p2p.disable-natport",
         "p2p.auto-nat-server.",
     ),
+    "a node without gossip, without TCP, or without its part of the table of peers": (
+        "p2p.disable-pubsub",
+        "p2p.enable-tcp-transport",
+        "p2p.force-dht-server",
+    ),
     "looking for peers by a topic": (
         "p2p.enable-routing-discovery",
         "p2p.routing-discovery-advertise",
@@ -40,7 +45,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "p2p.gossip-",
         "p2p.ping-",
     ),
-    "comparing the clock with those of peers": ("time.peersync.",),
+    "ending for a wrong clock, of which the log warns": ("time.peersync.max-offset-errors",),
     "values of connections that fade otherwise": ("fetch.decaying-tag.", "fetch.servers-metrics"),
     "profiles of a Go program": ("main.pprof-", "main.profiler-"),
     "an SQL database": (
@@ -76,6 +81,9 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 """What is lacking, and the settings that are for it, by the beginning of their paths."""
 
 
+ALONE = "peers, which a standalone network has none of"
+
+
 def part_of(path: str) -> str | None:
     """What a setting is for that this node lacks; None where it has an effect."""
     return next((part for part, starts in PARTS.items() if path.startswith(starts)), None)
@@ -86,6 +94,8 @@ def warning(loaded: Loaded) -> str | None:
     by_part: dict[str, list[str]] = {}
     for path in _changed(loaded):
         part = part_of(path)
+        if path.startswith("p2p.") and loaded.config.main.standalone:
+            part = ALONE
         if part is not None:
             by_part.setdefault(part, []).append(path)
     if not by_part:

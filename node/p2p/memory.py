@@ -121,6 +121,16 @@ class MemoryHost:
         """As Host says."""
         return self.peer.decode()
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """As Host says: nowhere."""
+        return ()
+
+    @property
+    def clock_offset(self) -> int | None:
+        """As Host says: all nodes of a process have one clock."""
+        return 0
+
     def open(self, receiver: Receiver) -> None:
         """As Host says."""
         self._receiver = receiver

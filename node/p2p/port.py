@@ -59,3 +59,11 @@ class Host(Network, Protocol):
     @property
     def id(self) -> str:
         """This node's own id, as people read it."""
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where it listens for peers. From any thread."""
+
+    @property
+    def clock_offset(self) -> int | None:
+        """By how many nanoseconds the clocks of peers are ahead; None: not known. From any thread."""

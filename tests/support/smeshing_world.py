@@ -4,6 +4,7 @@ services of a node that PoST services connect to."""
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -136,6 +137,11 @@ class World:
                 k1=config.post.k1,
             ),
         )
+
+    def make_anew(self) -> None:
+        """The same after whatever was there."""
+        shutil.rmtree(self.directory)
+        self.make()
 
 
 class Script:

@@ -27,10 +27,7 @@ from tests.vector_cases.harness import Case, Context, Later, vectors
 
 Sections = Mapping[str, Mapping[str, Any]]
 
-ELSEWHERE = (
-    "port in use: p2p",
-    "state.sql not writable",
-)
+ELSEWHERE = ("state.sql not writable",)
 """Beginnings of the names of cases in which a node has started already, except those in `START`."""
 
 
@@ -349,6 +346,10 @@ START: Mapping[str, Start] = {
     "port in use: private gRPC": listener("grpc-private-listener"),
     "port in use: post gRPC": listener("grpc-post-listener"),
     "port in use: JSON": listener("grpc-json-listener"),
+    # a standalone network of ours has no peers, and listens for none
+    "port in use: p2p": port_taken(
+        lambda port: {"main": {"standalone": False}, "p2p": {"listen": f"/ip4/127.0.0.1/tcp/{port}"}}, "p2p"
+    ),
     "port in use: standalone poet": port_taken(
         lambda port: {"main": {"poet-servers": [{"address": f"http://127.0.0.1:{port}"}]}}, "main.poet-servers"
     ),

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def _explain(arguments: argparse.Namespace, output: Output) -> int:
     loaded = read(text, line, os.environ, form=form, processors=processors())
     told = list(_all(loaded))
     for one in _chosen(told, arguments.key):
-        output.event("setting", **{name: getattr(one, name) for name in Explained.__slots__})
+        output.event("setting", **asdict(one))
         _say(one, output)
     output.event("done")
     return EXIT_DONE
@@ -172,18 +173,12 @@ def _text(value: Any) -> str:
     """A value as a file may hold it, cut where it is long."""
     if value in ("", None, [], {}, str(UNSET_TIME)):
         return "nothing"
-    text = value if isinstance(value, str) else _json(value)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 LONGEST = 160
 """Characters of a value that people are shown; `--json` has it whole."""
-
-
-def _json(value: Any) -> str:
-    import json
-
-    return json.dumps(value, ensure_ascii=False)
 
 
 # -- check ---------------------------------------------------------------------------------------------------------

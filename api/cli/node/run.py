@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from api.cli.output import Output
+from api.cli.words import take_words
 from api.config.errors import ConfigError
 from api.config.load import CommandLine, Loaded, flags, parse_flags, read
 from api.config.node import inner, settings_of
@@ -45,17 +46,7 @@ log = logging.getLogger(node_log.ROOT)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Takes every word as it is; see `run`."""
-    parser.set_defaults(words=())
-
-    def parse_known_args(
-        words: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
-    ) -> tuple[argparse.Namespace, list[str]]:
-        found = namespace or argparse.Namespace()
-        found.words = list(words or ())
-        found.json = "--json" in found.words
-        return found, []
-
-    parser.parse_known_args = parse_known_args  # type: ignore[method-assign, assignment]
+    take_words(parser)
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
@@ -156,7 +147,7 @@ def _start(loaded: Loaded) -> int:
             log.warning(text)
         from api.node.run import run as run_node  # and all services with it, which a refusal need not wait for
 
-        return run_node(found)
+        return run_node(replace(found, metrics_host=own.metrics_host))
 
 
 def told(loaded: Loaded) -> dict[str, object]:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from api.cli.output import Output
+from api.cli.words import take_words
 from api.edge import logging as logs
 from api.edge.version import program_version
 
@@ -45,17 +45,7 @@ TOOLS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Takes every word as it is; see `run`."""
-    parser.set_defaults(words=())
-
-    def parse_known_args(
-        words: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
-    ) -> tuple[argparse.Namespace, list[str]]:
-        found = namespace or argparse.Namespace()
-        found.words = list(words or ())
-        found.json = "--json" in found.words
-        return found, []
-
-    parser.parse_known_args = parse_known_args  # type: ignore[method-assign, assignment]
+    take_words(parser)
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:

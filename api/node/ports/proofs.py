@@ -6,12 +6,14 @@ back when nothing was verified for a while. Protocol 01-post, section 6.1; 04-ac
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from api.edge.errors import sentence
+from api.edge.repeats import Repeats
 from node.contract.demands import (
     DescribePost,
     Failed,
@@ -37,6 +39,8 @@ from .share import Pool, Share
 
 if TYPE_CHECKING:
     from kernels import randomx
+
+log = logging.getLogger("post")
 
 IDLE_S = 60.0
 """How long the memory for verification is kept when nobody uses it."""
@@ -161,6 +165,7 @@ class Proofs:
         least = min(verifying.min_workers, verifying.workers)
         self._posts = Share(pool, lambda: least if is_proving() else verifying.workers, self._busy)
         self.tools = Lent(lambda: make_tools(self._scrypt_n), idle_s)
+        self._lock, self._voice = threading.Lock(), Repeats()
 
     # ---- proofs of space and VRF proofs that are made ----
 
@@ -221,8 +226,15 @@ class Proofs:
             result = work()
         except (KernelError, OSError, MemoryError) as error:  # nothing is known of the proof then
             result = Failed("unavailable", sentence(error))
+            self._say(f"Proofs cannot be verified, so no activation of others is taken: {result.detail}")
         finally:
             self._answered(call, result)
+
+    def _say(self, text: str) -> None:
+        with self._lock:
+            said = self._voice.once(text, time.monotonic())
+        if said is not None:
+            log.error("%s", said)
 
     def _proven(self, work: ProveVrf) -> Result:
         key = self._keys.key(work.identity)

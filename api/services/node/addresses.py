@@ -29,3 +29,9 @@ class Addresses:
             return from_text(text, self._hrp)
         except AddressError as error:
             raise Failed(status, str(error)) from None
+
+
+@lru_cache(maxsize=8)
+def addresses_of(hrp: str) -> Addresses:
+    """Those of a network, one for all services: what is kept is kept once."""
+    return Addresses(hrp)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal
 from prometheus_client import Histogram, ProcessCollector
 
 from api.edge import metrics
+from api.edge.listen import Address, bind
 from api.edge.metrics import PLAIN, Family
 from api.edge.rpc import Failed, Status
 from api.http.answers import TEXT, Answer, Request
@@ -258,6 +259,17 @@ def _one(name: str, kind: Kind, help: str, value: float) -> Family:
 
 def _by(name: str, kind: Kind, help: str, label: str, values: Mapping[str, float]) -> Family:
     return Family(name, kind, help, [({label: named}, float(value)) for named, value in values.items()])
+
+
+async def listen(of: NodeMetrics, address: Address) -> tuple[HttpServer, int]:
+    """Opens the listener for Prometheus, and returns its port. Raises UsageError, EnvironmentFault, which name the
+    option.
+    """
+    listener = bind(address, "--metrics-port")
+    server = page(of)
+    port = await server.listen([listener])
+    log.info("metrics on port %d", port)
+    return server, port
 
 
 def page(of: NodeMetrics) -> HttpServer:

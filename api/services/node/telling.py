@@ -18,10 +18,7 @@ Specified in protocol 10-api, section 2; 09b, section 6.4.
 
 from __future__ import annotations
 
-import logging
-import traceback
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from node.activation.tables import ATXS
 from node.assembly.parameters import NodeParameters
@@ -62,7 +59,6 @@ from .user_events import UserEvents
 
 MOST_LAYERS = 1000
 """Of one kind that are told of in one turn, the newest: beyond that a node is catching up."""
-ERROR, FATAL = node_types_pb2.LOG_LEVEL_ERROR, node_types_pb2.LOG_LEVEL_FATAL
 
 
 class Telling:
@@ -211,7 +207,7 @@ class Telling:
                 yield UserEvent(told)
             if isinstance(event, MachineFailed):
                 words = f"A message on {event.channel} was ignored: the {event.machine} machine failed on it."
-                yield NodeErred(ERROR, words, event.error)
+                yield NodeErred(node_types_pb2.LOG_LEVEL_ERROR, words, event.error)
 
     def _status(self, facts: Facts) -> Iterator[Event]:
         layer = self._time.layer_at(self._now())
@@ -232,22 +228,3 @@ def _decided(facts: Facts) -> LayerId:
 
 def _was_approved(root: StoreView, layer: LayerId) -> bool:
     return root.has(AGREED, layer) or any(row.is_valid for _, row in certificates.of_layer(root, layer))
-
-
-class ErrorLog(logging.Handler):
-    """Tells of what the log has as an error, with the places in the code, which name no folder."""
-
-    def __init__(self, bus: Bus) -> None:
-        super().__init__(logging.ERROR)
-        self._bus = bus
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """logging: one entry."""
-        if not self._bus.hears(NodeErred):
-            return
-        trace = ""
-        if record.exc_info and record.exc_info[2] is not None:
-            frames = traceback.extract_tb(record.exc_info[2])
-            trace = "\n".join(f"{Path(one.filename).name}:{one.lineno} {one.name}" for one in frames)
-        level = FATAL if record.levelno >= logging.CRITICAL else ERROR
-        self._bus.publish([NodeErred(level, record.getMessage(), trace)])

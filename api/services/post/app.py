@@ -33,7 +33,7 @@ from protocol.post.proof import Proof
 from prover.errors import ProofError
 from prover.post.check import BadLabel
 from prover.post.proof.job import CheckFailed
-from prover.post.proof.randomx_cache import RandomXCache
+from prover.post.proof.randomx_cache import LIGHT_IDLE_S, RandomXCache
 
 log = logging.getLogger("post-service")
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -66,7 +66,7 @@ class App:
     ) -> None:
         self.settings, self.identities = settings, list(identities)
         self._halt = threading.Event()
-        self.cache: Cache = RandomXCache(lambda full: open_memory(full, self._halt))
+        self.cache: Cache = RandomXCache(lambda full: open_memory(full, self._halt), light_idle_s=LIGHT_IDLE_S)
         self._make_job = make_job
         self.machine = PostService([one.metadata for one in identities])
         self.links = [

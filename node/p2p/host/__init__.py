@@ -9,6 +9,7 @@ decides.
 | questions | asking a peer, and answering one |
 | gossiping | the router of gossip on its streams |
 | meeting | who the other side is, whether it is there, who is near a key |
+| comparing | clocks with those of peers |
 | dialling | one address after another |
 | finding | enough peers: bootnodes, peers of the last time, the table that all keep |
 | host | all of it together: an adapter of `port` |

@@ -21,6 +21,7 @@ from node.errors import NodeError
 from node.p2p.gossip import rpc
 from node.p2p.gossip.rpc import OfferedPeer
 from node.p2p.peers.book import AddressBook
+from node.p2p.peers.clocks import ClockParameters
 from node.p2p.peers.gater import Gater
 from node.p2p.peers.table import Table
 from node.p2p.peers.trimming import Trimmer
@@ -31,6 +32,7 @@ from node.p2p.wire.errors import LIMIT, WireError
 from node.p2p.wire.key_file import PeerKey
 from node.p2p.wire.multiaddr import Multiaddr
 
+from .comparing import Comparing
 from .dialling import Dialling
 from .finding import Finding
 from .gossiping import Gossiping
@@ -86,8 +88,10 @@ class Host:
         self._finding = Finding(
             parameters, key.id, self._book, self._table, random, self._meeting, self._dialling.dial, self._links
         )
+        self.comparing = Comparing(parameters.clocks or ClockParameters(), self._links, random)
         self._serves: dict[str, Serve] = {
             **self._meeting.serves,
+            **self.comparing.serves,
             **dict.fromkeys(rpc.PROTOCOLS, self.gossiping.serve),
             **dict.fromkeys(parameters.protocols, self.questions.serve),
         }
@@ -105,6 +109,8 @@ class Host:
         for address in self.parameters.listen:
             await self._listen(address)
         self.gossiping.start()
+        if self.parameters.clocks is not None:
+            self.comparing.start()
         self._finding.start(backup)
 
     async def _listen(self, address: Multiaddr) -> None:
@@ -140,6 +146,7 @@ class Host:
         self._receiver = None
         self._finding.stop()
         self.gossiping.stop()
+        self.comparing.stop()
         for server in self._servers:
             server.close()
         known = self.known
@@ -291,6 +298,16 @@ class Host:
     def id(self) -> str:
         """As port.Host says."""
         return peer_id.to_text(self.key.id)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """As port.Host says."""
+        return tuple(map(str, self._listening))
+
+    @property
+    def clock_offset(self) -> int | None:
+        """As port.Host says."""
+        return self.comparing.offset
 
     def open(self, receiver: Receiver) -> None:
         """As port.Host says."""

@@ -8,6 +8,7 @@ from enum import Enum
 
 from node.p2p.gossip.parameters import GossipParameters
 from node.p2p.peers.book import BookParameters
+from node.p2p.peers.clocks import ClockParameters
 from node.p2p.peers.gater import GaterParameters
 from node.p2p.peers.trimming import TrimmingParameters
 from node.p2p.wire.backup import KnownPeer
@@ -45,6 +46,8 @@ class HostParameters:
     trimming: TrimmingParameters = field(default_factory=TrimmingParameters)
     book: BookParameters = field(default_factory=BookParameters)
     gossip: GossipParameters = field(default_factory=GossipParameters)
+    clocks: ClockParameters | None = None
+    """How this clock is compared with those of peers; None: it is not."""
     finds: bool = True
     """Whether the table that all keep is asked for peers."""
 

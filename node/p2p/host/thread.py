@@ -86,6 +86,16 @@ class HostThread:
         """As port.Host says."""
         return self.host.id
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """As port.Host says."""
+        return self.host.addresses
+
+    @property
+    def clock_offset(self) -> int | None:
+        """As port.Host says."""
+        return self.host.clock_offset
+
     def open(self, receiver: Receiver) -> None:
         """As port.Host says."""
         self.host.open(receiver)

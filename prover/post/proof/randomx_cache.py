@@ -16,6 +16,8 @@ from typing import Generic, Literal, Protocol, TypeVar
 
 IDLE_S = 300.0
 """How long a memory that nobody uses is kept."""
+LIGHT_IDLE_S = 1.0
+"""The same of a light one, which is made again in a second: on a small machine node and service need one in turns."""
 
 State = Literal["none", "building", "light", "full"]
 
@@ -51,10 +53,13 @@ class RandomXCache(Generic[M]):
         open_memory: Callable[[bool], M],
         *,
         idle_s: float = IDLE_S,
+        light_idle_s: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """light_idle_s: of a light memory; None: as of a full one."""
         self._open = open_memory
         self._idle_s = idle_s
+        self._light_idle_s = idle_s if light_idle_s is None else light_idle_s
         self._clock = clock
         self._making = threading.Lock()
         """Held while a memory is made: who comes meanwhile waits for it."""
@@ -86,11 +91,14 @@ class RandomXCache(Generic[M]):
         """Gives the kept memory back if nobody has used it for the idle time; whether it did."""
         with self._lock:
             kept = self._kept
-            if kept is None or kept.lent or self._clock() - kept.idle_since < self._idle_s:
+            if kept is None or kept.lent or self._clock() - kept.idle_since < self._patience(kept.memory):
                 return False
             self._kept = None
         kept.memory.close()
         return True
+
+    def _patience(self, memory: M) -> float:
+        return self._idle_s if memory.full else self._light_idle_s
 
     def close(self) -> None:
         """Keeps nothing any more; a memory that is lent out is given back when its borrower is done."""

@@ -33,3 +33,4 @@ def test_errors_come_with_their_level_and_trace() -> None:
     first, second = asyncio.run(heard())
     assert (first.level, first.message, first.trace) == (pb.LOG_LEVEL_ERROR, 'yes {"peer": "x"}', "")
     assert (second.level, second.message) == (pb.LOG_LEVEL_FATAL, "the end") and "KeyError: 'gone'" in second.trace
+    assert 'File "test_errors_told.py", line' in second.trace and "/" not in second.trace

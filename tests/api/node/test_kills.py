@@ -19,16 +19,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
+from api.edge.listen import Address, bind, port_of
 from api.node.data_directory import DataDirectory
 from api.node.site import open_stores
 from node.ledger import state
 from node.ledger.tables import LAYERS
 from node.mempool.tables import TRANSACTIONS
+from node.sim.keys import SimKey
+from node.sim.virtual.transfers import Wallet
 from node.store.own import SIGNED
 from node.store.view import ALL
+from protocol.params.config.networks import STANDALONE
+from protocol.pb.spacemesh.v1 import mesh_types_pb2, tx_types_pb2
+from protocol.types import address
 from protocol.types.ids import EMPTY_BLOCK_ID
+from protocol.types.transactions import RawTx
 
 KILLS = int(os.environ.get("NODE_KILLS", "2"))
 SEED = int(os.environ.get("NODE_KILLS_SEED", "11"))
@@ -156,3 +164,102 @@ def test_kills_at_random_moments_lose_nothing_and_sign_nothing_twice(tmp_path: P
         f"{KILLS} kills: {len(held.acked)} transactions acknowledged, {len(held.sent)} messages sent, layers up to "
         f"{last}, {blocks} with blocks"
     )
+
+
+# ---- the whole program ----
+
+
+def free_ports(count: int) -> list[int]:
+    """Some that nobody uses now."""
+    listeners = [bind(Address("127.0.0.1", 0), "a port") for _ in range(count)]
+    found = [port_of(one) for one in listeners]
+    for one in listeners:
+        one.close()
+    return found
+
+
+class Program:
+    """`smesher node --preset standalone` with its PoET and its PoST service, on ports of its own."""
+
+    def __init__(self, folder: Path, ports: dict[str, int], accounts: str) -> None:
+        self.ports = ports
+        self._log = (folder / "log.txt").open("ab")
+        words = [
+            *("-m", "smesher", "node", "--preset", "standalone", "--data-folder", str(folder / "data")),
+            *("--grpc-public-listener", f"127.0.0.1:{ports['public']}"),
+            *("--grpc-private-listener", f"127.0.0.1:{ports['private']}"),
+            *("--poet-servers", json.dumps([{"address": f"http://127.0.0.1:{ports['poet']}"}])),
+            *("--accounts", accounts),
+        ]
+        self._process = subprocess.Popen(
+            [sys.executable, *words], cwd=REPOSITORY, stdout=self._log, stderr=self._log, start_new_session=True
+        )
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{ports['public']}")
+
+    def call(self, method: str, request: Any, answer: Any) -> Any:
+        """A call that waits for the node to be there. Raises grpc.RpcError."""
+        call = self.channel.unary_unary(
+            f"/spacemesh.v1.{method}",
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=answer.FromString,
+        )
+        return call(request, wait_for_ready=True, timeout=START_S)
+
+    def submit(self, raw: bytes) -> bool:
+        """Whether the node has acknowledged a transaction."""
+        try:
+            found = self.call(
+                "TransactionService/SubmitTransaction",
+                tx_types_pb2.SubmitTransactionRequest(transaction=raw),
+                tx_types_pb2.SubmitTransactionResponse,
+            )
+        except grpc.RpcError:
+            return False
+        return bool(found.txstate.state == tx_types_pb2.TransactionState.TRANSACTION_STATE_MEMPOOL)
+
+    def knows(self, ids: list[bytes]) -> list[bool]:
+        """Of each transaction, whether the node has it."""
+        found = self.call(
+            "TransactionService/TransactionsState",
+            tx_types_pb2.TransactionsStateRequest(transaction_id=[{"id": id} for id in ids]),
+            tx_types_pb2.TransactionsStateResponse,
+        )
+        unknown = tx_types_pb2.TransactionState.TRANSACTION_STATE_UNSPECIFIED
+        return [one.state != unknown for one in found.transactions_state]
+
+    def end(self, number: int) -> int:
+        """Send it a signal; its exit code. What it has started ends with it, or sees that it is gone."""
+        self._process.send_signal(number)
+        code = self._process.wait(START_S)
+        self.channel.close()
+        self._log.close()
+        return code
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120 + 120 * KILLS)
+def test_a_killed_program_serves_what_it_acknowledged_and_ends_with_0_when_told(tmp_path: Path) -> None:
+    dice = random.Random(SEED)
+    signers = [SimKey(SEED, number, b"") for number in range(200)]
+    hrp = STANDALONE.main.network_hrp
+    accounts = ",".join(f"{address.to_text(Wallet(one).address, hrp)}={10**12}" for one in signers)
+    ports = dict(zip(("public", "private", "poet"), free_ports(3), strict=True))
+    acked: list[bytes] = []
+    for life in range(KILLS + 1):
+        program = Program(tmp_path, ports, accounts)
+        try:
+            info = program.call(
+                "MeshService/GenesisID", mesh_types_pb2.GenesisIDRequest(), mesh_types_pb2.GenesisIDResponse
+            )
+            assert not acked or program.knows(acked) == [True] * len(acked), (tmp_path / "log.txt").read_text()
+            until = time.monotonic() + dice.random() * LONGEST_LIFE_S
+            while time.monotonic() < until and signers:
+                number = 200 - len(signers)
+                raw = Wallet(SimKey(SEED, number, info.genesis_id)).spawn()
+                signers.pop()
+                if program.submit(raw):
+                    acked.append(bytes(RawTx.of(raw).id))
+        finally:
+            code = program.end(signal.SIGKILL if life < KILLS else signal.SIGTERM)
+    assert code == 0
+    assert acked

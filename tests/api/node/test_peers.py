@@ -25,12 +25,17 @@ from node.p2p.wire.key_file import PeerKey
 from node.runtime.clock import SetClock
 from protocol.params.config.network import P2P
 from protocol.params.config.networks import MAINNET, STANDALONE
+from protocol.params.config.node import Config
 from protocol.types.transactions import RawTx
 
 from .standalone_node import GENESIS, NoListeners, config_of, wallet_of
 
 LOOPBACK = P2P(listen=("/ip4/127.0.0.1/tcp/0",), private_network=True, min_peers=1)
 PARAMETERS = parameters_of(config_of(Path("unused")))
+
+
+def with_peers(settings: P2P) -> Config:
+    return replace(STANDALONE, p2p=settings)
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -45,7 +50,7 @@ async def running(folder: Path, settings: P2P) -> AsyncIterator[Composition]:
     with prepared(config_of(folder), now_ns=GENESIS.unix_ns) as found:
 
         def host(clock: object, parameters: object) -> HostThread:
-            return peers.host_of("node", settings, PARAMETERS, found.peer, found.data.peer)
+            return peers.host_of("node", with_peers(settings), PARAMETERS, found.peer, found.data.peer)
 
         node = Composition(found, Parts(host, NoListeners, SetClock(GENESIS.unix_ns)))  # type: ignore[arg-type]
         await node.start()
@@ -91,14 +96,15 @@ def test_a_transaction_comes_to_the_other_node_and_peers_are_known_after_a_resta
 
 
 def test_the_settings_of_the_main_network_are_those_of_a_host() -> None:
-    found = peers.host_parameters(MAINNET.p2p, parameters_of(MAINNET))
+    found = peers.host_parameters(MAINNET, parameters_of(MAINNET))
     assert found.prologue == b"9eebff023abb17ccb775c602daade8ed708f0a50-8063"
     assert len(found.bootnodes) == len(MAINNET.p2p.bootnodes) == 10
     assert found.topics == ("ax1", "pp1", "tx1", "bc1", "mp1", "/h/3.0")
     assert found.protocols["hs/1"] is Framing.ENVELOPE
     assert [str(one) for one in found.listen] == ["/ip4/0.0.0.0/tcp/7513"]
     assert len(found.gater.blocked) == 9
-    standalone = peers.host_parameters(STANDALONE.p2p, PARAMETERS)
+    assert found.clocks is not None and found.clocks.answers == 3
+    standalone = peers.host_parameters(STANDALONE, PARAMETERS)
     assert set(standalone.topics) >= {"bp1", "bf1", "bo1", "bw1"}
 
 
@@ -113,16 +119,16 @@ def test_the_settings_of_the_main_network_are_those_of_a_host() -> None:
 )
 def test_a_setting_that_is_wrong_is_named(settings: P2P, said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        peers.host_parameters(settings, PARAMETERS)
+        peers.host_parameters(with_peers(settings), PARAMETERS)
 
 
 def test_a_port_that_is_taken_is_an_error_of_the_environment(tmp_path: Path) -> None:
     key = PeerKey(bytes(32))
-    first = peers.host_of("node", LOOPBACK, PARAMETERS, key, tmp_path)
+    first = peers.host_of("node", with_peers(LOOPBACK), PARAMETERS, key, tmp_path)
     try:
         taken = replace(LOOPBACK, listen=tuple(str(one) for one in first.host.listening))
         with pytest.raises(EnvironmentFault, match="Another program uses the port"):
-            peers.host_of("node", taken, PARAMETERS, key, tmp_path)
+            peers.host_of("node", with_peers(taken), PARAMETERS, key, tmp_path)
     finally:
         first.close()
         first.close()

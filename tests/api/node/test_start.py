@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from protocol.numbers.time import Time
 from protocol.params.config.derived import Contradiction
 from protocol.params.config.node import Config
 from protocol.params.config.services import UNSET_TIME
+from prover import durable
 from tests.support.cli import as_ordinary_user, give_to_ordinary_user, public_folder
 from tests.support.node_data import NOW_NS, NodeFolder
 
@@ -58,7 +60,7 @@ def test_everything_that_a_node_is_made_of(at: NodeFolder) -> None:
     assert own.name == "local.key" and found.identities.mode is Mode.SUPERVISED
     signature = own.signer.sign(Domain.ATX, b"m")
     assert verify(Domain.ATX, own.node_id, b"m", signature, found.genesis.genesis_id)
-    assert found.peer.id.startswith("12D3Koo")
+    assert found.peer.text.startswith("12D3Koo")
 
 
 def test_files_have_the_modes_of_the_original_and_keys_are_closed(at: NodeFolder) -> None:
@@ -75,7 +77,7 @@ def test_files_have_the_modes_of_the_original_and_keys_are_closed(at: NodeFolder
 
 def test_a_second_start_finds_the_same(at: NodeFolder) -> None:
     first, second = start(at.config()), start(at.config())
-    assert (first.genesis, first.peer) == (second.genesis, second.peer)
+    assert (first.genesis, first.peer.id) == (second.genesis, second.peer.id)
     assert [one.node_id for one in first.identities.all] == [one.node_id for one in second.identities.all]
     assert len(first.warnings) == 1 and "A new identity was made" in first.warnings[0]
     assert second.warnings == ()
@@ -86,6 +88,41 @@ def test_locks_end_with_the_context_even_after_a_refusal(at: NodeFolder) -> None
         assert "is in use by smesher node, process" in refusal(at.config())
     refusal(at.config({"genesis": {"genesis-extra-data": "other"}}))
     start(at.config())
+
+
+class Killed(BaseException):
+    """Stands for a kill: nobody handles it."""
+
+
+@pytest.mark.parametrize("step", range(5))
+def test_a_kill_in_the_first_start_is_followed_by_a_good_one(
+    at: NodeFolder, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """The steps are the files that a first start writes: before each of them it is cut off."""
+    written: list[Path] = []
+
+    def dies(write: Callable[..., None]) -> Callable[..., None]:
+        def maybe(path: Path, *more: object) -> None:
+            if len(written) == step:
+                raise Killed
+            written.append(path)
+            write(path, *more)
+
+        return maybe
+
+    with monkeypatch.context() as killed:
+        killed.setattr(durable, "replace", dies(durable.replace))
+        killed.setattr(durable, "create", dies(durable.create))
+        if step < 4:
+            with pytest.raises(Killed):
+                start(unset(at))
+        else:
+            start(unset(at))
+    kept = {path: path.read_bytes() for path in written}
+    again = start(unset(at))
+    assert {path: path.read_bytes() for path in written} == kept
+    assert [path.name for path in written] == ["genesis.json", "local.key", "p2p.key", "node.json"][:step]
+    assert len(again.identities.all) == 1
 
 
 # -- the genesis time of a network of one --------------------------------------------------------------------------

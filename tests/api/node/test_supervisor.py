@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from api.node.child import Child
+from api.node.child import NICENESS, Child
 from api.node.ports.keys import NodeKeys
 from api.node.post_data import SMALL_FILES, delete
 from api.node.post_program import program
@@ -162,6 +162,39 @@ def test_labels_that_are_not_made_are_told_of_and_tried_again(tmp_path: Path) ->
     run(tmp_path, test)
 
 
+def test_data_that_is_spoilt_meanwhile_is_told_of_without_a_traceback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test(world: World) -> None:
+        await world.supervised.start(ME, world.options())
+        init = await world.next()
+        world.make()
+        (world.directory / "postdata_metadata.json").write_text("{")
+        init.end(1)
+        while "postdata_metadata.json" not in caplog.text:
+            await asyncio.sleep(0)
+        world.make_anew()
+        await world.next()
+
+    run(tmp_path, test)
+    assert "tried again" in caplog.text and "Traceback" not in caplog.text
+
+
+def test_a_start_waits_for_the_stop_before_it(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        world.make()
+        await world.supervised.start(ME, world.options())
+        await world.next()
+        stopping = asyncio.ensure_future(world.supervised.stop(delete_files=True))
+        await asyncio.sleep(0)
+        await world.supervised.start(ME, world.options())
+        assert stopping.done(), "what it deletes is the data of before"
+        await world.next()
+        assert "init" in world.commands[-1]
+
+    run(tmp_path, test)
+
+
 def test_data_of_somebody_else_is_refused_at_once(tmp_path: Path) -> None:
     async def test(world: World) -> None:
         world.make(own(2))
@@ -286,9 +319,11 @@ def test_a_child_is_heard_line_by_line_however_long_they_are() -> None:
     async def main() -> None:
         errors, output = list[str](), list[str]()
         text = "import sys; print('a'); print('x' * 300000); print('b', end=''); print('\\xff', file=sys.stderr)"
+        text += "; import os; print(os.nice(0))"
         child = await Child.start(python(text), errors.append, output.append)
         assert await child.wait() == 0
-        assert [line[:3] for line in output] == ["a", "xxx", "b"] and len(output[1]) == 8 << 10
+        assert [line[:3] for line in output] == ["a", "xxx", f"b{min(os.nice(0) + NICENESS, 19)}"]
+        assert len(output[1]) == 8 << 10
         assert len(errors) == 1
         await child.stop()
 

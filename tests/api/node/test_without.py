@@ -22,7 +22,7 @@ def test_all_of_them_are_in_one_warning_by_what_they_are_for() -> None:
     for words in (
         "profiles of a Go program (main.pprof-server)",
         "an SQL database (main.db-connections)",
-        "connections to nodes on other machines (p2p.enable-quic-transport)",
+        "QUIC, relays, and ways through a router that opens no port (p2p.enable-quic-transport)",
         "the trace of tortoise (tortoise.tortoise-enable-tracer)",
     ):
         assert words in warning
@@ -31,6 +31,13 @@ def test_all_of_them_are_in_one_warning_by_what_they_are_for() -> None:
 
 def test_what_is_set_to_the_default_is_not_told() -> None:
     assert without.warning(read('{"main": {"pprof-listener": "localhost:6060"}, "cache": {"atx-size": 1000}}')) is None
+
+
+def test_a_network_of_one_has_no_use_for_settings_of_peers() -> None:
+    text = '{"preset": "%s", "p2p": {"listen": "/ip4/127.0.0.1/tcp/1"}}'
+    assert without.warning(read(text % "fastnet")) is None
+    warning = without.warning(read(text % "standalone"))
+    assert warning is not None and f"{without.ALONE} (p2p.listen)" in warning
 
 
 def test_every_entry_names_a_setting() -> None:

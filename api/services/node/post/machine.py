@@ -178,7 +178,7 @@ class PostServers:
         del self._identities[state.identity]
         asked = None if state.is_given_up else state.asked
         lost = [one for one in (asked, state.resting, *state.waiting) if one is not None]
-        said = Say("info", f"The PoST service of {state.identity.hex()} is not connected any more.")
+        said = Say("info", f"The PoST service of {_hex(state.identity)} is not connected any more.")
         return [said, *(Tell(one.call, GONE) for one in lost)]
 
     def poll(self, link: int, ticket: int) -> list[Effect]:
@@ -250,7 +250,7 @@ class PostServers:
         state.identity = identity
         self._identities[identity] = link
         units = response.metadata.meta.num_units
-        return [Say("info", f"A PoST service has connected for {identity.hex()}, with {units} units.")]
+        return [Say("info", f"A PoST service has connected for {_hex(identity)}, with {units} units.")]
 
     def _refuse(self, link: int, text: str) -> list[Effect]:
         del self._links[link]
@@ -259,7 +259,7 @@ class PostServers:
     def _complaint(self, identity: NodeId, found: Result) -> list[Effect]:
         if not isinstance(found, Failed):
             return []
-        return [Say("error", f"The PoST service of {identity.hex()} gave no proof: {found.detail}")]
+        return [Say("error", f"The PoST service of {_hex(identity)} gave no proof: {found.detail}")]
 
 
 _GO_NAMES = {"gen_proof": "*spacemeshv1.ServiceResponse_GenProof", None: "<nil>"}
@@ -292,7 +292,7 @@ def _proven(challenge: bytes, found: pb.GenProofResponse) -> ProvenPost | Failed
     if not found.HasField("metadata") or not found.metadata.HasField("meta"):
         return _bad("its proof does not say over which data it was made.")
     if found.metadata.challenge != challenge:
-        return _bad(f"its proof is for challenge {found.metadata.challenge.hex()}, asked was {challenge.hex()}.")
+        return _bad(f"its proof is for challenge {_hex(found.metadata.challenge)}, asked was {challenge.hex()}.")
     meta, proof = found.metadata.meta, found.proof
     if len(meta.commitment_atx_id) != ID_SIZE:
         return _bad(_commitment(meta))
@@ -307,6 +307,11 @@ def _proven(challenge: bytes, found: pb.GenProofResponse) -> ProvenPost | Failed
 
 def _commitment(meta: pb.Metadata) -> str:
     return f"its commitment ATX id has {len(meta.commitment_atx_id)} bytes, expected {ID_SIZE}."
+
+
+def _hex(said: bytes) -> str:
+    """What a service says, which may have any length, for a log."""
+    return said.hex() if len(said) <= ID_SIZE else f"{said[:ID_SIZE].hex()}… ({len(said)} bytes)"
 
 
 def _bad(sentence: str) -> Failed:

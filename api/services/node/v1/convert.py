@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from api.edge.rpc import Failed, Status
-from api.services.node.addresses import Addresses
+from api.services.node.addresses import addresses_of
 from node.activation.tables import ATXS, POSTS, StoredAtx
 from node.ledger.tables import LAYERS
 from node.mempool.tables import TRANSACTIONS, StoredTransaction
@@ -34,7 +34,7 @@ class Convert:
     """Messages of one network."""
 
     def __init__(self, hrp: str) -> None:
-        self.addresses = Addresses(hrp)
+        self.addresses = addresses_of(hrp)
 
     def account_id(self, address: bytes) -> types_pb2.AccountId:
         """An account by its address."""

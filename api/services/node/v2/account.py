@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from api.edge.rpc import Method
-from api.services.node.addresses import Addresses
+from api.services.node.addresses import Addresses, addresses_of
 from api.services.node.backend import Backend
 from node.queries import accounts
 from node.queries.pages import Page
@@ -19,7 +19,7 @@ from .pages import page_of
 
 def calls(backend: Backend, package: Package) -> dict[str, Method]:
     """The methods of the service."""
-    addresses = Addresses(backend.config.main.network_hrp)
+    addresses = addresses_of(backend.config.main.network_hrp)
 
     async def list_(request: Any) -> Any:
         wanted = [addresses.parse(text) for text in request.addresses]

@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from api.edge.rpc import Headers, Method
-from api.services.node.addresses import Addresses
+from api.services.node.addresses import Addresses, addresses_of
 from api.services.node.backend import Backend
 from api.services.node.events import RewardPaid
 from node.ledger.tables import REWARDS
@@ -27,7 +27,7 @@ from .streams import stream_of
 
 def calls(backend: Backend, package: Package) -> dict[str, Method]:
     """The methods of RewardService."""
-    addresses = Addresses(backend.config.main.network_hrp)
+    addresses = addresses_of(backend.config.main.network_hrp)
     shown = _shower(package, addresses)
 
     async def list_(request: Any) -> Any:
@@ -44,7 +44,7 @@ def calls(backend: Backend, package: Package) -> dict[str, Method]:
 
 def stream_calls(backend: Backend, package: Package) -> dict[str, Method]:
     """The methods of RewardStreamService."""
-    addresses = Addresses(backend.config.main.network_hrp)
+    addresses = addresses_of(backend.config.main.network_hrp)
     shown = _shower(package, addresses)
 
     def stream(request: Any) -> AsyncIterator[Message | Headers]:

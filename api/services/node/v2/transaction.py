@@ -11,7 +11,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from api.edge.rpc import Failed, Headers, Method, Status
-from api.services.node.addresses import Addresses
+from api.services.node.addresses import addresses_of
 from api.services.node.backend import Backend
 from api.services.node.events import TransactionAdded, TransactionDone
 from api.services.node.reading import reading
@@ -44,7 +44,7 @@ _STATES = {
 def calls(backend: Backend, package: Package) -> dict[str, Method]:
     """The methods of TransactionService."""
     hrp = backend.config.main.network_hrp
-    addresses, wire, clients = Addresses(hrp), wire_of(hrp), Transactions(backend)
+    addresses, wire, clients = addresses_of(hrp), wire_of(hrp), Transactions(backend)
 
     async def list_(request: Any) -> Any:
         address = addresses.parse(request.address) if request.HasField("address") else None
@@ -87,7 +87,7 @@ def calls(backend: Backend, package: Package) -> dict[str, Method]:
 def stream_calls(backend: Backend, package: Package) -> dict[str, Method]:
     """The methods of TransactionStreamService."""
     hrp = backend.config.main.network_hrp
-    addresses, wire = Addresses(hrp), wire_of(hrp)
+    addresses, wire = addresses_of(hrp), wire_of(hrp)
 
     def shown(view: View, known: KnownTransaction) -> Message:
         state = _STATES[transactions.state(view, known)]

@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
-from api.services.node.addresses import Addresses
+from api.services.node.addresses import Addresses, addresses_of
 from node.queries.transactions import KnownTransaction
 from protocol.pb.spacemesh.v2alpha1.tx_pb2 import Nonce, Transaction, TransactionResult
 from protocol.types import transactions as types
-from protocol.types.ids import TransactionId
 from protocol.types.transactions import TransactionStatus, TxHeader
 
 from .contents import contents_of
 
 KEPT = 1 << 12
-"""Transactions, and as many results: about half a kilobyte each."""
+"""Transactions with their results: about a kilobyte each."""
 
 _LIST_ITEM, _TX, _TX_RESULT, _TX_STATE = b"\x0a", b"\x0a", b"\x12", b"\x18"
 """Tags of `TransactionList.transactions` and of the fields of TransactionResponse."""
@@ -29,20 +28,38 @@ _STATUS: dict[int, TransactionResult.Status] = {
 }
 
 
+class _Shown:
+    """The bytes of one transaction and its result, as far as they were asked for. Mutable."""
+
+    __slots__ = ("result", "transaction")
+
+    def __init__(self) -> None:
+        self.transaction = b""
+        self.result: tuple[types.TransactionResult | None, bytes] = (None, b"")
+        """Of which the bytes are: it is another one where its layer was applied anew. Set at once, for threads."""
+
+
 class Wire:
     """Transactions of a network."""
 
     def __init__(self, addresses: Addresses) -> None:
         self._addresses = addresses
-        self._transaction = lru_cache(KEPT)(self._make_transaction)
-        self._result = lru_cache(KEPT)(self._make_result)
+        self._shown = lru_cache(KEPT)(lambda id, is_parsed: _Shown())
 
     def response(self, known: KnownTransaction, *, with_result: bool = False, state: int | None = None) -> bytes:
         """The bytes of a TransactionResponse. with_result: where there is one."""
         # the id says all of the bytes; a header may come later, but stays then as it is
-        found = _TX + self._transaction(known.id, known.raw, known.header)
+        shown = self._shown(known.id, known.header is not None)
+        if not shown.transaction:
+            message = self.message(known.raw, known.header, known.id)
+            shown.transaction = _TX + _with_length(message.SerializeToString())
+        found = shown.transaction
         if with_result and known.result is not None:
-            found += _TX_RESULT + self._result(known.result)
+            of, result = shown.result
+            if of != known.result:
+                result = _TX_RESULT + _with_length(self._result(known.result).SerializeToString())
+                shown.result = known.result, result
+            found += result
         return found if state is None else found + _TX_STATE + bytes((state,))
 
     def message(self, raw: bytes, header: TxHeader | None, id: bytes = b"") -> Transaction:
@@ -66,11 +83,8 @@ class Wire:
             shown.contents.CopyFrom(contents.contents)
         return shown
 
-    def _make_transaction(self, id: TransactionId, raw: bytes, header: TxHeader | None) -> bytes:
-        return _with_length(self.message(raw, header, id).SerializeToString())
-
-    def _make_result(self, result: types.TransactionResult) -> bytes:
-        message = TransactionResult(
+    def _result(self, result: types.TransactionResult) -> TransactionResult:
+        return TransactionResult(
             status=_STATUS.get(result.status, TransactionResult.TRANSACTION_STATUS_UNSPECIFIED),
             message=result.message,
             gas_consumed=result.gas,
@@ -79,13 +93,12 @@ class Wire:
             layer=result.layer,
             touched_addresses=[self._addresses.text(address) for address in result.addresses],
         )
-        return _with_length(message.SerializeToString())
 
 
 @lru_cache(maxsize=8)
 def wire_of(hrp: str) -> Wire:
     """One for a network, whichever package asks: what is kept depends on nothing else."""
-    return Wire(Addresses(hrp))
+    return Wire(addresses_of(hrp))
 
 
 def list_of(responses: Iterable[bytes]) -> bytes:

@@ -247,14 +247,18 @@ def test_positions_beyond_the_proof_select_nothing(tmp_path: Path, valid: dict[s
         assert one.answer() == (1, PostVerdict(True))
 
 
-def test_a_machine_without_memory_refuses_nobodys_proof(tmp_path: Path, valid: dict[str, Any]) -> None:
+def test_a_machine_without_memory_refuses_nobodys_proof(
+    tmp_path: Path, valid: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
     def make(scrypt_n: int) -> Tools:
         raise MemoryShortage(1 << 28, 0, "RandomX")
 
     with bench(tmp_path, config_of(valid["cfg"], valid["init"]), make_tools=make) as one:
-        one.proofs.verify_post(1, demand_of(valid, None))
-        _, result = one.answer()
-        assert isinstance(result, Failed) and result.reason == "unavailable" and "memory" in result.detail
+        for call in range(3):
+            one.proofs.verify_post(call, demand_of(valid, None))
+            _, result = one.answer()
+            assert isinstance(result, Failed) and result.reason == "unavailable" and "memory" in result.detail
+    assert caplog.text.count("cannot be verified") == 1, "it is said, and not for every proof"
 
 
 def test_a_fault_is_answered_and_the_thread_goes_on(tmp_path: Path, valid: dict[str, Any]) -> None:

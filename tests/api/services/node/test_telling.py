@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -28,7 +27,7 @@ from api.services.node.events import (
     TransactionDone,
     UserEvent,
 )
-from api.services.node.telling import MOST_LAYERS, ErrorLog, Telling
+from api.services.node.telling import MOST_LAYERS, Telling
 from node.activation.tables import ATXS
 from node.beacon.machine import BEACONS
 from node.blocks.machine import BlockMade
@@ -263,28 +262,3 @@ def test_a_machine_that_fails_is_told_of(chain: RecordedChain) -> None:
     (told,) = turns.turn(MachineFailed("hare", "b1", "KeyError at sessions.py:10"))
     assert isinstance(told, NodeErred)
     assert (told.level, told.trace) == (4, "KeyError at sessions.py:10") and "hare" in told.message
-
-
-def test_errors_of_the_log_are_told_without_folders() -> None:
-    bus, log = Heard(), logging.getLogger("tests.telling")
-    handler = ErrorLog(bus)
-    log.addHandler(handler)
-    try:
-        log.warning("not this")
-        log.error("the disk is full: %s", "x")
-        try:
-            raise KeyError("inside")
-        except KeyError:
-            log.critical("it ends", exc_info=True)
-    finally:
-        log.removeHandler(handler)
-    first, second = bus.of(NodeErred)
-    assert (first.level, first.message, first.trace) == (4, "the disk is full: x", "")
-    assert (second.level, second.message) == (7, "it ends")
-    assert second.trace.startswith("test_telling.py:") and "/" not in second.trace
-
-
-def test_errors_of_which_nobody_hears_are_not_made() -> None:
-    bus = Heard(NodeErred)
-    ErrorLog(bus).emit(logging.makeLogRecord({"levelno": logging.ERROR, "msg": "%d", "args": ("no number",)}))
-    assert bus.told == []

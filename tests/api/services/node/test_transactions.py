@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from api.edge.rpc import Failed, Status
-from api.services.node.addresses import Addresses
+from api.services.node.addresses import Addresses, addresses_of
 from api.services.node.reading import reading
 from api.services.node.transactions import Transactions
 from node.contract.verdicts import ACCEPT, Verdict, ignore
@@ -146,6 +146,10 @@ def test_a_store_that_cannot_be_read_ends_the_call_alone(backend: StoresBackend)
     assert refusal(read) == (Status.INTERNAL, "The disk is gone.")
     backend.told = replace(backend.told or backend.facts, is_synced=True)
     assert refusal(lambda: submit(backend, ACCEPT)) == (Status.INTERNAL, "The disk is gone.")
+
+
+def test_texts_of_addresses_are_kept_once_for_all_services() -> None:
+    assert addresses_of("stest") is addresses_of("stest") is not addresses_of("sm")
 
 
 def test_addresses_are_of_one_network() -> None:

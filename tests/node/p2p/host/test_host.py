@@ -18,6 +18,7 @@ from node.contract.verdicts import ACCEPT, Verdict, ignore, reject
 from node.p2p.gossip import rpc
 from node.p2p.host.host import Host, HostError
 from node.p2p.host.parameters import Framing, HostParameters
+from node.p2p.peers.clocks import ClockParameters
 from node.p2p.peers.gater import GaterParameters
 from node.p2p.peers.trimming import TrimmingParameters
 from node.p2p.wire import identify, kad, multiaddr, multistream, noise, peer_id, varint, yamux
@@ -323,6 +324,17 @@ async def test_an_address_that_cannot_be_listened_on_is_named() -> None:
         with pytest.raises(HostError, match="cannot be listened on"):
             await wrong.start()
         await wrong.stop()
+
+
+@looped
+async def test_clocks_are_compared_with_those_of_peers(caplog: pytest.LogCaptureFixture) -> None:
+    often = replace(DEFAULTS, clocks=ClockParameters(retry=SECOND // 50, timeout=SECOND // 5, largest_offset=0))
+    async with nodes(1, often) as (one,), nodes(3, DEFAULTS, 2) as others:
+        for other in others:
+            await meet(other, one)
+        await until(lambda: one.host.comparing.offset is not None)
+        assert one.host.comparing.offset is not None and abs(one.host.comparing.offset) < 5 * SECOND
+        assert "The clock of this machine is" in caplog.text
 
 
 # ---- peers that do not keep to the rules ----

@@ -65,6 +65,21 @@ def test_it_is_given_back_after_the_idle_time_and_never_while_it_is_used() -> No
         assert not again.closed
 
 
+def test_a_light_one_may_be_given_back_earlier_than_a_full_one() -> None:
+    source = Source()
+    cache = RandomXCache(source.open, idle_s=10.0, light_idle_s=1.0, clock=lambda: source.now)
+    with cache.lend(False):
+        pass
+    source.now = 1.0
+    assert cache.release_idle()
+    with cache.lend(True):
+        pass
+    source.now = 10.9
+    assert not cache.release_idle()
+    source.now = 11.0
+    assert cache.release_idle()
+
+
 def test_the_full_one_takes_the_place_of_the_light_one() -> None:
     source = Source()
     cache = source.cache()

@@ -182,6 +182,17 @@ def test_what_is_given_up_is_asked_for_no_more() -> None:
     assert without_words(servers.gone(1)) == []
 
 
+def test_what_a_service_says_of_itself_fills_no_log() -> None:
+    servers = PostServers()
+    long = pb.Metadata(node_id=b"n" * 1_000_000, commitment_atx_id=bytes(32))
+    servers.connect(1, is_allowed=True)
+    (said,) = servers.receive(1, pb.ServiceResponse(metadata=pb.MetadataResponse(meta=long)))
+    assert isinstance(said, Say) and len(said.text) < 300 and "1000000 bytes" in said.text
+    servers.prove(5, NodeId(long.node_id), ONE)
+    effects = servers.receive(1, proof(b"c" * 1_000_000))
+    assert all(len(str(one)) < 1000 for one in effects), "nor an answer"
+
+
 def test_without_a_coinbase_nobody_is_let_in() -> None:
     (end,) = PostServers().connect(1, is_allowed=False)
     assert isinstance(end, End) and end.status is Status.FAILED_PRECONDITION

@@ -1,15 +1,14 @@
-"""The recorded dialogues, and the program `smesher post-service` on a real socket."""
+"""PoST services on a real socket: our own makes a proof for our node, and who may not connect is told so."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from api.edge.rpc import Failed, Status
+from api.edge.rpc import Status
 from node.contract.demands import Failed as NotMet
 from node.contract.demands import HeldSpace, ProvenPost
 from protocol.pb.spacemesh.v1 import post_types_pb2 as pb
@@ -19,14 +18,11 @@ from prover.post.metadata import FILE_NAME, decode
 from prover.post.proof.verify import Claim, Mode, VerifyParams, check
 from tests.support import archives
 from tests.support.post_served import Service, settings_for
-from tests.support.smeshing_world import PostNode, Recorded, serve
-from tests.vector_cases.harness import load
+from tests.support.smeshing_world import PostNode, serve
 from tests.vector_cases.post_support import engine
 from tests.vector_cases.post_verify import pow_hash
 
 ARCHIVE = Path(__file__).resolve().parents[4] / "vectors" / "post" / "pos" / "big_n2.tar.gz"
-RECORDED = "api/grpc_smeshing_control.json"
-ZEROS = bytes(32)
 WAIT_S = 60.0
 
 
@@ -36,95 +32,6 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
             await test()
 
     asyncio.run(main())
-
-
-def entries(vectors_root: Path) -> dict[str, dict[str, Any]]:
-    return {one["name"]: one for one in load(vectors_root / RECORDED)["register"]}
-
-
-NAMES = [
-    "no coinbase configured",
-    "closes before answering",
-    "answers the metadata request with a proof response",
-    "metadata without meta",
-    "short node id",
-    "identity the node does not have",
-    "metadata sent before being asked",
-    "first stream of a (then a second one for the same id is opened)",
-    "proof in progress for ever (poll period)",
-    "proof request: status error",
-    "proof request: status unspecified",
-    "proof request: proof without metadata",
-    "proof request: proof for another challenge",
-    "proof request: wrong kind of answer",
-    "proof request: invalid proof, complete answer",
-    "proof request: stream closed on a proof request",
-]
-APART = {"second stream of the same id"}
-"""Needs a first stream; the test after this one."""
-
-
-def test_no_recorded_dialogue_is_left_out(vectors_root: Path) -> None:
-    assert set(NAMES) | APART == set(entries(vectors_root))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_recorded_dialogue(name: str, vectors_root: Path) -> None:
-    entry = entries(vectors_root)[name]
-    expected = [one["message"] for one in entry["log"] if one["dir"] == "node->service"]
-
-    async def test() -> None:
-        node = PostNode(is_allowed=name != "no coinbase configured")
-        service = Recorded(node, entry)
-        task = asyncio.ensure_future(service.run())
-        if any("genProof" in message for message in expected):
-            await node.connected()
-            (identity,) = node.post.connected()
-            node.post.prove(1, identity, ZEROS)
-        if "code" in entry:
-            with pytest.raises(Failed) as caught:
-                await task
-            assert (caught.value.status, caught.value.message) == (entry["code"], entry["message"])
-        else:
-            await node.connected()
-            while len(service.heard) < len(expected) or service.unsaid:
-                await asyncio.sleep(0)
-            task.cancel()
-            await asyncio.wait([task])
-            await service.dialogue.aclose()
-        assert service.heard[: len(expected)] == expected
-        assert set(map(str, service.heard[len(expected) :])) <= {str(expected[-1]) if expected else ""}, "polls alone"
-        assert node.post.connected() == frozenset(), "the end of a stream drops its registration"
-        if "proof request" in name:
-            _, result = await node.result()
-            assert isinstance(result, ProvenPost) if "invalid proof" in name else isinstance(result, NotMet)
-
-    run(test)
-
-
-def test_the_recorded_second_stream(vectors_root: Path) -> None:
-    found = entries(vectors_root)
-    first = found["first stream of a (then a second one for the same id is opened)"]
-    second = found["second stream of the same id"]
-
-    async def test() -> None:
-        node = PostNode()
-        one = Recorded(node, first)
-        task = asyncio.ensure_future(one.run())
-        await node.connected()
-        other = Recorded(node, second)
-        with pytest.raises(Failed) as caught:
-            await other.run()
-        assert (caught.value.status, caught.value.message) == (second["code"], second["message"])
-        (identity,) = node.post.connected()
-        node.post.prove(1, identity, ZEROS)
-        while len(one.heard) < 2:
-            await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.wait([task])
-        await one.dialogue.aclose()
-
-    run(test)
 
 
 def test_our_post_service_makes_a_proof_for_our_node(tmp_path: Path) -> None:
