@@ -191,6 +191,10 @@ def test_an_identity_for_which_nobody_smeshes(node: Operated) -> None:
     assert node.one().phase == pb.PHASE_NOT_STARTED
 
 
+def test_an_identity_that_is_named_twice_comes_once(node: Operated) -> None:
+    assert [one.id for one in node.ask(B.identity, A.identity, B.identity)] == [B.identity, A.identity]
+
+
 def test_an_identity_that_is_not_ours(node: Operated) -> None:
     for id in (b"", b"\x09" * 32):
         with pytest.raises(Failed) as caught:
