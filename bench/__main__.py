@@ -34,6 +34,7 @@ BENCHES = (
     "tortoise",
     "epoch",
     "hare",
+    "peers",
     "node_load",
     "gpu_static",
     "gpu_pocl",

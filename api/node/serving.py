@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from api.edge.listen import Address
 from api.http.server import HttpServer
@@ -26,9 +25,7 @@ from node.runtime.facts import Facts, Onlooker
 from node.store.view import Rows
 
 from .composition import Handles
-
-if TYPE_CHECKING:
-    from kernels.devices.types import Device
+from .providers import devices
 
 GRACE_S = 0.3
 """For calls in work when the node stops."""
@@ -88,13 +85,6 @@ def _ahead(host: Host) -> int | None:
     """By how much this clock is ahead of those of peers."""
     offset = host.clock_offset
     return None if offset is None else -offset
-
-
-def devices() -> Sequence[Device]:
-    """What computes labels here. Loaded when somebody asks: most nodes that run make none."""
-    from kernels.devices import find
-
-    return find.devices()
 
 
 def own_identities(handles: Handles) -> list[OwnIdentity]:

@@ -11,11 +11,12 @@ import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from api.edge.errors import DataError, EnvironmentFault
 from api.edge.lock import DirectoryLock
+from api.node import record
 from api.node.data_directory import DataDirectory
 from node.activation.tables import POSTS_BY_EPOCH
 from node.assembly.parameters import NodeParameters, parameters_of
@@ -80,6 +81,7 @@ def hand_back(data: DataDirectory, original: Original, now_ns: int, watch: Watch
                 rows[one.file] = _made(beside, one, texts[one.file], given, watch)
             keys = [path.name for path in sorted(data.identities.glob("*.key"))] if data.identities.is_dir() else []
             directory.carry_all(data.path, original.path, keys)
+            _note(data, original)
             backup = _put_in_place(original, now_ns)
         except OSError as error:
             raise EnvironmentFault(f"{original.path} cannot be written: {durable.reason(error)}.") from None
@@ -87,6 +89,12 @@ def hand_back(data: DataDirectory, original: Original, now_ns: int, watch: Watch
             for one in (schema.STATE, schema.LOCAL):
                 _remove(original.path / f"{one.file}{PARTIAL}")
     return HandedBack(rows, backup, own_texts, earliest)
+
+
+def _note(data: DataDirectory, original: Original) -> None:
+    """From now on no node of ours begins on this data: the original may sign with its keys."""
+    kept = record.read(data.record) or record.Record.of(original.config)
+    record.write(data.record, replace(kept, handed_to=str(original.path)))
 
 
 def export(data: DataDirectory, config: Config, file: Path, watch: Watch) -> int:
