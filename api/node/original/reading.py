@@ -43,6 +43,8 @@ SORTED: dict[type[AnyRecord], str] = {
 }
 """By what records are given in order, where it matters."""
 READ_AT_ONCE = 1000
+CACHE_BYTES = 64 << 20
+"""Of pages, so that a check of indexes does not read the tables again and again."""
 
 
 class Database:
@@ -98,6 +100,7 @@ class Database:
 
     def _check(self) -> None:
         with _explained(self.path):
+            self._connection.execute(f"PRAGMA cache_size = -{CACHE_BYTES >> 10}")
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
             self._check_version(int(version))
             for table in self.schema.tables:
