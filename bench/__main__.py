@@ -34,6 +34,7 @@ BENCHES = (
     "tortoise",
     "epoch",
     "hare",
+    "peers",
     "gpu_static",
     "gpu_pocl",
 )

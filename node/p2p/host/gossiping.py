@@ -63,7 +63,7 @@ class Gossiping:
         self._offered = offered
         self._worth = worth
         self._out: dict[PeerId, yamux.Stream] = {}
-        self._opening: set[PeerId] = set()
+        self._opening: dict[PeerId, Link] = {}
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._direct = frozenset(peer.id for peer in parameters.direct)
@@ -100,28 +100,33 @@ class Gossiping:
         peer = link.peer
         if peer is None or peer in self._out or peer in self._opening or link.session is None:
             return
-        self._opening.add(peer)
+        self._opening[peer] = link
 
         def agreed(stream: yamux.Stream, protocol: str) -> Receiver:
-            self._opening.discard(peer)
+            self._opened(peer, link)
             self._out[peer] = stream
             self._connected(link, protocol)
             self.router.ready(peer, protocol, self.now())
             self._let_out()
-            return _Speaking(stream, lambda: self._lost(link))
-
-        def failed(error: WireError) -> None:
-            self._opening.discard(peer)
+            return _Speaking(stream, lambda: self._lost(link, stream))
 
         try:
-            Outgoing(link, rpc.PROTOCOLS, b"", agreed, failed)
+            Outgoing(link, rpc.PROTOCOLS, b"", agreed, lambda error: self._opened(peer, link))
         except WireError:
-            self._opening.discard(peer)
+            self._opened(peer, link)
 
-    def _lost(self, link: Link) -> None:
+    def _opened(self, peer: PeerId, link: Link) -> None:
+        """A stream was opened, or could not be; one of an earlier connection says nothing of a new one."""
+        if self._opening.get(peer) is link:
+            del self._opening[peer]
+
+    def _lost(self, link: Link, stream: yamux.Stream) -> None:
         """The peer does not want to hear us on this stream; perhaps it does on another."""
-        if link.peer is not None and self._out.pop(link.peer, None) is not None and not link.is_closed:
-            self._loop.call_later(AGAIN_S, self.open, link)
+        peer = link.peer
+        if peer is not None and self._out.get(peer) is stream:
+            del self._out[peer]
+            if not link.is_closed:
+                self._loop.call_later(AGAIN_S, self.open, link)
 
     def serve(self, link: Link, stream: yamux.Stream, protocol: str) -> Receiver:
         """The stream on which a peer speaks."""
@@ -149,7 +154,7 @@ class Gossiping:
     def left(self, peer: PeerId) -> None:
         """A peer is gone."""
         self._out.pop(peer, None)
-        self._opening.discard(peer)
+        self._opening.pop(peer, None)
         self.router.disconnected(peer, self.now())
 
     # ---- messages ----

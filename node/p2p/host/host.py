@@ -197,11 +197,12 @@ class Host:
 
     def _keeps(self, older: Link, newer: Link) -> bool:
         """Whether of two connections to one peer the older one is kept. Both sides come to the same: the one that the
-        peer with the smaller id has opened; an old one only if the new one is no sign that it is dead."""
+        peer with the smaller id has opened. Who opens a second one has lost the first, and so has a peer that comes when
+        one is old."""
         if self._loop.time() - older.opened > YOUNG_S:
             return False
         assert newer.peer is not None
-        return older.is_outbound == (self.key.id < newer.peer) or older.is_outbound == newer.is_outbound
+        return older.is_outbound != newer.is_outbound and older.is_outbound == (self.key.id < newer.peer)
 
     def down(self, link: Link, error: Exception | None) -> None:
         """As Owner says."""

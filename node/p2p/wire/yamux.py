@@ -108,7 +108,7 @@ class Stream:
         self.send_window = INITIAL_WINDOW
         self._untold = 0
         """Bytes that were taken, and the other side was not told."""
-        self._queue: deque[bytes] = deque()
+        self._queue: deque[memoryview] = deque()
         self._held = 0
         self.is_closing = self.is_gone = self.fin_sent = self.fin_seen = False
 
@@ -127,7 +127,7 @@ class Stream:
             self.send_window -= len(data)
             self._session.frame(_DATA, 0, self.id, len(data), data)
             return
-        self._queue.append(data)
+        self._queue.append(memoryview(data))  # so that what has left costs no copy of what has not
         self._held += len(data)
         self.pump()
 
@@ -210,7 +210,7 @@ class Session:
         self._accept, self._wrote, self._ponged = accept, wrote, ponged
         self._bounds = bounds
         self._streams: dict[int, Stream] = {}
-        self._out: list[bytes] = []
+        self._out: list[bytes | memoryview] = []
         self._buffer = b""
         self._pings: set[int] = set()
         self._next_ping = 0
@@ -289,7 +289,7 @@ class Session:
 
     # ---- frames ----
 
-    def frame(self, kind: int, flags: int, id: int, length: int, data: bytes = b"") -> None:
+    def frame(self, kind: int, flags: int, id: int, length: int, data: bytes | memoryview = b"") -> None:
         """For streams."""
         is_first = not self._out
         self._out.append(_header.pack(0, kind, flags, id, length))

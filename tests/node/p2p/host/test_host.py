@@ -186,6 +186,23 @@ async def test_both_dial_at_once_and_one_connection_is_left() -> None:
 
 
 @looped
+async def test_a_peer_that_comes_again_is_the_one_that_is_heard() -> None:
+    """As after a loss of its address: the first connection is dead, and ends after the second one is there."""
+    async with nodes(1) as (one,):
+        first = await Stranger.met(one, 5)
+        first.open(rpc.PROTOCOLS[0], varint.delimited(rpc.subscription(TOPIC, True)))
+        await until(lambda: one.host.gossiping.router._subscribers)
+        async with nodes(1, DEFAULTS, 5) as (again,):
+            again.host.connect(one.address)
+            await until(lambda: one.host._links[again.id].remote_ip and again.host.peers())
+            await first.closed()
+            await until(lambda: one.host.gossiping.router.mesh(TOPIC) and again.host.gossiping.router.mesh(TOPIC))
+            one.host.publish(1, TOPIC, b"for the second one")
+            await until(lambda: again.heard == [b"for the second one"])
+        await first.leave()
+
+
+@looped
 async def test_messages_reach_everybody_once() -> None:
     async with nodes(6) as made:
         for one, other in pairwise(made):

@@ -82,7 +82,7 @@ def test_headers_go_at_once_to_those_who_watch(empty: Node, name: str, package: 
     assert empty.stream(name, package=package, watch=True)[:1] == ["headers"]
 
 
-@pytest.mark.parametrize("name", set(STREAMS) - {"LayerStreamService.Stream"})
+@pytest.mark.parametrize("name", sorted(set(STREAMS) - {"LayerStreamService.Stream"}))
 def test_without_watching_a_stream_ends_with_its_rows(empty: Node, name: str) -> None:
     assert empty.stream(name) == ["end"]
 
