@@ -22,7 +22,7 @@ from node.migration.records import AnyRecord
 from protocol.numbers.u64 import MASK
 from prover import durable
 
-from .shape import Schema, statements_of
+from .shape import Schema
 
 LOG = "-wal"
 """Ending of the file with what is not in the database's own file yet."""
@@ -70,11 +70,6 @@ class Database:
             yield found
         finally:
             connection.close()
-
-    def statements(self) -> tuple[str, ...]:
-        """By which it was made. Raises DataError."""
-        with _explained(self.path):
-            return statements_of(self._connection)
 
     def count(self, kind: type[AnyRecord]) -> int:
         """How many records of a kind there are. Raises DataError."""
