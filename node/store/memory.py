@@ -51,14 +51,18 @@ class SortedKeys:
         else:
             del self._buckets[at], self._lasts[at]
 
-    def above(self, key: bytes, count: int) -> list[bytes]:
-        """The first keys from `key` on, ascending."""
+    def above(self, key: bytes, stop: bytes | None, count: int) -> list[bytes]:
+        """The first keys from `key` on and below `stop`, ascending, at most so many."""
         at = bisect_left(self._lasts, key)
         found: list[bytes] = []
-        if at < len(self._buckets):
-            found = self._buckets[at][bisect_left(self._buckets[at], key) :][:count]
-        while len(found) < count and (at := at + 1) < len(self._buckets):
-            found += self._buckets[at][: count - len(found)]
+        while len(found) < count and at < len(self._buckets):
+            bucket = self._buckets[at]
+            first = 0 if found else bisect_left(bucket, key)
+            last = min(len(bucket), first + count - len(found))
+            if stop is not None and bucket[last - 1] >= stop:
+                return found + bucket[first : bisect_left(bucket, stop, first, last)]
+            found += bucket[first:last]
+            at += 1
         return found
 
     def below(self, key: bytes | None, count: int) -> list[bytes]:
@@ -141,13 +145,11 @@ class MemorySnapshot:
 
     def _forwards(self, start: bytes, stop: bytes | None) -> Iterator[Pair]:
         while True:
-            now, gone = self._keys.above(start, CHUNK), self._gone.above(start, CHUNK)
+            now, gone = self._keys.above(start, stop, CHUNK), self._gone.above(start, stop, CHUNK)
             # behind the last key of a full chunk there may be others that the other list has already passed
             ends = [chunk[-1] for chunk in (now, gone) if len(chunk) == CHUNK]
-            chunk = [key for key in sorted({*now, *gone}) if not ends or key <= min(ends)]
+            chunk = [key for key in sorted({*now, *gone}) if not ends or key <= min(ends)] if gone else now
             for key, value in [(key, self.get(key)) for key in chunk]:
-                if stop is not None and key >= stop:
-                    return
                 if value is not None:
                     yield key, value
             if not ends:
