@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from kernels.signatures.ecvrf_proving import OpenKey
 from node.contract.checks import Checker, NetworkChecker, SignatureCheck, VrfCheck
 from node.contract.ports import Signer
 from protocol.crypto import signing
@@ -25,6 +26,8 @@ class SimKey:
         secret = hashlib.sha256(f"smesher/{seed}/{number}".encode()).digest()
         self._signer = signing.Signer(secret, genesis_id)
         self._identity = NodeId(self._signer.public_key)
+        self.open_key = OpenKey.of(secret, self._signer.public_key)
+        """With the secret half, which whoever knows the seed knows."""
 
     @property
     def identity(self) -> NodeId:
@@ -50,6 +53,10 @@ class SimKeys:
 
     def signers(self) -> Sequence[Signer]:
         """As Keys says."""
+        return tuple(self._keys)
+
+    def all(self) -> Sequence[SimKey]:
+        """Those that may sign."""
         return tuple(self._keys)
 
     def stop(self, identity: NodeId, sentence: str) -> None:

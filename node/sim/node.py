@@ -257,6 +257,7 @@ class SimNode:
             self._tell(lambda one: one.stopped(self, reason))
             self.crash(Crash.KILL, RESTART_TIME)
             return
+        self.ports.expect([output.demand for output in outputs if isinstance(output, Call)])
         for output in outputs:
             self._carry_out(output)
         due = Instant(self.time.start_ns(self._next_layer))
