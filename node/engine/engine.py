@@ -283,7 +283,7 @@ class Engine:
             self._apply(machine, result.rows, result.effects)
             self._finish(ticket.message, result.verdict)
             return
-        ticket = replace(ticket, memo=result.memo)
+        ticket = Ticket(ticket.id, ticket.message, result.memo, ticket.expires)
         if result.demands:
             self._wait(machine, ticket, result.demands)
         else:
