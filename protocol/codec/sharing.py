@@ -76,18 +76,23 @@ def sharing() -> Iterator[None]:
         shared = before
 
 
+def known(function: Callable[..., T], record: object, *more: Hashable) -> T:
+    """What a function gives of a record and more, worked out once for all where nodes share what follows from them."""
+    if shared is None:
+        return function(record, *more)
+    key = (function, id(record), *more)
+    found = shared.derived.get(key)
+    if found is None:
+        found = record, function(record, *more)
+        shared.derived.put(key, found)
+    return cast(T, found[1])
+
+
 def once(function: Callable[[R], T]) -> Callable[[R], T]:
-    """A function of one record, worked out once for all where nodes share what follows from records."""
+    """The same, of a function of a record alone."""
 
     @wraps(function)
     def worked_out(value: R) -> T:
-        if shared is None:
-            return function(value)
-        key = function, id(value)
-        found = shared.derived.get(key)
-        if found is None:
-            found = value, function(value)
-            shared.derived.put(key, found)
-        return cast(T, found[1])
+        return function(value) if shared is None else known(function, value)
 
     return worked_out
