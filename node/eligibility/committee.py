@@ -95,7 +95,8 @@ def is_count(committee: int, total: int, stake: Stake, claimed: int) -> bool:
             f"The weight of the smesher comes to {units} units, expected at most {MAX_UNITS}.", "weight_exceeds_maximum"
         )
     at = draw(stake.proof)
-    return _cdf(units, by.probability, claimed - 1) <= at < _cdf(units, by.probability, claimed)
+    lower, upper = _cdf(units, by.probability, claimed - 1), _cdf(units, by.probability, claimed)
+    return lower <= at < upper
 
 
 @lru_cache(maxsize=1 << 14)  # who has seats in one round has them in others, with the same weight
