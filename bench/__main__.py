@@ -34,11 +34,8 @@ BENCHES = (
     "tortoise",
     "epoch",
     "hare",
-<<<<<<< HEAD
     "peers",
-=======
     "node_load",
->>>>>>> ports
     "gpu_static",
     "gpu_pocl",
 )

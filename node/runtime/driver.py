@@ -14,14 +14,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from enum import Enum
-from heapq import heappop, heappush
 from logging import getLogger
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from node.contract.demands import Failed as NotMet
-from node.contract.demands import PeerRequest, Request, Result
+from node.contract.demands import PeerRequest, Result
 from node.contract.effects import Emit, Penalise, StopIdentity
 from node.contract.inputs import NotSent, Sent, Tick
 from node.contract.instants import Instant
@@ -38,10 +36,12 @@ from protocol.numbers.durations import SECOND
 from protocol.types.ids import LayerId
 
 from .asking import Question, Questions
+from .calls import RELAYED, OpenCalls
 from .errors import Refused
-from .facts import Facts, Onlooker
+from .facts import Facts, Onlooker, facts_of
 from .inbox import Inbox, Limits
-from .ports import Ports, inward, outward
+from .measures import Measures
+from .ports import Ports
 
 if TYPE_CHECKING:
     from node.assembly.node import Node  # much, which whoever only reads needs not wait for
@@ -54,8 +54,6 @@ SLEPT = 30 * SECOND
 """A node that is later than both for a layer begins anew on its stores."""
 LOOKS_FOR_ROOM = SECOND
 """How often a node without room on its disk looks whether there is some."""
-RELAYED = 0
-"""The call under which transactions of clients are published: nobody waits for what comes of it."""
 
 
 class Phase(Enum):
@@ -73,25 +71,6 @@ class Build(Protocol):
 
     def __call__(self, stores: Stores | None) -> Node:
         """stores: those that are open; None: they are to be opened. Raises StoreFault."""
-
-
-@dataclass(slots=True)
-class Measures:
-    """Figures of the turns, for who looks on."""
-
-    turns: int = 0
-    seconds: float = 0.0
-    """Of all turns together."""
-    longest_s: float = 0.0
-    """Of one turn."""
-    late_ns: int = 0
-    """By how much the last layer was ticked late."""
-    latest_ns: int = 0
-    """The most of all layers."""
-    syncs: int = 0
-    """Turns that were synced because clients waited for it."""
-    lives: int = 0
-    """How often an engine was begun."""
 
 
 class Driver:
@@ -125,10 +104,7 @@ class Driver:
         """Of this life, once it has started."""
         self.facts = Facts(False, False, LayerId(0), LayerId(0), LayerId(0), LayerId(0))
         self._submitted: dict[Message, Future[Verdict]] = {}
-        self._open: set[int] = set()
-        """Calls that are open, by the numbers under which they left."""
-        self._deadlines: list[tuple[int, int]] = []
-        """Until when peers may answer, with the number of the call; earliest first."""
+        self._calls = OpenCalls(ports, clock)
         self._next_layer = LayerId(0)
         self._looks_at = Instant(0)
 
@@ -147,9 +123,8 @@ class Driver:
 
     def returned(self, call: int, result: Result | Sent | NotSent) -> None:
         """As Receiver says."""
-        self._open.discard(call)
-        life, known = inward(call)
-        if life == self.measures.lives and known != RELAYED:
+        known = self._calls.back(call)
+        if known is not None:
             self.inbox.put(Returned(known, result, self._clock.now()))
             self.wake()
 
@@ -194,7 +169,7 @@ class Driver:
         if self.inbox or self.questions:
             return Instant(0)
         due = Instant(self.node.parameters.time.start_ns(self._next_layer))
-        others = self.node.engine.next_due(), self._next_deadline()
+        others = self.node.engine.next_due(), self._calls.next_deadline()
         return min((due, *(other for other in others if other is not None)))
 
     def turn(self) -> None:
@@ -226,9 +201,7 @@ class Driver:
 
     def _begin(self, stores: Stores | None) -> None:
         """A new engine. Calls of the one before are given up."""
-        for call in tuple(self._open):
-            self._ports.prover.give_up(call)
-        self._open.clear()
+        self._calls.begin_life()
         for one in self.inbox.clear():
             if not isinstance(one, Returned):  # the new engine asks anew, and numbers its calls anew
                 self.inbox.put(one)
@@ -254,7 +227,8 @@ class Driver:
             if self._has_slept(self.node, now):
                 self._begin(self.node.stores)
                 return
-            self._expire(now)
+            for call in self._calls.late(now):
+                self.returned(call, NotMet("timeout", "The peer has not answered in time."))
             inputs = self.inbox.take()
             sync = any(isinstance(one, Message) and one.origin is Origin.OWN for one in inputs)
             begun = time.perf_counter()
@@ -375,12 +349,13 @@ class Driver:
         host = self._ports.host
         match output:
             case Send(call, topic, data):
-                host.publish(outward(self.measures.lives, call), topic, data)
-            case Call():
-                self._call(output)
+                host.publish(self._calls.number(call), topic, data)
+            case Call(call):
+                refusal = self._calls.leave(output)
+                if refusal is not None:
+                    self.returned(self._calls.number(call), refusal)
             case Abandon(call):
-                self._open.discard(outward(self.measures.lives, call))
-                self._ports.give_up(outward(self.measures.lives, call))
+                self._calls.give_up(call)
             case Judge(message, verdict):
                 self._judged(message, verdict)
             case Outgoing(number, result):
@@ -393,32 +368,12 @@ class Driver:
             case Emit():
                 pass  # told when it was committed
 
-    def _call(self, output: Call) -> None:
-        call = outward(self.measures.lives, output.call)
-        self._open.add(call)
-        if isinstance(output.demand, Request):
-            heappush(self._deadlines, (self._clock.now() + output.demand.timeout, call))
-        refusal = self._ports.carry(call, output.demand)
-        if refusal is not None:
-            self.returned(call, refusal)
-
-    def _expire(self, now: Instant) -> None:
-        """Peers that have not answered in time: whatever they send later is not taken for an answer."""
-        while (deadline := self._next_deadline()) is not None and deadline <= now:
-            _, call = heappop(self._deadlines)
-            self.returned(call, NotMet("timeout", "The peer has not answered in time."))
-
-    def _next_deadline(self) -> Instant | None:
-        while self._deadlines and self._deadlines[0][1] not in self._open:
-            heappop(self._deadlines)  # it has been answered
-        return Instant(self._deadlines[0][0]) if self._deadlines else None
-
     def _judged(self, message: Message, verdict: Verdict) -> None:
         if message.origin is Origin.GOSSIP:
             self._ports.host.judge(message, verdict)
         elif message.origin is Origin.OWN:
             if verdict.is_accepted:
-                self._ports.host.publish(outward(self.measures.lives, RELAYED), message.channel, message.data)
+                self._ports.host.publish(self._calls.number(RELAYED), message.channel, message.data)
             waiting = self._submitted.pop(message, None)
             if waiting is not None and waiting.set_running_or_notify_cancel():
                 waiting.set_result(verdict)
@@ -430,16 +385,3 @@ _SENTENCES = {
     Phase.NO_ROOM: "The disk of the node is full: it takes nothing new until there is room.",
     Phase.STOPPED: "The node is stopping.",
 }
-
-
-def facts_of(node: Node) -> Facts:
-    """What a node is between two turns."""
-    mesh, status = node.rooms.mesh, node.sync.status
-    return Facts(
-        is_synced=status.is_synced,
-        is_atx_synced=status.is_atx_synced,
-        latest=mesh.latest,
-        applied=mesh.in_state,
-        processed=mesh.processed,
-        verified=node.rooms.tortoise.verified,
-    )

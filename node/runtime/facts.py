@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from node.store.view import Rows
 from protocol.types.ids import LayerId
+
+if TYPE_CHECKING:
+    from node.assembly.node import Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +38,16 @@ class Onlooker(Protocol):
 
     def committed(self, rows: Rows, events: Sequence[object], facts: Facts) -> None:
         """rows: what was written; they are not to be read after this returns. events: what the machines told of."""
+
+
+def facts_of(node: Node) -> Facts:
+    """What a node is between two turns."""
+    mesh, status = node.rooms.mesh, node.sync.status
+    return Facts(
+        is_synced=status.is_synced,
+        is_atx_synced=status.is_atx_synced,
+        latest=mesh.latest,
+        applied=mesh.in_state,
+        processed=mesh.processed,
+        verified=node.rooms.tortoise.verified,
+    )

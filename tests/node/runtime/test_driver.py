@@ -253,8 +253,8 @@ def test_a_peer_that_does_not_answer_in_time_has_failed() -> None:
 def test_answers_for_an_engine_that_is_no_more_are_dropped() -> None:
     member = alone()
     assert inward(outward(7, 5)) == (7, 5)
-    member.driver.returned(outward(member.driver.measures.lives + 1, 1), Sent())
-    member.driver.returned(outward(member.driver.measures.lives - 1, 1), Sent())
+    for life in (member.driver.measures.lives + 1, member.driver.measures.lives - 1):
+        member.driver.returned(outward(life, 1), Sent())
     assert not member.driver.inbox
 
 

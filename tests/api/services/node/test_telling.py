@@ -42,8 +42,7 @@ from node.malfeasance.tables import PROOFS
 from node.mempool.tables import TRANSACTIONS
 from node.proposals.builder import ProposalMade
 from node.proposals.store import ProposalStore
-from node.runtime.driver import facts_of
-from node.runtime.facts import Facts
+from node.runtime.facts import Facts, facts_of
 from node.store.view import Rows, StoreView, View
 from protocol.types.ids import BlockId, LayerId, NodeId, ProposalId
 from protocol.types.proposals import Proposal
