@@ -119,6 +119,7 @@ def test_long_input_is_repeated_cut_and_escaped(command: Command, more: list[str
 
 def test_what_argparse_says_of_a_long_word_is_short() -> None:
     result = smesher("verify-proof", "--randomx-mode", "x" * 5000)
-    assert result.code == 2 and "invalid choice" in result.err and "'fast', 'light'" in result.err
+    assert result.code == 2 and "invalid choice" in result.err
+    assert "(choose from fast, light)" in result.err.replace("'", "")  # Python 3.12 and 3.13 quote differently
     assert len(result.err) < 2500
     assert "unrecognized arguments" in smesher("info", "a", "b" * 5000).refused(2, "...").err
