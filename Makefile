@@ -29,7 +29,7 @@ help:
 	@echo 'make timing    tests that hold on a quiet machine only (overlap of devices and host)'
 	@echo 'make bench     labels per second against hashlib.scrypt'
 	@echo 'make vectors   every vector-driven check on VECTORS=DIR (now: $(VECTORS_DIR)); writes .vectors.json'
-	@echo 'make fuzz      a million damaged messages for every decoder (FUZZ="--seed N --only WORD" for less)'
+	@echo 'make fuzz      a million damaged messages for every decoder, 10^5 requests to every call (FUZZ="--seed N --only WORD")'
 	@echo 'make interop   compares keys, addresses and transactions with the JavaScript clients (needs Node)'
 	@echo 'make pb        generates the protobuf code from protocol/pb/proto'
 	@echo 'make lock      chooses the versions in requirements/ (UPGRADE=1: the newest that the ranges allow)'
@@ -93,6 +93,9 @@ vectors: $(STAMP)
 fuzz: $(STAMP)
 	@$(RUN) -m tests.fuzz $(FUZZ)
 	$(if $(FUZZ),,@$(RUN) -m tests.fuzz.poet)
+	$(if $(FUZZ),,@$(RUN) -m tests.fuzz.node_edge)
+	$(if $(FUZZ),,@$(RUN) -m tests.fuzz.node_services)
+	$(if $(FUZZ),,@$(RUN) -m tests.fuzz.node_smeshing)
 
 interop: $(STAMP)
 	@$(RUN) -m tests.interop --clients .interop

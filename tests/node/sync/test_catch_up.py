@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from unittest import mock
+
+import pytest
 
 from node.certificates.tables import CERTIFICATES
 from node.contract.demands import Result
@@ -45,7 +48,7 @@ from tests.node.contract.world import at
 from tests.node.fetch.network import Network, Puppet
 
 from .chain import CHEAT, FIRST, Chain, Key, ballot
-from .world import Node
+from .world import QUICK, Node
 
 CURRENT = 30
 A, B, C = PeerId(b"a"), PeerId(b"b"), PeerId(b"c")
@@ -220,6 +223,20 @@ def test_a_node_left_alone_falls_behind_and_catches_up_again() -> None:
     assert node.has_all_of(longer) and node.sync.status.is_synced
     # nothing is signed for what began while it was away
     assert not node.sync.status.may_sign(at(CURRENT + 6)) and node.sync.status.may_sign(at(CURRENT + 7))
+
+
+@pytest.mark.parametrize("share", (40, 48, 56))
+def test_a_node_with_short_layers_is_synced(share: int) -> None:
+    """Whatever the phase of its runs in the layers, whose begin makes the state a layer old for a moment."""
+    layer = at(2) - at(1)
+    parameters = replace(QUICK, interval=layer * share // 100, gossip_duration=layer)
+    network = Network(at(CURRENT, 10))
+    source = Node.with_chain(network, A, Chain(CURRENT))
+    node = Node(network, B, parameters)
+    for number in range(CURRENT + 1, CURRENT + 9):
+        for one in (source, node):
+            one.tick(number)
+    assert node.sync.status.is_synced
 
 
 def test_certificates_of_recent_layers_are_adopted_and_their_blocks_got() -> None:
