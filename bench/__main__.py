@@ -34,8 +34,8 @@ BENCHES = (
     "tortoise",
     "epoch",
     "hare",
-    "node_load",
     "peers",
+    "node_load",
     "gpu_static",
     "gpu_pocl",
 )

@@ -61,7 +61,7 @@ COMMANDS = (
     Command("providers", "api.cli.data.providers", "list the devices that can compute labels"),
     Command("poet", "api.cli.poet.serve", "run a PoET server, or look at one: status, verify, bench"),
     Command("wallet", "api.cli.wallet.keys", "make and read wallets, compute addresses"),
-    Command("tx", "api.cli.wallet.tx", "make, sign and explain transactions without a node"),
+    Command("tx", "api.cli.wallet.tx", "make, sign and explain transactions; tell an account's history"),
     Command("node", "api.cli.node.run", "run a node of the network, or a network of one"),
     Command("devnet", "api.cli.node.devnet", "run a network of several nodes and a PoET on this machine"),
     Command("config", "api.cli.node.config", "explain the settings of a node, or check a file of them"),

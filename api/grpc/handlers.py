@@ -63,10 +63,10 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
         _, service, name = (path.split("/") + ["", ""])[:3]
         methods = self._services.get(service)
         if methods is None:
-            return _refusing(f"unknown service {service}")
+            return self._refusing(f"unknown service {service}")
         method = methods.get(name)
         if method is None:
-            return _refusing(f"unknown method {name} for service {service}")
+            return self._refusing(f"unknown method {name} for service {service}")
         # a single message is read as a stream too: so its place comes before its bytes
         if method.kind is Kind.UNARY:
             return grpc.stream_unary_rpc_method_handler(self._guarded(path, self._unary(method)))
@@ -138,9 +138,14 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     async def _read(self, context: Any) -> bytes:
         """The message of a call. Raises Failed."""
+        client = client_of(context.peer())
         try:
-            async with asyncio.timeout(self._limits.read_s), self._places.place(client_of(context.peer())):
-                data = await context.read()
+            async with asyncio.timeout(self._limits.read_s):
+                await self._places.take(client)
+                try:
+                    data = await context.read()
+                finally:
+                    self._places.give_back(client)
         except TimeoutError:
             raise Failed(Status.DEADLINE_EXCEEDED, "the request did not arrive in time") from None
         if data is grpc.aio.EOF:
@@ -179,6 +184,18 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
 
         return answer
 
+    def _refusing(self, message: str) -> Any:
+        """What is not served. It is not counted: whoever makes names up would fill the memory with them."""
+
+        async def refuse(requests: Any, context: Any) -> bytes:
+            try:
+                self._admit(context)
+            except Failed as error:
+                await _end(context, error)
+            await _end(context, Failed(Status.UNIMPLEMENTED, message))
+
+        return grpc.stream_unary_rpc_method_handler(refuse)
+
     def _admit(self, context: Any) -> None:
         """Raises Failed for a client that asks too often."""
         if self._rates is not None and not self._rates.take(client_of(context.peer())):
@@ -211,14 +228,6 @@ async def _end(context: Any, failed: Failed) -> NoReturn:
     except TimeoutError:
         raise asyncio.CancelledError from None  # the library drops the call
     raise AssertionError("abort raises")
-
-
-def _refusing(message: str) -> Any:
-    async def refuse(requests: Any, context: Any) -> bytes:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, message)
-        raise AssertionError("abort raises")
-
-    return grpc.stream_unary_rpc_method_handler(refuse)
 
 
 def _this_task() -> asyncio.Task[Any]:

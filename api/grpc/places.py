@@ -3,39 +3,65 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from api.edge.rpc import Failed, Status
 from api.grpc.limits import GrpcLimits
 
 
 class Places:
-    """Who may read a message at the moment; others wait."""
+    """Who may read a message at the moment; others wait, each behind those of the same client."""
 
     def __init__(self, limits: GrpcLimits) -> None:
-        self._limits = limits
-        self._all = asyncio.Semaphore(limits.reading)
+        self._free, self._most_of_one = limits.reading, limits.reading_of_one
         self._of_one: Counter[str] = Counter()
-        self._freed = asyncio.Condition()
+        self._waiting: deque[tuple[str, asyncio.Future[None]]] = deque()
 
-    @asynccontextmanager
-    async def place(self, client: str) -> AsyncIterator[None]:
-        """Waits for a place and holds it."""
-        if self._of_one[client] >= self._limits.reading_of_one:
-            async with self._freed:
-                await self._freed.wait_for(lambda: self._of_one[client] < self._limits.reading_of_one)
-        self._of_one[client] += 1
+    async def take(self, client: str) -> None:
+        """Waits for a place and holds it; it is to be given back."""
+        if self._has_place(client):
+            self._hold(client)
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((client, turn))
         try:
-            async with self._all:
-                yield
-        finally:
-            self._of_one[client] -= 1
-            if not self._of_one[client]:
-                del self._of_one[client]
-            async with self._freed:
-                self._freed.notify_all()
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():
+                self.give_back(client)  # it was handed over in the same moment
+            raise
+
+    def give_back(self, client: str) -> None:
+        """Lets the next one have it."""
+        self._free += 1
+        self._of_one[client] -= 1
+        if not self._of_one[client]:
+            del self._of_one[client]
+        if self._waiting:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        still: deque[tuple[str, asyncio.Future[None]]] = deque()
+        while self._waiting and self._free:
+            client, turn = self._waiting.popleft()
+            if turn.done():
+                continue  # whoever waited has gone
+            if self._has_place(client):
+                self._hold(client)
+                turn.set_result(None)
+            else:
+                still.append((client, turn))
+        still.extend(self._waiting)
+        self._waiting = still
+
+    def _has_place(self, client: str) -> bool:
+        return self._free > 0 and self._of_one[client] < self._most_of_one
+
+    def _hold(self, client: str) -> None:
+        self._free -= 1
+        self._of_one[client] += 1
 
 
 class Held:

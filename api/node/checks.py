@@ -6,7 +6,7 @@ The reference looks at most of these somewhere in its start, some of them it sur
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from functools import partial
 from urllib.parse import urlsplit
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from api.edge.errors import UsageError
 from api.edge.listen import parse_address
 from api.edge.node_log import ENCODERS, level_number
-from api.edge.text import shown
+from api.edge.text import nearest, shown
 from node.assembly.parameters import parameters_of
 from protocol.errors import ProtocolError
 from protocol.numbers import durations
@@ -35,6 +35,30 @@ def problems(config: Config) -> list[str]:
     found: list[str] = []
     for check in _CHECKS:
         found += check(config)
+    return found
+
+
+def later_problems(config: Config) -> list[str]:
+    """What the parts of a node find themselves when it is put together, for those who only ask; loads all of them.
+
+    The configuration has no other problems.
+    """
+    from api.services.node.catalogue import NAMES
+
+    from .peers import host_parameters
+
+    found = []
+    for field in ("public_services", "private_services", "post_services", "grpc_tls_services"):
+        names: Sequence[str] = getattr(config.api, field)
+        found += [
+            f"api: {shown(name)} is no service.{nearest(name, NAMES)} There are: {', '.join(NAMES)}."
+            for name in names
+            if name not in NAMES
+        ]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        found += [f"api: {shown(name)} is named twice for one listener; each service is there once." for name in twice]
+    if not config.main.standalone:
+        found += _refusal(partial(host_parameters, config, parameters_of(config)))
     return found
 
 

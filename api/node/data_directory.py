@@ -39,6 +39,11 @@ class DataDirectory:
         return self.path / STATE.name
 
     @property
+    def restored(self) -> Path:
+        """A state that is made of a checkpoint, until it is in place."""
+        return self.path / f"{STATE.name}.restored"
+
+    @property
     def own(self) -> Path:
         """The store of what identities of ours have signed and are working on. Never to be lost."""
         return self.path / OWN.name

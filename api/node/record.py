@@ -37,6 +37,8 @@ class Record:
     """Name of a key file to its node id, 64 hex digits."""
     stores: tuple[str, ...] = ()
     """Stores that a start has found."""
+    handed_to: str = ""
+    """The data directory of an original node that was given this data; empty: none."""
 
     @classmethod
     def of(cls, config: Config) -> Record:
@@ -46,6 +48,16 @@ class Record:
             durations.text(config.main.layer_duration_ns),
             config.main.layers_per_epoch,
         )
+
+    def check_ours(self, path: Path) -> None:
+        """Whether no other node has this data now. Raises DataError."""
+        if self.handed_to:
+            raise DataError(
+                f"The data of {path.parent} was handed to the original node of {self.handed_to}. If that one has run "
+                "since, a node here would sign what it has signed already: move its data over again with smesher "
+                f"migrate from-go, to a new directory. If it has never run, take handed_to out of {path}, and delete "
+                "its databases."
+            )
 
     def check_layers(self, configured: Record, path: Path) -> None:
         """Whether the data counts layers as they are configured. Raises DataError with both values."""
@@ -76,6 +88,7 @@ def read(path: Path) -> Record | None:
             int(found["layers_per_epoch"]),
             {_text(name): _text(node_id) for name, node_id in found["identities"].items()},
             tuple(_text(name) for name in found["stores"]),
+            _text(found.get("handed_to", "")),
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise DataError(
@@ -95,6 +108,8 @@ def write(path: Path, record: Record) -> None:
     """Writes the file where it changes, durably. Raises EnvironmentFault."""
     document = {one.name: getattr(record, one.name) for one in fields(record)}
     document["identities"] = dict(record.identities)
+    if not record.handed_to:
+        del document["handed_to"]
     data = (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
     with durable.explained(path, "write"):
         if not path.exists() or path.read_bytes() != data:

@@ -43,11 +43,8 @@ def recover(config: Config, data: DataDirectory, identities: Sequence[NodeId], n
     identities: those whose activations are kept. Raises DataError for a file that is no checkpoint, EnvironmentFault,
     StoreFault.
     """
-    of = config.recovery
-    if not of.uri:
-        return []
-    layer = LayerId(of.layer)
-    new = data.path / "state.restored"
+    of, layer = config.recovery, LayerId(config.recovery.layer)
+    new = data.restored
     if not data.state.is_dir() and _restored(new) == layer:  # cut off when the old one was away already
         _put_in_place(data, new, data.path / f"backup.{now_ns // 10**9}")
         return [_done(layer, None)]

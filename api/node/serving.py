@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from api.edge.listen import Address
 from api.http.server import HttpServer
@@ -26,9 +25,7 @@ from node.runtime.facts import Facts, Onlooker
 from node.store.view import Rows
 
 from .composition import Handles
-
-if TYPE_CHECKING:
-    from kernels.devices.types import Device
+from .providers import devices
 
 GRACE_S = 0.3
 """For calls in work when the node stops."""
@@ -58,12 +55,20 @@ class Services:
         self._main, self._metrics_host = backend.config.main, handles.prepared.metrics_host
         self._metrics = NodeMetrics(
             backend,
-            Machinery(handles.driver, handles.pool, lambda: self._listeners.open_streams, lambda: _sizes(handles)),
+            Machinery(
+                handles.driver,
+                handles.pool,
+                lambda: self._listeners.open_streams,
+                lambda: _sizes(handles),
+                lambda: handles.host.clock_offset,
+            ),
             counted,
         )
         self._page: HttpServer | None = None
         self._listeners = Listeners(backend, given, own, count=self._metrics.count)
-        telling = Telling(backend.bus, backend.parameters, backend.now, lambda: _proposals(handles))
+        telling = Telling(
+            backend.bus, backend.parameters, backend.now, lambda: _proposals(handles), lambda: _peers(handles)
+        )
         self.onlookers: Sequence[Onlooker] = (telling, history, counted, _Started(self._listeners))
         self.addresses: dict[str, str] = {}
 
@@ -90,13 +95,6 @@ def _ahead(host: Host) -> int | None:
     return None if offset is None else -offset
 
 
-def devices() -> Sequence[Device]:
-    """What computes labels here. Loaded when somebody asks: most nodes that run make none."""
-    from kernels.devices import find
-
-    return find.devices()
-
-
 def own_identities(handles: Handles) -> list[OwnIdentity]:
     """Those of a node as its operator knows them: by the names of their files, the stopped ones last."""
     smeshing = {identity for identity, _ in handles.smeshing.identities()}
@@ -112,6 +110,10 @@ def _sizes(handles: Handles) -> dict[str, int]:
     """Bytes of the databases on the disk."""
     folders = (handles.prepared.data.state, handles.prepared.data.own)
     return {folder.name: sum(file.stat().st_size for file in folder.iterdir() if file.is_file()) for folder in folders}
+
+
+def _peers(handles: Handles) -> frozenset[str]:
+    return frozenset(one.id for one in handles.backend.peering.peers())
 
 
 def _proposals(handles: Handles) -> ProposalStore | None:

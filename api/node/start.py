@@ -1,6 +1,6 @@
 """What is checked before a node runs, in the order of the reference, and what it comes to: `Prepared`.
 
-Nothing of a store is read here, no port opened: what is refused here is refused within a second, by name. Protocol
+No store is opened here, but to begin from a checkpoint, and no port: what is refused is refused soon, by name. Protocol
 09b-node-storage-libp2p, section 6.3.
 """
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from api.config.own import LOOPBACK
+from api.edge.errors import DataError
 from api.edge.lock import DirectoryLock
 from api.edge.node_log import NodeLog
 from node.assembly.parameters import NodeParameters, parameters_of
@@ -22,7 +23,7 @@ from protocol.params.config.node import Config
 from protocol.params.genesis import Genesis
 from prover import durable
 
-from . import checks, data_directory, genesis_file, identities, peer_key, record, recovering
+from . import checks, data_directory, genesis_file, identities, peer_key, record
 from .data_directory import DataDirectory
 from .identities import Identities, Mode
 
@@ -71,6 +72,8 @@ def prepared(
         if os.path.realpath(lock_file) != os.path.realpath(data.lock):
             _take(held, data.lock, str(data.path), "main.data-folder")
         kept, found = record.read(data.record), genesis_file.read(data.genesis)
+        if kept is not None:
+            kept.check_ours(data.record)
         told += data_directory.check_stores(data, kept.stores if kept else ())
         if kept is None and data.stores:
             told.append(
@@ -98,7 +101,15 @@ def prepared(
                 f"{data.peer / peer_key.FILE_NAME} was missing: this node is {peer.text} to its peers from now on. "
                 "Whoever has its former address in a configuration has to change it."
             )
-        told += recovering.recover(config, data, [one.node_id for one in own.all], now_ns)
+        if data.restored.is_dir() and not data.state.is_dir() and not config.recovery.uri:
+            raise DataError(
+                f"{data.restored} is there, and no {data.state}: a recovery from a checkpoint was cut off before its "
+                "last step. Start once more with recovery.recovery-uri and recovery-layer as they were."
+            )
+        if config.recovery.uri:
+            from .recovering import recover  # an HTTP client and all rooms, which other starts need not wait for
+
+            told += recover(config, data, [one.node_id for one in own.all], now_ns)
         known = set(data.stores) | set(kept.stores if kept else ())
         record.write(data.record, replace(new, identities=own.names, stores=tuple(sorted(known))))
         yield Prepared(

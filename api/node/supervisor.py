@@ -237,7 +237,10 @@ class Supervised:
             return _Failure(str(error), True)
         if found.is_complete:
             return None
-        commitment = found.commitment or await self._around.choose(data.node_id)
+        commitment = found.commitment
+        if commitment is None:
+            log.info("New labels are bound to the highest activation; which that is, is known once all are here.")
+            commitment = await self._around.choose(data.node_id)
         self._state = SetupState.IN_PROGRESS
         self._tell(
             "The labels that are missing are made. Leave the node running, or go on later: what is made stays.",

@@ -11,7 +11,6 @@ import asyncio
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -33,6 +32,7 @@ from protocol.pb.spacemesh.v1 import activation_pb2, debug_pb2, global_state_pb2
 from protocol.types.address import to_text
 from protocol.types.ids import NodeId
 from tests.fuzz.mutate import mutated
+from tests.support.calling import Open
 from tests.support.imported_chain import SHORT, ImportedChain, imported_chain
 from tests.support.node_backend import StoresBackend
 
@@ -162,20 +162,12 @@ async def asked(descriptor: MethodDescriptor, method: Any, request: Message) -> 
         if not descriptor.server_streaming:
             (await method(request)).SerializeToString()
             return True
-        async with aclosing(method(request)) as stream:
-            for _ in range(TAKEN):
-                coming = asyncio.ensure_future(anext(stream, None))
-                for _ in range(3):
-                    await asyncio.sleep(0)
-                if not coming.done():
-                    coming.cancel()
-                    await asyncio.wait([coming])
-                    return True
-                if coming.result() is None:
-                    return True
-        return True
+        stream = Open({descriptor.name: method}, descriptor.name, request)
     except Failed:
         return False
+    await stream.more(TAKEN)
+    await stream.close()
+    return not stream.answered.status
 
 
 def fuzz(cases: int, seed: int, only: str = "") -> Iterator[tuple[str, int, float]]:

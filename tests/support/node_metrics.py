@@ -78,7 +78,7 @@ def measured_node() -> Iterator[MeasuredNode]:
     workers = Workers("measured", 1, 4)
     counted = Counted(backend.parameters, backend.now)
     streams = [3]
-    machinery = Machinery(driver, workers, lambda: streams[0], lambda: {"state": 4096, "own": 1024})
+    machinery = Machinery(driver, workers, lambda: streams[0], lambda: {"state": 4096, "own": 1024}, lambda: 1500)
     node = MeasuredNode(backend, driver, counted, NodeMetrics(backend, machinery, counted), streams)
     try:
         workers.put(Work(1, "post", lambda: None))

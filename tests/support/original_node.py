@@ -63,7 +63,7 @@ class OriginalNode:
         """Makes the databases of the records anew."""
         for one, given in ((schema.STATE, self.state_records), (schema.LOCAL, self.local_records)):
             (self.path / one.file).unlink(missing_ok=True)
-            writing.write(self.path / one.file, one, one.statements(), in_order(given))
+            writing.write(self.path / one.file, one, in_order(given))
 
     def change(self, *statements: str, name: str = "state.sql") -> None:
         """Runs SQL on a database, which has no log afterwards."""

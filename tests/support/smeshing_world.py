@@ -29,7 +29,8 @@ from protocol.pb.spacemesh.v1 import post_pb2
 from protocol.pb.spacemesh.v1 import post_types_pb2 as pb
 from protocol.types.ids import Address, AtxId, NodeId
 from prover.post.init.plan import Request
-from tests.vector_cases.post_support import initialise
+from tests.vector_cases.post_support import engine, initialise
+from tests.vector_cases.post_verify import pow_hash
 
 GOLDEN = AtxId(b"\x0b" * 32)
 ME = Address(b"\x0c" * 24)
@@ -218,3 +219,19 @@ async def serve(node: PostNode) -> tuple[GrpcServer, int]:
         }
     )
     return server, await server.start("127.0.0.1", 0, "grpc-post-listener")
+
+
+class Shared:
+    """What proofs of space are verified with: that of the test run, which is not closed."""
+
+    full = False
+
+    def __init__(self, scrypt_n: int) -> None:
+        self.labels: Any = engine(scrypt_n)
+        self.closed = 0
+
+    def hash(self, data: bytes) -> bytes:
+        return pow_hash(data)
+
+    def close(self) -> None:
+        self.closed += 1

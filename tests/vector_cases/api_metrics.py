@@ -18,7 +18,8 @@ from tests.vector_cases.harness import Case, Context, vectors
 FAMILIES = frozenset(
     (
         "spacemesh_activation_post_verification_waiting_total", "spacemesh_blocks_generate",
-        "spacemesh_bootstrap_updates", "spacemesh_hare_session", "spacemesh_p2p_received_messages_count",
+        "spacemesh_bootstrap_updates", "spacemesh_clock_peers_offset",
+        "spacemesh_hare_session", "spacemesh_p2p_received_messages_count",
         "spacemesh_p2p_rejected", "spacemesh_p2p_total_connections", "spacemesh_p2p_total_peers",
         "spacemesh_syncer_adopted_cert", "spacemesh_syncer_layer", "spacemesh_syncer_sync_state",
         "spacemesh_tortoise_ballots", "spacemesh_tortoise_blocks", "spacemesh_tortoise_epochs",

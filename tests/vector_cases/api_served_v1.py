@@ -14,6 +14,7 @@ from typing import Any
 
 from google.protobuf import json_format
 
+from api.services.node.v1.admin import END_AFTER_S
 from node.activation.tables import StoredAtx, put_atx
 from node.malfeasance.tables import PROOFS, StoredProof
 from node.runtime.facts import Facts
@@ -139,3 +140,18 @@ def _checkpoint(node: ServedNode, fields: dict[str, int], document: Any) -> None
     answered = node.answer(*CHECKPOINT, request.SerializeToString(), ends=True)
     data = b"".join(message.data for message in answered.messages)
     assert data == json.dumps(document, separators=(",", ":")).encode() + b"\n"
+
+
+@vectors("api/grpc_smeshing_control.json", variants=False)
+def recover(document: Any, context: Context) -> Iterator[Case | Later]:
+    """A node that is told to end, so that whoever starts it again restores a checkpoint."""
+    with asyncio.Runner() as runner:
+        chain = chains(context)[0]
+        node = ServedNode(config_of({}, document_of(chain["meta"], context)), runner, context.temporary("node"))
+        for name, one in ours(document):
+            yield Case(name, lambda one=one: _ends(node, one))
+
+
+def _ends(node: ServedNode, one: Call) -> None:
+    Judge(node, {}).same(one)
+    assert node.backend.ended_after == END_AFTER_S

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import groupby
@@ -27,7 +26,7 @@ from typing import Any, TypeVar
 from google.protobuf import json_format, message_factory
 
 from api.config.node import overlay
-from api.edge.rpc import Failed, Headers, Status
+from api.edge.rpc import Failed, Status
 from api.services.node.backend import PeerFacts
 from api.services.node.v2.package import V2ALPHA1, V2BETA1, Package
 from api.services.node.v2.services import SERVICES
@@ -42,6 +41,7 @@ from node.store.view import Rows
 from protocol.params.config import networks
 from protocol.params.config.node import Config
 from protocol.types.ids import LayerId, NodeId, TransactionId
+from tests.support.calling import Open
 from tests.support.imported_chain import WHOLE, chain_records
 from tests.support.node_backend import Company, StoresBackend
 from tests.vector_cases.harness import Case, Context, Later, load, vectors
@@ -104,37 +104,23 @@ class Node:
         descriptor = package.services[service].methods_by_name[method]
         message = message_factory.GetMessageClass(descriptor.input_type).FromString(request)
         call = self.method(package, service, method)
-        answers: list[dict[str, Any]] = []
         try:
             if not descriptor.server_streaming:
-                answers.append(_shown(self._loop.run_until_complete(call(message))))
-                return Served(Status.OK, "", answers)
-            is_open = self._loop.run_until_complete(_taken(call(message), answers, most))
-            return Served(Status.OK, "", answers, is_open)
+                return Served(Status.OK, "", [shown(self.run(call(message)))])
+            return self.run(_taken(Open({method: call}, method, message), most))
         except Failed as error:
-            return Served(error.status, error.message, answers)
+            return Served(error.status, error.message, [])
 
 
-async def _taken(stream: Any, answers: list[dict[str, Any]], most: int | None) -> bool:
-    """Takes what comes of a stream without waiting; whether it is not at its end."""
-    async with aclosing(stream):
-        while most is None or len(answers) < most:
-            coming = asyncio.ensure_future(anext(stream, None))
-            for _ in range(3):
-                await asyncio.sleep(0)
-            if not coming.done():
-                coming.cancel()
-                await asyncio.wait([coming])
-                return True
-            found = coming.result()
-            if found is None:
-                return False
-            if found is not Headers.NOW:
-                answers.append(_shown(found))
-    return True
+async def _taken(stream: Open, most: int | None) -> Served:
+    """What comes of a stream until it waits, or so many messages."""
+    await stream.more(most)
+    await stream.close()
+    answered = stream.answered
+    return Served(answered.status, answered.text, list(map(shown, answered.messages)), answered.is_open)
 
 
-def _shown(message: Any) -> dict[str, Any]:
+def shown(message: Any) -> dict[str, Any]:
     return json_format.MessageToDict(message, always_print_fields_with_no_presence=True)
 
 

@@ -15,7 +15,6 @@ Of another network the refusals of what is impossible, and what the network is.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -33,8 +32,9 @@ from node.runtime.facts import Facts
 from protocol.params.config import networks
 from protocol.types.address import from_text
 from protocol.types.ids import AtxId, LayerId, NodeId, TransactionId
+from tests.support.calling import Open
 from tests.support.node_backend import StoresBackend
-from tests.vector_cases.api_served_v2 import Node, chain_of, static
+from tests.vector_cases.api_served_v2 import Node, chain_of, shown, static
 from tests.vector_cases.harness import Case, Context, Later, vectors
 
 SETTLED = 10
@@ -203,26 +203,12 @@ def _told(node: Node, entry: Any) -> None:
     request = kind.FromString(bytes.fromhex(entry["request_hex"]))
 
     async def listen() -> None:
-        stream = call(request)
-        waiting = {_key(one["response"]): one["response"] for one in entry["messages"]}
-        rows: list[Any] = []
-        coming: Any = None
-        for event in [None, *map(_event(backend, service), entry["messages"])]:
-            if event is not None:
-                backend.bus.publish([event])
-            while True:
-                coming = coming or asyncio.ensure_future(anext(stream))
-                for _ in range(6):
-                    await asyncio.sleep(0)
-                if not coming.done():
-                    break
-                found, coming = coming.result(), None
-                if hasattr(found, "DESCRIPTOR"):
-                    rows.append(json_format.MessageToDict(found, always_print_fields_with_no_presence=True))
-        coming.cancel()
-        await asyncio.wait([coming])
-        told = rows[-len(waiting) :]
-        assert told == list(waiting.values()), f"{told}, expected {list(waiting.values())}"
+        stream = Open({"Stream": call}, "Stream", request)
+        await stream.more()  # what is stored by now
+        for entry_of, event in zip(entry["messages"], map(_event(backend, service), entry["messages"])):
+            backend.bus.publish([event])
+            assert list(map(shown, await stream.more())) == [entry_of["response"]]
+        await stream.close()
 
     node.run(listen())
 

@@ -51,7 +51,7 @@ def _facts(file: str) -> Mapping[str, Any]:
     given = state_records(chain.stores.view(), genesis) if one is schema.STATE else LOCAL
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / file
-        writing.write(path, one, one.statements(), given)
+        writing.write(path, one, given)
         with reading.Database.opened(path, one, Path(folder)):
             pass  # what we write, we read
         with closing(sqlite3.connect(path)) as connection:

@@ -223,7 +223,7 @@ def judged(path: Path, preset: str | None = None) -> tuple[list[str], list[str]]
             "genesis.genesis-time is not set: a new network begins some seconds after its first start, and its time "
             "is kept in genesis.json."
         )
-    return checks.problems(config), warnings
+    return checks.problems(config) or checks.later_problems(config), warnings
 
 
 WORDS = {

@@ -150,18 +150,11 @@ def _to(arguments: argparse.Namespace, output: Output) -> int:
         path=str(original.path),
         rows=found.rows,
         backup=None if found.backup is None else str(found.backup),
-        own_texts=found.own_texts,
         earliest=earliest,
     )
     output.say(f"[bold green]done[/]  {sum(found.rows.values()):,} rows of {data.path} are in {original.path}")
     if found.backup is not None:
         output.facts([("backup", found.backup)])
-    if found.own_texts:
-        output.note(
-            "The original compares the texts by which its databases were made with those that it knows. No database of "
-            "its own was at hand to take them from; should it find a difference, start it once on an empty directory, "
-            "and name that one here."
-        )
     output.note(
         f"Do not start smesher on {data.path} any more, unless its data comes from the original again: two nodes with "
         "one key contradict each other."

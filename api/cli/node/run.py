@@ -12,7 +12,6 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -54,7 +53,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     try:
         return _run([word for word in arguments.words if word != "--json"], as_json=arguments.json)
     except KeyboardInterrupt:
-        return EXIT_DONE  # nothing had begun yet
+        return EXIT_DONE  # not even the log had begun
     except BrokenPipeError:
         raise  # of help, whose reader has gone
     except Exception as error:  # sorted by kind below; what is unknown is raised again
@@ -129,25 +128,21 @@ def _start(loaded: Loaded) -> int:
     output = node_log.output_to(
         encoder=config.logging.log_encoder, file=own.log_file, size=own.log_file_size << 20, files=own.log_files
     )
-    with ExitStack() as stack:
-        the_log = stack.enter_context(node_log.NodeLog(checks.levels(config), output))
-        stack.enter_context(logs.end(log, "node"))
+    with node_log.NodeLog(checks.levels(config), output) as the_log, logs.end(log, "node"):
         logs.begun(log, "node", told(loaded))
         log.info(node_log.clock_sentence())
-        found = stack.enter_context(
-            prepared(
-                config,
-                now_ns=time.time_ns(),
-                mode=Mode(own.smeshing_mode) if own.smeshing_mode else None,
-                warnings=[*loaded.notes, *filter(None, [without.warning(loaded)])],
-                log=the_log,
-            )
-        )
-        for text in found.warnings:
-            log.warning(text)
-        from api.node.run import run as run_node  # and all services with it, which a refusal need not wait for
+        mode = Mode(own.smeshing_mode) if own.smeshing_mode else None
+        warnings = [*loaded.notes, *filter(None, [without.warning(loaded)])]
+        try:
+            with prepared(config, now_ns=time.time_ns(), mode=mode, warnings=warnings, log=the_log) as found:
+                for text in found.warnings:
+                    log.warning(text)
+                from api.node.run import run as run_node  # and all services with it: a refusal need not wait for them
 
-        return run_node(replace(found, metrics_host=own.metrics_host))
+                return run_node(replace(found, metrics_host=own.metrics_host))
+        except KeyboardInterrupt:
+            log.info("stopped before it ran")
+            return EXIT_DONE
 
 
 def told(loaded: Loaded) -> dict[str, object]:

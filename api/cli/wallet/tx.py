@@ -1,4 +1,4 @@
-"""`smesher tx`: transactions made, signed and explained without a node.
+"""`smesher tx`: transactions made, signed and explained without a node, and what a node knows of an account.
 
 What is signed is shown first, in both units and with the network, and somebody must agree. Accounts of several keys
 are signed one after another: each signer writes a partial transaction, and the last step joins them.
@@ -16,7 +16,7 @@ from pathlib import Path
 from api.cli import common, prompts
 from api.cli.new_file import write_new
 from api.cli.output import Output
-from api.cli.wallet import review
+from api.cli.wallet import history, review
 from api.cli.wallet.keys import add_network_argument, hrp_of, open_wallet
 from api.cli.words import Word, add_words
 from api.edge.errors import DataError, UsageError
@@ -342,4 +342,5 @@ WORDS = {
     "sign": Word(_add_sign_arguments, _sign, "add a signature to a partial transaction"),
     "combine": Word(_add_combine_arguments, _combine, "join the signatures of several copies"),
     "decode": Word(_add_decode_arguments, _decode, "explain a raw transaction in words"),
+    "history": Word(history.add_arguments, history.run, "tell what has happened to an account, by a node's API"),
 }

@@ -8,14 +8,14 @@ Specified in protocol 09b-node-storage-libp2p, sections 5 and 6.1.
 from __future__ import annotations
 
 import os
-import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from api.edge.errors import DataError, EnvironmentFault
 from api.edge.lock import DirectoryLock
+from api.node import record
 from api.node.data_directory import DataDirectory
 from node.activation.tables import POSTS_BY_EPOCH
 from node.assembly.parameters import NodeParameters, parameters_of
@@ -35,8 +35,8 @@ from prover import durable
 
 from . import directory, schema, writing
 from .directory import Original
-from .shape import Schema, statements_of
-from .take_over import Watch, require_room, texts_of
+from .shape import Schema
+from .take_over import Watch, require_room
 
 ENDINGS = ("", "-wal", "-shm", "-journal")
 """Of the files of one database."""
@@ -53,8 +53,6 @@ class HandedBack:
     """Of each database."""
     backup: Path | None
     """Where the databases are that were there."""
-    own_texts: bool
-    """Whether the databases were made by our own texts, for want of those of an original."""
     earliest_ns: int | None
     """Before this time the original is not to be started: it could sign for a layer for which this node has signed;
     None: nothing is signed."""
@@ -71,22 +69,28 @@ def hand_back(data: DataDirectory, original: Original, now_ns: int, watch: Watch
         parameters = _parameters(view, original.config)
         earliest = _require_known(view, parameters, now_ns)
         require_room(original.path, int(GROWTH * _size_of(data)))
-        texts, own_texts = _texts(data, original)
         rows = {}
         try:
             for one, given in _databases(view, parameters):
                 beside = original.path / f"{one.file}{PARTIAL}"
                 _remove(beside)  # of a run that was killed
-                rows[one.file] = _made(beside, one, texts[one.file], given, watch)
+                rows[one.file] = _made(beside, one, given, watch)
             keys = [path.name for path in sorted(data.identities.glob("*.key"))] if data.identities.is_dir() else []
             directory.carry_all(data.path, original.path, keys)
+            _note(data, original)
             backup = _put_in_place(original, now_ns)
         except OSError as error:
             raise EnvironmentFault(f"{original.path} cannot be written: {durable.reason(error)}.") from None
         finally:
             for one in (schema.STATE, schema.LOCAL):
                 _remove(original.path / f"{one.file}{PARTIAL}")
-    return HandedBack(rows, backup, own_texts, earliest)
+    return HandedBack(rows, backup, earliest)
+
+
+def _note(data: DataDirectory, original: Original) -> None:
+    """From now on no node of ours begins on this data: the original may sign with its keys."""
+    kept = record.read(data.record) or record.Record.of(original.config)
+    record.write(data.record, replace(kept, handed_to=str(original.path)))
 
 
 def export(data: DataDirectory, config: Config, file: Path, watch: Watch) -> int:
@@ -97,12 +101,11 @@ def export(data: DataDirectory, config: Config, file: Path, watch: Watch) -> int
         store = open_state(data, held)
         view = held.enter_context(closing(store.view()))
         require_room(file.parent, int(GROWTH * _size_of(data)))
-        texts = texts_of(data.path).get(schema.STATE.file) or schema.STATE.statements()
         genesis = _parameters(view, config).time.effective_genesis
         beside = file.with_name(f"{file.name}{PARTIAL}")
         _remove(beside)
         try:
-            count = _made(beside, schema.STATE, texts, state_records(view, genesis), watch)
+            count = _made(beside, schema.STATE, state_records(view, genesis), watch)
             durable.rename(beside, file)
         except OSError as error:
             raise EnvironmentFault(f"{file} cannot be written: {durable.reason(error)}.") from None
@@ -147,33 +150,9 @@ def _databases(view: View, parameters: NodeParameters) -> list[tuple[Schema, Ite
     return [(schema.STATE, state_records(view, genesis)), (schema.LOCAL, local_records(view))]
 
 
-def _made(path: Path, one: Schema, texts: Sequence[str], given: Iterable[AnyRecord], watch: Watch) -> int:
+def _made(path: Path, one: Schema, given: Iterable[AnyRecord], watch: Watch) -> int:
     with watch.step(f"rows of {one.file}", None) as told:
-        return writing.write(path, one, texts, given, told)
-
-
-def _texts(data: DataDirectory, original: Original) -> tuple[dict[str, Sequence[str]], bool]:
-    """By which the databases are made: as those that are there, else as those that our data comes from, else ours."""
-    kept = texts_of(data.path)
-    texts: dict[str, Sequence[str]] = {}
-    own_texts = False
-    for one in (schema.STATE, schema.LOCAL):
-        found = _texts_there(original.path / one.file, one) or kept.get(one.file)
-        own_texts = own_texts or not found
-        texts[one.file] = found or one.statements()
-    return texts, own_texts
-
-
-def _texts_there(path: Path, one: Schema) -> Sequence[str] | None:
-    """Of a database that an original made; None where there is none of this version, or it cannot be read."""
-    if not path.is_file():
-        return None
-    try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as connection:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            return statements_of(connection) if version == one.version else None
-    except sqlite3.Error:
-        return None  # it goes to the backup as it is
+        return writing.write(path, one, given, told)
 
 
 def _require_known(view: View, parameters: NodeParameters, now_ns: int) -> int | None:
@@ -207,6 +186,8 @@ def _put_in_place(original: Original, now_ns: int) -> Path | None:
     backup = None
     if any(path.exists() for path in databases):
         backup = original.path / f"backup.{now_ns // SECOND}"
+        while backup.exists():  # of a run that was killed
+            backup = backup.with_name(f"{backup.name}+")
         durable.make_directory(backup)
     for path in databases:
         if backup is not None and path.exists():

@@ -22,7 +22,7 @@ from node.migration.records import AnyRecord
 from protocol.numbers.u64 import MASK
 from prover import durable
 
-from .shape import Schema, statements_of
+from .shape import Schema
 
 LOG = "-wal"
 """Ending of the file with what is not in the database's own file yet."""
@@ -43,6 +43,8 @@ SORTED: dict[type[AnyRecord], str] = {
 }
 """By what records are given in order, where it matters."""
 READ_AT_ONCE = 1000
+CACHE_BYTES = 64 << 20
+"""Of pages, so that a check of indexes does not read the tables again and again."""
 
 
 class Database:
@@ -69,11 +71,6 @@ class Database:
         finally:
             connection.close()
 
-    def statements(self) -> tuple[str, ...]:
-        """By which it was made. Raises DataError."""
-        with _explained(self.path):
-            return statements_of(self._connection)
-
     def count(self, kind: type[AnyRecord]) -> int:
         """How many records of a kind there are. Raises DataError."""
         with _explained(self.path):
@@ -98,6 +95,7 @@ class Database:
 
     def _check(self) -> None:
         with _explained(self.path):
+            self._connection.execute(f"PRAGMA cache_size = -{CACHE_BYTES >> 10}")
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
             self._check_version(int(version))
             for table in self.schema.tables:

@@ -1,8 +1,8 @@
 """What the original's databases are made of: `state.sql` of version 25 and `local.sql` of version 9.
 
-The original compares the texts by which its databases were made with those that it knows, white space aside. Where a
-database of the original is at hand, its own texts are used instead of ours (`shape.statements_of`). Specified in
-protocol 09b-node-storage-libp2p, section 5.
+The original compares the texts by which its databases were made with those that it knows, white space aside, and
+refuses others: ours are the same, down to how words are written. Specified in protocol 09b-node-storage-libp2p,
+section 5.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -94,12 +93,3 @@ class Schema:
     def table(self, name: str) -> Table:
         """One of the tables."""
         return next(table for table in self.tables if table.name == name)
-
-
-def statements_of(connection: sqlite3.Connection) -> tuple[str, ...]:
-    """By which a database was made: tables, then indexes, then triggers. Raises sqlite3.Error."""
-    rows = connection.execute(
-        "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL "
-        "ORDER BY CASE type WHEN 'table' THEN 0 WHEN 'index' THEN 1 ELSE 2 END, name"
-    )
-    return tuple(text for (text,) in rows)

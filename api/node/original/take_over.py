@@ -6,7 +6,6 @@ there is either nothing or all of it. Specified in protocol 09b-node-storage-lib
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -15,9 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from api.config.files import parse_json
 from api.edge.errors import DataError, EnvironmentFault
-from api.edge.text import read_text
 from api.node import record
 from api.node.data_directory import DataDirectory
 from node.assembly.parameters import parameters_of
@@ -38,9 +35,6 @@ from . import directory, reading, schema
 from .directory import Original
 from .reading import Database
 
-TEXTS = "original.json"
-"""Beside our stores: by which texts the original's databases were made, so that they can be made again."""
-MOST_TEXTS_BYTES = 1 << 20
 SPARE_BYTES = 64 << 20
 GROWTH = 1.5
 """Our stores take less than this times the bytes of the databases; measured on small chains: 1.1."""
@@ -114,10 +108,8 @@ def _fill(original: Original, new: DataDirectory, watch: Watch) -> TakenOver:
         _take(stores, LocalTaker(activation), local, records.LOCAL, watch, rows)
         with watch.step("noting what own identities have signed", None):
             signed = _note_signed(stores, keys.values())
-        texts = {schema.STATE.file: state.statements(), schema.LOCAL.file: local.statements()}
     shutil.rmtree(scratch)
     carried = directory.carry_all(original.path, new.path, list(keys))
-    durable.create(new.path / TEXTS, (json.dumps(texts, indent=1) + "\n").encode())
     names = {name: node_id.hex() for name, node_id in keys.items()}
     record.write(
         new.record, replace(record.Record.of(original.config), identities=names, stores=tuple(sorted(new.stores)))
@@ -190,18 +182,3 @@ def require_room(place: Path, needed: int) -> None:
             f"The disk of {exists} has {free >> 20} MiB left, but {needed + SPARE_BYTES >> 20} MiB may be needed. Make "
             "room, or name a directory on another disk."
         )
-
-
-def texts_of(data: Path) -> dict[str, tuple[str, ...]]:
-    """By which texts the databases were made that our data comes from; none where it began as ours. Raises DataError,
-    EnvironmentFault."""
-    path = data / TEXTS
-    if not path.exists():
-        return {}
-    try:
-        found: Any = parse_json(read_text(path, "The file", MOST_TEXTS_BYTES))
-        return {str(name): tuple(map(str, texts)) for name, texts in found.items()}
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        raise DataError(
-            f"{path} is damaged. Restore it from a copy, or delete it: our own texts are used then."
-        ) from None

@@ -34,20 +34,19 @@ _ATX_COLUMNS = records.Atx._fields[:-2]
 def write(
     path: Path,
     schema: Schema,
-    statements: Sequence[str],
     given: Iterable[AnyRecord],
     told: Callable[[int], None] = lambda count: None,
 ) -> int:
     """Makes a new database of records, those of one table one after another; how many rows it has.
 
-    statements: by which its tables, indexes and triggers are made, in this order. told: is given the number of records
-    that were written, again and again. Raises DataError where the file exists or a row is refused, EnvironmentFault.
+    told: is given the number of records that were written, again and again. Raises DataError where the file exists or a
+    row is refused, EnvironmentFault.
     """
     if path.exists():
         raise DataError(f"{path} exists already.")
     try:
         with _explained(path):
-            count = _write(path, schema, statements, given, told)
+            count = _write(path, schema, given, told)
         path.chmod(FILE_MODE)
         durable.sync_file(path)
         durable.sync_directory(path.parent)
@@ -61,31 +60,23 @@ def write(
     return count
 
 
-def _write(
-    path: Path,
-    schema: Schema,
-    statements: Sequence[str],
-    given: Iterable[AnyRecord],
-    told: Callable[[int], None],
-) -> int:
-    tables = [one for one in statements if one.startswith("CREATE TABLE")]
+def _write(path: Path, schema: Schema, given: Iterable[AnyRecord], told: Callable[[int], None]) -> int:
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         # the file is of no use before it is whole, so nothing is kept of it that could be taken back
         connection.execute("PRAGMA journal_mode = OFF")
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("BEGIN")
-        for one in tables:
-            connection.execute(one)
+        for table in schema.tables:
+            connection.execute(table.statement())
         count = 0
         for kind, same in groupby(given, key=type):
             while rows := list(islice(same, WRITTEN_AT_ONCE)):
                 _insert(connection, kind, rows)
                 count += len(rows)
                 told(len(rows))
-        for one in statements:
-            if one not in tables:
-                connection.execute(one)
+        for statement in schema.statements()[len(schema.tables) :]:
+            connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {schema.version}")
         connection.execute("COMMIT")
         connection.execute("PRAGMA journal_mode = WAL")

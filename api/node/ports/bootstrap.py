@@ -66,8 +66,10 @@ class Documents:
         self._calls.begin(call, self._document(work.epoch))
 
     async def _document(self, epoch: EpochId) -> Result:
+        needed = {*self._needed(), epoch}
+        self._given = {one: parts for one, parts in self._given.items() if one in needed}
         given = self._given.setdefault(epoch, set())
-        await asyncio.to_thread(self._prune, {*self._needed(), epoch})
+        await asyncio.to_thread(self._prune, needed)
         if Part.BOTH in given:
             return Failed("not_found", f"The document of epoch {epoch} was given before; there is no other one.")
         missing = [part for part in (Part.BOTH, Part.BEACON, Part.ACTIVE_SET) if part not in given]

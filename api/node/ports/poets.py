@@ -73,6 +73,8 @@ WORDS: Sequence[tuple[type[Exception], str]] = (
     (Unreachable, "unreachable"),
 )
 """The word for each error; the first that fits."""
+ANSWERED = (UnrecognizedStatus, InvalidRequest, Unauthorized, GivingUp, Unreachable)
+"""What was said already when the answer came, or did not."""
 
 
 class Poets:
@@ -213,7 +215,8 @@ class _Server:
         except (PoetClientError, ProtocolError) as error:
             word = next((word for kind, word in WORDS if isinstance(error, kind)), "failed")
             said = f"{self.address}: {error}"
-            self._say(said)
+            if not isinstance(error, ANSWERED):
+                self._say(said)
             return Failed(word, said)
 
     async def _sent(self, method: str, url: str, body: bytes) -> Answer:

@@ -64,6 +64,8 @@ class Machinery:
     """Streams that clients hold."""
     stores: Callable[[], Mapping[str, int]]
     """Bytes on the disk, by the names of the stores."""
+    clock_offset_ns: Callable[[], int | None]
+    """By which the clocks of peers are ahead of this one; None: it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,9 @@ class NodeMetrics:
                 transactions["saved" if verdict == "accept" else reason or verdict] += count
         name = "spacemesh_p2p_received_messages_count"
         yield _by(name, "counter", "Messages that were judged, by their topic", "protocol", received)
+        offset = self._of.clock_offset_ns()
+        if offset is not None:
+            yield _one("spacemesh_clock_peers_offset", "gauge", "Nanoseconds that clocks of peers are ahead", offset)
         yield _by("spacemesh_p2p_rejected", "counter", "Those that no honest peer sends", "protocol", rejected)
         yield _by("spacemesh_txs_gossip_txs", "counter", "Transactions by what became of them", "outcome", transactions)
         verdicts = [

@@ -11,7 +11,7 @@ whatever led to it: gossip, sync, or what this node made. For kinds of which nob
 | applied | its row in the ledger is new, or another than before; accounts, rewards and results go before it |
 | confirmed | it is applied, and tortoise has decided on it and on all before: the reference never tells of that |
 | a proposal | an own one was made; a block was made of one |
-| the status | what the node says of itself is another, or a layer has begun |
+| the status | what the node says of itself is another, a layer has begun, a peer has come or gone |
 
 Specified in protocol 10-api, section 2; 09b, section 6.4.
 """
@@ -70,15 +70,20 @@ class Telling:
         parameters: NodeParameters,
         now: Callable[[], Instant],
         proposals: Callable[[], ProposalStore | None],
+        peers: Callable[[], object],
     ) -> None:
-        """proposals: those of the node that runs; asked in the engine's thread."""
+        """proposals: those of the node that runs; asked in the engine's thread. peers: who is connected, to be compared
+        with who was.
+        """
         self._bus, self._time, self._now, self._proposals = bus, parameters.time, now, proposals
+        self._peers = peers
         self._users = UserEvents(parameters, now)
         self._facts: Facts | None = None
         """As of the turn before; None: there was none, and what came before is not told."""
         self._opened_to = self._confirmed_to = LayerId(0)
         """The newest layers that were told of. A node that begins anew on its stores decides on old layers again."""
-        self._layer: LayerId | None = None
+        self._status_of: object = None
+        """What it was that the status was last told of."""
 
     def committed(self, rows: Rows, events: Sequence[object], facts: Facts) -> None:
         """As Onlooker says."""
@@ -103,10 +108,6 @@ class Telling:
         self._confirmed_to = max(self._confirmed_to, _decided(facts))
         if told:
             self._bus.publish(told)
-
-    def peers_changed(self) -> None:
-        """A peer came, or went. From any thread."""
-        self._bus.publish([StatusChanged()])
 
     # ---- what came in ----
 
@@ -210,10 +211,10 @@ class Telling:
                 yield NodeErred(node_types_pb2.LOG_LEVEL_ERROR, words, event.error)
 
     def _status(self, facts: Facts) -> Iterator[Event]:
-        layer = self._time.layer_at(self._now())
-        before, self._layer = self._layer, layer
-        if facts != self._facts or layer != before:
-            yield StatusChanged()
+        if self._bus.hears(StatusChanged):
+            before, self._status_of = self._status_of, (facts, self._time.layer_at(self._now()), self._peers())
+            if before != self._status_of:
+                yield StatusChanged()
 
 
 def _updates(before: LayerId, after: LayerId, status: LayerStatus) -> Iterator[LayerUpdated]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from api.edge import lock
 from api.edge.errors import DataError, EnvironmentFault, UsageError
 from api.edge.lock import DirectoryLock
 
@@ -55,3 +58,21 @@ def test_files_are_locked_in_one_place() -> None:
     floors = (root / floor for floor in ("api", "node", "prover", "protocol", "kernels"))
     found = [file for floor in floors for file in floor.rglob("*.py") if "fcntl" in file.read_text()]
     assert [file.relative_to(root).as_posix() for file in found] == ["prover/durable.py"]
+
+
+@pytest.mark.skipif(not lock.LOCKS.exists(), reason="this system does not say who holds a file")
+def test_another_program_that_holds_it_is_named_by_its_process(tmp_path: Path) -> None:
+    """What a former holder wrote is not taken for the name of this one."""
+    path = tmp_path / "lock"
+    DirectoryLock.take(path, "smesher node").release()
+    holds = (
+        "import fcntl, sys; f = open(sys.argv[1]); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", holds, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        with pytest.raises(DataError, match=rf"^the data is in use by [^,]+, process {other.pid}\. Stop it first\.$"):
+            DirectoryLock.take(path, "smesher node", subject="the data", advice="Stop it first.")
+        other.communicate("\n")
+    DirectoryLock.take(path, "smesher node").release()

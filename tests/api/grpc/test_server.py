@@ -165,16 +165,19 @@ def test_places_are_bounded_in_all_and_for_one_client() -> None:
 
         async def read(client: str) -> None:
             nonlocal most
-            async with places.place(client):
+            await places.take(client)
+            try:
                 reading.append(client)
                 most = max(most, len(reading))
                 assert reading.count(client) <= 2
                 await go.wait()
                 reading.remove(client)
+            finally:
+                places.give_back(client)
 
         tasks = [asyncio.create_task(read("a")) for _ in range(4)]
         await asyncio.sleep(0)
-        tasks += [asyncio.create_task(read("b"))]
+        tasks += [asyncio.create_task(read("b")) for _ in range(2)]
         for _ in range(5):
             await asyncio.sleep(0)
         assert sorted(reading) == ["a", "a", "b"], "another client has a place although the first wants all"
@@ -182,8 +185,31 @@ def test_places_are_bounded_in_all_and_for_one_client() -> None:
         go.set()
         await asyncio.gather(*tasks, return_exceptions=True)
         assert reading == [] and most == 3
-        async with asyncio.timeout(WAIT_S), places.place("a"), places.place("a"), places.place("c"):
-            pass
+        async with asyncio.timeout(WAIT_S):
+            for client in ("a", "a", "c"):
+                await places.take(client)
+
+    asyncio.run(main())
+
+
+def test_a_place_that_is_handed_over_to_one_who_goes_is_not_lost() -> None:
+    async def main() -> None:
+        places = Places(GrpcLimits(reading=1, reading_of_one=1))
+        await places.take("a")
+        waits = [asyncio.create_task(places.take(client)) for client in "bc"]
+        await asyncio.sleep(0)
+        places.give_back("a")
+        waits[0].cancel()  # it has the place, and does not know it yet
+        async with asyncio.timeout(WAIT_S):
+            await waits[1]
+        assert waits[0].cancelled()
+        gone = asyncio.create_task(places.take("d"))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.wait([gone])
+        places.give_back("c")
+        async with asyncio.timeout(WAIT_S):
+            await places.take("e")
 
     asyncio.run(main())
 

@@ -294,7 +294,7 @@ def test_a_client_that_asks_too_often_is_told_so() -> None:
     async def test(served: Served) -> None:
         for _ in range(3):
             await served.echo("x")
-        for path in (ECHO, STREAM):
+        for path in (ECHO, STREAM, "/no.such/Method"):
             with pytest.raises(grpc.aio.AioRpcError, match=r"more often than 0\.001 times a second") as found:
                 await served.channel.unary_unary(path)(b"")
             assert found.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

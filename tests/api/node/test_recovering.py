@@ -116,6 +116,12 @@ def test_a_kill_at_any_step_leaves_the_old_state_or_the_new_one(
             killed = True
         monkeypatch.setattr(durable, "rename", rename)
         assert killed == (step < 5)
+        if not (at.data / "state").exists():  # without the options it is not begun anew
+            with (
+                pytest.raises(DataError, match="a recovery from a checkpoint was cut off"),
+                prepared(at.config(), now_ns=NOW_NS),
+            ):
+                pass
         start(at, url, NOW_NS + 10**9)
     assert genesis(at.data / "state") == LAYER - 1
     assert not (at.data / "state.restored").exists() and not (at.data / "state.restored.store").exists()

@@ -38,7 +38,7 @@ def composed(folder: Path, port: int = 0) -> tuple[Composition, AbstractContextM
     held = prepared(replace(config, main=main), now_ns=GENESIS.unix_ns)
     found = held.__enter__()
     clock = SetClock(GENESIS.unix_ns)
-    return Composition(found, Parts(lambda clock: MemoryNetwork(clock).host(), Services, clock)), held
+    return Composition(found, Parts(lambda clock, parameters: MemoryNetwork(clock).host(), Services, clock)), held
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from api.edge.errors import DataError, EnvironmentFault, UsageError
-from api.node import data_directory
+from api.node import data_directory, record
 from api.node.identities import Mode
 from api.node.start import Prepared, note_stores, prepared
 from node.store.marker import marker_of
@@ -231,14 +231,25 @@ def test_stores_of_the_first_start_are_known_at_once(at: NodeFolder) -> None:
 
 def test_a_record_that_is_lost_or_damaged(at: NodeFolder) -> None:
     at.used()
-    record = at.data / "node.json"
-    kept = record.read_bytes()
-    record.write_text('{"genesis_id": 5}')
+    path = at.data / "node.json"
+    kept = path.read_bytes()
+    path.write_text('{"genesis_id": 5}')
     assert "node.json is damaged" in refusal(at.config())
-    record.unlink()
+    path.unlink()
     (warning,) = start(at.config()).warnings
     assert "node.json is missing and is written again" in warning
-    assert record.read_bytes() == kept and start(at.config()).warnings == ()
+    assert path.read_bytes() == kept and start(at.config()).warnings == ()
+
+
+def test_data_that_an_original_node_has_now_is_refused(at: NodeFolder) -> None:
+    at.used()
+    path = at.data / "node.json"
+    kept = record.read(path)
+    assert kept is not None
+    record.write(path, replace(kept, handed_to="/mnt/theirs"))
+    assert "was handed to the original node of /mnt/theirs" in refusal(at.config())
+    record.write(path, kept)
+    start(at.config())
 
 
 def test_an_original_node_that_ran_after_ours_is_noticed(at: NodeFolder) -> None:

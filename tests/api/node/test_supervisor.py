@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from api.node.child import NICENESS, Child
+from api.node.child import NICENESS, Child, Hear
 from api.node.ports.keys import NodeKeys
 from api.node.post_data import SMALL_FILES, delete
 from api.node.post_program import program
 from api.node.smeshing import Remote
 from api.node.supervisor import Supervised
 from api.services.node.smeshing import SetupOptions, SetupState, SmeshingRefused
-from node.contract.demands import ProvenPost
+from node.contract.demands import HeldSpace, ProvenPost
 from prover.post.proof import prove
 from tests.support.smeshing_world import GOLDEN, ME, Coinbase, PostNode, World, own, serve, small
 
@@ -358,7 +359,13 @@ def test_from_nothing_to_a_proof_with_our_own_programs(tmp_path: Path) -> None:
         server, port = await serve(node)
         world = World(tmp_path)
         world.address = f"127.0.0.1:{port}"
-        supervised = Supervised(world.around, clock_ns=lambda: 5)
+        children: list[Child] = []
+
+        async def launch(words: Sequence[str], hear: Hear, hear_output: Hear | None) -> Child:
+            children.append(await Child.start(words, hear, hear_output))
+            return children[-1]
+
+        supervised = Supervised(world.around, launch=launch, back_off_s=0.01, clock_ns=lambda: 5)
         async with asyncio.timeout(WAIT_S):
             await supervised.start(ME, world.options(provider=4294967295))
             await node.connected()
@@ -367,8 +374,16 @@ def test_from_nothing_to_a_proof_with_our_own_programs(tmp_path: Path) -> None:
             call, found = await node.result()
             assert call == 1 and isinstance(found, ProvenPost), found
             assert (found.commitment_atx, found.num_units) == (GOLDEN, 2) and found.vrf_nonce is not None
+            os.kill(children[-1].pid, signal.SIGKILL)
+            while node.post.connected():
+                await asyncio.sleep(0.01)
+            await node.connected()
+            assert len(children) == 3, "it was started again"
+            node.post.describe(2, own().node_id)
+            assert await node.result() == (2, HeldSpace(GOLDEN, 2))
             await supervised.stop(delete_files=True)
-        assert world.events == ["init_start", "init_complete", "post_service_started", "post_service_stopped"]
+        runs = ["post_service_started", "post_service_stopped"]
+        assert world.events == ["init_start", "init_complete", *runs, *runs]
         await server.stop(0)
 
     asyncio.run(main())

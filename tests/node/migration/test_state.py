@@ -15,6 +15,7 @@ from node.migration import records
 from node.migration.errors import MigrationError
 from node.migration.give import state_records
 from node.migration.take import Taker, take_all
+from node.store.check import check_rows
 from node.store.keys import ONLY
 from node.store.memory import MemoryBackend
 from node.store.stores import Stores
@@ -186,6 +187,8 @@ def test_what_contradicts_itself_is_refused_by_table_and_column(case: str) -> No
 def test_rows_of_a_taken_store_serve_a_unit() -> None:
     stores = taken(RECORDS)
     rows = Rows(stores.view())
+    assert check_rows(stores.state).faults == 0
     assert state.revert(rows, LayerId(40))
     stores.write(rows)
     assert state.last_applied(stores.view()) == 40
+    assert check_rows(stores.state).faults == 0, "every index leads to rows, and every row has its entries"

@@ -124,7 +124,7 @@ class Identities:
         for id in request.id:
             if id not in known:
                 raise Failed(Status.NOT_FOUND, f"{id.hex() or 'An empty id'} is no identity of this node.")
-        return [known[NodeId(id)] for id in request.id] or list(known.values())
+        return [known[NodeId(id)] for id in dict.fromkeys(request.id)] or list(known.values())
 
     # ---- one identity ----
 

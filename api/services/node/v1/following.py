@@ -1,4 +1,5 @@
-"""What all streams have in common: events as they come, and the end of a client that is too slow for them.
+"""What all streams have in common: events as they come, each read once for all who hear of it, and the end of a client
+that is too slow for them.
 
 Headers leave with the subscription, so that a client knows from when on it hears of everything. Specified in protocol
 10-api, sections 1.7 and 9.
@@ -6,8 +7,9 @@ Headers leave with the subscription, so that a client knows from when on it hear
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from typing import TypeVar
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Generic, TypeVar
 
 from api.edge.rpc import Failed, Status
 from api.services.node.bus import Subscription, TooSlow
@@ -24,6 +26,7 @@ from api.services.node.events import (
 )
 
 E = TypeVar("E", bound=Event)
+T = TypeVar("T")
 
 QUEUE = 65_536
 """Events that may wait for a client."""
@@ -39,6 +42,28 @@ _FULL: Mapping[type[object], str] = {
     TransactionDone: "buffer overflow",
 }
 """What a client is told that did not take these in time."""
+
+
+class Once(Generic[E, T]):
+    """What is told of an event, made when the first one tells it. Mutable: the last ones are kept.
+
+    A thousand clients may hear of the same layer, with all that it has executed.
+    """
+
+    def __init__(self, make: Callable[[E], T], kept: int) -> None:
+        self._make, self._kept = make, kept
+        self._made: OrderedDict[int, tuple[E, T]] = OrderedDict()
+
+    def of(self, event: E) -> T:
+        """What `make` comes to. Raises as it does."""
+        found = self._made.get(id(event))
+        if found is not None:  # the event is held, so no other one has its identity
+            return found[1]
+        made = self._make(event)
+        self._made[id(event)] = (event, made)
+        if len(self._made) > self._kept:
+            self._made.popitem(last=False)
+        return made
 
 
 async def following(subscription: Subscription[E]) -> AsyncIterator[E]:

@@ -22,13 +22,18 @@ from protocol.types.ids import Address, Hash32, LayerId
 
 from .bounds import Room, counted, unhurried
 from .convert import Convert, layer_number
-from .following import QUEUE, following
+from .following import QUEUE, Once, following
 from .requests import account_filter, address_of, invalid, page
 
 ROWS_AT_ONCE = 100
 """Rewards that are read before other clients have their turn."""
+TOLD_KEPT = 1024
+"""Messages of the last events."""
 NO_ROOT = Hash32(bytes(32))
 """What is said of a layer that has no state."""
+
+Told = AccountChanged | RewardPaid | LayerUpdated
+"""What the stream of the state tells of."""
 
 
 def calls(backend: Backend) -> dict[str, Method]:
@@ -53,6 +58,7 @@ class GlobalStateService:
         self._backend = backend
         self._hrp = backend.config.main.network_hrp
         self._convert = Convert(self._hrp)
+        self._told = Once(self._tell, TOLD_KEPT)
 
     # ---- one answer ----
 
@@ -120,7 +126,7 @@ class GlobalStateService:
         flags = request.global_state_data_flags
         if not flags:
             raise invalid("`GlobalStateDataFlags` must set at least one bitfield")
-        kinds: list[type[AccountChanged | RewardPaid | LayerUpdated]] = []
+        kinds: list[type[Told]] = []
         if flags & pb.GLOBAL_STATE_DATA_FLAG_ACCOUNT:
             kinds.append(AccountChanged)
         if flags & pb.GLOBAL_STATE_DATA_FLAG_REWARD:
@@ -130,15 +136,8 @@ class GlobalStateService:
         with self._backend.bus.subscribe(*kinds, size=QUEUE) as subscription:
             yield Headers.NOW
             async for event in following(subscription):
-                if isinstance(event, AccountChanged):
-                    datum = pb.GlobalStateData(account_wrapper=self._read_account(event.address))
-                elif isinstance(event, RewardPaid):
-                    datum = pb.GlobalStateData(reward=self._convert.reward(event.reward))
-                elif event.status is LayerStatus.APPLIED:
-                    datum = pb.GlobalStateData(global_state=self._root(event.layer))
-                else:
-                    continue
-                yield pb.GlobalStateStreamResponse(datum=datum)
+                if not isinstance(event, LayerUpdated) or event.status is LayerStatus.APPLIED:
+                    yield self._told.of(event)
 
     # ---- what was never there ----
 
@@ -163,6 +162,16 @@ class GlobalStateService:
 
     def _account(self, view: View, address: Address) -> pb.Account:
         return self._convert.account(address, state.nonce_and_balance(view, address), accounts.projected(view, address))
+
+    def _tell(self, event: Told) -> pb.GlobalStateStreamResponse:
+        match event:
+            case AccountChanged(address):
+                datum = pb.GlobalStateData(account_wrapper=self._read_account(address))
+            case RewardPaid(reward):
+                datum = pb.GlobalStateData(reward=self._convert.reward(reward))
+            case LayerUpdated(layer):
+                datum = pb.GlobalStateData(global_state=self._root(layer))
+        return pb.GlobalStateStreamResponse(datum=datum)
 
     def _read_account(self, address: Address) -> pb.Account:
         with reading(self._backend) as view:

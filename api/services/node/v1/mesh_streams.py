@@ -22,12 +22,14 @@ from protocol.types.ids import Address, AtxId, EpochId, NodeId, TransactionId
 
 from . import malfeasance
 from .convert import Convert
-from .following import QUEUE, following
+from .following import QUEUE, Once, following
 from .parts import in_parts
 from .requests import account_filter, address_of
 
 PART = 1_000
 """Rows that are read at once."""
+LAYERS_KEPT = 8
+"""Layers as the last events told of them: each may have thousands of transactions."""
 LAST_EPOCH = (1 << 32) - 2
 """The last one in which an activation can be published."""
 
@@ -46,6 +48,7 @@ class MeshStreams:
         self._backend = backend
         self._hrp = backend.config.main.network_hrp
         self._convert = Convert(self._hrp)
+        self._layers = Once(self._layer, LAYERS_KEPT)
 
     async def account_mesh_data(self, request: pb.AccountMeshDataStreamRequest) -> AsyncIterator[Message | Headers]:
         """An account's new transactions, and activations with it as their coinbase, from now on. Raises Failed."""
@@ -72,9 +75,7 @@ class MeshStreams:
         with self._backend.bus.subscribe(LayerUpdated, size=QUEUE) as subscription:
             yield Headers.NOW
             async for event in following(subscription):
-                with reading(self._backend) as view:
-                    layer = self._convert.layer(view, event.layer, _STATUSES[event.status])
-                yield pb.LayerStreamResponse(layer=layer)
+                yield self._layers.of(event)
 
     async def epoch(self, request: pb.EpochStreamRequest) -> AsyncIterator[Message | Headers]:
         """The activations that were published in an epoch, ids ascending, but for those of malicious smeshers.
@@ -103,6 +104,11 @@ class MeshStreams:
                 if event.identity not in told:
                     told.add(event.identity)
                     yield self._proof(event.identity, event.proof, request)
+
+    def _layer(self, event: LayerUpdated) -> pb.LayerStreamResponse:
+        with reading(self._backend) as view:
+            layer = self._convert.layer(view, event.layer, _STATUSES[event.status])
+        return pb.LayerStreamResponse(layer=layer)
 
     def _transaction(self, id: TransactionId) -> pb.AccountMeshData | None:
         with reading(self._backend) as view:

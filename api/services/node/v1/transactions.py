@@ -31,7 +31,7 @@ from protocol.types.transactions import transaction_id
 
 from .bounds import Room, unhurried
 from .convert import Convert
-from .following import QUEUE, following
+from .following import QUEUE, Once, following
 from .parts import in_parts
 from .requests import address_of, invalid
 
@@ -81,6 +81,7 @@ class TransactionService:
         self._convert = Convert(self._hrp)
         self._transactions = Transactions(backend)
         self._refusals = refusals_of(backend)
+        self._results = Once(self._done, RESULTS_QUEUE)
 
     # ---- one answer ----
 
@@ -159,7 +160,7 @@ class TransactionService:
                 # what comes behind the first new layer is new, also a layer that is executed once more
                 is_new = is_new or event.result.layer > newest
                 if is_new and wanted.takes(event):
-                    found = self._done(event)
+                    found = self._results.of(event)
                     if found is not None:
                         yield found
 

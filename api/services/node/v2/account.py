@@ -14,7 +14,7 @@ from protocol.types.transactions import Account
 
 from .far import read
 from .package import Package
-from .pages import page_of
+from .pages import page_of, values_of
 
 
 def calls(backend: Backend, package: Package) -> dict[str, Method]:
@@ -22,7 +22,7 @@ def calls(backend: Backend, package: Package) -> dict[str, Method]:
     addresses = addresses_of(backend.config.main.network_hrp)
 
     async def list_(request: Any) -> Any:
-        wanted = [addresses.parse(text) for text in request.addresses]
+        wanted = [addresses.parse(text) for text in values_of(request, "addresses")]
 
         def found(view: View, page: Page) -> list[Any]:
             return [_shown(package, addresses, view, one) for one in accounts.page(view, wanted, page)]

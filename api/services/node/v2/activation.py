@@ -119,7 +119,7 @@ class _Wanted:
 def _wanted(request: Any, addresses: Addresses) -> _Wanted | None:
     """None: nothing can meet the filters. Raises Failed for a coinbase that is no address."""
     coinbase = addresses.parse(request.coinbase) if request.coinbase else None
-    smeshers, ids = ids_of(request.smesher_id), ids_of(request.id)
+    smeshers, ids = ids_of(request, "smesher_id"), ids_of(request, "id")
     if smeshers is None or ids is None:
         return None
     first = EpochId(request.start_epoch) if request.start_epoch else None

@@ -28,7 +28,7 @@ def calls(backend: Backend, package: Package) -> dict[str, Method]:
     """The methods of MalfeasanceService."""
 
     async def list_(request: Any) -> Any:
-        smeshers = ids_of(request.smesher_id)
+        smeshers = ids_of(request, "smesher_id")
         found = await read(backend, page_of(request), lambda view, page: list(_rows(package, view, smeshers, page)))
         return package.MalfeasanceList(proofs=found)
 
@@ -39,7 +39,7 @@ def stream_calls(backend: Backend, package: Package) -> dict[str, Method]:
     """The methods of MalfeasanceStreamService."""
 
     def stream(request: Any) -> AsyncIterator[Message | Headers]:
-        smeshers = ids_of(request.smesher_id)
+        smeshers = ids_of(request, "smesher_id")
 
         def live(event: SmesherConvicted) -> Message | None:
             if smeshers is None or (smeshers and event.identity not in smeshers):

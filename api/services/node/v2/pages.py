@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from api.edge.rpc import Failed, Status
@@ -10,6 +10,8 @@ from node.queries.pages import Layers, Page
 from protocol.types.ids import ID_SIZE, LayerId
 
 MAX_LIMIT = 100
+MAX_FILTER = 1000
+"""Values of one filter: each is looked for, while others wait."""
 MAX_OFFSET = 1 << 62
 """Beyond every row."""
 DESC = 1
@@ -25,9 +27,23 @@ def page_of(request: Any) -> Page:
     return Page(min(request.offset, MAX_OFFSET), request.limit)
 
 
-def ids_of(ids: Iterable[bytes]) -> list[Any] | None:
-    """The ids of a filter, empty where there is no filter; None where nothing meets it, for no id has such a length."""
-    given = list(ids)
+def values_of(request: Any, field: str) -> Sequence[Any]:
+    """The values of a filter. Raises Failed for more than are looked for at once."""
+    values: Sequence[Any] = getattr(request, field)
+    if len(values) > MAX_FILTER:
+        raise Failed(
+            Status.INVALID_ARGUMENT,
+            f"{field} has {len(values)} values, expected {MAX_FILTER} at most; ask several times",
+        )
+    return values
+
+
+def ids_of(request: Any, field: str) -> list[Any] | None:
+    """The ids of a filter, empty where there is no filter; None where nothing meets it, for no id has such a length.
+
+    Raises Failed.
+    """
+    given = values_of(request, field)
     found = [id for id in given if len(id) == ID_SIZE]
     return None if given and not found else found
 

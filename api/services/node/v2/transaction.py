@@ -48,7 +48,7 @@ def calls(backend: Backend, package: Package) -> dict[str, Method]:
 
     async def list_(request: Any) -> Any:
         address = addresses.parse(request.address) if request.HasField("address") else None
-        ids, page = ids_of(request.txid), page_of(request)
+        ids, page = ids_of(request, "txid"), page_of(request)
         if ids is None:
             return package.TransactionList()
         layers = Layers(_bound(request, "start_layer"), _bound(request, "end_layer"))
@@ -96,7 +96,7 @@ def stream_calls(backend: Backend, package: Package) -> dict[str, Method]:
 
     def stream(request: Any) -> AsyncIterator[Message | Headers]:
         principal = addresses.parse(request.principal) if request.HasField("principal") else None
-        ids = ids_of(request.txid)
+        ids = ids_of(request, "txid")
         layers = Layers(LayerId(request.start_layer) if request.start_layer else None, _bound(request, "end_layer"))
 
         def rows(view: View) -> Iterator[Message]:

@@ -11,11 +11,11 @@ from functools import lru_cache
 
 from api.services.node.addresses import Addresses, addresses_of
 from node.queries.transactions import KnownTransaction
-from protocol.pb.spacemesh.v2alpha1.tx_pb2 import Nonce, Transaction, TransactionResult
+from protocol.pb.spacemesh.v2alpha1.tx_pb2 import Transaction, TransactionResult
 from protocol.types import transactions as types
 from protocol.types.transactions import TransactionStatus, TxHeader
 
-from .contents import contents_of
+from .contents import show_contents
 
 KEPT = 1 << 12
 """Transactions with their results: about a kilobyte each."""
@@ -64,23 +64,23 @@ class Wire:
 
     def message(self, raw: bytes, header: TxHeader | None, id: bytes = b"") -> Transaction:
         """A transaction: id (where it is to be shown), bytes, header if it is known, and what the bytes say."""
-        shown = Transaction(id=id, raw=raw)
-        if header is not None:
+        if header is None:
+            shown = Transaction(id=id, raw=raw)
+        else:
             shown = Transaction(
                 id=id,
                 principal=self._addresses.text(header.principal),
                 template=self._addresses.text(header.template),
                 method=header.method,
-                nonce=Nonce(counter=header.nonce),
                 max_gas=header.max_gas,
                 gas_price=header.gas_price,
                 max_spend=header.max_spend,
                 raw=raw,
             )
-        contents = contents_of(raw, self._addresses)
-        if contents is not None:
-            shown.type = contents.type
-            shown.contents.CopyFrom(contents.contents)
+            # set in place: a message that is handed over is copied
+            shown.nonce.SetInParent()
+            shown.nonce.counter = header.nonce
+        show_contents(shown, raw, self._addresses)
         return shown
 
     def _result(self, result: types.TransactionResult) -> TransactionResult:

@@ -96,6 +96,8 @@ def test_a_good_file_and_its_warnings(tmp_path: Path) -> None:
         ('{"preset": "fastnet"}', ("genesis.genesis-time is not set",)),
         ('{"logging": {"hare": "x"}, "smeshing": {"smeshing-coinbase": "y"}}', ("logging.hare", "smeshing-coinbase")),
         ("{", ("JSON",)),
+        ('{"api": {"grpc-tls-services": ["post", "pst", "post"]}}', ("'pst' is no service", "'post' is named twice")),
+        ('{"p2p": {"bootnodes": ["/ip4/1.2.3.4/tcp/1"]}}', ("p2p.bootnodes",)),
     ],
 )
 def test_a_bad_file_has_all_its_problems_told(tmp_path: Path, text: str, facts: tuple[str, ...]) -> None:

@@ -46,10 +46,13 @@ def test_from_an_original_and_back(theirs: OriginalNode, tmp_path: Path, capsys:
     assert main(["migrate", "to-go", str(ours), str(back), "-c", str(theirs.config), "--json"]) == 0
     done, note = events(capsys)
     assert done["rows"] == {"state.sql": len(theirs.state_records), "local.sql": 0}
-    assert (done["backup"], done["own_texts"], done["earliest"]) == (None, False, None)
+    assert (done["backup"], done["earliest"]) == (None, None)
     assert main(["migrate", "to-go", str(ours), str(back), "-c", str(theirs.config)]) == 0
     said = capsys.readouterr()
     assert "done" in said.out and "backup" in said.out and "Do not start smesher on" in said.err
+    lock = tmp_path / "LOCK"
+    assert main(["node", "-c", str(theirs.config), "-d", str(ours), "--filelock", str(lock)]) == 1
+    assert f"was handed to the original node of {back}" in capsys.readouterr().err.replace("\n", "")
 
 
 def test_what_to_do_next_is_said(theirs: OriginalNode, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

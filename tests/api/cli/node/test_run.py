@@ -92,6 +92,20 @@ def test_what_ends_with_an_error_ends_with_one(at: NodeFolder, monkeypatch: pyte
     assert "ERROR\tnode\tsmesher node ends: The store is damaged." in result.out
 
 
+def test_a_stop_before_it_runs_is_a_stop(at: NodeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = ModuleType("api.node.run")
+
+    def run(prepared: Prepared) -> int:
+        raise KeyboardInterrupt
+
+    vars(runner)["run"] = run
+    monkeypatch.setitem(sys.modules, "api.node.run", runner)
+    at.write()
+    result = at.run().ok()
+    assert "stopped before it ran" in result.out and "ERROR" not in result.out
+    at.run().ok()  # nothing is held any more
+
+
 def test_the_log_goes_to_a_file(at: NodeFolder, given: list[Prepared]) -> None:
     at.write()
     result = at.run("--log-file", at.path / "node.log").ok()

@@ -7,7 +7,6 @@ import json
 import random
 import re
 import shutil
-import sqlite3
 import subprocess
 import sys
 from collections import Counter, namedtuple
@@ -21,7 +20,7 @@ import pytest
 from api.edge.errors import DataError, EnvironmentFault, UsageError
 from api.node import record
 from api.node.data_directory import DataDirectory, check_stores
-from api.node.original import directory, hand_back, schema, shape, take_over
+from api.node.original import directory, hand_back, schema, take_over
 from api.node.original.hand_back import HandedBack
 from api.node.original.take_over import TakenOver
 from node.ledger import state
@@ -93,7 +92,7 @@ def test_there_and_back(original: OriginalNode, ours: Path, tmp_path: Path) -> N
 
     back = tmp_path / "back"
     done = handed(original, ours, back)
-    assert done.backup is None and not done.own_texts
+    assert done.backup is None
     assert done.rows == {"state.sql": len(original.state_records), "local.sql": len(LOCAL)}
     assert all_rows(back, tmp_path / "scratch") == Counter([*original.state_records, *LOCAL])
     for name in ("genesis.json", "identities/local.key", "p2p/p2p.key"):
@@ -117,26 +116,6 @@ def test_a_node_starts_on_what_was_taken(original: OriginalNode, ours: Path) -> 
     assert kept.identities == {"local.key": original.node_id.hex()}
     kept.check_layers(record.Record.of(original.chain.config), data.record)
     assert check_stores(data, kept.stores) == []
-
-
-def test_the_databases_of_both_ways_are_made_by_the_same_texts(
-    original: OriginalNode, ours: Path, tmp_path: Path
-) -> None:
-    """Whatever an original has said when it made its own."""
-    original.change("DROP INDEX marriages_by_id", "CREATE  INDEX marriages_by_id ON marriages (id) -- so")
-    with closing(sqlite3.connect(original.path / "state.sql")) as connection:
-        expected = shape.statements_of(connection)
-    taken(original, ours)
-    back = tmp_path / "back"
-    handed(original, ours, back)
-    with closing(sqlite3.connect(back / "state.sql")) as connection:
-        assert shape.statements_of(connection) == expected
-    (ours / take_over.TEXTS).write_text("[]")
-    with pytest.raises(DataError, match=r"original\.json is damaged"):
-        handed(original, ours, tmp_path / "more")
-    (ours / take_over.TEXTS).unlink()
-    assert handed(original, ours, tmp_path / "own").own_texts
-    assert not handed(original, ours, back).own_texts
 
 
 def test_own_messages_are_noted(original: OriginalNode, ours: Path) -> None:

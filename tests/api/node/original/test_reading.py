@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import sqlite3
 from collections import Counter
@@ -30,6 +31,19 @@ def read_all(path: Path, one: shape.Schema, scratch: Path) -> list[Any]:
     return found
 
 
+TEXTS = {
+    "state.sql": "c2996f75e7eff66bf35de2a9b3f32e1cd7974266ed74dcaffc43365c9d97db82",
+    "local.sql": "79b4682bb61ca8bb30b9a5c992eb3452cb0a56be0292eee425860ee88cdad9de",
+}
+"""SHA-256 of the sorted texts of the original's own databases (versions 25 and 9), without white space."""
+
+
+@pytest.mark.parametrize("one", [schema.STATE, schema.LOCAL], ids=lambda one: one.file)
+def test_the_texts_are_those_that_the_original_compares(one: shape.Schema) -> None:
+    texts = sorted("".join(text.split()) for text in one.statements())
+    assert hashlib.sha256("\n".join(texts).encode()).hexdigest() == TEXTS[one.file]
+
+
 def test_rows_come_back_as_they_were_written(original: OriginalNode, tmp_path: Path) -> None:
     found = read_all(original.path / "state.sql", schema.STATE, tmp_path / "scratch")
     assert Counter(found) == Counter(original.state_records)
@@ -55,7 +69,7 @@ def test_the_largest_numbers_and_what_is_not_there(tmp_path: Path) -> None:
         ]
     )
     path = tmp_path / "state.sql"
-    assert writing.write(path, schema.STATE, schema.STATE.statements(), given) == len(given)
+    assert writing.write(path, schema.STATE, given) == len(given)
     assert read_all(path, schema.STATE, tmp_path / "scratch") == given
 
 
@@ -153,13 +167,13 @@ def test_a_database_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "state.sql"
     twice = [records.Beacon(1, b"\1\2\3\4"), records.Beacon(1, b"\1\2\3\5")]
     with pytest.raises(DataError, match=r"cannot be made: UNIQUE constraint failed: beacons\.epoch"):
-        writing.write(path, schema.STATE, schema.STATE.statements(), twice)
+        writing.write(path, schema.STATE, twice)
     assert not list(tmp_path.iterdir())
     with pytest.raises(EnvironmentFault, match="cannot be written"):
-        writing.write(tmp_path / "nowhere" / "state.sql", schema.STATE, schema.STATE.statements(), [])
+        writing.write(tmp_path / "nowhere" / "state.sql", schema.STATE, [])
     path.write_bytes(b"here")
     with pytest.raises(DataError, match="exists already"):
-        writing.write(path, schema.STATE, schema.STATE.statements(), [])
+        writing.write(path, schema.STATE, [])
     assert path.read_bytes() == b"here"
 
 
@@ -174,7 +188,7 @@ def test_a_database_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
 def test_rows_that_the_triggers_refuse(row: str, expected: str, tmp_path: Path) -> None:
     path = tmp_path / "state.sql"
     marriage = records.Marriage(b"\x0b" * 32, 1, b"\x0c" * 32, 0, b"\x0d" * 32, bytes(64))
-    writing.write(path, schema.STATE, schema.STATE.statements(), [marriage])
+    writing.write(path, schema.STATE, [marriage])
     with closing(sqlite3.connect(path)) as connection:
         with pytest.raises(sqlite3.IntegrityError, match=expected):
             connection.execute(f"INSERT INTO malfeasance VALUES ({row})")

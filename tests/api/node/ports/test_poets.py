@@ -226,7 +226,7 @@ def test_a_server_without_a_certifier() -> None:
         (Answer(200, b"no JSON"), "bad_answer"),
     ],
 )
-def test_words_for_what_a_server_says(answer: Answer, reason: str) -> None:
+def test_words_for_what_a_server_says(answer: Answer, reason: str, caplog: pytest.LogCaptureFixture) -> None:
     async def test(world: World, asker: Asker) -> None:
         world.submits = [answer]
         asker.poets.register(1, registration())
@@ -234,7 +234,10 @@ def test_words_for_what_a_server_says(answer: Answer, reason: str) -> None:
         assert isinstance(found, Failed) and found.reason == reason
         assert FIRST in found.detail and "\n" not in found.detail
 
-    run(test)
+    with caplog.at_level(logging.WARNING, "poets"):
+        run(test)
+    refused = [one for one in caplog.records if one.name == "poets"]
+    assert len(refused) == 1, "what went wrong is said once"
 
 
 def test_a_server_for_other_times_is_told_by_name() -> None:

@@ -35,28 +35,12 @@ from protocol.types.activation import PostMetadataV1, PostV1
 from protocol.types.ids import AtxId, Hash32, NodeId, PoetProofRef
 from protocol.types.poet import SECURITY_PARAM, MerkleProof, PoetProof, PoetProofMessage
 from prover.post.proof.verify import VerifyParams
+from tests.support.smeshing_world import Shared
 from tests.vector_cases.harness import load
-from tests.vector_cases.post_support import engine
-from tests.vector_cases.post_verify import metadata_of, mode_of, pow_hash
+from tests.vector_cases.post_verify import metadata_of, mode_of
 
 WAIT_S = 60.0
 ANY = b"\xff" * 32
-
-
-class Shared:
-    """The tools of the test run."""
-
-    full = False
-
-    def __init__(self, scrypt_n: int) -> None:
-        self.labels: Any = engine(scrypt_n)
-        self.closed = 0
-
-    def hash(self, data: bytes) -> bytes:
-        return pow_hash(data)
-
-    def close(self) -> None:
-        self.closed += 1
 
 
 class Spaces:

@@ -15,9 +15,10 @@ import grpc
 import pytest
 
 from api.edge.errors import DataError, EnvironmentFault, Failure, UsageError
+from api.grpc.limits import NEVER_MS
 from api.services.node.catalogue import GIVEN, NAMES, Catalogue
 from api.services.node.events import StatusChanged
-from api.services.node.listeners import Listeners, is_reachable
+from api.services.node.listeners import POST_LIMITS, PRIVATE_LIMITS, PUBLIC_LIMITS, Listeners, is_reachable
 from node.runtime.facts import Facts
 from protocol.params.config.networks import BY_NAME
 from protocol.params.config.node import Config
@@ -240,6 +241,21 @@ def test_a_plaintext_listener_that_can_be_reached_is_warned_of(caplog: pytest.Lo
     ):
         warned = [one.getMessage() for one in caplog.records if one.name == "api"]
     assert len(warned) == 1 and warned[0].startswith("--grpc-public-listener 0.0.0.0:0 can be reached")
+
+
+def test_connections_are_kept_as_the_network_keeps_them() -> None:
+    names = ("keepalive_time_ms", "keepalive_timeout_ms", "max_connection_idle_ms", "max_connection_age_ms")
+    minute = 60_000
+    for limits, expected in (
+        (PUBLIC_LIMITS, (minute, 10_000, 120 * minute, 180 * minute)),
+        (PRIVATE_LIMITS, (10 * minute, 10_000, NEVER_MS, NEVER_MS)),
+        (POST_LIMITS, (10 * minute, 10_000, NEVER_MS, NEVER_MS)),
+    ):
+        options = dict(limits.options())
+        assert tuple(options[f"grpc.{name}"] for name in names) == expected
+        assert options["grpc.max_connection_age_grace_ms"] == 10 * minute
+        assert options["grpc.http2.min_ping_interval_without_data_ms"] == minute
+        assert limits.calls > limits.streams_in_all + limits.dialogues, "streams leave places for calls"
 
 
 def test_limits_of_messages_are_those_of_the_configuration() -> None:

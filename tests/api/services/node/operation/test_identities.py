@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from api.edge.rpc import Failed, Headers, Status
+from api.edge.rpc import Failed, Status
 from api.services.node.bus import Bus
 from api.services.node.events import IdentityChanged, StatusChanged
 from api.services.node.operation import identities
@@ -31,6 +31,7 @@ from protocol.types.proposals import Proposal
 from tests.node.activation.smeshing.rig import START, Rig, end_of, round_end, round_start
 from tests.node.activation.smeshing.stand_ins import PARAMETERS, POET_A, POET_B, TIME, TIMELINE, A, B
 from tests.node.proposals.network import ALICE, FIRST, ballot_of, first_opinion, proposal_of
+from tests.support.calling import Open
 
 FACTS = Facts(True, True, LayerId(1), LayerId(1), LayerId(1), LayerId(1))
 
@@ -83,23 +84,15 @@ class Operated:
         """What is said at once, and after each step."""
 
         async def heard() -> list[list[Any]]:
-            stream = self._calls["Watch"](pb.IdentitiesRequest(id=ids))
-            said: list[list[Any]] = []
-            coming: asyncio.Future[Any] | None = None
-            for step in (lambda: None, *steps):
+            stream = Open(self._calls, "Watch", pb.IdentitiesRequest(id=ids))
+            said = [await stream.more()]
+            assert stream.answered.has_headers
+            for step in steps:
                 step()
-                said.append([])
-                while True:
-                    coming = coming or asyncio.ensure_future(anext(stream))
-                    for _ in range(6):
-                        await asyncio.sleep(0)
-                    if not coming.done():
-                        break
-                    said[-1].append(coming.result())
-                    coming = None
-            assert coming is not None
-            coming.cancel()
-            await asyncio.wait([coming])
+                said.append(await stream.more())
+            await stream.close()
+            if stream.answered.status:
+                raise Failed(stream.answered.status, stream.answered.text)
             return said
 
         return self._loop.run_until_complete(heard())
@@ -198,6 +191,10 @@ def test_an_identity_for_which_nobody_smeshes(node: Operated) -> None:
     assert node.one().phase == pb.PHASE_NOT_STARTED
 
 
+def test_an_identity_that_is_named_twice_comes_once(node: Operated) -> None:
+    assert [one.id for one in node.ask(B.identity, A.identity, B.identity)] == [B.identity, A.identity]
+
+
 def test_an_identity_that_is_not_ours(node: Operated) -> None:
     for id in (b"", b"\x09" * 32):
         with pytest.raises(Failed) as caught:
@@ -241,7 +238,7 @@ def test_each_comes_once_then_whenever_it_changed(node: Operated) -> None:
         node.bus.publish([StatusChanged()])
 
     first, after_b, after_nothing, after_time = node.watch(of_b, nothing, later)
-    assert first[0] is Headers.NOW and [one.id for one in first[1:]] == [A.identity, B.identity]
+    assert [one.id for one in first] == [A.identity, B.identity]
     assert [one.id for one in after_b] == [B.identity]
     assert after_nothing == []
     assert [(one.id, one.phase) for one in after_time] == [
@@ -255,7 +252,7 @@ def test_only_those_that_are_asked_for(node: Operated) -> None:
         node.tell(*(NotRegisteredAt(one, POET_A, "refused", "full") for one in (A.identity, B.identity)))
 
     first, after = node.watch(both, ids=(B.identity,))
-    assert [one.id for one in first[1:]] == [B.identity] == [one.id for one in after]
+    assert [one.id for one in first] == [B.identity] == [one.id for one in after]
 
 
 def test_a_watcher_that_is_too_slow(node: Operated) -> None:

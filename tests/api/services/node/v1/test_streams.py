@@ -32,6 +32,7 @@ from api.services.node.events import (
 from api.services.node.v1 import admin, debug, global_state, mesh_streams, transactions
 from api.services.node.v1 import node as node_service
 from api.services.node.v1.debug import QUEUE
+from api.services.node.v1.following import Once
 from node.activation.tables import ATXS
 from node.ledger.tables import LAYERS, RESULTS, REWARDS
 from node.malfeasance.tables import PROOFS, StoredProof
@@ -254,6 +255,47 @@ def test_roots_are_told_of_applied_layers_alone_zeros_where_there_is_none(node: 
     assert [one.layer.number for one in said] == [40, 5000]
     assert any(said[0].root_hash) and said[1].root_hash == bytes(32)
     node.runner.run(stream.close())
+
+
+@pytest.mark.parametrize("make", [layers, roots, results])
+def test_an_event_is_read_once_for_all_who_hear_of_it(node: ServedNode, make: Callable[[ServedNode], Told]) -> None:
+    told = make(node)
+    streams = [opened(node, told) for _ in range(5)]
+    for stream in streams:
+        node.runner.run(stream.more())
+    taken = counted_views(node)
+    node.backend.bus.publish([told.event])
+    said = [node.runner.run(stream.more()) for stream in streams]
+    assert len(said[0]) == 1 and said == [said[0]] * 5
+    assert len(taken) == 1
+    node.backend.bus.publish([replace(told.event)])
+    assert node.runner.run(streams[0].more()) == said[0] and len(taken) == 2, "another event is read again"
+    for stream in streams:
+        node.runner.run(stream.close())
+
+
+def counted_views(node: ServedNode) -> list[object]:
+    """Grows with each snapshot that is taken from now on."""
+    taken: list[object] = []
+    original = node.backend.stores.view
+
+    def counted() -> Any:
+        taken.append(None)
+        return original()
+
+    node.backend.stores.view = counted  # type: ignore[method-assign]
+    return taken
+
+
+def test_only_the_last_events_are_kept() -> None:
+    made: list[Event] = []
+
+    def make(event: Event) -> int:
+        made.append(event)
+        return len(made)
+
+    once, events = Once(make, kept=2), [LayerUpdated(LayerId(layer), LayerStatus.OPENED) for layer in range(3)]
+    assert [once.of(event) for event in (*events, events[2], events[1], events[0])] == [1, 2, 3, 3, 2, 4]
 
 
 # ---- between what is stored and what comes ----

@@ -8,9 +8,10 @@ from typing import Any
 
 from google.protobuf import message_factory
 
-from api.edge.rpc import Failed, Headers
+from api.edge.rpc import Failed
 from api.services.node.v2.package import V2ALPHA1, Package
 from api.services.node.v2.services import SERVICES
+from tests.support.calling import Open
 from tests.support.node_backend import StoresBackend
 
 
@@ -51,7 +52,7 @@ class Node:
         """What a stream says until it waits or ends; then after each step. Headers are told as "headers", an end as
         "end", a failure as its status and text."""
         call, request = self._call(name, package, fields)
-        return self._loop.run_until_complete(_heard(call(request), steps))
+        return self._loop.run_until_complete(_heard(Open({name: call}, name, request), steps))
 
     def run(self, work: Any) -> Any:
         """A coroutine to its end."""
@@ -64,27 +65,15 @@ class Node:
         return call, message_factory.GetMessageClass(kind)(**fields)
 
 
-async def _heard(stream: Any, steps: Sequence[Callable[[], object]]) -> list[Any]:
-    heard: list[Any] = []
-    coming: asyncio.Future[Any] | None = None
-    for step in (lambda: None, *steps):
+async def _heard(stream: Open, steps: Sequence[Callable[[], object]]) -> list[Any]:
+    heard = await stream.more()
+    for step in steps:
         step()
-        while True:
-            coming = coming or asyncio.ensure_future(anext(stream))
-            for _ in range(6):  # what is handed from one callback to another has arrived then
-                await asyncio.sleep(0)
-            if not coming.done():
-                break
-            coming, ended = None, coming
-            try:
-                found = ended.result()
-            except StopAsyncIteration:
-                return [*heard, "end"]
-            except Failed as error:
-                return [*heard, (error.status, error.message)]
-            heard.append("headers" if found is Headers.NOW else found)
-    if coming is not None:
-        coming.cancel()
-        await asyncio.wait([coming])
-    await stream.aclose()
-    return heard
+        heard += await stream.more()
+    answered = stream.answered
+    if answered.status:
+        heard.append((answered.status, answered.text))
+    elif not answered.is_open:
+        heard.append("end")
+    await stream.close()
+    return ["headers", *heard] if answered.has_headers else heard

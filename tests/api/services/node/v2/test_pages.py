@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from api.edge.rpc import Status
 from api.services.node.v2.package import V2ALPHA1, V2BETA1
+from api.services.node.v2.pages import MAX_FILTER
 from protocol.types.address import to_text
 from protocol.types.transactions import TransactionResult
 from tests.support.imported_chain import ImportedChain
@@ -267,6 +268,28 @@ def test_beyond_the_last_row_there_is_nothing(recorded: Node, name: str, offset:
 def test_addresses_of_a_filter_are_judged_before_the_limit(recorded: Node, name: str, filter: dict[str, Any]) -> None:
     status, text = recorded.refused(name, **filter)
     assert status == Status.INVALID_ARGUMENT and "limit" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value"),
+    (
+        ("AccountService.List", "addresses", "x"),
+        ("ActivationService.List", "id", NO_ID),
+        ("ActivationService.List", "smesher_id", NO_ID),
+        ("ActivationStreamService.Stream", "smesher_id", NO_ID),
+        ("MalfeasanceService.List", "smesher_id", NO_ID),
+        ("MalfeasanceStreamService.Stream", "smesher_id", b""),
+        ("TransactionService.List", "txid", NO_ID),
+        ("TransactionStreamService.Stream", "txid", NO_ID),
+    ),
+)
+def test_so_many_values_of_a_filter_are_looked_for(recorded: Node, name: str, field: str, value: Any) -> None:
+    """A message has room for three hundred thousand ids."""
+    found = recorded.refused(name, **{field: [value] * (MAX_FILTER + 1)})
+    text = f"{field} has {MAX_FILTER + 1} values, expected {MAX_FILTER} at most; ask several times"
+    assert found == (Status.INVALID_ARGUMENT, text)
+    if name.endswith("List") and value != "x":
+        recorded.ask(name, limit=1, **{field: [value] * MAX_FILTER})
 
 
 @pytest.mark.parametrize(
