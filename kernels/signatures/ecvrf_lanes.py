@@ -189,7 +189,7 @@ def _finish_map(field: Field, point: Any, scratch: Any, power: Any, element: Any
 
 
 @njit(nogil=True)
-def _map_two(memory, first, second, elements):  # type: ignore[no-untyped-def]
+def map_two(memory, first, second, elements):  # type: ignore[no-untyped-def]
     """[8] of the mapped points of two neighbouring elements."""
     scratch = S_ROOTS
     _prepare_map(memory, scratch, elements)
@@ -202,7 +202,7 @@ def _map_two(memory, first, second, elements):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True)
-def _hash_to_element(memory, target, keys, inputs, offsets, first, count, block_words, stride, block_counts):  # type: ignore[no-untyped-def]
+def hash_to_element(memory, target, keys, inputs, offsets, first, count, block_words, stride, block_counts):  # type: ignore[no-untyped-def]
     """expand_message_xmd of key and input, as a field element; up to eight."""
     blocks = block_words.view(np.uint8)
     state, scratch = S_ROOTS, S_ROOTS + STATE
@@ -240,7 +240,8 @@ def _add_base(memory, point, base_tables, digit):  # type: ignore[no-untyped-def
 
 
 @njit(nogil=True)
-def _u(memory, target, group, base_tables):  # type: ignore[no-untyped-def]
+def u_point(memory, target, group, base_tables):  # type: ignore[no-untyped-def]
+    """[s]B - [c]Y, by the digits in the scratch."""
     point, table = S_POINT, S_TABLE
     negate_affine(memory, group + G_KEY, group + G_KEY)
     sum_form_of_affine(memory, point, group + G_KEY)
@@ -277,7 +278,8 @@ def _u_of_known(memory, target, group, base_tables, known):  # type: ignore[no-u
 
 
 @njit(nogil=True)
-def _v(memory, target, group, h):  # type: ignore[no-untyped-def]
+def v_point(memory, target, group, h):  # type: ignore[no-untyped-def]
+    """[s]H - [c]Gamma, likewise."""
     point, table, second_table = S_POINT, S_TABLE, S_SECOND_TABLE
     negate_affine(memory, group + G_GAMMA, group + G_GAMMA)
     sum_form_of_projective(memory, point, h)
@@ -378,7 +380,7 @@ def verify_groups(  # type: ignore[no-untyped-def]
         is_reduced_scalar(memory, group + G_SCALAR_FLAG, group + G_S)
         lanes_used = min(LANES, count - first)
         element = elements + i * ELEMENT
-        _hash_to_element(memory, element, keys, inputs, offsets, first, lanes_used, block_words, stride, block_counts)
+        hash_to_element(memory, element, keys, inputs, offsets, first, lanes_used, block_words, stride, block_counts)
         for lane in range(LANES):
             if is_known:
                 memory[group + G_KEY + lane] = starts[first + lane] if first + lane < count else starts[0]
@@ -393,7 +395,7 @@ def verify_groups(  # type: ignore[no-untyped-def]
             decode_all(memory, key_encodings, groups, key, first_group + G_KEY_FLAGS, GROUP)
     for i in range(0, groups, 2):
         h = first_records + i * RECORDS + RECORD_H
-        _map_two(memory, h, h + RECORDS if i + 1 < groups else S_NOWHERE, elements + i * ELEMENT)
+        map_two(memory, h, h + RECORDS if i + 1 < groups else S_NOWHERE, elements + i * ELEMENT)
     for i in range(groups):
         group, records = first_group + i * GROUP, first_records + i * RECORDS
         base_digits(memory, S_BASE_DIGITS, group + G_S)
@@ -402,8 +404,8 @@ def verify_groups(  # type: ignore[no-untyped-def]
         if is_known:
             _u_of_known(memory, records + RECORD_U, group, base_tables, known)
         else:
-            _u(memory, records + RECORD_U, group, base_tables)
-        _v(memory, records + RECORD_V, group, records + RECORD_H)
+            u_point(memory, records + RECORD_U, group, base_tables)
+        v_point(memory, records + RECORD_V, group, records + RECORD_H)
     z = first_records + 2 * ELEMENT
     invert_all(memory, z, z + ELEMENT, 3 * groups, RECORD, S_ROOTS)
     for i in range(groups):

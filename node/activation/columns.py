@@ -29,6 +29,9 @@ AT_ONCE_BYTES = ID_BYTES << 14
 
 MAX_WEIGHT = (1 << 63) - 1
 
+ROWS_KEPT = 4096
+"""Rows that an epoch keeps as objects, of those asked for one by one: mostly the same ones are, again and again."""
+
 _COLUMNS = {
     "id": (np.uint64, ID_WORDS),
     "node": (np.uint64, ID_WORDS),
@@ -145,6 +148,9 @@ class EpochColumns:
         """So many rows, the first ones, are in the order of their ids."""
         self._new: dict[bytes, int] = {}
         """The rows of all others."""
+        self._asked: dict[bytes, AtxRow | None] = {}
+        self._asked_by_node: dict[bytes, tuple[AtxRow, ...]] = {}
+        """What was found since an ATX was added, by id and by identity."""
 
     def __len__(self) -> int:
         return self._count
@@ -186,6 +192,7 @@ class EpochColumns:
         columns["is_malicious"][row] = is_malicious
         self._new[bytes(atx.id)] = row
         self._count += 1
+        self._forget_asked()
         if len(self._new) > max(NEW_LEAST, self._count // NEW_SHARE):
             self._put_in_order()
         return True
@@ -212,13 +219,41 @@ class EpochColumns:
             for name in _COLUMNS:
                 self._columns[name] = self.column(name)[order]
         self._in_order, self._new = self._count, {}
+        self._forget_asked()
+
+    def _forget_asked(self) -> None:
+        if self._asked:
+            self._asked = {}
+        if self._asked_by_node:
+            self._asked_by_node = {}
+
+    def get(self, id: AtxId) -> AtxRow | None:
+        """An ATX; None where it is not known."""
+        if id in self._asked:
+            return self._asked[id]
+        row = self.find(id)
+        found = None if row is None else self.at(row)
+        if len(self._asked) >= ROWS_KEPT:
+            self._asked.clear()
+        self._asked[id] = found
+        return found
+
+    def by_node(self, node: NodeId) -> tuple[AtxRow, ...]:
+        """The ATXs of an identity, the first to come first."""
+        found = self._asked_by_node.get(node)
+        if found is None:
+            found = tuple(self.at(int(row)) for row in self.rows_of(node))
+            if len(self._asked_by_node) >= ROWS_KEPT:
+                self._asked_by_node.clear()
+            self._asked_by_node[node] = found
+        return found
 
     def find(self, id: AtxId) -> int | None:
         """The row of an ATX; None where it is not known."""
         new = self._new.get(id)
         if new is not None:
             return new
-        return row_of(self._columns["id"][: self._in_order], id)
+        return row_of(self._columns["id"][: self._in_order], id) if self._in_order else None
 
     def find_all(self, ids: bytes | bytearray | memoryview) -> Indices:
         """The rows of many ATXs, given as their ids one after another; -1 where one is not known.
@@ -320,15 +355,12 @@ class AtxColumns:
     def get(self, epoch: EpochId, id: AtxId) -> AtxRow | None:
         """One ATX; None where it is not known."""
         columns = self._epochs.get(epoch)
-        row = None if columns is None else columns.find(id)
-        return None if columns is None or row is None else columns.at(row)
+        return None if columns is None else columns.get(id)
 
     def by_node(self, epoch: EpochId, node: NodeId) -> Sequence[AtxRow]:
         """The ATXs of an identity in an epoch, in the order in which they came."""
         columns = self._epochs.get(epoch)
-        if columns is None:
-            return []
-        return [columns.at(int(row)) for row in columns.rows_of(node)]
+        return () if columns is None else columns.by_node(node)
 
     def missing(self, epoch: EpochId, ids: Sequence[AtxId]) -> Sequence[AtxId]:
         """Those that are not known, in their order."""

@@ -10,8 +10,10 @@ from protocol.crypto import signing, vrf
 from protocol.crypto.signing import Domain, signed_bytes
 from protocol.types.ids import NodeId
 
+from .quick import quick
 
-@dataclass(frozen=True, slots=True)
+
+@quick
 class SignatureCheck:
     """One signature."""
 

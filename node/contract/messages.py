@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import NewType
 
 from .instants import Instant
+from .quick import quick
 
 PeerId = NewType("PeerId", bytes)
 """A peer of the network, as its host names it. Not an identity: those are a `NodeId`."""
@@ -25,7 +25,7 @@ class Origin(Enum):
     """It was kept from before a recovery from a checkpoint."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@quick(eq=False)
 class Message:
     """Bytes that a machine is to judge. Compared by identity: the same bytes may come twice."""
 

@@ -12,6 +12,7 @@ from .demands import Demand, Result
 from .effects import Effect
 from .instants import Instant
 from .messages import Message
+from .quick import quick
 from .verdicts import Verdict
 
 
@@ -36,7 +37,7 @@ class Judged:
     effects: Sequence[Effect] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@quick
 class Needs:
     """What a message waits for: checks, or demands, never both, so that no forger makes us ask.
 
@@ -54,7 +55,7 @@ class Needs:
             raise ValueError("a step needs either checks or demands")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@quick(eq=False)
 class Ticket:
     """A message that waits for what its machine said it needs."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from node.eligibility.errors import EligibilityError
 from protocol.numbers import binomial, fixed
@@ -38,6 +39,7 @@ class Scale:
     """What a weight is multiplied with: more than 1 where there are more seats than weight."""
 
 
+@lru_cache(maxsize=64)  # one total weight an epoch, and few sizes of committees
 def scale(committee: int, total: int) -> Scale:
     """The distribution of a committee over a total weight.
 
@@ -93,6 +95,10 @@ def is_count(committee: int, total: int, stake: Stake, claimed: int) -> bool:
             f"The weight of the smesher comes to {units} units, expected at most {MAX_UNITS}.", "weight_exceeds_maximum"
         )
     at = draw(stake.proof)
-    lower = binomial.compiled_cdf(units, by.probability, claimed - 1)
-    upper = binomial.compiled_cdf(units, by.probability, claimed)
+    lower, upper = _cdf(units, by.probability, claimed - 1), _cdf(units, by.probability, claimed)
     return lower <= at < upper
+
+
+@lru_cache(maxsize=1 << 14)  # who has seats in one round has them in others, with the same weight
+def _cdf(units: int, probability: int, count: int) -> int:
+    return binomial.compiled_cdf(units, probability, count)

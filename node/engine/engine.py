@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
+from itertools import islice
 from typing import TypeVar
 
 from node.contract import owed
@@ -60,13 +60,25 @@ MAX_INNER_STEPS = 1_000_000
 """Steps of one turn that follow from other steps: more, and machines answer each other without end."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Checking:
-    """A message whose signatures and proofs are checked at the end of the run of messages."""
+_Checking = tuple[Machine, Ticket, Needs]
+"""A message whose signatures and proofs are checked at the end of the run of messages."""
 
-    machine: Machine
-    ticket: Ticket
-    needs: Needs
+
+class _StoppingOnErrors:
+    """What an engine works in: an error is the end of it. Raises EngineStopped, but lets what ends the process pass."""
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is None:
+            return
+        self.error = error
+        if isinstance(error, Exception):
+            raise EngineStopped(f"A unit of work failed: {error}") from error
 
 
 class Engine:
@@ -95,7 +107,7 @@ class Engine:
         self._publishing: dict[Message, tuple[Machine, Publish]] = {}
         self._delivering: dict[Message, tuple[Machine, Deliver]] = {}
         self._next_ticket = 0
-        self._stopped: BaseException | None = None
+        self._stopping_on_errors = _StoppingOnErrors()
         self.counts: Counter[tuple[str, str, str]] = Counter()
         """How many messages had which verdict: channel, answer, reason."""
         # of the turn
@@ -116,7 +128,7 @@ class Engine:
     def recover(self, now: Instant) -> None:
         """The first half of `start`, as `prepare` is of a turn. Raises EngineStopped."""
         self._begin(now)
-        with self._stopping_on_errors():
+        with self._stopping_on_errors:
             owed.clear_expired(self._turn, now)
             for machine in self._routes.machines:
                 self._unit(machine, lambda view, machine=machine: machine.start(view, now))  # type: ignore[misc]
@@ -131,7 +143,7 @@ class Engine:
     def prepare(self, inputs: Sequence[Input], now: Instant) -> None:
         """The first half of a turn: nothing is written and nothing leaves. Raises EngineStopped."""
         self._begin(now)
-        with self._stopping_on_errors():
+        with self._stopping_on_errors:
             self._agenda.add(inputs)
             while True:
                 if self._checking and not isinstance(self._agenda.peek(now), (Message, Returned, Incoming)):
@@ -153,7 +165,7 @@ class Engine:
         if rows is None:
             raise ValueError("no turn was prepared")
         outputs, self._outputs = self._outputs, []
-        with self._stopping_on_errors():
+        with self._stopping_on_errors:
             self._stores.write(rows, sync)
             show(rows, outputs)
             rows.root.close()
@@ -177,24 +189,15 @@ class Engine:
     # ---- a turn ----
 
     def _begin(self, now: Instant) -> None:
-        if self._stopped is not None:
-            raise EngineStopped("The engine has stopped; begin a new one on the stores.") from self._stopped
+        stopped = self._stopping_on_errors.error
+        if stopped is not None:
+            raise EngineStopped("The engine has stopped; begin a new one on the stores.") from stopped
         if self._rows is not None:
             raise ValueError("the turn before was not committed")
         self._now = now
         self._inner_steps = 0
-        with self._stopping_on_errors():
+        with self._stopping_on_errors:
             self._rows = Rows(self._stores.view())
-
-    @contextmanager
-    def _stopping_on_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException as error:
-            self._stopped = error
-            if isinstance(error, Exception):
-                raise EngineStopped(f"A unit of work failed: {error}") from error
-            raise
 
     @property
     def _turn(self) -> Rows:
@@ -236,15 +239,15 @@ class Engine:
         step = work(self._turn)
         self._apply(machine, step.rows, step.effects)
 
-    def _on_message(self, machine: Machine, message: Message, work: Callable[[View], R]) -> R | Judged:
+    def _on_message(self, machine: Machine, message: Message, work: Callable[..., R], *given: object) -> R | Judged:
         """A step of a message. One that fails costs the message, not the node, as long as no memory was touched."""
-        before = [room.touches for room in self._derived]
+        before = sum([room.touches for room in self._derived])  # they only grow
         try:
-            return work(self._turn)
+            return work(*given, self._turn, self._now)
         except StoreFault:
             raise
         except Exception as error:  # whatever a machine has overlooked in what a peer sent
-            if [room.touches for room in self._derived] != before:
+            if sum([room.touches for room in self._derived]) != before:
                 raise
             text = "".join(traceback.format_exception(error))
             self._outputs.append(Emit(MachineFailed(machine.name, message.channel, text)))
@@ -278,13 +281,13 @@ class Engine:
         if message.origin is Origin.GOSSIP and not self._listens(message.channel):
             self._finish(message, ignore("not_synced"))
             return
-        result = self._on_message(machine, message, lambda view: machine.admit(message, view, self._now))
+        result = self._on_message(machine, message, machine.admit, message)
         self._next_ticket += 1
         ticket = Ticket(self._next_ticket, message, None, after(message.received, self._bounds.wait))
         self._go_on(machine, ticket, result)
 
     def _proceed(self, machine: Machine, ticket: Ticket, found: Found) -> None:
-        result = self._on_message(machine, ticket.message, lambda view: machine.proceed(ticket, found, view, self._now))
+        result = self._on_message(machine, ticket.message, machine.proceed, ticket, found)
         self._go_on(machine, ticket, result)
 
     def _go_on(self, machine: Machine, ticket: Ticket, result: Judged | Needs) -> None:
@@ -292,26 +295,25 @@ class Engine:
             self._apply(machine, result.rows, result.effects)
             self._finish(ticket.message, result.verdict)
             return
-        ticket = replace(ticket, memo=result.memo)
+        ticket = Ticket(ticket.id, ticket.message, result.memo, ticket.expires)
         if result.demands:
             self._wait(machine, ticket, result.demands)
         else:
-            self._checking.append(_Checking(machine, ticket, result))
+            self._checking.append((machine, ticket, result))
 
     def _check(self) -> None:
         """All signatures and VRF proofs of a run of messages, and of what they need then, each time in one batch."""
         while self._checking:
             batch, self._checking = self._checking, []
-            signatures = [check for one in batch for check in one.needs.signatures]
-            proofs = [check for one in batch for check in one.needs.vrf_proofs]
+            signatures = [check for _, _, needs in batch for check in needs.signatures]
+            proofs = [check for _, _, needs in batch for check in needs.vrf_proofs]
             signed = iter(self._checker.signatures(signatures) if signatures else ())
             proven = iter(self._checker.vrf_proofs(proofs) if proofs else ())
-            for one in batch:
+            for machine, ticket, needs in batch:
                 found = Found(
-                    tuple(next(signed) for _ in one.needs.signatures),
-                    tuple(next(proven) for _ in one.needs.vrf_proofs),
+                    tuple(islice(signed, len(needs.signatures))), tuple(islice(proven, len(needs.vrf_proofs)))
                 )
-                self._proceed(one.machine, one.ticket, found)
+                self._proceed(machine, ticket, found)
                 self._settle()
 
     def _finish(self, message: Message, verdict: Verdict) -> None:

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from node.contract.quick import quick
 from node.hare.parameters import delay, grade
 from protocol.crypto import vrf
 from protocol.types.hare import HareRound, IterRound
@@ -34,7 +35,7 @@ Value = Proposals | Hash32
 """What a message votes for: a list of proposals, or the reference of one."""
 
 
-@dataclass(frozen=True, slots=True)
+@quick
 class HareInput:
     """A message as the protocol needs it."""
 

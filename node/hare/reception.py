@@ -17,20 +17,20 @@ peer that sent the message. Protocol 05-consensus, sections 3.3, 4 and 7.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from node.contract.checks import SignatureCheck, VrfCheck
 from node.contract.demands import Failed, Request, Result
 from node.contract.effects import Effect, Penalise, ReportMalfeasance, StopIdentity
 from node.contract.messages import Message, Origin
+from node.contract.quick import quick
 from node.contract.steps import Found, Judged, Needs, Ticket
 from node.contract.verdicts import ACCEPT, Verdict, ignore, reject
 from node.hare import exchange
 from node.hare.gossip import TOP_GRADE, HareInput
 from node.hare.proposals import Selection
 from node.hare.session import Memory, Session
-from node.hare.versions import AnyMessage, Version, lengthened, metadata_of, proof_of
+from node.hare.versions import AnyMessage, Version, in_full, metadata_of, proof_of
 from node.malfeasance.tables import is_malicious
 from node.store.view import View
 from protocol.codec.declare import CodecError
@@ -50,7 +50,7 @@ class _Stage(Enum):
     PROOF = auto()
 
 
-@dataclass(frozen=True, slots=True)
+@quick
 class _Heard:
     """A message on its way."""
 
@@ -59,7 +59,6 @@ class _Heard:
     """With the body that is signed, as soon as it is known."""
     hash: Hash32
     """Of the body that is signed."""
-    stage: _Stage = _Stage.SIGNATURE
     id: Hash32 | None = None
     """In the exchange of lists: of the body as it was sent. None where it was sent in full."""
     short: int = 0
@@ -98,14 +97,15 @@ class Reception:
 
     def proceed(self, ticket: Ticket, found: Found, view: View) -> Judged | Needs:
         """A further step: what it waited for is here."""
-        heard = ticket.memo
-        assert isinstance(heard, _Heard)
+        assert isinstance(ticket.memo, tuple)
+        stage: _Stage = ticket.memo[0]
+        heard: _Heard = ticket.memo[1]
         session = self._memory.session(heard.version, heard.message.body.layer)
         if session is None:  # it ended meanwhile
             return Judged(ignore("no_session"))
-        match heard.stage:
+        match stage:
             case _Stage.LIST | _Stage.LIST_AGAIN:
-                return _take_list(heard, found.results[0], ticket.message)
+                return _take_list(stage, heard, found.results[0], ticket.message)
             case _Stage.SIGNATURE:
                 return self._signed(session, heard, found.all_hold, ticket.message)
             case _Stage.PROOF:
@@ -134,7 +134,7 @@ class Reception:
             return Judged(ignore("no_peer"))
         timeout = self._memory.bounds.request_timeout
         demand = Request(exchange.PROTOCOL, exchange.request(heard.id), message.peer, timeout)
-        return Needs(demands=(demand,), memo=replace(heard, stage=stage))
+        return Needs(demands=(demand,), memo=(stage, heard))
 
     # ---- signature, proof, graded gossip ----
 
@@ -150,7 +150,7 @@ class Reception:
         if body.eligibility.count == 0 or not session.committee.is_active(sender):
             return Judged(ignore("not_eligible"))
         check = VrfCheck(sender, session.committee.alpha(body.iter_round), body.eligibility.proof)
-        return Needs(vrf_proofs=(check,), memo=replace(heard, stage=_Stage.PROOF))
+        return Needs(vrf_proofs=(check,), memo=(_Stage.PROOF, heard))
 
     def _refusal(self, session: Session, heard: _Heard) -> Verdict | None:
         """Why a message with a good signature goes no further, whatever seats its sender has."""
@@ -194,21 +194,19 @@ class Reception:
 
 
 def _with_list(heard: _Heard, ids: Sequence[ProposalId], *, is_fetched: bool = False) -> _Heard:
-    body = heard.message.body
-    assert isinstance(body, Hare4Body)
-    full = lengthened(body, ids)
-    message = Hare4Message(full, heard.message.sender, heard.message.signature)
-    return replace(heard, message=message, hash=full.hash(), is_fetched=is_fetched)
+    assert isinstance(heard.message, Hare4Message)
+    message, hash = in_full(heard.message, ids)
+    return _Heard(heard.version, message, hash, heard.id, heard.short, is_fetched)
 
 
 def _to_signature(heard: _Heard) -> Needs:
     message = heard.message
     check = SignatureCheck(Domain.HARE, message.sender, metadata_of(message.body, heard.hash), message.signature)
-    return Needs(signatures=(check,), memo=replace(heard, stage=_Stage.SIGNATURE))
+    return Needs(signatures=(check,), memo=(_Stage.SIGNATURE, heard))
 
 
-def _take_list(heard: _Heard, result: Result, message: Message) -> Judged | Needs:
-    reason = "fetch_failed" if heard.stage is _Stage.LIST else "fetch_failed_after_bad_signature"
+def _take_list(stage: _Stage, heard: _Heard, result: Result, message: Message) -> Judged | Needs:
+    reason = "fetch_failed" if stage is _Stage.LIST else "fetch_failed_after_bad_signature"
     if not isinstance(result, bytes):
         return Judged(ignore(reason, result.detail if isinstance(result, Failed) else ""))
     try:
@@ -216,7 +214,7 @@ def _take_list(heard: _Heard, result: Result, message: Message) -> Judged | Need
     except (CodecError, ValueError) as error:
         assert message.peer is not None, "it was asked"
         return Judged(ignore(reason, str(error)), effects=(Penalise(message.peer, "malformed_full_exchange"),))
-    if heard.stage is _Stage.LIST:
+    if stage is _Stage.LIST:
         return _to_signature(_with_list(heard, sorted(ids), is_fetched=True))
     if len(ids) != heard.short:
         return Judged(ignore("fetched_length_mismatch"))

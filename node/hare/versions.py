@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from node.hare.gossip import Equivocation, HareInput
 from node.hare.parameters import HareParameters
 from node.hare.protocol import Said
+from protocol.codec.sharing import known
 from protocol.types.hare import (
     Hare3Body,
     Hare3Message,
@@ -69,8 +70,22 @@ def lengthened(body: Hare4Body, proposals: Sequence[ProposalId]) -> Hare4Body:
     return replace(body, value=replace(body.value, proposals=tuple(proposals), compact_proposals=()))
 
 
+def in_full(message: Hare4Message, proposals: Sequence[ProposalId]) -> tuple[Hare4Message, Hash32]:
+    """A message with the body that is signed, of one that was sent, and the hash of that body."""
+    return known(_in_full, message, tuple(proposals))
+
+
+def _in_full(message: Hare4Message, proposals: Sequence[ProposalId]) -> tuple[Hare4Message, Hash32]:
+    body = lengthened(message.body, proposals)
+    return Hare4Message(body, message.sender, message.signature), body.hash()
+
+
 def metadata_of(body: Body, hash: Hash32) -> bytes:
     """What is signed of a body, given its hash."""
+    return known(_metadata_of, body, hash)
+
+
+def _metadata_of(body: Body, hash: Hash32) -> bytes:
     return HareMetadata.codec.encode(HareMetadata(body.layer, body.iter_round.absolute(), hash))
 
 

@@ -14,6 +14,7 @@ from node.contract.checks import VrfCheck
 from node.eligibility.slots import MinimalWeight, minimal_weight, slot_count
 from node.proposals.errors import BallotIgnored, BallotRejected
 from node.tortoise.ballots import BallotFacts
+from protocol.codec.sharing import known
 from protocol.crypto import vrf
 from protocol.numbers.layers import NetworkTime
 from protocol.types.ballots import Ballot, EpochData
@@ -103,11 +104,17 @@ def _referred(ballot: Ballot, first: BallotFacts | None, epoch: EpochId, time: N
 
 def proofs_to_check(
     ballot: Ballot, by: Standing, nonce: int, time: NetworkTime
-) -> tuple[list[VrfCheck], BallotRejected | None]:
+) -> tuple[Sequence[VrfCheck], BallotRejected | None]:
     """The proofs that have to hold before it can be said what is wrong with the ballot, and what that is.
 
     The network looks at the proofs one after another: a proof that does not hold is told before a fault behind it.
     """
+    return known(_proofs_to_check, ballot, by, nonce, time)
+
+
+def _proofs_to_check(
+    ballot: Ballot, by: Standing, nonce: int, time: NetworkTime
+) -> tuple[Sequence[VrfCheck], BallotRejected | None]:
     epoch = time.epoch_of(ballot.inner.layer)
     checks: list[VrfCheck] = []
     before = -1

@@ -214,7 +214,7 @@ class BallotJudge:
             start = stage if done else replace(stage, proven=())
             return Needs(vrf_proofs=more, memo=start.waiting(Wait.PROOFS, more))
         if fault is not None:
-            raise fault
+            raise fault.with_traceback(None)  # it may be kept, and shall keep nothing
         return None
 
 

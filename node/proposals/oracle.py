@@ -29,6 +29,9 @@ Fallback = Callable[[View, EpochId], Sequence[AtxId] | None]
 """The active set that was published for an epoch, as it came first; None where there is none."""
 Words = np.ndarray[Any, np.dtype[np.uint64]]
 
+ASKED_KEPT = 4096
+"""Members that a set keeps as objects, of those asked for one by one."""
+
 
 def layers_of(time: NetworkTime, epoch: EpochId) -> tuple[LayerId, LayerId]:
     """The first and the last layer of an epoch."""
@@ -121,6 +124,8 @@ class Members(Mapping[NodeId, Member]):
         is_last[:-1] = (ordered[1:] != ordered[:-1]).any(axis=1)
         rows = order[is_last]
         self._nodes, self._ids, self._weights = nodes[rows], ids[rows], weights[rows]
+        self._asked: dict[NodeId, Member | None] = {}
+        """What was found: those that have seats are asked for in every round."""
 
     @property
     def weight(self) -> int:
@@ -128,10 +133,25 @@ class Members(Mapping[NodeId, Member]):
         return total(self._weights)
 
     def __getitem__(self, node: NodeId) -> Member:
-        row = row_of(self._nodes, node)
-        if row is None:
+        found: Member | None = self.get(node)
+        if found is None:
             raise KeyError(node)
-        return Member(AtxId(bytes_of(self._ids[row])), int(self._weights[row]))
+        return found
+
+    def get(self, node: NodeId, default: Any = None) -> Any:
+        """As Mapping says."""
+        if node not in self._asked:
+            row = row_of(self._nodes, node)
+            if len(self._asked) >= ASKED_KEPT:
+                self._asked.clear()
+            self._asked[node] = (
+                None if row is None else Member(AtxId(bytes_of(self._ids[row])), int(self._weights[row]))
+            )
+        found = self._asked[node]
+        return default if found is None else found
+
+    def __contains__(self, node: object) -> bool:
+        return self.get(node) is not None  # type: ignore[arg-type]
 
     def __iter__(self) -> Iterator[NodeId]:
         return (NodeId(bytes_of(node)) for node in self._nodes)

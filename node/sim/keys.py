@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 
+from kernels.signatures.ecvrf_proving import OpenKey
 from node.contract.checks import Checker, NetworkChecker, SignatureCheck, VrfCheck
 from node.contract.ports import Signer
+from protocol.codec.sharing import Recent
 from protocol.crypto import signing
 from protocol.crypto.signing import Domain
 from protocol.types.ids import EdSignature, NodeId, VrfSignature
 
 C = TypeVar("C", SignatureCheck, VrfCheck)
 
-KEPT_VERDICTS = 200_000
-"""Verdicts that a shared checker remembers; then the older half of them goes."""
+KEPT_VERDICTS = 100_000
+"""Verdicts that a shared checker remembers at least, and at most twice as many."""
 
 
 class SimKey:
@@ -25,6 +27,8 @@ class SimKey:
         secret = hashlib.sha256(f"smesher/{seed}/{number}".encode()).digest()
         self._signer = signing.Signer(secret, genesis_id)
         self._identity = NodeId(self._signer.public_key)
+        self.open_key = OpenKey.of(secret, self._signer.public_key)
+        """With the secret half, which whoever knows the seed knows."""
 
     @property
     def identity(self) -> NodeId:
@@ -52,6 +56,10 @@ class SimKeys:
         """As Keys says."""
         return tuple(self._keys)
 
+    def all(self) -> Sequence[SimKey]:
+        """Those that may sign."""
+        return tuple(self._keys)
+
     def stop(self, identity: NodeId, sentence: str) -> None:
         """As Keys says."""
         self.stopped[identity] = sentence
@@ -67,25 +75,28 @@ class SharedChecker:
 
     def __init__(self, genesis_id: bytes) -> None:
         self._checker: Checker = NetworkChecker(genesis_id)
-        self._signatures: dict[SignatureCheck, bool] = {}
-        self._proofs: dict[VrfCheck, bool] = {}
+        self._signatures = Recent(KEPT_VERDICTS)
+        self._proofs = Recent(KEPT_VERDICTS)
 
     def signatures(self, checks: Sequence[SignatureCheck]) -> Sequence[bool]:
         """As Checker says."""
-        return self._judge(self._signatures, checks, self._checker.signatures)
+        keys = [(check.public_key, check.message, check.signature, check.domain) for check in checks]
+        return _judged(self._signatures, keys, checks, self._checker.signatures)
 
     def vrf_proofs(self, checks: Sequence[VrfCheck]) -> Sequence[bool]:
         """As Checker says."""
-        return self._judge(self._proofs, checks, self._checker.vrf_proofs)
+        keys = [(check.public_key, check.alpha, check.proof) for check in checks]
+        return _judged(self._proofs, keys, checks, self._checker.vrf_proofs)
 
-    def _judge(
-        self, known: dict[C, bool], checks: Sequence[C], judge: Callable[[Sequence[C]], Sequence[bool]]
-    ) -> list[bool]:
-        missing = [check for check in dict.fromkeys(checks) if check not in known]
-        if missing:
-            known.update(zip(missing, judge(missing), strict=True))
-        found = [known[check] for check in checks]
-        if len(known) > KEPT_VERDICTS:
-            for check in list(known)[: KEPT_VERDICTS // 2]:
-                del known[check]
-        return found
+
+def _judged(
+    known: Recent, keys: Sequence[Hashable], checks: Sequence[C], judge: Callable[[Sequence[C]], Sequence[bool]]
+) -> list[bool]:
+    found: list[bool | None] = [known.get(key) for key in keys]
+    missing = {key: check for key, check, verdict in zip(keys, checks, found) if verdict is None}
+    if not missing:
+        return found  # type: ignore[return-value]
+    made = dict(zip(missing, judge(list(missing.values())), strict=True))
+    for key, verdict in made.items():
+        known.put(key, verdict)
+    return [made[key] if verdict is None else verdict for key, verdict in zip(keys, found)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Protocol
 
 from node.contract.demands import Failed, PeerRequest, Request, Result
@@ -26,6 +27,7 @@ MOST_TOLD = 10_000
 """Messages that were said to some only, of which it is known to whom; older ones go no further."""
 
 
+@cache  # as many as there are nodes
 def peer_id(number: int) -> PeerId:
     """How nodes name each other."""
     return PeerId(b"node-%04d" % number)
@@ -113,9 +115,7 @@ class Network:
             self._seen[source].add(id)
         elif len(to) < len(self._stations):
             self._tell_some(id, source, to)
-        for other in to:
-            if other != source:
-                self._send(source, other, topic, data, id, delay)
+        self._send(source, [other for other in to if other != source], topic, data, id, delay)
 
     def accepted(self, node: int, topic: str, data: bytes, peer: PeerId | None) -> None:
         """A node accepted a message of gossip, which goes on to its neighbours, or to whom it was not said."""
@@ -126,13 +126,11 @@ class Network:
             told = self._told.get(id, set(range(self.size)))
             missing = [other for other in range(self.size) if other not in told]
             told.update(missing)
-            for other in missing:
-                self._send(node, other, topic, data, id, 0)
+            self._send(node, missing, topic, data, id, 0)
             return
         came_from = None if peer is None else number_of(peer)
-        for other in self._neighbours[node]:
-            if other != came_from and not self._has_seen(other, id):
-                self._send(node, other, topic, data, id, 0)
+        to = [other for other in self._neighbours[node] if other != came_from and not self._has_seen(other, id)]
+        self._send(node, to, topic, data, id, 0)
 
     def _tell_some(self, id: bytes, source: int, to: Sequence[int]) -> None:
         self._told.setdefault(id, {source}).update(to)
@@ -150,22 +148,32 @@ class Network:
     def _has_seen(self, node: int, id: bytes) -> bool:
         return id in self._seen[node] or id in self._seen_before[node]
 
-    def _send(self, source: int, to: int, topic: str, data: bytes, id: bytes, delay: int) -> None:
-        now = self._timeline.now()
-        for copy, time in enumerate(self._links.delays(source, to, now)):
-            self._at(now + delay + time, lambda copy=copy: self._arrive(source, to, topic, data, id, copy > 0))  # type: ignore[misc]
+    def _send(self, source: int, to: Sequence[int], topic: str, data: bytes, id: bytes, delay: int) -> None:
+        now, quantum = self._timeline.now(), self._quantum
+        arrivals: dict[int, list[tuple[int, bool]]] = {}
+        """By the instant: who hears it then, and whether that is a copy."""
+        for other in to:
+            for copy, time in enumerate(self._links.delays(source, other, now)):
+                arrivals.setdefault(-(-(now + delay + time) // quantum) * quantum, []).append((other, copy > 0))
+        for instant, heard in arrivals.items():
+            self._timeline.at(
+                Instant(instant),
+                lambda heard=heard: self._arrive(source, heard, topic, data, id),  # type: ignore[misc]
+            )
 
-    def _arrive(self, source: int, to: int, topic: str, data: bytes, id: bytes, is_copy: bool) -> None:
-        station = self._stations[to]
-        if not station.is_up:
-            return
-        if self._degree:
-            if self._has_seen(to, id) and not is_copy:
-                return
-            self._seen[to].add(id)
-        self.messages[topic] += 1
-        self.bytes[topic] += len(data)
-        station.hear(topic, data, peer_id(source))
+    def _arrive(self, source: int, heard: Sequence[tuple[int, bool]], topic: str, data: bytes, id: bytes) -> None:
+        peer = peer_id(source)
+        for to, is_copy in heard:
+            station = self._stations[to]
+            if not station.is_up:
+                continue
+            if self._degree:
+                if self._has_seen(to, id) and not is_copy:
+                    continue
+                self._seen[to].add(id)
+            self.messages[topic] += 1
+            self.bytes[topic] += len(data)
+            station.hear(topic, data, peer)
 
     # ---- requests ----
 

@@ -31,7 +31,7 @@ from protocol.types.ids import LayerId, NodeId
 
 from .chance import Chance
 from .clocks import SkewedClock
-from .disk import Crash, Cut, Disk
+from .disk import Changes, Crash, Cut, Disk
 from .keys import SimKeys
 from .network import Network
 from .ports import Ports
@@ -109,9 +109,12 @@ class SimNode:
         self.chance = chance
         self.disk = Disk(timeline.now, chance.of("disk"))
         self._state, self._own = self.disk.database(), self.disk.database()
-        self._own.on_write = lambda changes: self._tell(lambda one: one.own_rows(self, changes))
+        self._own.on_write = self._tell_own_rows
         self._checker = checker
         self._watchers = watchers
+        self._watch_turns: list[Callable[[SimNode, Sequence[Input], Outputs], None]] = []
+        self._watch_own_rows: list[Callable[[SimNode, Changes], None]] = []
+        """Of the watchers that do something at all: these two are called very often."""
         self.events: Counter[str] = Counter()
         """What the machines told of, by the name of the event."""
         self.lives = 0
@@ -175,6 +178,9 @@ class SimNode:
             self.chance.of(self.lives),
             peers,
         )
+        watchers = self._watchers
+        self._watch_turns = [one.turned for one in watchers if type(one).turned is not Watcher.turned]
+        self._watch_own_rows = [one.own_rows for one in watchers if type(one).own_rows is not Watcher.own_rows]
         self._inbox = []
         now = self.local()
         self._next_layer = LayerId(self.time.layer_at(now) + (now >= self.time.genesis_ns))
@@ -239,7 +245,8 @@ class SimNode:
 
         def turn(engine: Engine) -> Outputs:
             outputs = engine.turn(inputs, now)
-            self._tell(lambda one: one.turned(self, inputs, outputs))
+            for turned in self._watch_turns:
+                turned(self, inputs, outputs)
             return outputs
 
         self._work(turn)
@@ -257,6 +264,7 @@ class SimNode:
             self._tell(lambda one: one.stopped(self, reason))
             self.crash(Crash.KILL, RESTART_TIME)
             return
+        self.ports.expect([output.demand for output in outputs if isinstance(output, Call)])
         for output in outputs:
             self._carry_out(output)
         due = Instant(self.time.start_ns(self._next_layer))
@@ -303,6 +311,10 @@ class SimNode:
                 self.put(Returned(call, result, self.local()))
 
         return put
+
+    def _tell_own_rows(self, changes: Changes) -> None:
+        for own_rows in self._watch_own_rows:
+            own_rows(self, changes)
 
     def _tell(self, tell: Callable[[Watcher], None]) -> None:
         for watcher in self._watchers:

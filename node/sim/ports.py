@@ -5,7 +5,7 @@ All virtual, but for VRF proofs. What a dishonest node is told of them instead i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from node.contract.demands import (
@@ -31,6 +31,7 @@ from protocol.types.activation import PostMetadataV1
 from protocol.types.ids import AtxId, EpochId, NodeId
 
 from .keys import SimKeys
+from .proving import SharedProver
 from .virtual import time as virtual_time
 from .virtual.space import VirtualSpace
 from .virtual.time import VirtualPoet
@@ -64,9 +65,20 @@ class Surroundings:
 class Ports:
     """The ports of one node that are not its network."""
 
-    def __init__(self, around: Surroundings, keys: SimKeys) -> None:
+    def __init__(self, around: Surroundings, keys: SimKeys, prover: SharedProver) -> None:
         self._around = around
         self._keys = keys
+        self._prover = prover
+
+    def expect(self, demands: Sequence[Demand]) -> None:
+        """These are about to be answered: VRF proofs are made together."""
+        wanted = [
+            (key, demand.alpha)
+            for demand in demands
+            if isinstance(demand, ProveVrf) and (key := self._keys.key(demand.identity)) is not None
+        ]
+        if len(wanted) > 1:
+            self._prover.expect(wanted)
 
     def answer(self, demand: Demand, now: Instant) -> tuple[int, Result]:
         """What comes of a demand, and after how long. now: the time of the world."""
@@ -74,7 +86,7 @@ class Ports:
         match demand:
             case ProveVrf(identity, alpha):
                 key = self._keys.key(identity)
-                return VRF_TIME, Failed("refused", "no such key") if key is None else key.prove(alpha)
+                return VRF_TIME, Failed("refused", "no such key") if key is None else self._prover.prove(key, alpha)
             case ProvePost(identity, challenge):
                 return around.proving_time, self.prove(identity, challenge)
             case VerifyPost():

@@ -33,7 +33,7 @@ from .staging import Staged
 from .virtual.space import VirtualSpace
 from .virtual.time import VirtualPoet
 from .virtual.transfers import Transfers, Wallet
-from .world import Setting
+from .world import LARGE, Setting
 
 HRP = "sim"
 START = Time(1_700_000_000, 0)
@@ -47,9 +47,7 @@ K2 = 10
 FIRST_WALLET = 1_000_000
 """Keys from this number on are those of wallets."""
 QUANTUM = 10 * MILLISECOND
-"""In which arrivals are one turn."""
-LARGE = 20
-"""Nodes above which it is five times as long: less exact, and half as much work."""
+"""In which arrivals are one turn; in large networks five times as long: less exact, and half as much work."""
 
 
 def wallets_of(seed: int, scenario: Scenario, genesis_id: bytes) -> list[Wallet]:

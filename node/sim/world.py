@@ -19,8 +19,12 @@ from .links import Latency, LinkFault, Links
 from .network import Network
 from .node import Plan, SimNode
 from .ports import Ports, Surroundings
+from .proving import SharedProver, prepare
 from .timeline import Timeline
 from .watch import Watcher
+
+LARGE = 20
+"""Nodes above which a network is worth that code is compiled for it, and that arrivals are less exact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +69,16 @@ class World:
         self.links = Links(len(plans), setting.latency, setting.faults, chance.of("links"))
         self.network = Network(self.timeline, self.links, chance.of("network"), setting.degree, setting.quantum)
         shared: Checker = SharedChecker(setting.genesis_id)
+        keys = [key for plan in plans for key in plan.keys.all()]
+        prepare(is_worth_compiling=len(keys) > LARGE)
+        prover = SharedProver(keys, shared.vrf_proofs if setting.is_shared else None)
         self.nodes = [
             SimNode(
                 plan,
                 setting.time,
                 self.timeline,
                 self.network,
-                Ports(setting.around, plan.keys),
+                Ports(setting.around, plan.keys, prover),
                 shared if setting.is_shared else NetworkChecker(setting.genesis_id),
                 chance.of("node", plan.number),
                 self.watchers,

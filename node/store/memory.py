@@ -1,12 +1,11 @@
 """A store in memory, for simulations, tests and tools. It behaves as the one in LevelDB does.
 
-Snapshots cost nothing until something is written: then each that is still held notes what was there before. For one
-thread: nobody may read while another one writes.
+Snapshots cost nothing until something is written: each batch keeps what it found, and a snapshot from before it looks
+there first. For one thread: nobody may read while another one writes.
 """
 
 from __future__ import annotations
 
-import weakref
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 
@@ -51,14 +50,18 @@ class SortedKeys:
         else:
             del self._buckets[at], self._lasts[at]
 
-    def above(self, key: bytes, count: int) -> list[bytes]:
-        """The first keys from `key` on, ascending."""
+    def above(self, key: bytes, stop: bytes | None, count: int) -> list[bytes]:
+        """The first keys from `key` on and below `stop`, ascending, at most so many."""
         at = bisect_left(self._lasts, key)
         found: list[bytes] = []
-        if at < len(self._buckets):
-            found = self._buckets[at][bisect_left(self._buckets[at], key) :][:count]
-        while len(found) < count and (at := at + 1) < len(self._buckets):
-            found += self._buckets[at][: count - len(found)]
+        while len(found) < count and at < len(self._buckets):
+            bucket = self._buckets[at]
+            first = 0 if found else bisect_left(bucket, key)
+            last = min(len(bucket), first + count - len(found))
+            if stop is not None and bucket[last - 1] >= stop:
+                return found + bucket[first : bisect_left(bucket, stop, first, last)]
+            found += bucket[first:last]
+            at += 1
         return found
 
     def below(self, key: bytes | None, count: int) -> list[bytes]:
@@ -73,13 +76,18 @@ class SortedKeys:
         return found
 
 
+_NONE = SortedKeys()
+"""No keys; never changed."""
+
+
 class MemoryBackend:
     """Keys and values; `fail_next_write` lets a test see what follows from a disk that is full."""
 
     def __init__(self) -> None:
         self._values: dict[bytes, bytes] = {}
         self._keys = SortedKeys()
-        self._snapshots: weakref.WeakSet[MemorySnapshot] = weakref.WeakSet()
+        self._batch = _Batch()
+        """The one that comes next."""
         self.fail_next_write: StoreFault | None = None
 
     def get(self, key: bytes) -> bytes | None:
@@ -88,20 +96,17 @@ class MemoryBackend:
 
     def snapshot(self) -> MemorySnapshot:
         """Everything as it is now."""
-        snapshot = MemorySnapshot(self._values, self._keys)
-        self._snapshots.add(snapshot)
-        return snapshot
+        return MemorySnapshot(self._values, self._keys, self._batch)
 
     def write(self, changes: Iterable[tuple[bytes, bytes | None]], sync: bool) -> None:
         """All changes at once, later ones over earlier ones; None deletes."""
         if self.fail_next_write is not None:
             fault, self.fail_next_write = self.fail_next_write, None
             raise fault
-        held = list(self._snapshots)
+        batch = self._batch
         for key, value in changes:
             before = self._values.get(key)
-            for snapshot in held:
-                snapshot.note(key, before)
+            batch.before.setdefault(key, before)
             if value is not None:
                 self._values[key] = value
                 if before is None:
@@ -109,30 +114,55 @@ class MemoryBackend:
             elif before is not None:
                 del self._values[key]
                 self._keys.remove(key)
+        if batch.before:
+            self._batch = batch.next = _Batch()
 
     def close(self) -> None:
         """Nothing to close; what was written stays, as on a disk."""
 
 
-class MemorySnapshot:
-    """The values as they are now, but for what was noted to have been otherwise."""
+class _Batch:
+    """What a batch found: the values before it. Kept as long as a snapshot from before it is held."""
 
-    def __init__(self, values: dict[bytes, bytes], keys: SortedKeys) -> None:
+    __slots__ = ("before", "next")
+
+    def __init__(self) -> None:
+        self.before: dict[bytes, bytes | None] = {}
+        self.next: _Batch | None = None
+        """None: it has not been written."""
+
+
+class MemorySnapshot:
+    """The values as they are now, but for what batches since have found otherwise."""
+
+    __slots__ = ("_before", "_gone", "_keys", "_next", "_values")
+
+    def __init__(self, values: dict[bytes, bytes], keys: SortedKeys, next: _Batch) -> None:
+        """next: the batch that will be the first one after it."""
         self._values = values
         self._keys = keys
+        self._next = next
         self._before: dict[bytes, bytes | None] = {}
-        self._gone = SortedKeys()
-        """Keys that had a value before and may have none now."""
+        """What batches found at which it has looked."""
+        self._gone = _NONE
+        """Keys that had a value before them and may have none now."""
 
-    def note(self, key: bytes, value: bytes | None) -> None:
-        """A key is about to be written; this is what it has."""
-        if key not in self._before:
-            self._before[key] = value
-            if value is not None:
-                self._gone.add(key)
+    def _look(self) -> None:
+        """At the batches since the last look: what each key had before the first of them counts."""
+        while self._next.next is not None:
+            if self._gone is _NONE:
+                self._gone = SortedKeys()
+            for key, value in self._next.before.items():
+                if key not in self._before:
+                    self._before[key] = value
+                    if value is not None:
+                        self._gone.add(key)
+            self._next = self._next.next
 
     def get(self, key: bytes) -> bytes | None:
         """As Snapshot says."""
+        if self._next.next is not None:
+            self._look()
         return self._before[key] if key in self._before else self._values.get(key)
 
     def scan(self, start: bytes, stop: bytes | None, reverse: bool) -> Iterator[Pair]:
@@ -141,13 +171,12 @@ class MemorySnapshot:
 
     def _forwards(self, start: bytes, stop: bytes | None) -> Iterator[Pair]:
         while True:
-            now, gone = self._keys.above(start, CHUNK), self._gone.above(start, CHUNK)
+            self._look()
+            now, gone = self._keys.above(start, stop, CHUNK), self._gone.above(start, stop, CHUNK)
             # behind the last key of a full chunk there may be others that the other list has already passed
             ends = [chunk[-1] for chunk in (now, gone) if len(chunk) == CHUNK]
-            chunk = [key for key in sorted({*now, *gone}) if not ends or key <= min(ends)]
+            chunk = [key for key in sorted({*now, *gone}) if not ends or key <= min(ends)] if gone else now
             for key, value in [(key, self.get(key)) for key in chunk]:
-                if stop is not None and key >= stop:
-                    return
                 if value is not None:
                     yield key, value
             if not ends:
@@ -156,6 +185,7 @@ class MemorySnapshot:
 
     def _backwards(self, start: bytes, stop: bytes | None) -> Iterator[Pair]:
         while True:
+            self._look()
             now, gone = self._keys.below(stop, CHUNK), self._gone.below(stop, CHUNK)
             ends = [chunk[-1] for chunk in (now, gone) if len(chunk) == CHUNK]
             chunk = [key for key in sorted({*now, *gone}, reverse=True) if not ends or key >= max(ends)]

@@ -74,7 +74,7 @@ class Store:
         self._require_sound()
         if any(store is self and writes != self.writes for store, writes in rows.root.made_at):
             raise ValueError(f"{self.schema.name}: the rows were made over a view from before another write")
-        changes = self._changes(rows)
+        changes = () if rows.is_empty else self._changes(rows)
         if changes:
             self._write(changes, sync or rows.is_durable)
             self.writes += 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
+from protocol.codec import sharing
 from protocol.codec.compact import Fault
 from protocol.codec.source import DATA_END, WRONG_TYPES, Reader, Source, Writer, explain
 from protocol.errors import ProtocolError
@@ -58,6 +59,20 @@ class Codec(Generic[T]):
 
     def encode(self, value: T, nesting: int = NESTING) -> bytes:
         """The one encoding of a value. Raises CodecError."""
+        if sharing.shared is not None and self.is_struct and nesting == NESTING:
+            return self._written(value, sharing.shared.written)
+        return self._encode(value, nesting)
+
+    def _written(self, value: T, written: sharing.Recent) -> bytes:
+        key = self, id(value)
+        found = written.get(key)
+        if found is None:
+            found = value, self._encode(value, NESTING)
+            written.put(key, found)
+        data: bytes = found[1]
+        return data
+
+    def _encode(self, value: T, nesting: int) -> bytes:
         write = self._writer or self.writer()
         pieces: list[bytes] = []
         try:
@@ -69,6 +84,18 @@ class Codec(Generic[T]):
 
     def decode(self, data: bytes, nesting: int = NESTING) -> T:
         """The value that is all of the data. Raises CodecError."""
+        if sharing.shared is not None and self.is_struct and nesting == NESTING and type(data) is bytes:
+            return self._known(data, sharing.shared.values)
+        return self._decode(data, nesting)
+
+    def _known(self, data: bytes, values: sharing.Recent) -> T:
+        found: T | None = values.get((self, data))
+        if found is None:
+            found = self._decode(data, NESTING)
+            values.put((self, data), found)
+        return found
+
+    def _decode(self, data: bytes, nesting: int) -> T:
         value, end = self.read(data, 0, nesting)
         if end != len(data):
             over = len(data) - end

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from protocol.codec.declare import Record, c32, c64, record, up_to
+from protocol.codec.sharing import once
 from protocol.crypto.hashing import hash32, hash_of_list
 
 from .ids import (
@@ -140,6 +141,7 @@ class ActivationTxV1(Record):
         """Whether it is its identity's first."""
         return self.inner.challenge.prev_atx == EMPTY_ATX_ID
 
+    @once
     def id(self) -> AtxId:
         """The hash of all but smesher and signature; computed each time."""
         return self.inner.id()

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from protocol.codec.declare import Record, c32, c64, record, up_to
+from protocol.codec.sharing import once
 from protocol.crypto.hashing import hash32
 
 from .ids import (
@@ -59,6 +60,7 @@ class InnerBallot(Record):
     epoch_data: EpochData | None = None
     """In the first ballot of the epoch only."""
 
+    @once
     def hash(self) -> Hash32:
         """The hash of the encoding."""
         return Hash32(hash32(self.codec.encode(self)))
@@ -141,6 +143,7 @@ class Ballot(Record):
         """The first 20 bytes of the hash of the inner part; computed each time."""
         return BallotId(self.inner.hash()[:HASH20_SIZE])
 
+    @once
     def signed_bytes(self) -> bytes:
         """What is signed in the domain BALLOT."""
         return BallotMetadata.codec.encode(BallotMetadata(self.inner.layer, self.inner.hash()))

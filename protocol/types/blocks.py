@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from protocol.codec.declare import Record, c64, record, up_to
+from protocol.codec.sharing import once
 from protocol.crypto.hashing import hash20
 
 from .ids import AtxId, BlockId, LayerId, TransactionId
@@ -50,6 +51,7 @@ class InnerBlock(Record):
     tx_ids: Annotated[Sequence[TransactionId], up_to(MAX_TRANSACTIONS)]
     """Transactions in the order of their execution."""
 
+    @once
     def id(self) -> BlockId:
         """The first 20 bytes of the hash of the encoding; computed each time."""
         return BlockId(hash20(self.codec.encode(self)))

@@ -6,6 +6,7 @@ The encoding is the input as it is, without prefix or domain. Protocol 03-encodi
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import lru_cache
 from typing import Annotated
 
 from protocol.codec.declare import Record, c16, c32, c64, record
@@ -87,6 +88,7 @@ def beacon_proposal_input(nonce: int, epoch: EpochId) -> bytes:
     return BeaconProposalVrfMessage.codec.encode(message)
 
 
+@lru_cache(maxsize=64)  # that of a round is asked for with every message
 def hare_input(beacon: Beacon, round: int, layer: LayerId) -> bytes:
     """The input for a round of Hare, or for a certifier."""
     return HareVrfMessage.codec.encode(HareVrfMessage(EligibilityType.HARE, beacon, round, layer))

@@ -12,6 +12,7 @@ from enum import IntEnum
 from typing import Annotated
 
 from protocol.codec.declare import Record, c8, c16, c32, record, up_to
+from protocol.codec.sharing import once
 from protocol.crypto.hashing import hash32
 
 from .ids import (
@@ -113,6 +114,7 @@ class Hare3Body(Record):
     eligibility: HareEligibility
     """By what right."""
 
+    @once
     def hash(self) -> Hash32:
         """The hash of the encoding."""
         return Hash32(hash32(self.codec.encode(self)))
@@ -151,6 +153,7 @@ class Hare4Body(Record):
     eligibility: HareEligibility
     """By what right."""
 
+    @once
     def hash(self) -> Hash32:
         """The hash of the encoding; of a body as it was sent, also the id in the exchange of full lists."""
         return Hash32(hash32(self.codec.encode(self)))

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 from protocol.codec.declare import Record, record, up_to
+from protocol.codec.sharing import once
 from protocol.crypto.hashing import hash32, hash_of_list
 
 from .ballots import Ballot, BallotMetadata
@@ -35,6 +36,7 @@ class InnerProposal(Record):
     mesh_hash: Hash32
     """The hash of the mesh up to the layer before."""
 
+    @once
     def hash(self) -> Hash32:
         """The hash of the encoding."""
         return Hash32(hash32(self.codec.encode(self)))
@@ -49,10 +51,12 @@ class Proposal(Record):
     signature: EdSignature
     """By the ballot's smesher over `signed_bytes`, in the domain PROPOSAL."""
 
+    @once
     def id(self) -> ProposalId:
         """The first 20 bytes of the hash of the metadata; computed each time."""
         return ProposalId(hash32(self.signed_bytes())[:HASH20_SIZE])
 
+    @once
     def signed_bytes(self) -> bytes:
         """The metadata, which is signed in the domain PROPOSAL."""
         return BallotMetadata.codec.encode(BallotMetadata(self.inner.ballot.inner.layer, self.inner.hash()))

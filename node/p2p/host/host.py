@@ -197,8 +197,8 @@ class Host:
 
     def _keeps(self, older: Link, newer: Link) -> bool:
         """Whether of two connections to one peer the older one is kept. Both sides come to the same: the one that the
-        peer with the smaller id has opened. Who opens a second one has lost the first, and so has a peer that comes when
-        one is old."""
+        peer with the smaller id has opened. Who opens a second one has lost the first, and so has a peer that comes
+        when one is old."""
         if self._loop.time() - older.opened > YOUNG_S:
             return False
         assert newer.peer is not None

@@ -51,8 +51,8 @@ class Distances:
 
 
 class OneStateRoot(Invariant):
-    """Nodes that were together for hdist layers have one state root after each layer that they hold to be verified in
-    that time; and after four epochs together, after every layer."""
+    """Nodes that were together for hdist layers, with the same beacons, have one state root after each layer that they
+    hold to be verified in that time; and after four epochs together, after every layer."""
 
     name = "one state root"
 
@@ -68,7 +68,7 @@ class OneStateRoot(Invariant):
     def _compare(self, layer: LayerId, layers: int) -> None:
         back = 2 * layers if layers == self._distances.healing else layers
         first = max(self.world.time.effective_genesis + 1, layer - back)
-        for group in self.company.groups(layers):
+        for group in self.company.agreeing(layers):
             roots: dict[int, tuple[bytes, int]] = {}
             for node in group:
                 for of, found in _roots(node, first).items():
@@ -100,7 +100,7 @@ class FrontierMoves(Invariant):
         least = layer - self._distances.hdist - 2
         if least <= self.world.time.effective_genesis:
             return
-        for group in self.company.groups(self._distances.healing):
+        for group in self.company.agreeing(self._distances.healing):
             if not self.company.has_majority(group, self._weights):
                 continue
             late = [node for node in group if node.verified < least]

@@ -46,7 +46,7 @@ class AgreedIsApplied(Invariant):
         wait = self._distances.hdist + 2
         of = LayerId(layer - wait)
         agreed = self._agreed.pop(int(of), {})
-        for group in self.company.groups(wait):
+        for group in self.company.agreeing(wait):
             sets = {agreed.get(node.number, ()) for node in group}
             if len(sets) != 1 or () in sets or not self.company.has_majority(group, self._weights):
                 continue

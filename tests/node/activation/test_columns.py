@@ -74,6 +74,32 @@ def test_identifiers_in_order_are_those_that_python_sorts(seed: int, count: int,
         assert rows_of(fewer, table).tolist() == found
 
 
+@given(st.integers(0, 2**32), st.integers(1, 40), st.integers(1, 5))
+def test_what_was_asked_for_one_by_one_is_as_new_after_each_addition(seed: int, count: int, nodes: int) -> None:
+    dice = random.Random(seed)
+    kept, module.ROWS_KEPT = module.ROWS_KEPT, dice.choice([1, 3, 1000])
+    try:
+        columns = AtxColumns()
+        coming = [atx(dice, node=NodeId(bytes([dice.randrange(nodes)]) * 32)) for _ in range(count)]
+        for number, one in enumerate(coming):
+            asked = dice.sample(coming, min(count, 4))
+            for _ in range(2):  # found, then remembered
+                for other in asked:
+                    is_here = other in coming[:number]
+                    assert columns.get(EPOCH, other.id) == (other if is_here else None)
+                    mine = [known for known in coming[:number] if known.node == other.node]
+                    assert list(columns.by_node(EPOCH, other.node)) == mine
+            columns.add(EPOCH, one)
+        more = EpochColumns()
+        late = atx(dice)
+        more.add(late)
+        assert columns.get(EPOCH, late.id) is None
+        columns.load(EPOCH, more.columns())
+        assert columns.get(EPOCH, late.id) == late and list(columns.by_node(EPOCH, late.node)) == [late]
+    finally:
+        module.ROWS_KEPT = kept
+
+
 @given(st.integers(0, 2**32), st.integers(0, 30), st.integers(1, 5))
 def test_marks_and_medians(seed: int, count: int, nodes: int) -> None:
     dice = random.Random(seed)
@@ -96,7 +122,7 @@ def test_marks_and_medians(seed: int, count: int, nodes: int) -> None:
         answer = (expected[middle - 1] + expected[middle]) // 2
     assert columns.median_height(EPOCH) == answer
     for node in smeshers:
-        assert columns.by_node(EPOCH, node) == [one for one in known if one.node == node]
+        assert list(columns.by_node(EPOCH, node)) == [one for one in known if one.node == node]
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 1000])

@@ -165,9 +165,14 @@ def test_a_long_range_is_not_disturbed_by_what_is_written_meanwhile(
         assert list(stores.view().keys(NAMES)) == sorted(present)
 
 
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 9000)), max_size=60), st.integers(0, 9000), st.integers(1, 70))
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(0, 9000)), max_size=60),
+    st.integers(0, 9000),
+    st.integers(1, 70),
+    st.integers(0, 300),
+)
 @settings(max_examples=30, deadline=None)
-def test_sorted_keys_are_a_sorted_set(single: list[tuple[bool, int]], pivot: int, count: int) -> None:
+def test_sorted_keys_are_a_sorted_set(single: list[tuple[bool, int]], pivot: int, count: int, width: int) -> None:
     keys, model = SortedKeys(), set(range(0, 9000, 3))
     for number in model:
         keys.add(b"%05d" % number)
@@ -178,7 +183,9 @@ def test_sorted_keys_are_a_sorted_set(single: list[tuple[bool, int]], pivot: int
         model ^= {number}
     above = [b"%05d" % number for number in sorted(model) if number >= pivot][:count]
     below = [b"%05d" % number for number in sorted(model, reverse=True) if number < pivot][:count]
-    assert keys.above(b"%05d" % pivot, count) == above
+    assert keys.above(b"%05d" % pivot, None, count) == above
+    stop = b"%05d" % (pivot + width)
+    assert keys.above(b"%05d" % pivot, stop, count) == [key for key in above if key < stop]
     assert keys.below(b"%05d" % pivot, count) == below
     assert keys.below(None, count) == [b"%05d" % number for number in sorted(model, reverse=True)][:count]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels.signatures import ecvrf, ecvrf_lanes, ed25519, ed25519_sodium
+from kernels.signatures import ecvrf, ecvrf_lanes, ecvrf_proving, ed25519, ed25519_sodium
 from kernels.signatures.ed25519_batch import aligned_words
 from kernels.signatures.ed25519_curve import ORDER, TORSION, compress, decompress, is_canonical, map_to_curve, multiply
 from kernels.signatures.ed25519_curve import P as PRIME
@@ -193,6 +193,22 @@ def test_a_seed_has_32_bytes() -> None:
         vrf.prove(bytes(64), b"")
 
 
+# ---- proofs in lanes ----
+
+
+@pytest.mark.parametrize("count", [0, 1, 8, 17, 70])
+def test_proofs_of_open_keys_are_those_of_libsodium(count: int) -> None:
+    seeds = [hashlib.sha256(b"open key %d" % number).digest() for number in range(count)]
+    inputs = [b"x" * (7 * number) for number in range(count)]  # of several blocks, and none at all
+    keys = [ecvrf_proving.OpenKey.of(seed, Signer(seed).public_key) for seed in seeds]
+    assert ecvrf_proving.prove_many(keys, inputs) == [vrf.prove(*one) for one in zip(seeds, inputs)]
+
+
+def test_proofs_of_open_keys_need_an_input_for_each() -> None:
+    with pytest.raises(ValueError, match="1 keys and 0 inputs"):
+        ecvrf_proving.prove_many([ecvrf_proving.OpenKey(bytes(32), 1, b"")], [])
+
+
 # ---- Elligator 2 ----
 
 
@@ -229,7 +245,7 @@ def test_the_map_in_lanes() -> None:
             limbs = [to_limbs(element % PRIME) for element in lanes]
             memory[at + i * ELEMENT : at + (i + 1) * ELEMENT] = np.array(limbs, np.uint64).T.reshape(-1)
         points = [at + PAIR, at + PAIR + 3 * ELEMENT]
-        ecvrf_lanes._map_two(memory, *points, at)
+        ecvrf_lanes.map_two(memory, *points, at)
         for i, point in enumerate(points):
             x, y, z = (carried(memory, point + part * ELEMENT) for part in range(3))
             found = [compress((*row, 0)) for row in zip(x, y, z)]
