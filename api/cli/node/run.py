@@ -24,6 +24,7 @@ from api.config.node import inner, settings_of
 from api.config.own import SETTINGS as OWN
 from api.edge import errors, node_log
 from api.edge import logging as logs
+from api.edge.collecting import starting
 from api.edge.errors import EXIT_DONE, DataError, UsageError
 from api.edge.text import read_text, shown
 from api.edge.threads import processors
@@ -73,7 +74,8 @@ def _run(words: list[str], *, as_json: bool) -> int:
     if as_json:
         logging_of = replace(loaded.config.logging, log_encoder=node_log.JSON)
         loaded = replace(loaded, config=replace(loaded.config, logging=logging_of))
-    return _start(loaded)
+    with starting():
+        return _start(loaded)
 
 
 def configuration(words: Sequence[str], environment: Mapping[str, str]) -> Loaded:
