@@ -26,8 +26,9 @@ from api.edge.rpc import Status
 from api.services.node.events import AtxAdded, RewardPaid
 from api.services.node.v2.package import V2ALPHA1
 from node.activation.tables import ATXS
+from node.ledger import state
 from node.ledger.tables import REWARDS
-from node.queries import accounts, transactions
+from node.queries import transactions
 from node.runtime.facts import Facts
 from protocol.params.config import networks
 from protocol.types.address import from_text
@@ -157,7 +158,7 @@ class Check:
         backend, current = self._node.backend, row["current"]
         with backend.view() as view:
             address = from_text(row["address"], backend.config.main.network_hrp)
-            account = accounts.at(view, address, LayerId(current["layer"]))
+            account = state.account(view, address, LayerId(current["layer"]))
         assert account is not None
         if current["layer"] < self._settled_before:
             assert (account.layer, account.balance) == (current["layer"], int(current["balance"]))
