@@ -70,7 +70,11 @@ class Services:
         self._page: HttpServer | None = None
         self._listeners = Listeners(backend, given, own, count=self._metrics.count)
         telling = Telling(
-            backend.bus, backend.parameters, backend.now, lambda: _proposals(handles), lambda: _peers(handles)
+            backend.bus,
+            backend.parameters,
+            backend.now,
+            lambda: _proposals(handles),
+            lambda: frozenset(handles.host.peers()),
         )
         self.onlookers: Sequence[Onlooker] = (telling, history, counted, _Started(self._listeners))
         self.addresses: dict[str, str] = {}
@@ -113,10 +117,6 @@ def _sizes(handles: Handles) -> dict[str, int]:
     """Bytes of the databases on the disk."""
     folders = (handles.prepared.data.state, handles.prepared.data.own)
     return {folder.name: sum(file.stat().st_size for file in folder.iterdir() if file.is_file()) for folder in folders}
-
-
-def _peers(handles: Handles) -> frozenset[str]:
-    return frozenset(one.id for one in handles.backend.peering.peers())
 
 
 def _proposals(handles: Handles) -> ProposalStore | None:

@@ -95,6 +95,7 @@ class SyncMachine(Machine):
         self._background: EpochId | None = None
         """The epoch whose activations are got beside the runs, or were."""
         self._last = time.effective_genesis
+        self._is_processing = False
         self._stopped_by = ""
 
     @property
@@ -140,6 +141,8 @@ class SyncMachine(Machine):
                 continue
             self._stopped_by = ""
             self._stopped_by = yield from self._run(turn)
+            if not (self._stopped_by or self.status.is_synced):
+                yield from self._processed(turn)
             current = self._time.layer_at(turn.now)
             changed = self.status.after_run(
                 current,
@@ -150,10 +153,27 @@ class SyncMachine(Machine):
             )
             self._tell(turn, changed)
 
-    def _processes(self, turn: Turn) -> Procedure[None]:
+    def _processed(self, turn: Turn) -> Procedure[None]:
+        """What a run got is processed before the run is judged.
+
+        The state of a node whose layers are hardly longer than the interval would else be found behind once a layer,
+        whenever a run ended before the processing that followed it: such a node would listen and never be synced.
+        """
+        if not self._is_processing:
+            self._procedures.stop(PROCESS, turn)
+            self._procedures.begin(PROCESS, lambda own: self._processes(own, is_due=True), turn)
+        until = after(turn.now, self._parameters.interval)
+        while self._is_processing and turn.now < until:
+            yield Pause(after(turn.now, self._parameters.interval // 20))
+
+    def _processes(self, turn: Turn, *, is_due: bool = False) -> Procedure[None]:
         while True:
-            yield Pause(after(turn.now, self._parameters.interval))
+            if not is_due:
+                yield Pause(after(turn.now, self._parameters.interval))
+            is_due = False
+            self._is_processing = True
             yield from self._processing.run(turn)
+            self._is_processing = False
 
     def _run(self, turn: Turn) -> Procedure[str]:
         """What it failed on; empty where it succeeded."""

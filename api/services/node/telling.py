@@ -18,6 +18,7 @@ Specified in protocol 10-api, section 2; 09b, section 6.4.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
 from node.activation.tables import ATXS
@@ -37,6 +38,7 @@ from node.runtime.facts import Facts
 from node.store.view import Rows, StoreView
 from protocol.pb.spacemesh.v1 import node_types_pb2
 from protocol.types.ids import LayerId, ProposalId
+from protocol.types.transactions import Reward
 
 from .bus import Bus
 from .events import (
@@ -157,15 +159,16 @@ class Telling:
         if not (accounts or rewards or results or layers):
             return
         root = rows.root
+        paid: defaultdict[LayerId, list[Reward]] = defaultdict(list)
+        for key, reward in rows.put_rows(REWARDS) if rewards else ():
+            if root.get(REWARDS, key) != reward:
+                paid[key[0]].append(reward)
         for layer, applied in rows.put_rows(LAYERS):
             if root.get(LAYERS, layer) == applied:
                 continue
             if accounts:
                 yield from map(AccountChanged, applied.accounts)
-            if rewards:
-                for key, reward in rows.put_rows(REWARDS):
-                    if key[0] == layer and root.get(REWARDS, key) != reward:
-                        yield RewardPaid(reward)
+            yield from map(RewardPaid, paid[layer])
             if results:
                 for id in applied.transactions:
                     result = rows.get(RESULTS, id)

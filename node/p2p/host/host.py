@@ -1,5 +1,7 @@
 """The host: an adapter of the port `Network` on sockets. Everything it does happens in one loop.
 
+More than 400 lines, because this is where the life of a connection and all who use one meet.
+
 Protocol 09a, sections 1 to 3.
 """
 

@@ -70,3 +70,23 @@ def test_a_row_that_cannot_be_written_is_refused() -> None:
     store = Store.in_memory(SCHEMA)
     with pytest.raises(ValueError, match="expected 0 to"):
         Rows(store.view()).put_many(PLAIN, [((b"a", 1), b""), ((b"a", -1), b"")])
+
+
+@given(first=rows, second=rows, third=rows)
+def test_rows_that_were_put_are_given_as_they_are(first: list[Any], second: list[Any], third: list[Any]) -> None:
+    store = Store.in_memory(SCHEMA)
+    before = Rows(store.view())
+    before.put_many(INDEXED, first)
+    store.write(before)
+    unit = Rows(store.view())
+    unit.put_many(INDEXED, second)
+    inner = Rows(unit)
+    for key, row in third:
+        inner.put(INDEXED, key, row)
+    for key, _ in first[:2]:
+        inner.delete(INDEXED, key)
+    unit.merge(inner)
+    found = list(unit.put_rows(INDEXED))
+    assert found == [(key, row) for key, row in unit.changes(INDEXED) if row is not None]
+    assert all(unit.get(INDEXED, key) is row for key, row in found)
+    assert list(unit.put_rows(PLAIN)) == []
