@@ -12,12 +12,14 @@ import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-import aiohttp
 
 from api.edge.text import escaped, shown
 from api.http.status import words
+
+if TYPE_CHECKING:
+    import aiohttp  # loaded by the first request: a program that serves clients lets them in before
 
 MAX_ANSWER = 64 << 20
 """Bytes of one answer; a proof with a million members has 45 MB."""
@@ -81,6 +83,8 @@ class HttpClient:
 
     async def send(self, method: str, url: str, body: bytes = b"") -> Answer:
         """One request; redirects are followed. Raises Unreachable."""
+        import aiohttp
+
         check_url(url)
         limits = self._limits
         timeout = aiohttp.ClientTimeout(total=limits.total_s, sock_connect=limits.connect_s, sock_read=limits.silence_s)
@@ -156,6 +160,8 @@ def fetch(
 
 def cause(error: BaseException, limits: ClientLimits) -> str:
     """What kept an answer from coming, in words."""
+    import aiohttp
+
     if isinstance(error, TimeoutError):  # aiohttp's are too
         return f"no answer in {limits.silence_s:.0f} s"
     if isinstance(error, aiohttp.ClientConnectorError):
@@ -175,6 +181,8 @@ def cause(error: BaseException, limits: ClientLimits) -> str:
 
 def _is_certificate(error: BaseException) -> bool:
     """Whether the server's certificate was refused: another try meets the same."""
+    import aiohttp
+
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return True
     inner = getattr(error, "os_error", None)

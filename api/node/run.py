@@ -9,6 +9,7 @@ import asyncio
 from logging import getLogger
 from typing import TYPE_CHECKING, Any
 
+from api.edge.collecting import started
 from api.edge.errors import EnvironmentFault
 from api.edge.listen import stop_signal
 from api.edge.loop import run_loop
@@ -38,6 +39,7 @@ async def serve(prepared: Prepared) -> int:
     stopping = stop_signal()
     node = Composition(prepared, Parts(lambda clock, parameters: _host(prepared, clock, parameters), Services))
     await node.start()
+    started()
     poet: PoetApp | None = None
     try:
         if prepared.config.main.standalone:

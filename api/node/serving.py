@@ -6,9 +6,9 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from api.edge.listen import Address
-from api.http.server import HttpServer
 from api.services.node import metrics
 from api.services.node.catalogue import Calls, Offer
 from api.services.node.counted import Counted
@@ -26,6 +26,9 @@ from node.store.view import Rows
 
 from .composition import Handles
 from .providers import devices
+
+if TYPE_CHECKING:
+    from api.http.server import HttpServer
 
 GRACE_S = 0.3
 """For calls in work when the node stops."""

@@ -83,11 +83,13 @@ class Store:
 
     @property
     def is_failed(self) -> bool:
-        """Whether it could not be written: it neither reads nor writes any more."""
+        """Whether it could not be written, or is closed: it neither reads nor writes any more."""
         return self._failed is not None
 
     def close(self) -> None:
-        """Lets go of the files; what was written stays."""
+        """Lets go of the files; what was written stays. Who reads it in another thread has a StoreFault from now on."""
+        if self._failed is None:
+            self._failed = StoreFault(f"The store {self.schema.name} is closed.")
         self._backend.close()
 
     def _write(self, changes: Sequence[tuple[bytes, bytes | None]], sync: bool) -> None:

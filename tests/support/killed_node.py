@@ -44,6 +44,7 @@ from node.runtime.ports import Ports
 from node.sim import ports as virtual
 from node.sim.invariants.signing import SIGNED_TOPICS
 from node.sim.keys import SimKey, SimKeys
+from node.sim.proving import SharedProver
 from node.sim.virtual.space import VirtualSpace
 from node.sim.virtual.time import VirtualPoet
 from node.sim.virtual.transfers import Wallet
@@ -143,8 +144,8 @@ class KeptPoet(VirtualPoet):
 class KilledPorts:
     """All ports but the network's, with nothing behind them; answered in a thread each."""
 
-    def __init__(self, around: virtual.Surroundings, keys: SimKeys, clock: WallClock) -> None:
-        self._ports = virtual.Ports(around, keys)
+    def __init__(self, around: virtual.Surroundings, key: SimKey, keys: SimKeys, clock: WallClock) -> None:
+        self._ports = virtual.Ports(around, keys, SharedProver([key]))
         self._clock = clock
         self.driver: Driver | None = None
 
@@ -230,7 +231,7 @@ def run(folder: Path, genesis_ns: int, seed: int) -> int:
         {POET: KeptPoet(folder / "poet", start, epoch, epoch - config.poet.cycle_gap_ns)},
         proving_time=MILLISECOND,
     )
-    ports = KilledPorts(around, keys, clock)
+    ports = KilledPorts(around, key, keys, clock)
     host = TellingHost(MemoryNetwork(clock), MemoryNetwork(clock).host().peer)
     built = _Build(DataDirectory(folder), parameters, keys, host)
     driver = ports.driver = Driver(built, Ports(host, ports, ports, ports, keys), clock, [Roots()])

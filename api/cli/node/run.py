@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from api.config.node import inner, settings_of
 from api.config.own import SETTINGS as OWN
 from api.edge import errors, node_log
 from api.edge import logging as logs
+from api.edge.collecting import starting
 from api.edge.errors import EXIT_DONE, DataError, UsageError
 from api.edge.text import read_text, shown
 from api.edge.threads import processors
@@ -73,7 +75,19 @@ def _run(words: list[str], *, as_json: bool) -> int:
     if as_json:
         logging_of = replace(loaded.config.logging, log_encoder=node_log.JSON)
         loaded = replace(loaded, config=replace(loaded.config, logging=logging_of))
-    return _start(loaded)
+    with starting():
+        code, has_run = _start(loaded)
+    if has_run:
+        _leave(code)
+    return code
+
+
+def _leave(code: int) -> None:
+    """Ends the process at once. Everything is on disk, and every client was told; to take apart what a node was made of
+    would take longer than all of that."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def configuration(words: Sequence[str], environment: Mapping[str, str]) -> Loaded:
@@ -119,7 +133,8 @@ def _file(path: str | None) -> str:
     return read_text(Path(path), "--config", MOST_BYTES)
 
 
-def _start(loaded: Loaded) -> int:
+def _start(loaded: Loaded) -> tuple[int, bool]:
+    """The exit code, and whether the node has run."""
     from api.node import checks, without  # they load much; help needs none of it
     from api.node.identities import Mode
     from api.node.start import prepared
@@ -139,10 +154,10 @@ def _start(loaded: Loaded) -> int:
                     log.warning(text)
                 from api.node.run import run as run_node  # and all services with it: a refusal need not wait for them
 
-                return run_node(replace(found, metrics_host=own.metrics_host))
+                return run_node(replace(found, metrics_host=own.metrics_host)), True
         except KeyboardInterrupt:
             log.info("stopped before it ran")
-            return EXIT_DONE
+            return EXIT_DONE, False
 
 
 def told(loaded: Loaded) -> dict[str, object]:

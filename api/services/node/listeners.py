@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from api.edge.errors import UsageError
 from api.edge.listen import Address, bind, parse_port
@@ -33,7 +34,9 @@ from .backend import Backend
 from .bus import TooSlow
 from .catalogue import Calls, Catalogue, Offer
 from .events import StatusChanged
-from .gateway import NodeGateway
+
+if TYPE_CHECKING:
+    from .gateway import NodeGateway
 
 log = logging.getLogger("api")
 
@@ -199,6 +202,8 @@ class Listeners:
         return found
 
     async def _open_json(self, api: Api, services: Sequence[Offer]) -> int:
+        from .gateway import NodeGateway  # most nodes have no such listener
+
         option = "grpc-json-listener"
         address = _address(api.grpc_json_listener, option)
         sockets: list[socket.socket] = [bind(address, f"--{option}")]

@@ -23,8 +23,6 @@ from api.edge import metrics
 from api.edge.listen import Address, bind
 from api.edge.metrics import PLAIN, Family
 from api.edge.rpc import Failed, Status
-from api.http.answers import TEXT, Answer, Request
-from api.http.server import HttpServer
 from node.mempool.handler import TOPIC as TRANSACTIONS
 from node.mempool.tables import PENDING
 from node.runtime.driver import Driver
@@ -37,6 +35,8 @@ from .backend import Backend
 from .counted import HARE_BUCKETS_S, Counted
 
 if TYPE_CHECKING:
+    from api.http.answers import Request
+    from api.http.server import HttpServer
     from node.assembly.rooms import Rooms
 
 log = logging.getLogger("api")
@@ -279,6 +279,8 @@ async def listen(of: NodeMetrics, address: Address) -> tuple[HttpServer, int]:
 
 def page(of: NodeMetrics) -> HttpServer:
     """The application of the listener for Prometheus."""
+    from api.http.answers import TEXT, Answer  # most nodes have no such listener
+    from api.http.server import HttpServer
 
     async def expose(request: Request) -> Answer:
         if request.method != "GET" or request.route != "/metrics":

@@ -24,6 +24,7 @@ from node.schema import OWN, STATE
 from node.sim import ports as virtual
 from node.sim.chance import Chance
 from node.sim.keys import SharedChecker, SimKey, SimKeys
+from node.sim.proving import SharedProver
 from node.sim.scenario import Scenario
 from node.sim.virtual.space import VirtualSpace
 from node.sim.virtual.transfers import Wallet
@@ -45,7 +46,7 @@ class VirtualPorts:
 
     def __init__(self, company: Company, around: virtual.Surroundings, keys: SimKeys) -> None:
         self._company = company
-        self._ports = virtual.Ports(around, keys)
+        self._ports = virtual.Ports(around, keys, company.prover)
         self.driver: Driver | None = None
         self.given_up: list[int] = []
 
@@ -132,6 +133,7 @@ class Company:
         self.checker = SharedChecker(self.parameters.genesis_id)
         self.wallets: Sequence[Wallet] = wallets_of(SEED, scenario, self.parameters.genesis_id)
         keys = [SimKey(SEED, number, self.parameters.genesis_id) for number in range(nodes)]
+        self.prover = SharedProver(keys)
         golden = self.parameters.activation.golden_atx
         around = virtual.Surroundings(
             VirtualSpace(K2, self.parameters.activation.labels_per_unit),

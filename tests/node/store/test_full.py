@@ -81,6 +81,16 @@ def test_a_sync_that_finds_no_room_is_told_as_that(tmp_path: Path, monkeypatch: 
     assert store.is_failed
 
 
+def test_who_reads_a_store_that_was_closed_has_a_fault(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "state", STATE)
+    store.close()
+    store.close()
+    with pytest.raises(StoreFault, match="closed"):
+        store.view()
+    with pytest.raises(StoreFault, match="closed"):
+        store.snapshot()
+
+
 def test_a_sync_without_rows_syncs_what_was_written_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = open_store(tmp_path / "state", STATE)
     backend = store._backend
