@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from node.sim.invariants.agreement import FrontierMoves
 from node.sim.scenario import BadLines, Cheat, CrashOf, Eclipse, Scenario, Skew
-from node.sim.simulate import simulate
+from node.sim.scenarios import drawn
+from node.sim.simulate import begin, simulate
 
 
 def test_one_state_root_with_seed_10() -> None:
@@ -27,3 +29,14 @@ def test_one_state_root_with_seed_10() -> None:
         ),
     )
     assert simulate(scenario, 10).violations == ()
+
+
+def test_the_first_committee_is_that_of_the_ballots_which_came_in_time_with_seed_1891() -> None:
+    """No fault of a node, but a limit of the network's own rules, and here so that it stays known: in an epoch without
+    a block before it and without a published active set, the committee is what the first ballots speak for, as far
+    as they are here when it is first asked for. Two cheats, of whom each counts itself, and bad lines: some nodes have
+    a committee of seven and others one of eight, and hare comes to nothing. See the guide, and `node.bootstrap`."""
+    run = begin(drawn(1891, 8, 40, 8), 1891)
+    outcome = run.finish()
+    assert {one.invariant for one in outcome.violations} == {FrontierMoves.name}
+    assert outcome.layer == 24, "in the first epoch with proposals"
