@@ -187,6 +187,10 @@ class ActiveSetOracle:
         self._made.move_to_end(epoch)
         return made
 
+    def known(self, epoch: EpochId) -> ActiveSet | None:
+        """The set of an epoch, where it was made and not let go."""
+        return self._made.get(epoch)
+
     def forget(self) -> None:
         """The node is synced now: what it had made before may lack what has come since."""
         self.touches += 1

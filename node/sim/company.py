@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from node.beacon.machine import BEACONS
 from node.contract.instants import Instant
-from protocol.types.ids import Beacon, EpochId
+from protocol.types.ids import EpochId
 
 from .disk import Crash
 from .seen import Seen
@@ -70,21 +70,24 @@ class Company(Watcher):
         return sorted(found, key=len, reverse=True)
 
     def agreeing(self, layers: int) -> list[list[Seen]]:
-        """The same, apart from each other where they had different beacons in that time.
+        """The same, apart from each other where they had different beacons in that time, or different first committees.
 
         They may: who was apart in the two epochs before an epoch brings activations late, and then a beacon is not the
-        same for all. Each holds ballots with another beacon to count for nothing until long after.
+        same for all. Each holds ballots with another beacon to count for nothing until long after. And the committee of
+        the first epoch with proposals is made of the ballots that came in time; that of later ones is in a block.
         """
-        found = [part for group in self.groups(layers) for part in self._by_beacons(group, layers)]
+        found = [part for group in self.groups(layers) for part in self._by_views(group, layers)]
         return sorted(found, key=len, reverse=True)
 
-    def _by_beacons(self, group: list[Seen], layers: int) -> list[list[Seen]]:
+    def _by_views(self, group: list[Seen], layers: int) -> list[list[Seen]]:
         time, now = self._watched.time, self._watched.now
         epochs = range(time.epoch_of(time.layer_at(self._begin(layers))), time.epoch_of(time.layer_at(now)) + 1)
-        parts: dict[tuple[Beacon | None, ...], list[Seen]] = {}
+        first = EpochId(time.epoch_of(time.effective_genesis) + 1)
+        parts: dict[object, list[Seen]] = {}
         for node in group:
             beacons = node.read(lambda view: tuple(view.get(BEACONS, EpochId(epoch)) for epoch in epochs))
-            parts.setdefault(beacons, []).append(node)
+            committee = node.committee(first) if first in epochs else None
+            parts.setdefault((beacons, committee), []).append(node)
         return list(parts.values())
 
     def has_majority(self, nodes: list[Seen], weights: dict[int, int]) -> bool:

@@ -27,7 +27,7 @@ from node.store.table import Schema
 from node.store.view import View
 from protocol.numbers.durations import SECOND
 from protocol.numbers.layers import NetworkTime
-from protocol.types.ids import LayerId, NodeId
+from protocol.types.ids import EpochId, LayerId, NodeId
 
 from .chance import Chance
 from .clocks import SkewedClock
@@ -69,6 +69,8 @@ class Built:
     """The newest layer up to which tortoise has verified all; 0 for a node without one."""
     margin: Callable[[LayerId], float | None] = lambda layer: None
     """As `Seen.margin`."""
+    committee: Callable[[EpochId], frozenset[NodeId] | None] = lambda epoch: None
+    """As `Seen.committee`."""
     node: object = None
     """All of it, for who looks on."""
 
@@ -146,6 +148,10 @@ class SimNode:
     def margin(self, layer: LayerId) -> float | None:
         """As Seen says."""
         return None if self.built is None else self.built.margin(layer)
+
+    def committee(self, epoch: EpochId) -> frozenset[NodeId] | None:
+        """As Seen says."""
+        return None if self.built is None else self.built.committee(epoch)
 
     def read(self, function: Callable[[View], T]) -> T:
         """What a function says of its stores now. Only of a node that is up."""

@@ -142,7 +142,7 @@ class Scenario:
     """The run is over when this layer begins."""
     layers_per_epoch: int = 8
     mode: Literal["shared", "full"] = "shared"
-    """shared: signatures are judged once for all nodes, for scale; full: by each node for itself."""
+    """shared: messages are decoded and signatures judged once for all nodes, for scale; full: by each for itself."""
     degree: int = 0
     """Neighbours over which gossip is relayed; 0: whoever publishes reaches everybody."""
     transactions: int = 2

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from node.store.view import View
 from protocol.numbers.layers import NetworkTime
-from protocol.types.ids import LayerId, NodeId
+from protocol.types.ids import EpochId, LayerId, NodeId
 
 from .chance import Chance
 from .keys import SimKeys
@@ -46,6 +46,9 @@ class Seen(Protocol):
     def margin(self, layer: LayerId) -> float | None:
         """By how much the votes that are counted for a layer exceed what verifying it takes, even if all that are
         missing were against: 1 is just enough. None where there is nothing to count."""
+
+    def committee(self, epoch: EpochId) -> frozenset[NodeId] | None:
+        """Who may have seats in the committees of an epoch, as it has made it up; None: it has not."""
 
     def read(self, function: Callable[[View], T]) -> T:
         """What a function says of its stores now. Only of a node that is up."""

@@ -141,11 +141,12 @@ class Whole:
             peers=site.peers,
         )
         node = assemble(self.parameters, given, more)
-        tortoise = node.rooms.tortoise
+        tortoise, oracle = node.rooms.tortoise, node.rooms.oracle
         return Built(
             node.engine,
             verified=lambda: int(tortoise.verified),
             margin=lambda layer: margin(tortoise.inner, layer),
+            committee=lambda epoch: None if (set := oracle.known(epoch)) is None else frozenset(set.members),
             node=node,
         )
 

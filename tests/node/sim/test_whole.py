@@ -19,7 +19,6 @@ from node.sim.invariants.ledger import SupplyConserved
 from node.sim.report.page import page
 from node.sim.report.record import Recorder
 from node.sim.scenario import BadLines, Cheat, CrashOf, Eclipse, Event, Partition, Scenario, Skew
-from node.sim.scenarios import drawn
 from node.sim.simulate import begin, simulate
 from node.sim.world import World
 from node.store.view import Rows
@@ -85,11 +84,6 @@ def test_who_signs_twice_is_convicted_by_all(role: str, degree: int) -> None:
     assert run.finish().violations == ()
     (identity,) = run.world.nodes[1].identities
     assert all(node.read(lambda view: is_malicious(view, identity)) for node in run.world.honest)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_it_holds_with_scenarios_drawn_from_seeds(seed: int) -> None:
-    assert simulate(drawn(seed, nodes=5, layers=4 * EPOCH, layers_per_epoch=EPOCH), seed).violations == ()
 
 
 def test_who_was_down_for_an_epoch_catches_up_with_the_state_of_the_others() -> None:
