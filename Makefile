@@ -19,9 +19,9 @@ RUN := $(VENV)/bin/python
 
 help:
 	@echo 'make install   .venv with everything (PYTHON=... chooses the interpreter, 3.11 or newer; EXTRAS=cuda adds CUDA)'
-	@echo 'make demo      a small but real data set: made, verified, explained'
+	@echo 'make demo      a small but real data set, made and verified; then a network of nodes and a payment in it'
 	@echo 'make test      check, then every test'
-	@echo 'make kills     a PoET server killed 120 times at random moments; every round ends as if it had not been'
+	@echo 'make kills     a PoET server killed 120 times at random moments, a node 200 times; nothing is lost'
 	@echo 'make mutants   rules of consensus, each deliberately broken; a named test notices (MUTANTS="--only hare --jobs 2")'
 	@echo 'make soak      an hour of simulated networks, a seed each, from where it stopped (SOAK_SIM="--minutes 10")'
 	@echo 'make soak-faults  ten minutes of kills, failing disks, hostile clients, damaged messages (SOAK="--seed N")'
@@ -58,6 +58,7 @@ platforms: $(STAMP)
 
 demo: $(STAMP)
 	@$(RUN) -m api.cli.data.demo
+	@$(RUN) -m api.cli.node.demo
 
 check: $(STAMP)
 	$(RUN) -m ruff check .
@@ -74,6 +75,7 @@ timing: $(STAMP)
 
 kills: $(STAMP)
 	POET_KILLS=120 $(RUN) -m pytest -n 0 -s tests/api/services/poet/test_kills.py
+	NODE_KILLS=200 $(RUN) -m pytest -n 0 -s tests/api/node/test_kills.py
 
 mutants: $(STAMP)
 	@$(RUN) -m tests.mutants $(MUTANTS)
