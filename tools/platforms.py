@@ -34,7 +34,11 @@ PYTHONS = {
 }
 """The patch releases that are resolved for, and why these."""
 
-RUN_ON = {"3.11.7": "a clean clone on Linux x86-64"}
+RUN_ON = {
+    "3.11.2": "Debian 12 with nothing else installed",
+    "3.11.7": "a clean clone on Linux x86-64",
+    "3.13.5": "Debian 13 with nothing else installed",
+}
 """The releases that all tests were run on, from nothing installed but Python, git and make."""
 
 
