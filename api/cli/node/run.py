@@ -173,7 +173,7 @@ def told(loaded: Loaded) -> dict[str, object]:
 def help_text() -> str:
     """The flags of a node, by the sections of its file."""
     lines = [
-        "Usage: smesher node -c FILE [FLAGS]",
+        "usage: smesher node -c FILE [FLAGS]",
         "       smesher node --preset standalone|fastnet|testnet [FLAGS]",
         "       smesher node version",
         "",

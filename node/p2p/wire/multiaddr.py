@@ -204,5 +204,5 @@ def _parts(data: bytes) -> Iterator[tuple[str, str]]:
         try:
             text = kind.to_text(value)
         except (ValueError, WireError) as error:
-            raise WireError(f"An address has a wrong part {kind.name}: {error}", MALFORMED) from None
+            raise WireError(f"An address has a wrong part {kind.name}: {str(error).rstrip('.')}.", MALFORMED) from None
         yield kind.name, text
