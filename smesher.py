@@ -35,8 +35,11 @@ def main() -> int:
         )
         return EXIT_ENVIRONMENT
     from api.cli.main import main as run
+    from api.edge import ending
 
-    return run()
+    code = run()
+    ending.leave(code)
+    return code
 
 
 if __name__ == "__main__":

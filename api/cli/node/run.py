@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -23,7 +22,7 @@ from api.config.errors import ConfigError
 from api.config.load import CommandLine, Loaded, flags, parse_flags, read
 from api.config.node import inner, settings_of
 from api.config.own import SETTINGS as OWN
-from api.edge import errors, node_log
+from api.edge import ending, errors, node_log
 from api.edge import logging as logs
 from api.edge.collecting import starting
 from api.edge.errors import EXIT_DONE, DataError, UsageError
@@ -78,16 +77,8 @@ def _run(words: list[str], *, as_json: bool) -> int:
     with starting():
         code, has_run = _start(loaded)
     if has_run:
-        _leave(code)
+        ending.want_at_once()
     return code
-
-
-def _leave(code: int) -> None:
-    """Ends the process at once. Everything is on disk, and every client was told; to take apart what a node was made of
-    would take longer than all of that."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 def configuration(words: Sequence[str], environment: Mapping[str, str]) -> Loaded:

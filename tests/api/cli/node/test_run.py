@@ -44,7 +44,6 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[Prepared]:
 
     vars(runner)["run"] = run
     monkeypatch.setitem(sys.modules, "api.node.run", runner)
-    monkeypatch.setattr("api.cli.node.run._leave", lambda code: None)  # it would end the tests
     return found
 
 
